@@ -1,0 +1,5 @@
+"""nitido: a workbench for single-image super-resolution."""
+
+from importlib.metadata import version
+
+__version__ = version("nitido")

@@ -1,0 +1,28 @@
+"""Files that are either whole or not there: write beside the target, then rename."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; on success it becomes `target`, on any error it is removed.
+
+    Readers see the old file or the new one, never half of either, even after `kill -9` or on a full disk.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part{target.suffix}")
+    try:
+        yield draft
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `target` atomically."""
+    with replacing(target) as draft:
+        draft.write_text(text, encoding="utf-8")

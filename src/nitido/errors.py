@@ -1,0 +1,33 @@
+"""Errors for people: one line that says what was wrong, where, and what would be right."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NitidoError(Exception):
+    """The base of every error a user can cause; the command line prints it as one line and exits with 1."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that looks most like `name`, or None when nothing comes close.
+
+    >>> nearest("leeky_relu", ["relu", "leaky_relu"])
+    'leaky_relu'
+    >>> nearest("zzz", ["relu"]) is None
+    True
+    """
+    by_lower = {candidate.lower(): candidate for candidate in valid}
+    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str], error: type[NitidoError] = NitidoError) -> NitidoError:
+    """Build the error for a name nobody knows: what kind of thing, the nearest valid name, and all of them.
+
+    >>> str(unknown_name("activation", "leeky_relu", ["relu", "leaky_relu"]))
+    "unknown activation 'leeky_relu': did you mean 'leaky_relu'? (valid: leaky_relu, relu)"
+    """
+    valid = sorted(valid)
+    guess = nearest(name, valid)
+    hint = f"did you mean {guess!r}? " if guess else ""
+    return error(f"unknown {kind} {name!r}: {hint}(valid: {', '.join(valid)})")

@@ -1,0 +1,65 @@
+"""pydantic models whose errors a person can act on: one line, with the nearest valid key."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nitido.errors import NitidoError, nearest
+
+
+class ConfigError(NitidoError):
+    """A key or value in a configuration is wrong."""
+
+
+class StrictModel(BaseModel):
+    """A frozen configuration object: unknown keys, NaN and infinity are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str) -> Self:
+        """Validate `values`; on failure raise `ConfigError` with one line that starts with `where`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(describe(error, cls, where)) from None
+
+
+def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Say the first problem of `error` in one line; for an unknown key name the nearest valid one.
+
+    >>> class Cup(StrictModel):
+    ...     volume: float = 1.0
+    >>> try:
+    ...     Cup.parse({"volumme": 2}, "cup")
+    ... except ConfigError as problem:
+    ...     print(problem)
+    cup: unknown key 'volumme': did you mean 'volume'? (valid: volume)
+    """
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        owner = _owner(model, path[:-1])
+        valid = sorted(owner.model_fields)
+        guess = nearest(path[-1], valid)
+        hint = f"did you mean {guess!r}? " if guess else ""
+        inside = f" in {'.'.join(path[:-1])}" if len(path) > 1 else ""
+        return f"{where}: unknown key {path[-1]!r}{inside}: {hint}(valid: {', '.join(valid)})"
+    message = problem["msg"].removeprefix("Value error, ")
+    key = ".".join(path)
+    given = f", got {problem['input']!r}" if problem["type"] not in ("missing", "value_error") else ""
+    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        expected = [word.strip(" '") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        guess = nearest(problem["input"], expected)
+        given += f": did you mean {guess!r}?" if guess else ""
+    return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{given}"
+
+
+def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The nested model that `path` leads to, as far as the annotations tell."""
+    for part in path:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model
