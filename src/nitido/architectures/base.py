@@ -1,0 +1,76 @@
+"""What every super-resolution network and its configuration have in common."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from nitido.validation import StrictModel
+
+
+class NetworkConfig(StrictModel):
+    """The part of a network's configuration that every architecture has."""
+
+    scale: int = Field(default=2, ge=2, le=4, description="enlargement factor k: (h, w) becomes (k*h, k*w)")
+    channels: Literal[1, 3] = Field(default=3, description="colour channels the network works on: 1 = Y alone, 3 = RGB")
+
+
+class SuperResolutionNetwork(nn.Module):
+    """A network that enlarges pictures by a fixed integer factor.
+
+    Attributes:
+        config: the frozen configuration the network was built from.
+        scale: the enlargement factor k.
+        channels: 1 (Y alone) or 3 (RGB).
+        receptive_field_radius: how far, in LR pixels, the support of an output pixel reaches beyond the LR pixel it
+            lies in. Exact, and it includes the support of a bicubic input or skip; a tile with that much margin gives
+            the same pixels as the whole picture.
+    """
+
+    config: NetworkConfig
+    scale: int
+    channels: int
+    receptive_field_radius: int
+
+    def __init__(self, config: NetworkConfig, receptive_field_radius: int) -> None:
+        """Remember the configuration; subclasses add their layers."""
+        super().__init__()
+        self.config = config
+        self.scale = config.scale
+        self.channels = config.channels
+        self.receptive_field_radius = receptive_field_radius
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1], to `(N, channels, k*h, k*w)` float, not clamped."""
+        raise NotImplementedError
+
+    # nn.Module's own __call__ is typed Any; this makes `network(lr)` a Tensor for the type checker.
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Run `forward` with its hooks."""
+        enlarged: Tensor = super().__call__(lr)
+        return enlarged
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network family: how it is configured and built, and its named variants.
+
+    Attributes:
+        name: the word used in configs and on the command line, lower case.
+        title: the name as people write it.
+        reference: the paper that introduced it.
+        config_class: the typed configuration.
+        network_class: the `SuperResolutionNetwork` subclass; it takes one `config_class` instance.
+        variants: name -> the values that differ from the configuration's defaults.
+        base: the variant that the others are compared with.
+    """
+
+    name: str
+    title: str
+    reference: str
+    config_class: type[NetworkConfig]
+    network_class: Callable[[Any], SuperResolutionNetwork]
+    variants: Mapping[str, Mapping[str, object]]
+    base: str

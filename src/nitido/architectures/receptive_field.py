@@ -1,0 +1,67 @@
+"""Exact receptive fields by interval arithmetic along one axis.
+
+A network describes which input pixels an interval of output pixels depends on, layer by layer from the output back to
+the LR input. `radius` then takes the worst case over all positions of an output pixel inside its LR pixel.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """An interval of pixel indices along one axis, both ends included."""
+
+    first: int
+    last: int
+
+
+def through_convolution(span: Span, kernel_size: int) -> Span:
+    """The input of a centred, stride-1 convolution with an odd kernel that `span` of its output depends on."""
+    reach = kernel_size // 2
+    return Span(span.first - reach, span.last + reach)
+
+
+def through_pixel_shuffle(span: Span, scale: int) -> Span:
+    """The input of a pixel shuffle that `span` of its output depends on."""
+    return Span(span.first // scale, span.last // scale)
+
+
+def through_transposed_convolution(span: Span, kernel_size: int, scale: int, padding: int) -> Span:
+    """The input of a transposed convolution: input i feeds the outputs i*scale - padding + [0, kernel_size)."""
+    first = -(-(span.first + padding - kernel_size + 1) // scale)
+    return Span(first, (span.last + padding) // scale)
+
+
+def through_bicubic(span: Span, scale: int) -> Span:
+    """The input of a bicubic enlargement that `span` of its output depends on.
+
+    Output z lies at u = (z + 1/2) / scale - 1/2 and the cubic kernel is non-zero for distances below 2, except at the
+    distance 1, so that a sample which falls on an input pixel depends on that pixel alone.
+    """
+    taps = [_bicubic_taps(position, scale) for position in range(span.first, span.last + 1)]
+    return Span(min(tap.first for tap in taps), max(tap.last for tap in taps))
+
+
+def _bicubic_taps(position: int, scale: int) -> Span:
+    numerator = 2 * position + 1 - scale
+    below, remainder = divmod(numerator, 2 * scale)
+    return Span(below, below) if remainder == 0 else Span(below - 1, below + 2)
+
+
+def union(one: Span, other: Span) -> Span:
+    """The smallest span that holds both: where two branches are added."""
+    return Span(min(one.first, other.first), max(one.last, other.last))
+
+
+def radius(scale: int, support: Callable[[Span], Span]) -> int:
+    """How far the support of an output pixel reaches beyond its own LR pixel, in LR pixels.
+
+    `support` maps a span of output pixels to the span of LR pixels it depends on.
+
+    >>> radius(2, lambda span: through_bicubic(span, 2))
+    2
+    >>> radius(2, lambda span: through_pixel_shuffle(through_convolution(span, 3), 2))
+    1
+    """
+    spans = [support(Span(phase, phase)) for phase in range(scale)]
+    return max(max(-span.first, span.last) for span in spans)

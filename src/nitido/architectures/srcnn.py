@@ -1,0 +1,167 @@
+"""SRCNN: three convolutions that sharpen a bicubically enlarged picture, and its modifications."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from nitido.architectures import receptive_field
+from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.layers import (
+    HIDDEN_GAIN,
+    ActivationName,
+    BicubicUpscale,
+    UpsamplerName,
+    initialize,
+    make_activation,
+    same_convolution,
+    transposed_convolution,
+    transposed_geometry,
+)
+from nitido.architectures.receptive_field import Span
+
+RESIDUAL_GAIN = 0.01
+"""Gain of the last layer under a global residual: small, so that training starts at bicubic, but not zero, so that the
+layers before it learn from the first step."""
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a kernel size must be odd, got {value}")
+    return value
+
+
+OddInt = Annotated[PositiveInt, AfterValidator(_odd)]
+
+
+class SRCNNConfig(NetworkConfig):
+    """The configuration of an SRCNN; the defaults are the `vanilla` variant."""
+
+    kernel_sizes: tuple[OddInt, OddInt, OddInt] = Field(
+        default=(9, 3, 5), description="kernel sizes of feature extraction, mapping and reconstruction"
+    )
+    widths: tuple[PositiveInt, PositiveInt] = Field(
+        default=(128, 64), description="feature channels made by feature extraction and by mapping"
+    )
+    activation: ActivationName = Field(default="relu", description="activation after every layer but the last")
+    upsampler: UpsamplerName = Field(
+        default="bicubic",
+        description=(
+            "where the picture grows: `bicubic` enlarges the input; `pixel_shuffle` and `transposed` (convolution) "
+            "work on the small picture and enlarge between mapping and reconstruction"
+        ),
+    )
+    residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+
+    @model_validator(mode="after")
+    def _width_fits_the_shuffle(self) -> Self:
+        area = self.scale**2
+        if self.upsampler == "pixel_shuffle" and self.widths[1] % area:
+            fitting = max(area, round(self.widths[1] / area) * area)
+            raise ValueError(
+                f"pixel_shuffle at scale {self.scale} needs a second width that is divisible by {area}, "
+                f"got {self.widths[1]} (nearest: {fitting})"
+            )
+        return self
+
+
+class SRCNN(SuperResolutionNetwork):
+    """Feature extraction, mapping and reconstruction (Dong et al., TPAMI 2016), zero padded, with the modifications.
+
+    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
+    mapped features are rearranged to 1/k² of the channels at k times the size; with `transposed` a transposed
+    convolution and an activation follow the mapping.
+    """
+
+    config: SRCNNConfig
+
+    def __init__(self, config: SRCNNConfig) -> None:
+        """Build the layers; weights are drawn from torch's global random generator."""
+        super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
+        first, second, third = config.kernel_sizes
+        features, mapped = config.widths
+        grown = mapped // config.scale**2 if config.upsampler == "pixel_shuffle" else mapped
+
+        self.enlarge = BicubicUpscale(config.scale)
+        self.extraction = same_convolution(config.channels, features, first)
+        self.extraction_activation = make_activation(config.activation, features)
+        self.mapping = same_convolution(features, mapped, second)
+        self.mapping_activation = make_activation(config.activation, mapped)
+        self.upsampler = _make_upsampler(config, mapped)
+        self.reconstruction = same_convolution(grown, config.channels, third)
+
+        last_gain = RESIDUAL_GAIN if config.residual else 1.0
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                initialize(layer, last_gain if layer is self.reconstruction else HIDDEN_GAIN)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        features = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        skip = features
+        features = self.extraction_activation(self.extraction(features))
+        features = self.mapping_activation(self.mapping(features))
+        if self.upsampler is not None:
+            features = self.upsampler(features)
+        output: Tensor = self.reconstruction(features)
+        if not self.config.residual:
+            return output
+        if self.config.upsampler != "bicubic":
+            skip = self.enlarge(lr)
+        return skip + output
+
+
+def _make_upsampler(config: SRCNNConfig, channels: int) -> nn.Module | None:
+    """What enlarges the mapped features, `None` when the input was enlarged already."""
+    if config.upsampler == "pixel_shuffle":
+        return nn.PixelShuffle(config.scale)
+    if config.upsampler == "transposed":
+        return nn.Sequential(
+            transposed_convolution(channels, config.scale), make_activation(config.activation, channels)
+        )
+    return None
+
+
+def _support(config: SRCNNConfig, output: Span) -> Span:
+    """The LR pixels that a span of output pixels depends on."""
+    first, second, third = config.kernel_sizes
+    span = receptive_field.through_convolution(output, third)
+    if config.upsampler == "pixel_shuffle":
+        span = receptive_field.through_pixel_shuffle(span, config.scale)
+    elif config.upsampler == "transposed":
+        kernel_size, padding = transposed_geometry(config.scale)
+        span = receptive_field.through_transposed_convolution(span, kernel_size, config.scale, padding)
+    span = receptive_field.through_convolution(span, second)
+    span = receptive_field.through_convolution(span, first)
+    if config.upsampler == "bicubic":
+        return receptive_field.through_bicubic(span, config.scale)
+    if config.residual:
+        return receptive_field.union(span, receptive_field.through_bicubic(output, config.scale))
+    return span
+
+
+_SMALL_PICTURE: Mapping[str, object] = {"upsampler": "pixel_shuffle", "kernel_sizes": (5, 3, 5), "widths": (64, 128)}
+
+VARIANTS: Mapping[str, Mapping[str, object]] = {
+    "vanilla": {},
+    "leaky_relu": {"activation": "leaky_relu"},
+    "prelu": {"activation": "prelu"},
+    "residual": {"residual": True},
+    "pixel_shuffle": {**_SMALL_PICTURE},
+    "pixel_shuffle_residual": {**_SMALL_PICTURE, "residual": True},
+    "pixel_shuffle_residual_leaky_relu": {**_SMALL_PICTURE, "residual": True, "activation": "leaky_relu"},
+    "paper_9_1_5": {"channels": 1, "kernel_sizes": (9, 1, 5), "widths": (64, 32)},
+    "debug": {"kernel_sizes": (3, 1, 3), "widths": (4, 4), "residual": True},
+}
+"""Name -> what differs from `SRCNNConfig`'s defaults. `debug` is tiny, for tests."""
+
+ARCHITECTURE = Architecture(
+    name="srcnn",
+    title="SRCNN",
+    reference="Dong, Loy, He, Tang: Image Super-Resolution Using Deep Convolutional Networks, TPAMI 2016",
+    config_class=SRCNNConfig,
+    network_class=SRCNN,
+    variants=VARIANTS,
+    base="vanilla",
+)

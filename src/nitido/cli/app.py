@@ -1,0 +1,45 @@
+"""The `nitido` command and how its errors reach people."""
+
+import errno
+import sys
+
+import typer
+
+from nitido.cli import data, evaluation, model, study, training
+from nitido.errors import NitidoError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="nitido",
+    help="A workbench for single-image super-resolution: did my change help, by how much, and is it more than noise?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(study.app)
+app.add_typer(data.app)
+app.add_typer(model.app)
+app.command()(training.train)
+app.command()(evaluation.evaluate)
+app.command()(evaluation.compare)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends as one line on standard error and a non-zero exit code."""
+    try:
+        app()
+    except NitidoError as error:
+        _fail(str(error), INTERRUPTED if type(error).__name__ == "InterruptedTraining" else 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        _fail(f"{error.filename or 'output'}: {error.strerror}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"nitido: {message}", file=sys.stderr)
+    sys.exit(code)

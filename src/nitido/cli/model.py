@@ -1,0 +1,53 @@
+"""`nitido model`: show and plot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nitido.cli.console import JSON_TO_STDOUT, write_json_output
+
+app = typer.Typer(name="model", help="Look at trained models.", no_args_is_help=True)
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A run directory or a .safetensors file.")]
+
+
+@app.command()
+def show(
+    model: ModelName,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the descriptor to FILE ('-': standard output).")
+    ] = None,
+) -> None:
+    """Show what a model is, how it was trained and what it measured.
+
+    Example: nitido model show runs/mine
+    """
+    from nitido.inference.models import find_model
+    from nitido.inspection import summarize
+    from nitido.study.spec import to_yaml
+
+    found = find_model(model)
+    if json:
+        write_json_output(found.descriptor.model_dump(mode="json"), json)
+    if json != JSON_TO_STDOUT:
+        print(summarize(found.network))
+        print(to_yaml(found.descriptor.model_dump(mode="json")), end="")
+
+
+@app.command()
+def plot(
+    model: ModelName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture: .svg; a .png is written beside it.")],
+) -> None:
+    """Draw a model's block diagram.
+
+    Example: nitido model plot runs/mine -o mine.svg
+    """
+    from nitido.inference.models import find_model
+    from nitido.inspection import draw_diagram
+
+    found = find_model(model)
+    svg, png = output.with_suffix(".svg"), output.with_suffix(".png")
+    draw_diagram(found.network, svg, png, f"{found.descriptor.architecture} · {found.descriptor.name}")
+    print(f"diagram: {svg} and {png}")

@@ -1,0 +1,125 @@
+"""`nitido study`: list, show, run, report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nitido.cli.console import JSON_TO_STDOUT, TrainingProgress, print_table, write_json_output
+
+if TYPE_CHECKING:
+    from nitido.study.spec import Study
+
+app = typer.Typer(name="study", help="Compare variants: list, show, run and report studies.", no_args_is_help=True)
+
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
+]
+ProfileName = Annotated[str, typer.Option(help="The budget: demo, classic, paper, or another of the study.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study, a YAML file, or a study's directory.")]
+
+
+@app.command("list")
+def list_(json: Json = None) -> None:
+    """List the built-in studies.
+
+    Example: nitido study list
+    """
+    from nitido.study.spec import builtin_names, load_study_file
+
+    studies = [load_study_file(name) for name in builtin_names()]
+    if json:
+        entries = [
+            {"study": s.study, "question": s.question, "profiles": list(s.profiles), "variants": len(s.variants)}
+            for s in studies
+        ]
+        write_json_output({"studies": entries}, json)
+    if json != JSON_TO_STDOUT:
+        lines = [[s.study, str(len(s.variants)), ", ".join(s.profiles), s.question] for s in studies]
+        print_table("", ["study", "variants", "profiles", "question"], lines)
+
+
+@app.command()
+def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None, json: Json = None) -> None:
+    """Show the runs of a study without running them.
+
+    Example: nitido study show srcnn --profile classic
+    """
+    from nitido.study.plan import describe_runs, plan
+
+    resolved = _resolve(study, profile, set_ or [])
+    described = describe_runs(plan(resolved))
+    if json:
+        write_json_output({"study": resolved.study, "profile": resolved.profile, "runs": described}, json)
+    if json != JSON_TO_STDOUT:
+        lines = [
+            [
+                str(run["variant"]),
+                str(run["architecture"]),
+                f"×{run['scale']}",
+                f"{run['lr']:g}",
+                str(run["seed"]),
+                f"{run['parameters']:,}",
+                f"{run['macs'] / 1e9:,.1f} G",
+            ]
+            for run in described
+        ]
+        header = ["variant", "architecture", "scale", "lr", "seed", "parameters", "MACs at 1280×720"]
+        print_table(f"{resolved.study}, profile {resolved.profile}: {len(lines)} runs", header, lines)
+
+
+@app.command()
+def run(
+    study: StudyName,
+    profile: ProfileName = "demo",
+    out: Annotated[Path | None, typer.Option(help="The study's directory [default: runs/STUDY].")] = None,
+    set_: Settings = None,
+) -> None:
+    """Train, evaluate and rank every variant; a half-done study goes on where it stopped.
+
+    Example: nitido study run srcnn --profile demo --set seeds=0,1
+    """
+    from nitido.study.leaderboard import as_table
+    from nitido.study.run import run_study
+
+    resolved = _resolve(study, profile, set_ or [])
+    directory = out or (Path(study) if _is_study_directory(study) else Path("runs", resolved.study))
+    with TrainingProgress() as progress:
+        outcome = run_study(resolved, directory, progress)
+    header, lines = as_table(outcome.board)
+    print_table(f"{resolved.study}, profile {resolved.profile}", header, lines)
+    print(f"report: {outcome.directory / 'report.html'}")
+    for failure in outcome.failures:
+        typer.echo(f"nitido: {failure}", err=True)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's directory.")]) -> None:
+    """Write the leaderboard and the report of a study again, from what its runs left.
+
+    Example: nitido study report runs/srcnn
+    """
+    from nitido.study.leaderboard import as_table
+    from nitido.study.publish import publish
+
+    board = publish(directory)
+    header, lines = as_table(board)
+    print_table(f"{board.study}, profile {board.profile}", header, lines)
+    print(f"report: {directory / 'report.html'}")
+
+
+def _is_study_directory(study: str) -> bool:
+    return (Path(study) / "study.yaml").is_file()
+
+
+def _resolve(study: str, profile: str, settings: list[str]) -> "Study":
+    from nitido.study.spec import StudyError, load_resolved, load_study_file, resolve
+
+    if _is_study_directory(study):
+        if settings:
+            raise StudyError(f"{study} is a study that was begun: --set applies to a study's name or file")
+        return load_resolved(Path(study))
+    return resolve(load_study_file(study), profile, settings)

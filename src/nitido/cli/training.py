@@ -1,0 +1,35 @@
+"""`nitido train`: one run, by the same engine as a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nitido.cli.console import TrainingProgress
+from nitido.errors import NitidoError
+
+
+def train(
+    architecture: Annotated[str, typer.Argument(help="The network family, e.g. srcnn.")],
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter, a key of the network, or data.train=…"),
+    ] = None,
+) -> None:
+    """Train one network; the same command goes on with an interrupted run.
+
+    Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine
+    """
+    from nitido.study.execute import execute
+    from nitido.study.plan import PlannedRun, single_run
+
+    run = single_run(architecture, variant, set_ or [])
+    with TrainingProgress() as progress:
+        planned = PlannedRun(run, out)
+        status = execute(run, out, lambda steps: progress.started(planned, 1, 1, steps))
+        progress.ended(planned, status)
+    if status.state != "finished":
+        raise NitidoError(f"{out}: {status.state}: {status.reason}")
+    print(f"model: {out / 'model.safetensors'}")

@@ -1,0 +1,53 @@
+"""Pictures for training and testing: named datasets, downloads, packed stores, deterministic patches, checks."""
+
+from nitido.data.catalog import (
+    DATASETS,
+    SAMPLES,
+    DataError,
+    Dataset,
+    Download,
+    PictureSet,
+    Role,
+    Sample,
+    Split,
+    cache_root,
+    data_root,
+    dataset,
+    resolve,
+    resolve_all,
+)
+from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
+from nitido.data.download import Fetched, Source, fetch, fetch_dataset
+from nitido.data.pack import Entry, Store, prepare, refuse_overlap
+from nitido.data.patches import PatchPlan, PatchSampler, patch_plan
+
+__all__ = [
+    "DATASETS",
+    "MINIMUM_SIDE",
+    "SAMPLES",
+    "DataError",
+    "Dataset",
+    "Download",
+    "Entry",
+    "Fetched",
+    "Finding",
+    "PatchPlan",
+    "PatchSampler",
+    "PictureSet",
+    "Role",
+    "Sample",
+    "Source",
+    "Split",
+    "Store",
+    "cache_root",
+    "check_folder",
+    "data_root",
+    "dataset",
+    "fetch",
+    "fetch_dataset",
+    "patch_plan",
+    "prepare",
+    "refuse_overlap",
+    "resolve",
+    "resolve_all",
+]

@@ -1,0 +1,321 @@
+"""Which pictures a name stands for: the datasets, where they lie, their terms, and the picture-set grammar."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from nitido.errors import NitidoError, nearest, unknown_name
+
+Role = Literal["train", "validation", "test"]
+
+
+class DataError(NitidoError):
+    """Pictures are missing, unusable, or not what they should be."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a dataset: its pictures lie in the sub-folder `name`."""
+
+    name: Role
+    count: int
+
+
+@dataclass(frozen=True)
+class Download:
+    """One archive at a public address, and the folder in it whose pictures are wanted.
+
+    `sha256` is None where no trusted source states it; the first download then records what it found.
+    """
+
+    url: str
+    kind: Literal["zip", "tar"]
+    members: str
+    count: int
+    split: Role | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named set of pictures: how many, where they lie, under which terms, and how to get them."""
+
+    name: str
+    title: str
+    count: int
+    terms: str
+    splits: tuple[Split, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    by_hand: str = ""
+
+    @property
+    def layout(self) -> str:
+        """Where the files are expected, for people to read."""
+        if self.name == SAMPLES_NAME:
+            return "inside the installed scikit-image package"
+        parts = "{" + ",".join(split.name for split in self.splits) + "}/" if self.splits else ""
+        return f"$NITIDO_DATA/{self.name}/{parts}"
+
+    def folder(self, split: Role | None = None) -> Path:
+        """The folder that holds the pictures of `split`, or of the dataset; it need not exist."""
+        if self.name == SAMPLES_NAME:
+            return _samples_folder()
+        return data_root() / self.name / (split or "")
+
+    def is_complete(self) -> bool:
+        """Whether all its pictures are there, and no others in their place."""
+        if self.name == SAMPLES_NAME:
+            return all((self.folder() / sample.file).is_file() for sample in SAMPLES)
+        parts = [(self.folder(split.name), split.count) for split in self.splits] or [(self.folder(), self.count)]
+        return all(len(pictures_in(folder)) == count for folder, count in parts)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of `samples`: its file in scikit-image, its split and its terms."""
+
+    file: str
+    split: Role
+    terms: str
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures that were named together; `name` is the specification as it was written."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+
+SAMPLES_NAME = "samples"
+
+# Both motorcycle pictures are one scene seen from two places, so they stay in one split. Left out on purpose: retina,
+# hubble_deep_field and moon, which are large and soft and would take most patches; scans and drawings.
+SAMPLES = (
+    Sample("brick.png", "train", "CC0 (CC0Textures)"),
+    Sample("coins.png", "train", "no known copyright restrictions (Brooklyn Museum)"),
+    Sample("grass.png", "train", "CC0 (linolafett, DeviantArt)"),
+    Sample("gravel.png", "train", "CC0 (CC0Textures)"),
+    Sample("ihc.png", "train", "no known copyright restrictions (CMMI)"),
+    Sample("motorcycle_left.png", "train", "none stated (Middlebury 2014 stereo benchmark)"),
+    Sample("motorcycle_right.png", "train", "none stated (Middlebury 2014 stereo benchmark)"),
+    Sample("camera.png", "validation", "CC0 (Lav Varshney)"),
+    Sample("rocket.jpg", "validation", "public domain (SpaceX)"),
+    Sample("astronaut.png", "test", "public domain (NASA)"),
+    Sample("chelsea.png", "test", "CC0 (Stefan van der Walt)"),
+    Sample("coffee.png", "test", "CC0 (Rachel Michetti)"),
+)
+
+_BSDS500_URL = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+_BSDS_TERMS = "Berkeley, research"
+_ACADEMIC = "none stated (academic)"
+
+
+def _bsds500(part: str, count: int) -> tuple[Download, ...]:
+    return (Download(_BSDS500_URL, "tar", f"BSR/BSDS500/data/images/{part}", count),)
+
+
+def _benchmark(title: str, count: int) -> tuple[Download, ...]:
+    url = f"https://huggingface.co/datasets/eugenesiow/{title}/resolve/main/data/{title}_HR.tar.gz"
+    return (Download(url, "tar", f"{title}_HR", count),)
+
+
+# The checksums of DIV2K are those that TensorFlow Datasets publishes for the same addresses.
+_DIV2K = (
+    Download(
+        "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_train_HR.zip",
+        "zip",
+        "DIV2K_train_HR",
+        800,
+        split="train",
+        sha256="9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
+    ),
+    Download(
+        "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
+        "zip",
+        "DIV2K_valid_HR",
+        100,
+        split="validation",
+        sha256="20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
+    ),
+)
+
+
+def _count(split: Role) -> int:
+    return sum(sample.split == split for sample in SAMPLES)
+
+
+_ALL = (
+    Dataset(
+        SAMPLES_NAME,
+        "scikit-image's own pictures",
+        len(SAMPLES),
+        "free, stated per picture",
+        splits=(
+            Split("train", _count("train")),
+            Split("validation", _count("validation")),
+            Split("test", _count("test")),
+        ),
+    ),
+    Dataset("set5", "Set5 (Bevilacqua et al., 2012)", 5, _ACADEMIC, downloads=_benchmark("Set5", 5)),
+    Dataset("set14", "Set14 (Zeyde et al., 2010)", 14, _ACADEMIC, downloads=_benchmark("Set14", 14)),
+    Dataset("bsd100", "B100: the val part of BSDS500, a test set", 100, _BSDS_TERMS, downloads=_bsds500("val", 100)),
+    Dataset("urban100", "Urban100 (Huang et al., 2015)", 100, _ACADEMIC, downloads=_benchmark("Urban100", 100)),
+    Dataset(
+        "t91",
+        "T91 (Yang et al., 2010)",
+        91,
+        _ACADEMIC,
+        by_hand="the 91 training pictures come in ScSR.rar from the authors "
+        "(http://www.ifp.illinois.edu/~jyang29/codes/ScSR.rar, folder Data/Training)",
+    ),
+    Dataset("bsds200", "the train part of BSDS500", 200, _BSDS_TERMS, downloads=_bsds500("train", 200)),
+    Dataset("bsds200_test", "the test part of BSDS500", 200, _BSDS_TERMS, downloads=_bsds500("test", 200)),
+    Dataset(
+        "div2k",
+        "DIV2K, high resolution (Agustsson and Timofte, 2017)",
+        900,
+        "academic research only",
+        splits=(Split("train", 800), Split("validation", 100)),
+        downloads=_DIV2K,
+    ),
+)
+
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+
+
+def data_root() -> Path:
+    """The folder that holds the datasets: `$NITIDO_DATA`, else the user's data directory."""
+    return _root("NITIDO_DATA", platformdirs.user_data_path("nitido"))
+
+
+def cache_root() -> Path:
+    """The folder for what can be made again: `$NITIDO_CACHE`, else the user's cache directory."""
+    return _root("NITIDO_CACHE", platformdirs.user_cache_path("nitido"))
+
+
+def _root(variable: str, default: Path) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().absolute() if value else default
+
+
+def dataset(name: str) -> Dataset:
+    """The entry of the catalog with this name; raises `DataError` with the nearest valid name."""
+    if name not in DATASETS:
+        raise unknown_name("dataset", name, DATASETS, DataError)
+    return DATASETS[name]
+
+
+def resolve(spec: str, role: Role | None = None) -> PictureSet:
+    """Find the pictures that `spec` names, sorted by file name.
+
+    A specification is `NAME`, `NAME/SPLIT` or the path of a folder, each optionally followed by a Python slice:
+    `set5`, `samples/train[2:5]`, `bsds200_test[:20]`, `./photos[::2]`. A name of the catalog wins over a folder
+    of the same name; write `./set5` for the folder. The bare name of a dataset with splits means the split of
+    `role`, or all its pictures when `role` is None.
+
+    Raises `DataError` for an unknown name or split, a missing folder, a dataset with the wrong number of pictures,
+    a malformed slice and an empty selection.
+    """
+    body, chosen = _parse(spec)
+    head, _, tail = body.partition("/")
+    if head in DATASETS:
+        paths = _dataset_pictures(DATASETS[head], tail, role)
+    elif "/" in body or os.sep in body or Path(body).expanduser().exists():
+        paths = _folder_pictures(Path(body).expanduser())
+    else:
+        raise unknown_name("dataset", body, DATASETS, DataError)
+    selected = tuple(paths[chosen])
+    if not selected:
+        raise DataError(f"{spec}: selects none of the {len(paths)} pictures")
+    return PictureSet(spec, selected)
+
+
+def resolve_all(specs: Sequence[str], role: Role | None = None) -> PictureSet:
+    """The pictures of several specifications as one set, each picture once, in order of first mention."""
+    sets = [resolve(spec, role) for spec in specs]
+    paths = dict.fromkeys(path for pictures in sets for path in pictures.paths)
+    return PictureSet(" + ".join(pictures.name for pictures in sets), tuple(paths))
+
+
+def _parse(spec: str) -> tuple[str, slice]:
+    """Split `spec` into its name or path and its slice."""
+    if not spec.endswith("]") or Path(spec).expanduser().is_dir():
+        return spec, slice(None)
+    found = re.fullmatch(r"(?P<body>.+)\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?(?::(?P<step>-?\d+)?)?\]", spec)
+    if not found or (found["step"] and int(found["step"]) == 0):
+        raise DataError(f"{spec}: the part in brackets must be a Python slice such as [:20], [2:5] or [::2]")
+    start, stop, step = (int(part) if part else None for part in found.group("start", "stop", "step"))
+    return found["body"], slice(start, stop, step)
+
+
+def _dataset_pictures(entry: Dataset, split: str, role: Role | None) -> list[Path]:
+    by_name: dict[str, Split] = {part.name: part for part in entry.splits}
+    wanted: list[Split | None]
+    if split:
+        if not by_name:
+            raise DataError(f"dataset {entry.name!r} has no splits, so {split!r} is not one of them")
+        if split not in by_name:
+            raise unknown_name(f"split of {entry.name}", split, by_name, DataError)
+        wanted = [by_name[split]]
+    elif by_name and role is not None:
+        if role not in by_name:
+            choices = " or ".join(f"{entry.name}/{name}" for name in by_name)
+            raise DataError(f"dataset {entry.name!r} has no {role} split: write {choices}")
+        wanted = [by_name[role]]
+    else:
+        wanted = list(entry.splits) or [None]
+    found = [path for part in wanted for path in _split_pictures(entry, part)]
+    return sorted(found, key=lambda path: path.name)
+
+
+def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
+    folder = entry.folder(split.name if split else None)
+    if entry.name == SAMPLES_NAME:
+        return [folder / sample.file for sample in SAMPLES if split is None or sample.split == split.name]
+    if not folder.is_dir():
+        raise DataError(
+            f"dataset {entry.name!r} is not in {folder}: run 'nitido data fetch {entry.name}', "
+            f"or set $NITIDO_DATA to the folder that holds {entry.name}/"
+        )
+    paths = pictures_in(folder)
+    expected = split.count if split else entry.count
+    if len(paths) != expected:
+        raise DataError(f"dataset {entry.name!r} has {expected} pictures, but {folder} holds {len(paths)}")
+    return paths
+
+
+def _folder_pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        guess = nearest(folder.parts[0] if folder.parts else "", DATASETS)
+        hint = f" (did you mean the dataset {guess!r}?)" if guess else ""
+        raise DataError(f"no folder {str(folder)!r}{hint}")
+    paths = pictures_in(folder)
+    if not paths:
+        raise DataError(f"no pictures in {folder}")
+    return paths
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files that lie in `folder` itself, sorted by name; an empty list when there are none."""
+    from nitido.imaging import PictureError, find_pictures
+
+    try:
+        return find_pictures(folder)
+    except PictureError:
+        return []
+
+
+def _samples_folder() -> Path:
+    found = find_spec("skimage")
+    if found is None or not found.submodule_search_locations:
+        raise DataError(
+            "scikit-image, whose pictures are the dataset 'samples', is not installed: pip install scikit-image"
+        )
+    return Path(found.submodule_search_locations[0]) / "data"

@@ -1,0 +1,73 @@
+"""Look through a folder of pictures for what would spoil a training or a benchmark."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nitido.data.pack import content_hash
+
+if TYPE_CHECKING:
+    from nitido.imaging import Picture
+
+MINIMUM_SIDE = 48
+"""Pixels: a picture with a shorter side has no room for a training patch worth having (24 pixels in LR at scale 2)."""
+
+Problem = Literal["unreadable", "too small", "grey", "alpha", "16-bit", "CMYK", "duplicate"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem with one picture; a picture may have several. `message` is a line that names the file."""
+
+    path: Path
+    problem: Problem
+    message: str
+
+
+def check_folder(folder: Path) -> list[Finding]:
+    """Read every picture in `folder` and list its problems, in the order of the file names.
+
+    Pictures are duplicates when their 8-bit RGB pixels are equal, whatever the file format; the first one by name is
+    not reported. Raises `nitido.imaging.PictureError` when there is no such folder or no picture in it.
+    """
+    from nitido.imaging import PictureError, find_pictures, read_picture
+
+    findings: list[Finding] = []
+    first: dict[str, Path] = {}
+    for path in find_pictures(folder):
+        try:
+            picture = read_picture(path)
+        except PictureError as error:
+            findings.append(Finding(path, "unreadable", str(error)))
+            continue
+        findings += [Finding(path, problem, f"{path}: {text}") for problem, text in _problems(picture)]
+        twin = first.setdefault(content_hash(picture.rgb8()), path)
+        if twin != path:
+            findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {twin.name}"))
+    return findings
+
+
+def _problems(picture: "Picture") -> Iterator[tuple[Problem, str]]:
+    if min(picture.height, picture.width) < MINIMUM_SIDE:
+        size = f"{picture.width}×{picture.height}"
+        yield "too small", f"{size} pixels, both sides should have at least {MINIMUM_SIDE}"
+    if picture.pixels.shape[2] == 1:
+        yield "grey", "one grey channel instead of RGB: it is repeated for training and scored as its own luma"
+    if picture.alpha is not None:
+        yield "alpha", "has an alpha channel, which is left out"
+    if picture.pixels.dtype != "uint8":
+        yield "16-bit", "16 bits per channel, which are rounded to 8"
+    if _is_cmyk(picture):
+        yield "CMYK", "CMYK instead of RGB: it is converted by its colour profile"
+
+
+def _is_cmyk(picture: "Picture") -> bool:
+    """Whether the file holds CMYK, which the decoded picture no longer tells."""
+    import pyvips
+
+    if picture.format not in ("jpeg", "tiff"):
+        return False
+    with picture.path.open("rb") as file:
+        header = pyvips.Image.new_from_source(pyvips.Source.new_from_descriptor(file.fileno()), "")
+        return bool(header.interpretation == "cmyk")

@@ -1,0 +1,131 @@
+"""Training patches: the i-th patch of a run is a pure function of (seed, i), so there is no state to save."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nitido.data.catalog import DataError
+from nitido.data.pack import Store
+
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = 0xFFFFFFFFFFFFFFFF
+_POSITION, _SYMMETRY = 0, 1  # independent streams of random numbers
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """Where patches come from: arrays `(N,)` of the picture, the top left LR pixel, and the symmetry in 0..7.
+
+    Of the symmetry, bit 0 flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns.
+    """
+
+    picture: Integers
+    top: Integers
+    left: Integers
+    symmetry: Integers
+
+
+def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int]], patch: int) -> PatchPlan:
+    """Plan the patches `indices` of the run `seed`, drawn uniformly from all places in all pictures.
+
+    `sizes` are the (height, width) of the LR pictures, `patch` the side of the square LR patch, all in pixels. Every
+    valid top left pixel of every picture is equally likely, and so are the eight symmetries of the square.
+
+    Raises `DataError` when the patch is larger than a picture.
+
+    >>> whole = patch_plan(7, range(6), [(9, 12), (8, 8)], 8)
+    >>> later = patch_plan(7, range(4, 6), [(9, 12), (8, 8)], 8)
+    >>> bool((whole.left[4:] == later.left).all())
+    True
+    """
+    shape = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
+    rows, columns = shape[:, 0] - patch + 1, shape[:, 1] - patch + 1
+    if patch < 1 or len(shape) == 0 or min(rows.min(), columns.min()) < 1:
+        largest = shape.min() if len(shape) else 0
+        raise DataError(f"patch {patch} does not fit into every picture: it must be 1 to {largest}")
+    index = np.asarray(indices, dtype=np.uint64)
+    ends = np.cumsum(rows * columns)
+    place = (_random(seed, _POSITION, index) % np.uint64(ends[-1])).astype(np.int64)
+    picture = np.searchsorted(ends, place, side="right").astype(np.int64)
+    top, left = np.divmod(place - (ends - rows * columns)[picture], columns[picture])
+    symmetry = (_random(seed, _SYMMETRY, index) >> np.uint64(61)).astype(np.int64)
+    return PatchPlan(picture, top, left, symmetry)
+
+
+def apply_symmetry(patch: Bytes, symmetry: int) -> Bytes:
+    """One of the eight symmetries of the square, as a view of `(H, W, C)`; see `PatchPlan` for the bits."""
+    if symmetry & 1:
+        patch = patch[::-1]
+    if symmetry & 2:
+        patch = patch[:, ::-1]
+    return patch.swapaxes(0, 1) if symmetry & 4 else patch
+
+
+class PatchSampler:
+    """Cuts aligned pairs of LR and HR patches from a `Store`.
+
+    `patch` is the side of the LR patch in pixels. The LR patch is cut from the LR of the whole picture, so it looks
+    the same as it will in use. Raises `DataError` when the patch is larger than the smallest picture.
+    """
+
+    def __init__(self, store: Store, scale: int, patch: int, seed: int, augment: bool = True) -> None:
+        """Sample at `scale`, which the store must hold; `augment` turns the random symmetries on."""
+        self.store = store
+        self.scale = scale
+        self.patch = patch
+        self.seed = seed
+        self.augment = augment
+        self.sizes = store.lr_sizes(scale)
+        smallest = min(range(len(store)), key=lambda i: min(self.sizes[i]))
+        height, width = self.sizes[smallest]
+        if not 1 <= patch <= min(height, width):
+            raise DataError(
+                f"patch {patch} must be 1 to {min(height, width)}: the smallest picture, {store.names[smallest]} of "
+                f"{store.name}, is {width}×{height} pixels in LR at scale {scale}"
+            )
+
+    def batch(self, start: int, count: int) -> tuple[Bytes, Bytes]:
+        """The patches `start` to `start + count - 1` of the run.
+
+        Returns uint8 LR `(N, 3, patch, patch)` and HR `(N, 3, scale * patch, scale * patch)`, both NHWC in memory,
+        so that `torch.from_numpy` gives channels-last tensors without a copy.
+        """
+        plan = patch_plan(self.seed, np.arange(start, start + count), self.sizes, self.patch)
+        side, k = self.patch, self.scale
+        lr = np.empty((count, side, side, 3), np.uint8)
+        hr = np.empty((count, k * side, k * side, 3), np.uint8)
+        places = zip(plan.picture.tolist(), plan.top.tolist(), plan.left.tolist(), plan.symmetry.tolist(), strict=True)
+        for n, (picture, top, left, drawn) in enumerate(places):
+            symmetry = drawn if self.augment else 0
+            _copy(self.store.lr(picture, k), top, left, symmetry, lr[n])
+            _copy(self.store.hr(picture), k * top, k * left, symmetry, hr[n])
+        return lr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2)
+
+
+def _copy(source: Bytes, top: int, left: int, symmetry: int, target: Bytes) -> None:
+    """Fill `target` with the patch of its size at (`top`, `left`) of `source`, turned by `symmetry`."""
+    side = len(target)
+    turned = apply_symmetry(source[top : top + side, left : left + side], symmetry)
+    if symmetry < 2:  # rows stay rows, NumPy copies them whole
+        target[...] = turned
+    else:  # one channel at a time is over four times as fast as three bytes at a time
+        for channel in range(3):
+            target[..., channel] = turned[..., channel]
+
+
+def _random(seed: int, stream: int, index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """64 random bits for each index: SplitMix64 (Steele et al., 2014) read at any place of its sequence."""
+    key = _mix(np.array([(seed ^ (stream << 32)) & _MASK], dtype=np.uint64))
+    return _mix(_mix(key + np.uint64(stream)) + (index + np.uint64(1)) * np.uint64(_GOLDEN))
+
+
+def _mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Stafford's variant 13); array arithmetic wraps modulo 2**64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,121 @@
+"""Measure a network, or bicubic, on pictures under the protocol: pictures in, long rows out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.data import Store
+from nitido.evaluation.metrics import luma, psnr, ssim
+from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at and `y` `(H, W)` float in [0, 255] to be scored."""
+
+    rgb: Image
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one picture measured. `metrics` maps a metric's name (`psnr_y`, `ssim_y`, `psnr_rgb`) to its value."""
+
+    picture: str
+    metrics: dict[str, float]
+
+
+class Enlarger(Protocol):
+    """Anything that enlarges an RGB picture `(h, w, 3)` uint8; `grey` tells that its three channels are one."""
+
+    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+        """Enlarge `lr`."""
+        ...
+
+
+class BicubicEnlarger:
+    """The baseline of every table: MATLAB's bicubic, uint8 in and out."""
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+        """Enlarge `lr` by the scale."""
+        rgb = bicubic_upscale(lr, self.scale)
+        return Enlarged(rgb, luma(rgb[..., 0] if grey else rgb))
+
+
+class NetworkEnlarger:
+    """A network in float32 and eval mode, run on the whole picture.
+
+    A network with one channel gets Y (BT.601 studio range; a grey picture as it is) and its colour is bicubic.
+    """
+
+    def __init__(self, network: SuperResolutionNetwork) -> None:
+        self.network = network
+        self.scale = network.scale
+
+    @torch.inference_mode()
+    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+        """Enlarge `lr` by the network's scale."""
+        device = next(self.network.parameters()).device
+        rgb = torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
+        finally:
+            self.network.train(was_training)
+
+    def _colour(self, rgb: Tensor, grey: bool) -> Enlarged:
+        out = _to_uint8(self.network(rgb))
+        if grey:
+            plane = np.rint(out.astype(np.float64) @ _FULL_RANGE_LUMA)
+            return Enlarged(out, plane)
+        return Enlarged(out, luma(out))
+
+    def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> Enlarged:
+        if grey:
+            out = _to_uint8(self.network(rgb[:, :1]))
+            return Enlarged(np.repeat(out, 3, axis=2), out[..., 0].astype(np.float64))
+        sr_y = self.network(rgb_to_ycbcr(rgb)[:, :1])
+        scored = _to_uint8(sr_y)[..., 0].astype(np.float64)
+        bicubic = torch.from_numpy(bicubic_upscale(lr, self.scale)).to(rgb.device).permute(2, 0, 1)[None].float() / 255
+        colour = torch.cat([sr_y, rgb_to_ycbcr(bicubic)[:, 1:]], dim=1)
+        return Enlarged(_to_uint8(ycbcr_to_rgb(colour)), scored)
+
+
+_FULL_RANGE_LUMA = np.array([0.299, 0.587, 0.114])
+"""BT.601 luma without studio scaling: what a grey picture's three channels are merged by."""
+
+
+def _to_uint8(out: Tensor) -> Image:
+    """`(1, C, H, W)` float, any range → `(H, W, C)` uint8, clipped and rounded."""
+    quantised = (out[0].float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return quantised.permute(1, 2, 0).cpu().numpy()
+
+
+def score(enlarged: Enlarged, hr: Image, scale: int, *, grey: bool) -> dict[str, float]:
+    """Every metric of one enlarged picture against `hr` `(H, W, 3)` uint8; the border of `scale` pixels is shaved."""
+    truth = luma(hr[..., 0] if grey else hr)
+    return {
+        "psnr_y": psnr(enlarged.y, truth, scale),
+        "ssim_y": ssim(enlarged.y, truth, scale),
+        "psnr_rgb": psnr(enlarged.rgb.astype(np.float64), hr.astype(np.float64), scale),
+    }
+
+
+def evaluate(enlarge: Enlarger, store: Store, scale: int) -> Iterator[Score]:
+    """Score every picture of `store` (which must hold the low-resolution pictures of `scale`), one at a time."""
+    for index, name in enumerate(store.names):
+        grey = store.grey[index]
+        enlarged = enlarge(store.lr(index, scale), grey=grey)
+        yield Score(name, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey))

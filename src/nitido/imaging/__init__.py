@@ -1,0 +1,31 @@
+"""Pictures: MATLAB-exact bicubic resizing, BT.601 colour, and picture files."""
+
+from nitido.imaging.color import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.imaging.files import (
+    FORMATS,
+    Picture,
+    PictureError,
+    find_pictures,
+    read_picture,
+    read_size,
+    write_picture,
+)
+from nitido.imaging.resize import SCALES, ImagingError, bicubic_downscale, bicubic_upscale, crop_to_multiple
+
+__all__ = [
+    "FORMATS",
+    "SCALES",
+    "ImagingError",
+    "Picture",
+    "PictureError",
+    "bicubic_downscale",
+    "bicubic_upscale",
+    "crop_to_multiple",
+    "find_pictures",
+    "read_picture",
+    "read_size",
+    "rgb_to_y",
+    "rgb_to_ycbcr",
+    "write_picture",
+    "ycbcr_to_rgb",
+]

@@ -1,0 +1,267 @@
+"""Picture files in and out of one in-memory form: PNG, JPEG, BMP, TIFF and WebP, with 8 or 16 bits.
+
+libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does not know, goes through Pillow.
+"""
+
+import io
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+from PIL import Image
+
+from nitido.atomic import replacing
+from nitido.errors import NitidoError
+
+FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".bmp": "bmp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
+"""File name suffixes (lower case) of the formats that can be read and written."""
+
+Pixels = npt.NDArray[np.uint8 | np.uint16]
+
+_HEAD_SIZE = 1 << 16
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+# libvips' remarks on odd files go to Python's logging; without a handler they would end up on standard error.
+logging.getLogger("pyvips").addHandler(logging.NullHandler())
+
+
+class PictureError(NitidoError):
+    """A picture file or folder that cannot be read or written."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, upright, and what its file said about it.
+
+    `pixels` is `(H, W, C)`, uint8 or uint16 over the full range, C = 1 (grey) or 3 (RGB); `alpha` is `(H, W)` of the
+    same type (0 = transparent), or None for an opaque format. `icc_profile` describes the pixels' colour space; None
+    means sRGB (or grey with sRGB's tone curve). `format` is one of "png", "jpeg", "bmp", "tiff", "webp".
+    """
+
+    path: Path
+    format: str
+    pixels: Pixels
+    alpha: Pixels | None = None
+    icc_profile: bytes | None = None
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.pixels.shape[1])
+
+    def rgb8(self) -> npt.NDArray[np.uint8]:
+        """The pixels as uint8 RGB `(H, W, 3)`: 16 bits rounded to 8, grey repeated, alpha left out."""
+        pixels = self.pixels
+        if pixels.dtype == np.uint16:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode the picture at `path`; the content decides the format, not the name.
+
+    Palettes and 1-bit pictures are expanded, CMYK is converted to sRGB by its profile, and the EXIF orientation is
+    applied. RGB and grey values stay as stored: their ICC profile is handed on, not applied. JPEG gives libjpeg's
+    standard pixels.
+
+    Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
+    is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour.
+    """
+    with _opened(path) as (file, kind):
+        if kind == "bmp":
+            return _split(path, kind, _decode_bmp(file), None)
+        return _decode(path, kind, file)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture at `path`, from the file's header alone.
+
+    Raises `PictureError` if the header cannot be read.
+    """
+    with _opened(path) as (file, kind):
+        if kind == "bmp":
+            with Image.open(file, formats=["BMP"]) as bitmap:
+                return bitmap.size
+        image = _load(kind, file)
+        turned = _orientation(image) > 4  # 5 to 8 swap rows and columns
+        return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write uint8 or uint16 `pixels`, `(H, W)` or `(H, W, C)` with C = 1 (grey) or 3 (RGB), atomically to `path`.
+
+    The suffix gives the format. PNG, TIFF (deflate), WebP and BMP are lossless; JPEG has quality 95 without chroma
+    subsampling. Only PNG and TIFF hold uint16. Raises `PictureError` for anything else, or if writing fails.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise PictureError(f"{path}: cannot write this kind of file (valid: {', '.join(FORMATS)})")
+    if (
+        pixels.dtype not in (np.uint8, np.uint16)
+        or pixels.ndim != 3
+        or pixels.shape[2] not in (1, 3)
+        or not pixels.size
+    ):
+        raise PictureError(
+            f"{path}: cannot write a {pixels.dtype} array {pixels.shape} as a picture: it must be uint8 or uint16, "
+            "(H, W), (H, W, 1) or (H, W, 3)"
+        )
+    if pixels.dtype == np.uint16 and kind not in ("png", "tiff"):
+        raise PictureError(f"{path}: {kind.upper()} cannot hold 16 bits: write PNG or TIFF, or convert to uint8")
+    try:
+        encoded = _encode(kind, samples)
+        with replacing(path) as draft:
+            draft.write_bytes(encoded)
+    except pyvips.Error as error:
+        raise PictureError(f"{path}: cannot be written: {_condensed(error)}") from None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files directly in `folder`, by suffix, hidden ones left out, sorted by name regardless of case.
+
+    Raises `PictureError` if there is no such folder or no picture in it.
+    """
+    if not folder.is_dir():
+        raise PictureError(f"{folder}: no such folder")
+    found = [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in FORMATS and not file.name.startswith(".") and file.is_file()
+    ]
+    if not found:
+        raise PictureError(f"{folder}: no pictures in this folder (looked for {', '.join(FORMATS)})")
+    return sorted(found, key=lambda file: (file.name.lower(), file.name))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+    """Yield the open file and its format; every failure inside becomes a `PictureError` that starts with the path."""
+    kind = ""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_SIZE)
+            file.seek(0)
+            kind = _recognised(head)
+            yield file, kind
+    except _UnfitError as error:
+        raise PictureError(f"{path}: {error}") from None
+    except pyvips.Error as error:
+        raise PictureError(f"{path}: damaged or incomplete {kind.upper()}: {_condensed(error)}") from None
+    except _PILLOW_ERRORS as error:
+        reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else getattr(error, "strerror", None) or error
+        raise PictureError(f"{path}: {reason}") from None
+
+
+class _UnfitError(Exception):
+    """Why a file is no picture for nitido; the path is added where it is known."""
+
+
+def _recognised(head: bytes) -> str:
+    """The format that a file beginning with `head` has."""
+    if not head:
+        raise _UnfitError("the file is empty")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if b"acTL" in head.partition(b"IDAT")[0]:
+            raise _UnfitError("an animated PNG: only still pictures can be read")
+        return "png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "tiff"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    if head.startswith(b"BM"):
+        return "bmp"
+    raise _UnfitError("not a PNG, JPEG, BMP, TIFF or WebP picture")
+
+
+def _condensed(error: pyvips.Error) -> str:
+    """The last of libvips' lines, which is the most specific one."""
+    lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown error"
+
+
+def _load(kind: str, file: BinaryIO) -> Any:
+    """A lazy libvips image: only the header has been read."""
+    # A descriptor instead of a name: libvips would take options from some names and remember files that have changed.
+    source = pyvips.Source.new_from_descriptor(file.fileno())
+    loader = getattr(pyvips.Image, f"{kind}load_source")
+    return loader(source, access="sequential", fail_on="error")
+
+
+def _orientation(image: Any) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _decode(path: Path, kind: str, file: BinaryIO) -> Picture:
+    image = _load(kind, file)
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1:
+        raise _UnfitError(f"{pages} pages or frames: only single still pictures can be read")
+    if image.format not in ("uchar", "ushort"):
+        raise _UnfitError(f"{image.format} samples: only 8 and 16 bit pictures can be read")
+    if _orientation(image) > 1:
+        image = image.copy_memory().autorot()
+    if image.interpretation == "cmyk" and image.bands == 4:
+        depth = 16 if image.format == "ushort" else 8
+        image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
+        profile = None
+    else:
+        profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
+    if image.interpretation not in ("b-w", "grey16", "srgb", "rgb16") or image.bands > 4:
+        raise _UnfitError(f"{image.bands} channels of {image.interpretation}: only grey, RGB and CMYK can be read")
+    return _split(path, kind, image.numpy(), profile)
+
+
+def _decode_bmp(file: BinaryIO) -> Pixels:
+    with Image.open(file, formats=["BMP"]) as bitmap:
+        mode = {"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)
+        return np.asarray(bitmap.convert(mode))
+
+
+def _split(path: Path, kind: str, samples: Pixels, profile: bytes | None) -> Picture:
+    """Take the alpha channel, if there is one, off `(H, W)` or `(H, W, 1..4)` samples."""
+    samples = samples if samples.ndim == 3 else samples[:, :, None]
+    colours = 1 if samples.shape[2] < 3 else 3
+    alpha = samples[:, :, colours].copy() if samples.shape[2] > colours else None
+    return Picture(path, kind, np.ascontiguousarray(samples[:, :, :colours]), alpha, profile)
+
+
+def _encode(kind: str, pixels: Pixels) -> bytes:
+    """The bytes of a file of this kind that holds `(H, W, C)` pixels."""
+    if kind == "bmp":
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, format="BMP")
+        return buffer.getvalue()
+    grey, colour = ("b-w", "srgb") if pixels.dtype == np.uint8 else ("grey16", "rgb16")
+    image = pyvips.Image.new_from_array(pixels, interpretation=grey if pixels.shape[2] == 1 else colour)
+    options: dict[str, dict[str, Any]] = {
+        "png": {},
+        "jpeg": {"Q": 95, "subsample_mode": "off"},
+        "tiff": {"compression": "deflate"},
+        "webp": {"lossless": True},
+    }
+    encoded: bytes = getattr(image, f"{kind}save_buffer")(**options[kind])
+    return encoded

@@ -1,0 +1,189 @@
+"""A trained network as one file: safetensors weights and a JSON descriptor in their metadata.
+
+Nothing is guessed from a file's name: the descriptor says which architecture, which configuration, how it was trained
+and what it measured. Reading a model file runs no code of the file's maker.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
+from nitido.atomic import replacing
+from nitido.errors import NitidoError
+from nitido.validation import ConfigError, StrictModel
+
+METADATA_KEY = "nitido"
+"""Where the descriptor lies in a safetensors file's metadata."""
+
+
+class ModelFileError(NitidoError):
+    """A model file is missing, foreign, damaged, or does not fit its own descriptor."""
+
+
+class ModelDescriptor(StrictModel):
+    """Everything there is to know about a model file without its weights."""
+
+    format_version: Literal[1] = Field(default=1, description="version of this descriptor's layout")
+    name: str = Field(min_length=1, description="what the model is called in tables")
+    architecture: str = Field(description="name of the architecture, as in the registry")
+    config: dict[str, Any] = Field(description="the network's full configuration")
+    scale: int = Field(ge=1, description="enlargement factor")
+    channels: Literal[1, 3] = Field(description="1 = works on Y alone, 3 = RGB")
+    receptive_field_radius: int = Field(ge=0, description="margin in LR pixels that makes a tile exact")
+    parameters: int = Field(ge=0, description="number of weights")
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="provenance: variant, hyperparameters, data, seed, steps, seconds, nitido version",
+    )
+    metrics: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7"
+    )
+
+    @classmethod
+    def of(
+        cls,
+        network: SuperResolutionNetwork,
+        architecture: str,
+        name: str,
+        training: dict[str, Any] | None = None,
+        metrics: dict[str, dict[str, float]] | None = None,
+    ) -> "ModelDescriptor":
+        """Describe `network`, an instance of `architecture`: what the network knows is taken from the network."""
+        return cls(
+            name=name,
+            architecture=get_architecture(architecture).name,
+            config=network.config.model_dump(mode="json"),
+            scale=network.scale,
+            channels=network.config.channels,
+            receptive_field_radius=network.receptive_field_radius,
+            parameters=count_parameters(network),
+            training=training or {},
+            metrics=metrics or {},
+        )
+
+
+class LoadedModel(NamedTuple):
+    """A network in eval mode and what its file says about it."""
+
+    network: SuperResolutionNetwork
+    descriptor: ModelDescriptor
+
+
+def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
+    """Write the weights and buffers of `network` with `descriptor` to `path`, atomically.
+
+    Raises `ModelFileError`, and leaves `path` as it was, when a weight is not finite, the descriptor is not the
+    network's, or the disk does not take the file.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    _check_finite(path, tensors)
+    _check_descriptor(path, network, descriptor)
+    try:
+        with replacing(path) as draft:
+            save_file(tensors, draft, metadata={METADATA_KEY: descriptor.model_dump_json()})
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: could not be written ({error})") from None
+
+
+def read_descriptor(path: Path) -> ModelDescriptor:
+    """Read the descriptor of the model file at `path` without its weights; raises `ModelFileError`."""
+    return _read(path, with_tensors=False)[0]
+
+
+def load_model_file(path: Path) -> LoadedModel:
+    """Build the network that the file at `path` describes, on the CPU, in eval mode, with its weights.
+
+    Raises `ModelFileError` when the file is missing, no model of nitido, damaged, or when names, shapes, types or
+    values of its tensors do not fit its descriptor.
+    """
+    descriptor, tensors = _read(path, with_tensors=True)
+    network = _build(path, descriptor)
+    _check_descriptor(path, network, descriptor)
+    _check_layout(path, network.state_dict(), tensors)
+    _check_finite(path, tensors)
+    network.load_state_dict(tensors)
+    return LoadedModel(network.eval(), descriptor)
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[ModelDescriptor, dict[str, Tensor]]:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: not a readable safetensors file, damaged or cut short ({error})") from None
+    if METADATA_KEY not in metadata:
+        raise ModelFileError(f"{path}: a safetensors file without nitido's descriptor; import it first")
+    return _parse_descriptor(path, metadata[METADATA_KEY]), tensors
+
+
+def _parse_descriptor(path: Path, text: str) -> ModelDescriptor:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ModelFileError(f"{path}: its descriptor is not JSON ({error})") from None
+    try:
+        return ModelDescriptor.parse(values, "descriptor")
+    except ConfigError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _config(path: Path, descriptor: ModelDescriptor) -> NetworkConfig:
+    try:
+        family = get_architecture(descriptor.architecture)
+        return family.config_class.parse(descriptor.config, f"config of {family.name}")
+    except ConfigError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _build(path: Path, descriptor: ModelDescriptor) -> SuperResolutionNetwork:
+    config = _config(path, descriptor)
+    # Drawing fresh weights must not disturb the caller's random numbers: they are overwritten at once.
+    with torch.random.fork_rng(devices=[]):
+        return build(descriptor.architecture, config)
+
+
+def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
+    pairs = {
+        "config": (_config(path, descriptor), network.config),
+        "scale": (descriptor.scale, network.scale),
+        "channels": (descriptor.channels, network.channels),
+        "receptive_field_radius": (descriptor.receptive_field_radius, network.receptive_field_radius),
+        "parameters": (descriptor.parameters, count_parameters(network)),
+    }
+    for key, (said, true) in pairs.items():
+        if said != true:
+            raise ModelFileError(f"{path}: the descriptor says {key} = {said}, its network has {true}")
+
+
+def _check_layout(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    missing = sorted(expected.keys() - found.keys())
+    extra = sorted(found.keys() - expected.keys())
+    if missing:
+        raise ModelFileError(f"{path}: lacks weights its descriptor needs: {', '.join(missing)}")
+    if extra:
+        raise ModelFileError(f"{path}: holds weights its descriptor knows nothing of: {', '.join(extra)}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise ModelFileError(
+                f"{path}: {name} is {_describe(found[name])}, but its descriptor needs {_describe(tensor)}"
+            )
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")

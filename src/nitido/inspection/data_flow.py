@@ -1,0 +1,190 @@
+"""The data flow of a network as a short list of labelled blocks, found by tracing the network itself."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from nitido.architectures import SuperResolutionNetwork, count_parameters
+from nitido.architectures.layers import BicubicUpscale
+from nitido.inspection.meta import meta_copy, meta_picture
+
+Kind = Literal["input", "output", "convolution", "upsampling", "bicubic", "sum", "block", "other"]
+
+CONCATENATION = ("Concatenate",)
+
+_TRACE_HEIGHT, _TRACE_WIDTH = 24, 36  # unequal, so that h and w cannot be mixed up
+_ADDITIONS: tuple[Callable[..., object], ...] = (operator.add, operator.iadd, torch.add)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One box of a diagram.
+
+    Attributes:
+        name: unique in its network.
+        kind: what sort of operation it is.
+        lines: its label, the heading first.
+        parameters: number of weights in it, all repeats together.
+        shape: what comes out, as channels and size, e.g. `64 · 2h×2w` for LR pictures of `h×w`.
+        inputs: names of the blocks whose output it takes.
+        repeats: how many equal blocks in a row it stands for.
+    """
+
+    name: str
+    kind: Kind
+    lines: tuple[str, ...]
+    parameters: int
+    shape: str
+    inputs: tuple[str, ...]
+    repeats: int = 1
+
+
+Flow = dict[str, Block]
+"""Blocks by name, each after the blocks it takes its input from; the network's input comes first, its output last."""
+
+
+def data_flow(network: SuperResolutionNetwork) -> Flow:
+    """Trace `network` into blocks.
+
+    A convolution takes the normalisation and activation that follow it into its own block; equal blocks in a row
+    become one with `repeats`. Modules that are neither torch's own nor containers stay closed: they are one block.
+    """
+    blank = meta_copy(network)
+    traced = fx.GraphModule(blank, _BlockTracer().trace(blank))
+    traced.graph.eliminate_dead_code()
+    ShapeProp(traced).propagate(meta_picture(network.channels, _TRACE_HEIGHT, _TRACE_WIDTH))
+    flow = {node.name: _block(node, traced) for node in traced.graph.nodes if node.op != "get_attr"}
+    return _collapse_chains(_merge_followers(flow, traced))
+
+
+def users(flow: Flow, name: str) -> list[str]:
+    """The blocks that take the output of block `name`, in order."""
+    return [block.name for block in flow.values() if name in block.inputs]
+
+
+class _BlockTracer(fx.Tracer):
+    """Look into containers only."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not isinstance(m, nn.Sequential)
+
+
+def _block(node: fx.Node, traced: fx.GraphModule) -> Block:
+    kind, lines, parameters = _label(node, traced)
+    inputs = tuple(source.name for source in node.all_input_nodes if source.op != "get_attr")
+    return Block(node.name, kind, lines, parameters, _shape(node), inputs)
+
+
+def _label(node: fx.Node, traced: fx.GraphModule) -> tuple[Kind, tuple[str, ...], int]:
+    if node.op == "placeholder":
+        return "input", ("LR image",), 0
+    if node.op == "output":
+        return "output", ("SR image",), 0
+    if node.op == "call_module":
+        module = traced.get_submodule(str(node.target))
+        return _module_kind(module), _module_lines(module), count_parameters(module)
+    if node.target in _ADDITIONS and len(node.all_input_nodes) > 1:
+        return "sum", ("+",), 0
+    if node.target is torch.cat:
+        return "other", CONCATENATION, 0
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    return "other", (name,), 0
+
+
+def _module_kind(module: nn.Module) -> Kind:
+    if isinstance(module, BicubicUpscale):
+        return "bicubic"
+    if isinstance(module, nn.PixelShuffle | nn.Upsample | nn.ConvTranspose2d):
+        return "upsampling"
+    if isinstance(module, nn.Conv2d):
+        return "convolution"
+    return "other" if type(module).__module__.startswith("torch.nn") else "block"
+
+
+def _module_lines(module: nn.Module) -> tuple[str, ...]:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        height, width = module.kernel_size
+        name = "Conv" if isinstance(module, nn.Conv2d) else "Transposed conv"
+        return (f"{name} {height}×{width}{_stride(module)}", f"{module.in_channels} → {module.out_channels} channels")
+    if isinstance(module, BicubicUpscale):
+        return (f"Bicubic ×{module.scale}",)
+    if isinstance(module, nn.PixelShuffle):
+        return (f"Pixel shuffle ×{module.upscale_factor}",)
+    if isinstance(module, nn.LeakyReLU):
+        return (f"LeakyReLU {module.negative_slope:g}",)
+    return (type(module).__name__,)
+
+
+def _stride(module: nn.Conv2d | nn.ConvTranspose2d) -> str:
+    return "" if set(module.stride) == {1} else f", stride {module.stride[0]}"
+
+
+def _shape(node: fx.Node) -> str:
+    """`channels · height×width`, in units of the LR picture's h and w where they are multiples of it."""
+    source = node.all_input_nodes[0] if node.op == "output" else node
+    _, channels, height, width = source.meta["tensor_meta"].shape
+    return f"{channels} · {_size(height, _TRACE_HEIGHT, 'h')}×{_size(width, _TRACE_WIDTH, 'w')}"
+
+
+def _size(size: int, unit: int, symbol: str) -> str:
+    factor = Fraction(size, unit)
+    if factor.denominator != 1:
+        return str(size)
+    return symbol if factor == 1 else f"{factor}{symbol}"
+
+
+def _merge_followers(flow: Flow, traced: fx.GraphModule) -> Flow:
+    """Take normalisations and activations into the convolution before them, where nothing else looks in between."""
+    calls = [node for node in traced.graph.nodes if node.op == "call_module"]
+    modules = {node.name: traced.get_submodule(str(node.target)) for node in calls}
+    merged: Flow = {}
+    stands_for: dict[str, str] = {}
+    for block in flow.values():
+        inputs = tuple(stands_for.get(name, name) for name in block.inputs)
+        host = merged.get(inputs[0]) if inputs else None
+        if host and _takes(host, block, modules) and len(users(flow, block.inputs[0])) == 1:
+            lines = (*host.lines[:-1], *block.lines, host.lines[-1])
+            parameters = host.parameters + block.parameters
+            merged[host.name] = replace(host, lines=lines, parameters=parameters, shape=block.shape)
+            stands_for[block.name] = host.name
+        else:
+            merged[block.name] = replace(block, inputs=inputs)
+    return merged
+
+
+def _takes(host: Block, block: Block, modules: dict[str, nn.Module]) -> bool:
+    home = type(modules[block.name]).__module__ if block.name in modules else ""
+    follows = home in ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
+    return follows and isinstance(modules.get(host.name), nn.Conv2d | nn.ConvTranspose2d)
+
+
+def _collapse_chains(flow: Flow) -> Flow:
+    """Make one block of equal blocks in a row; their outputs may also all be concatenated (dense features)."""
+    collapsed: Flow = {}
+    stands_for: dict[str, str] = {}
+    for block in flow.values():
+        inputs = tuple(dict.fromkeys(stands_for.get(name, name) for name in block.inputs))
+        head = collapsed.get(inputs[0]) if len(inputs) == 1 else None
+        if head and _continues(flow, head, block):
+            parameters = head.parameters + block.parameters
+            collapsed[head.name] = replace(head, repeats=head.repeats + 1, parameters=parameters)
+            stands_for[block.name] = head.name
+        else:
+            collapsed[block.name] = replace(block, inputs=inputs)
+    return collapsed
+
+
+def _continues(flow: Flow, head: Block, block: Block) -> bool:
+    first, previous = flow[head.name], flow[block.inputs[0]]
+    alike = all(getattr(first, field) == getattr(block, field) for field in ("kind", "lines", "parameters", "shape"))
+    if not alike or block.kind == "sum":
+        return False
+    onlookers = set(users(flow, previous.name)) - {block.name}
+    gathered = all(flow[name].lines == CONCATENATION for name in onlookers)
+    return gathered and onlookers <= set(users(flow, block.name))

@@ -1,0 +1,22 @@
+"""Networks without weights, for questions about shapes and costs that need no arithmetic."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+def meta_copy(network: NetworkT) -> NetworkT:
+    """A copy of `network` in eval mode whose tensors are on the meta device: shapes, but no memory and no compute."""
+    stand_ins: dict[int, object] = {id(buffer): buffer.to("meta") for buffer in network.buffers()}
+    for parameter in network.parameters():
+        stand_ins[id(parameter)] = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+    return copy.deepcopy(network, stand_ins).eval()
+
+
+def meta_picture(channels: int, height: int, width: int) -> torch.Tensor:
+    """An LR picture `(1, channels, height, width)` on the meta device."""
+    return torch.empty(1, channels, height, width, device="meta")

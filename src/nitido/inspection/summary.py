@@ -1,0 +1,56 @@
+"""What a network consists of and what it costs, as text."""
+
+from torch.utils.flop_counter import FlopCounterMode
+from torchinfo import summary
+
+from nitido.architectures import SuperResolutionNetwork, count_parameters
+from nitido.inspection.meta import meta_copy, meta_picture
+
+HD_HEIGHT, HD_WIDTH = 720, 1280
+"""The output size at which papers state multiply-adds."""
+
+
+def count_macs(network: SuperResolutionNetwork, lr_height: int, lr_width: int) -> int:
+    """Multiply-accumulates of one LR picture: convolutions and matrix products; nothing is computed.
+
+    The bicubic enlargement, activations and sums are left out, as in the papers' figures.
+    """
+    with FlopCounterMode(display=False) as counter:
+        meta_copy(network)(meta_picture(network.channels, lr_height, lr_width))
+    return int(counter.get_total_flops()) // 2
+
+
+def hd_lr_size(scale: int) -> tuple[int, int]:
+    """The LR height and width whose output is 1280x720, or the nearest when `scale` does not divide it.
+
+    >>> hd_lr_size(2), hd_lr_size(3)
+    ((360, 640), (240, 427))
+    """
+    return round(HD_HEIGHT / scale), round(HD_WIDTH / scale)
+
+
+def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 48)) -> str:
+    """A table of the layers at an LR input of `lr_size` (height, width), and parameters, MACs and receptive field."""
+    height, width = lr_size
+    hd_height, hd_width = hd_lr_size(network.scale)
+    table = summary(
+        meta_copy(network),
+        input_data=meta_picture(network.channels, height, width),
+        device="meta",
+        depth=4,
+        col_names=("kernel_size", "input_size", "output_size", "num_params"),
+        row_settings=("var_names",),
+        verbose=0,
+    )
+    # torchinfo's own totals are left out: it counts a transposed convolution once for every output pixel.
+    layers, _, _ = str(table).partition("\nTotal params")
+    radius = network.receptive_field_radius
+    scale = network.scale
+    facts = {
+        "Parameters": f"{count_parameters(network):,}",
+        f"MACs, {width}x{height} LR": f"{count_macs(network, height, width):,}",
+        f"MACs, {hd_width * scale}x{hd_height * scale} output": f"{count_macs(network, hd_height, hd_width):,}",
+        "Receptive field": f"{2 * radius + 1}x{2 * radius + 1} LR pixels (radius {radius})",
+    }
+    lines = [f"{name + ':':<28}{value}" for name, value in facts.items()]
+    return "\n".join([layers, *lines, ""])

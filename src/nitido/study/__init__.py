@@ -1,0 +1,1 @@
+"""Studies: architectures × variants × learning rates × seeds, run, ranked and shown."""

@@ -1,0 +1,168 @@
+"""One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import torch
+
+from nitido.architectures import SuperResolutionNetwork, build, get_architecture
+from nitido.atomic import write_text
+from nitido.data import PatchSampler, Store, prepare, refuse_overlap, resolve, resolve_all
+from nitido.errors import NitidoError
+from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
+from nitido.evaluation.protocol import PROTOCOL
+from nitido.evaluation.rows import table, write_rows
+from nitido.inference import ModelDescriptor, save_model
+from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
+from nitido.study.environment import describe_environment
+from nitido.study.plan import RunConfig
+from nitido.study.run_directory import RunDirectory, Status, write_json
+from nitido.study.spec import DataSplit
+from nitido.training.callbacks import InterruptedTraining, ProgressListener
+from nitido.training.precision import resolve_precision
+from nitido.training.supervised import DivergedError
+from nitido.training.train import Trained, count_steps, train
+
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The decoded pictures of a run or a study: what it learns from, what chooses, what is reported."""
+
+    train: Store
+    validation: Store
+    test: dict[str, Store]
+
+    def check(self, patch: int, scale: int) -> None:
+        """Refuse pictures that are both learnt from and held out, and pictures smaller than a patch."""
+        for held_out in (self.validation, *self.test.values()):
+            refuse_overlap(self.train, held_out)
+        PatchSampler(self.train, scale, patch, seed=0)
+
+
+def load_pictures(data: DataSplit, scale: int) -> Pictures:
+    """Decode (or re-use) every picture set of `data`."""
+    return Pictures(
+        train=prepare(resolve_all(data.train, "train"), [scale]),
+        validation=prepare(resolve_all(data.validation, "validation"), [scale]),
+        test={spec: prepare(resolve(spec, "test"), [scale]) for spec in data.test},
+    )
+
+
+def execute(
+    run: RunConfig, path: Path, begin: Callable[[int], ProgressListener], pictures: Pictures | None = None
+) -> Status:
+    """Train, choose by validation, measure on the test sets; everything lands in the run directory `path`.
+
+    `begin` is told the number of steps when training starts and returns who hears the progress. A finished run is
+    left alone; a half-done one goes on from its last checkpoint. A run that diverges is recorded
+    and returned as such. Bad data and bad configurations raise before anything is written.
+    """
+    directory = RunDirectory(path)
+    status = directory.read_status()
+    existing = directory.read_config()
+    if status is not None and status.state in ("finished", "diverged") and existing == run:
+        return status
+    pictures = pictures or load_pictures(run.data, run.scale)
+    pictures.check(run.hyperparameters.patch, run.scale)
+    directory.claim(run)
+    network = _build(run)
+    _describe(directory, network, run)
+    directory.write_status(Status("running"))
+    try:
+        trained = train(
+            network,
+            run.hyperparameters,
+            train=pictures.train,
+            validation=pictures.validation,
+            scale=run.scale,
+            directory=path,
+            labels={"architecture": run.architecture, "variant": run.variant},
+            listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
+        )
+    except DivergedError as error:
+        status = Status("diverged", reason=str(error))
+        directory.write_status(status)
+        return status
+    except (InterruptedTraining, KeyboardInterrupt) as error:
+        directory.write_status(Status("interrupted", reason=str(error) or "interrupted"))
+        raise
+    except (NitidoError, OSError, RuntimeError) as error:
+        # On a full disk the reason cannot be recorded either; the error itself is what the user must see.
+        with suppress(OSError):
+            directory.write_status(Status("failed", reason=str(error).splitlines()[0]))
+        raise
+    status = _finish(directory, run, network, trained, pictures)
+    directory.write_status(status)
+    return status
+
+
+def _build(run: RunConfig) -> SuperResolutionNetwork:
+    config = get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
+    with torch.random.fork_rng():
+        torch.manual_seed(run.hyperparameters.seed)
+        return build(run.architecture, config)
+
+
+def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision(run.hyperparameters.precision, device)
+    write_json(directory.environment, describe_environment(precision))
+    write_text(directory.summary, summarize(network) + "\n")
+    draw_diagram(network, directory.diagram, directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}")
+    draw_detailed_graph(network, directory.detailed_graph)
+
+
+def _finish(
+    directory: RunDirectory, run: RunConfig, network: SuperResolutionNetwork, trained: Trained, pictures: Pictures
+) -> Status:
+    enlarge = NetworkEnlarger(network)
+    labels = {
+        "study": run.study,
+        "variant": run.variant,
+        "lr": run.hyperparameters.learning_rate,
+        "seed": run.hyperparameters.seed,
+        "checkpoint": "best",
+    }
+    rows = table([*measure(enlarge, pictures, run.scale, labels)])
+    write_rows(rows, directory.rows)
+    tested = rows.filter(pl.col("split") == "test").group_by("dataset", "metric").agg(pl.col("value").mean())
+    metrics: dict[str, dict[str, float]] = {}
+    for dataset, metric, value in tested.select("dataset", "metric", "value").iter_rows():
+        metrics.setdefault(dataset, {})[metric] = value
+    provenance = {
+        "variant": run.variant,
+        "hyperparameters": run.hyperparameters.model_dump(mode="json", exclude_none=True),
+        "data": run.data.model_dump(mode="json"),
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+        "validation_psnr_y": trained.validation_psnr,
+        "protocol": PROTOCOL,
+    }
+    save_model(directory.model, network, ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics))
+    return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation_psnr)
+
+
+def measure(
+    enlarge: Enlarger, pictures: Pictures, scale: int, labels: dict[str, object]
+) -> Iterable[dict[str, object]]:
+    """Rows of every validation and test picture; `labels` are the columns that are the same in all of them."""
+    stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
+    stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
+    for split, dataset, store in stores:
+        for scored in evaluate(enlarge, store, scale):
+            for metric, value in scored.metrics.items():
+                yield labels | {
+                    "split": split,
+                    "dataset": dataset,
+                    "scale": scale,
+                    "picture": scored.picture,
+                    "metric": metric,
+                    "value": value,
+                    "protocol": PROTOCOL,
+                }

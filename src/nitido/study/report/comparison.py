@@ -1,0 +1,277 @@
+"""The ranked side-by-side picture: every version whole, zoomed, and with its error."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import NDArray
+from PIL import Image
+
+from nitido.atomic import replacing
+from nitido.imaging import rgb_to_y
+from nitido.study.report import ReportError
+from nitido.study.report.crop import Box, choose_box, crop_side
+
+COLUMN = 432
+"""Width of a panel in pixels; the sides that `crop_side` gives divide half of it."""
+
+_PER_ROW = 5
+_GAP, _MARGIN = 24, 36
+_HEADER, _TITLE, _CAPTION = 118, 44, 46
+_INNER_GAP = 8
+_DPI = 128  # a power of two: sizes in inches are exact
+_INK, _MUTED, _MARK = "#1b1f24", "#5b6570", (255, 196, 0)
+_ERRORS = colormaps["inferno"]
+
+Picture = NDArray[np.uint8]
+_Tiles = list[tuple[int, int, Picture]]  # left, top and what to paste there
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One version of the picture: `image` is `(H, W, 3)` uint8; the scores are printed under it unless None."""
+
+    title: str
+    image: Picture
+    psnr: float | None
+    ssim: float | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A panel's tiles on the canvas, and where its words go."""
+
+    tiles: _Tiles
+    left: int
+    title: int
+    caption: int
+
+
+def draw_comparison(
+    panels: Sequence[Panel], path: Path, *, reference: Picture | None, heading: str, box: Box | None = None
+) -> None:
+    """Draw `panels` in their order to the PNG `path`, at most five in a row and 2400 pixels wide.
+
+    Each shows the whole picture with the crop's outline, the crop's absolute luma error against `reference` (one
+    scale for all; none for the reference itself) and the crop with its pixels magnified. `box` defaults to the window
+    that `choose_box` finds. Raises `ReportError` when there is nothing to draw or the pictures' shapes differ.
+    """
+    _check(panels, reference, box)
+    images = [panel.image for panel in panels]
+    if box is None:
+        box = choose_box(images, crop_side(*images[0].shape[:2]), reference=reference)
+    errors = error_maps(images, reference, box)
+    limit = error_limit(errors)
+    columns = math.ceil(len(panels) / math.ceil(len(panels) / _PER_ROW))
+    cells = [
+        _cell(image, box, error, limit, reference is not None) for image, error in zip(images, errors, strict=True)
+    ]
+    places = _arrange(cells, columns)
+    width = 2 * _MARGIN + max(columns, 2) * (COLUMN + _GAP) - _GAP
+    canvas = np.full((places[-1].caption + _CAPTION + _MARGIN - _GAP, width, 3), 255, np.uint8)
+    for place in places:
+        for x, y, tile in place.tiles:
+            canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+    _save(_write_words(canvas, panels, places, heading, box, limit), path)
+
+
+def _arrange(cells: Sequence[_Tiles], columns: int) -> list[_Place]:
+    """Put the cells into a grid, row by row."""
+    cell_height = max(top + tile.shape[0] for tiles in cells for _, top, tile in tiles)
+    places = []
+    for index, tiles in enumerate(cells):
+        row, column = divmod(index, columns)
+        left = _MARGIN + column * (COLUMN + _GAP)
+        title = _HEADER + row * (_TITLE + cell_height + _CAPTION + _GAP)
+        shifted = [(left + x, title + _TITLE + y, tile) for x, y, tile in tiles]
+        places.append(_Place(shifted, left, title, title + _TITLE + cell_height))
+    return places
+
+
+def error_maps(images: Sequence[Picture], reference: Picture | None, box: Box) -> list[NDArray[np.float64] | None]:
+    """Absolute luma error `(h, w)` inside `box`, in units of 1/255; None for the reference itself or without one."""
+    if reference is None:
+        return [None] * len(images)
+    target = rgb_to_y(reference[box.slices])
+    return [
+        None if np.array_equal(image, reference) else np.abs(rgb_to_y(image[box.slices]) - target) for image in images
+    ]
+
+
+def error_limit(errors: Sequence[NDArray[np.float64] | None]) -> float | None:
+    """The common end of the error maps' scale: 99.5 % of all pixels lie below it; None when there is no map."""
+    found = [error.ravel() for error in errors if error is not None]
+    return float(max(1, math.ceil(np.percentile(np.concatenate(found), 99.5)))) if found else None
+
+
+def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) -> None:
+    if not panels:
+        raise ReportError("there is no picture to compare")
+    pictures = [(panel.title, panel.image) for panel in panels]
+    pictures += [("the reference", reference)] if reference is not None else []
+    first = panels[0].image.shape
+    size = f"{first[1]}x{first[0]}"
+    for title, image in pictures:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ReportError(f"{title}: expected (H, W, 3) uint8 to compare, got {image.shape} {image.dtype}")
+        if image.shape != first:
+            raise ReportError(
+                f"{title} has {image.shape[1]}x{image.shape[0]} pixels but {panels[0].title} has {size}: "
+                "only pictures of one size can be compared"
+            )
+    if box is None:
+        return
+    inside = 0 <= box.left <= first[1] - box.width and 0 <= box.top <= first[0] - box.height
+    if not inside or not (1 <= box.width <= COLUMN and 1 <= box.height <= COLUMN):
+        raise ReportError(
+            f"the crop {box.width}x{box.height} at ({box.left}, {box.top}) must lie inside the picture of "
+            f"{size} pixels and be at most {COLUMN}x{COLUMN}"
+        )
+
+
+def _cell(
+    image: Picture, box: Box, error: NDArray[np.float64] | None, limit: float | None, with_errors: bool
+) -> _Tiles:
+    """A panel's tiles relative to its corner: overview and error map side by side, under them the crop."""
+    half = COLUMN // 2
+    if with_errors:
+        overview = _overview(image, box, half - _INNER_GAP, half)
+    else:
+        overview = _overview(image, box, COLUMN, COLUMN * 3 // 4)
+    upper = half if with_errors else overview.shape[0]
+    tiles = [(0 if with_errors else (COLUMN - overview.shape[1]) // 2, (upper - overview.shape[0]) // 2, overview)]
+    if error is not None and limit is not None:
+        coloured = (_ERRORS(np.clip(error / limit, 0, 1))[..., :3] * 255).round().astype(np.uint8)
+        shown = _resized(coloured, half / max(error.shape))
+        tiles.append((COLUMN - shown.shape[1], 0, shown))
+    tiles.append((0, upper + _INNER_GAP, magnify(image[box.slices], COLUMN // max(box.width, box.height))))
+    return tiles
+
+
+def magnify(image: Picture, factor: int) -> Picture:
+    """Every pixel of `(H, W, 3)` as a square of `factor` x `factor`."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _overview(image: Picture, box: Box, width: int, height: int) -> Picture:
+    """The whole picture inside `width` x `height`, with the box outlined."""
+    ratio = min(width / image.shape[1], height / image.shape[0])
+    small = _resized(image, ratio)
+    for thickness, colour in ((3, (0, 0, 0)), (2, _MARK)):
+        _outline(small, box, ratio, thickness, colour)
+    return small
+
+
+def _outline(image: Picture, box: Box, ratio: float, thickness: int, colour: tuple[int, int, int]) -> None:
+    """Draw the frame of `box`, scaled by `ratio`, outward from its edge onto `image`."""
+    top, bottom = round(box.top * ratio), round((box.top + box.height) * ratio)
+    left, right = round(box.left * ratio), round((box.left + box.width) * ratio)
+    frame = np.zeros(image.shape[:2], bool)
+    frame[max(0, top - thickness) : bottom + thickness, max(0, left - thickness) : right + thickness] = True
+    frame[max(1, top) : min(bottom, image.shape[0] - 1), max(1, left) : min(right, image.shape[1] - 1)] = False
+    image[frame] = colour
+
+
+def _resized(image: Picture, ratio: float) -> Picture:
+    """Reduce smoothly, or magnify with sharp pixels."""
+    resampling = Image.Resampling.LANCZOS if ratio < 1 else Image.Resampling.NEAREST
+    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return np.array(Image.fromarray(image).resize(size, resampling))
+
+
+def _write_words(
+    canvas: Picture, panels: Sequence[Panel], places: Sequence[_Place], heading: str, box: Box, limit: float | None
+) -> Figure:
+    height, width = canvas.shape[:2]
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    figure.figimage(canvas, 0, 0, origin="upper")
+    words = _Writer(figure, height)
+    words.write(heading, _MARGIN, 50, 30, room=width - 2 * _MARGIN, weight="bold")
+    factor = COLUMN // max(box.width, box.height)
+    note = f"crop {box.width} × {box.height} px at ({box.left}, {box.top}), magnified ×{factor}"
+    words.write(note, _MARGIN, 88, 17, room=COLUMN, colour=_MUTED)
+    if limit is not None:
+        _colour_bar(figure, words, height, limit)
+    best_psnr = max((panel.psnr for panel in panels if panel.psnr is not None), default=None)
+    best_ssim = max((panel.ssim for panel in panels if panel.ssim is not None), default=None)
+    for panel, place in zip(panels, places, strict=True):
+        words.write(panel.title, place.left, place.title + 30, 21, room=COLUMN, weight="bold")
+        end = float(place.left)
+        for text, best in ((_psnr(panel.psnr), _psnr(best_psnr)), (_ssim(panel.ssim), _ssim(best_ssim))):
+            if text:
+                text = " · " * (end > place.left) + text
+                weight = "bold" if text.endswith(best) else "normal"
+                end = words.write(text, end, place.caption + 30, 20, room=COLUMN, weight=weight)
+    return figure
+
+
+def _psnr(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"PSNR {value:.2f} dB" if math.isfinite(value) else "PSNR ∞ dB"
+
+
+def _ssim(value: float | None) -> str:
+    return f"SSIM {value:.4f}" if value is not None else ""
+
+
+def _colour_bar(figure: Figure, words: "_Writer", height: int, limit: float) -> None:
+    """The error maps' common scale: a strip of colour with its ends named, right of the note on the crop."""
+    left = float(_MARGIN + COLUMN + _GAP)
+    left = words.write("luma error  0 ", left, 88, 17, room=COLUMN, colour=_MUTED)
+    strip = (_ERRORS(np.tile(np.linspace(0, 1, 120), (16, 1)))[..., :3] * 255).round().astype(np.uint8)
+    figure.figimage(strip, int(left), height - 90, origin="upper")
+    words.write(f" ≥ {limit:.0f} of 255", left + 120, 88, 17, room=COLUMN, colour=_MUTED)
+
+
+class _Writer:
+    """Writes words at pixel positions counted from the top left corner, small enough for the room they have."""
+
+    def __init__(self, figure: Figure, height: int) -> None:
+        self.figure = figure
+        self.height = height
+
+    def write(
+        self,
+        text: str,
+        left: float,
+        baseline: float,
+        size: float,
+        *,
+        room: float,
+        weight: str = "normal",
+        colour: str = _INK,
+    ) -> float:
+        """Write `text`, at most `room` pixels wide, in letters of `size` pixels or smaller; return where it ends."""
+        label: Text = self.figure.text(
+            left / self.figure.bbox.width,
+            1 - baseline / self.height,
+            text,
+            fontsize=size * 72 / _DPI,
+            fontweight=weight,
+            color=colour,
+            va="baseline",
+            parse_math=False,
+        )
+        wide = label.get_window_extent().width
+        if wide > room:
+            label.set_fontsize(size * 72 / _DPI * room / wide)
+            wide = label.get_window_extent().width
+        return left + float(wide)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write the figure as a PNG without an alpha channel, atomically."""
+    pixels = BytesIO()
+    figure.savefig(pixels, format="rgba", dpi=_DPI, facecolor="white")
+    size = (round(figure.bbox.width), round(figure.bbox.height))
+    with replacing(path) as draft:
+        Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB").save(draft, format="PNG", optimize=True)

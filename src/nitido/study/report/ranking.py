@@ -1,0 +1,198 @@
+"""Charts of a study: the ranking as gains over bicubic, and the training curves."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nitido.atomic import replacing
+from nitido.study.leaderboard import RANKED_BY, Entry, Leaderboard
+from nitido.study.report import BICUBIC, ReportError
+
+_DPI = 150
+_INK, _MUTED, _FAINT, _GRID = "#1b1f24", "#5b6570", "#a3abb3", "#e6e9ec"
+_GAIN, _LOSS, _BASELINE = "#0072b2", "#d55e00", "#1b1f24"
+# Okabe and Ito's palette for colour-blind readers, without its yellow, which is too light for lines on white.
+_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1b1f24")
+_DASHES = ("-", "--", "-.", ":")
+
+
+def draw_ranking(board: Leaderboard, path: Path) -> None:
+    """Draw each variant's gain over bicubic in dB (mean PSNR-Y over pictures), one column of bars per test set.
+
+    The best stands on top. A whisker is the standard deviation over seeds; a dashed line marks the baseline variant;
+    variants without a result are named in grey, without a bar. Raises `ReportError` when the board has no bicubic.
+    """
+    bicubic = next((entry for entry in board.entries if entry.variant == BICUBIC), None)
+    datasets = [name for name in board.datasets if bicubic is not None and _psnr(bicubic, name) is not None]
+    if bicubic is None or not datasets:
+        raise ReportError(f"study {board.study!r} has no results of {BICUBIC}: gains over it cannot be drawn")
+    names = 0.7 + 0.08 * max(len(entry.variant) for entry in board.entries)  # inches
+    width, height = max(7.5, names + 0.3 + 3.0 * len(datasets)), 1.5 + 0.46 * len(board.entries)
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    grid = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
+    for axes, dataset in zip(grid[0], datasets, strict=True):
+        _gain_bars(axes, board, bicubic, dataset)
+    first: Axes = grid[0][0]
+    first.set_yticks(range(len(board.entries)), [""] * len(board.entries))
+    first.set_ylim(len(board.entries) - 0.5, -0.5)
+    for row, entry in enumerate(board.entries):
+        _name(first, row, entry, bold=entry == board.best())
+    figure.subplots_adjust(
+        left=names / width, right=1 - 0.25 / width, top=1 - 0.95 / height, bottom=0.5 / height, wspace=0.12
+    )
+    heading = f"{board.study} ×{board.scale}: gain over bicubic in dB"
+    note = f"PSNR on Y, mean over pictures · dashed: {board.baseline}"
+    note += " · whisker: sd over seeds" if any(entry.deviations for entry in board.entries) else ""
+    for text, below, size, colour, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
+        figure.text(
+            0.2 / width, 1 - below / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False
+        )
+    _save(figure, path)
+
+
+def _psnr(entry: Entry, dataset: str) -> float | None:
+    return entry.means.get(dataset, {}).get(RANKED_BY)
+
+
+def _gain_bars(axes: Axes, board: Leaderboard, bicubic: Entry, dataset: str) -> None:
+    """One test set's column: a bar per variant, its figure beside it, and the baseline's dashed line."""
+    zero = bicubic.means[dataset][RANKED_BY]
+    gains = {
+        row: value - zero for row, entry in enumerate(board.entries) if (value := _psnr(entry, dataset)) is not None
+    }
+    spreads = {row: board.entries[row].deviations.get(dataset, {}).get(RANKED_BY, 0.0) for row in gains}
+    low = min(gains[row] - spreads[row] for row in gains)
+    high = max(gains[row] + spreads[row] for row in gains)
+    span = max(high, 0.0) - min(low, 0.0) or 1.0
+    axes.set_xlim(min(low, 0.0) - (0.3 * span if low < 0 else 0.02 * span), max(high, 0.0) + 0.3 * span)
+    for row, gain in gains.items():
+        spread = spreads[row]
+        if board.entries[row].variant == BICUBIC:
+            axes.text(0.02 * span, row, f"{zero:.2f} dB", va="center", fontsize=8.5, color=_MUTED)
+            continue
+        axes.barh(row, gain, height=0.62, color=_GAIN if gain >= 0 else _LOSS, zorder=2)
+        if spread:
+            axes.errorbar(gain, row, xerr=spread, color=_INK, elinewidth=1.1, capsize=3, zorder=3)
+        side = 1 if gain >= 0 else -1
+        label = axes.text(
+            gain + side * (spread + 0.02 * span),
+            row,
+            f"{gain:+.2f}".replace("-", "−"),
+            va="center",
+            fontsize=8.5,
+            color=_INK,
+        )
+        label.set_horizontalalignment("left" if side > 0 else "right")
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+        label.set_zorder(4)
+    baseline = next((row for row, entry in enumerate(board.entries) if entry.variant == board.baseline), None)
+    if baseline in gains and board.baseline != BICUBIC:
+        axes.axvline(gains[baseline], color=_BASELINE, linestyle=(0, (4, 3)), linewidth=1.0, zorder=2.5)
+    axes.axvline(0, color=_MUTED, linewidth=1.0, zorder=2.5)
+    axes.set_title(dataset, fontsize=10, color=_INK, loc="left", parse_math=False)
+    axes.grid(axis="x", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="x", labelsize=8, colors=_MUTED, length=0)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _name(axes: Axes, row: int, entry: Entry, *, bold: bool) -> None:
+    """A variant's name and size, right-aligned beside its bar."""
+    known = entry.rank is not None
+    facts = [] if entry.status == "ok" else [entry.status]
+    facts += [f"{entry.parameters:,} parameters"] if entry.parameters else []
+    texts = [(entry.variant, 9.5, _INK if known else _FAINT, 5.0 if facts else 0.0)]
+    texts += [(" · ".join(facts), 7.5, _MUTED if known else _FAINT, -6.0)] if facts else []
+    for text, size, colour, lift in texts:
+        axes.annotate(
+            text,
+            (0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(-8, lift),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=size,
+            color=colour,
+            fontweight="bold" if bold and size > 8 else "normal",
+            parse_math=False,
+            annotation_clip=False,
+        )
+
+
+def draw_training_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Draw validation PSNR in dB over training steps; `curves` maps a variant to its points `(step, PSNR)`.
+
+    Every line is named at its end. The axis starts a little below the worst final value, so that a bad first
+    validation does not flatten the rest. Raises `ReportError` when no curve has a finite point.
+    """
+    finite = {
+        name: [(step, value) for step, value in points if math.isfinite(value)] for name, points in curves.items()
+    }
+    finite = {name: sorted(points) for name, points in finite.items() if points}
+    if not finite:
+        raise ReportError("there are no training curves to draw: no run has been validated yet")
+    labels = {name: f"{name}  {points[-1][1]:.2f}" for name, points in finite.items()}
+    width = 7.0 + 0.078 * max(map(len, labels.values()))  # inches
+    figure = Figure(figsize=(width, 5.2), dpi=_DPI)
+    axes = figure.subplots()
+    ends = {name: points[-1][1] for name, points in finite.items()}
+    values = [value for points in finite.values() for _, value in points]
+    high = max(values)
+    low = max(min(values), min(ends.values()) - max(1.0, 1.5 * (high - min(ends.values()))))
+    pad = 0.04 * (high - low or 1.0)
+    axes.set_ylim(low - pad, high + pad)
+    last = max(points[-1][0] for points in finite.values())
+    axes.set_xlim(0, last * 1.01 or 1)
+    heights = spread_labels(ends, low - pad, high + pad, (high - low + 2 * pad) / 24)
+    for index, (name, points) in enumerate(finite.items()):
+        colour = _LINES[index % len(_LINES)]
+        dashes = _DASHES[index // len(_LINES) % len(_DASHES)]
+        axes.plot(*zip(*points, strict=True), color=colour, linestyle=dashes, linewidth=1.7, solid_capstyle="round")
+        axes.plot(*points[-1], "o", color=colour, markersize=4, clip_on=False)
+        axes.annotate(
+            labels[name],
+            points[-1],
+            xytext=(1.03, heights[name]),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8.5,
+            color=colour,
+            parse_math=False,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2},
+        )
+    axes.set_title("Validation PSNR on Y in dB", fontsize=12, fontweight="bold", color=_INK, loc="left")
+    axes.set_xlabel("training step", fontsize=9, color=_MUTED)
+    axes.tick_params(labelsize=8.5, colors=_MUTED, length=0)
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.spines[:].set_visible(False)
+    figure.subplots_adjust(left=0.6 / width, right=6.6 / width, top=0.91, bottom=0.11)
+    _save(figure, path)
+
+
+def spread_labels(wanted: Mapping[str, float], low: float, high: float, gap: float) -> dict[str, float]:
+    """Label heights as near to the wanted ones as a distance of `gap` (less where the room is short) allows."""
+    names = sorted(wanted, key=lambda name: (wanted[name], name))
+    gap = min(gap, (high - low) / len(names))
+    heights: dict[str, float] = {}
+    floor = low + gap / 2
+    for name in names:
+        heights[name] = max(wanted[name], floor)
+        floor = heights[name] + gap
+    ceiling = high - gap / 2
+    for name in reversed(names):
+        heights[name] = min(heights[name], ceiling)
+        ceiling = heights[name] - gap
+    return heights
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    with replacing(path) as draft:
+        figure.savefig(draft, format="png", facecolor="white")

@@ -1,0 +1,90 @@
+"""Run a whole study: every planned run, bicubic, and the leaderboard at the end."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from nitido.atomic import write_text
+from nitido.errors import NitidoError
+from nitido.evaluation.benchmark import BicubicEnlarger
+from nitido.evaluation.rows import table, write_rows
+from nitido.study.execute import Pictures, execute, load_pictures, measure
+from nitido.study.leaderboard import Leaderboard
+from nitido.study.plan import PlannedRun, plan
+from nitido.study.publish import BICUBIC_ROWS, publish
+from nitido.study.run_directory import Status, first_difference
+from nitido.study.spec import Study, StudyError, dump, load_resolved
+from nitido.training.callbacks import InterruptedTraining, ProgressListener
+
+
+class StudyReporter(Protocol):
+    """Whoever watches a study."""
+
+    def started(self, run: PlannedRun, number: int, runs: int, steps: int) -> ProgressListener:
+        """A run begins, with its number from 1, the number of runs, and its steps; returns who hears its progress."""
+        ...
+
+    def ended(self, run: PlannedRun, status: Status) -> None:
+        """A run ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study came to: its directory, its leaderboard, and one line for each run that did not finish."""
+
+    directory: Path
+    board: Leaderboard
+    failures: tuple[str, ...]
+
+
+def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
+    """Run what is missing of `study` in `out`, then write its leaderboard.
+
+    Everything that can be checked is checked before the first training. A run that fails is noted and the rest goes
+    on; Ctrl-C raises `InterruptedTraining` and the same call continues later.
+    """
+    runs = plan(study)
+    pictures = load_pictures(study.data, study.scale)
+    for patch in {run.config.hyperparameters.patch for run in runs}:
+        pictures.check(patch, study.scale)
+    _claim(out, study)
+    _measure_bicubic(out, study, pictures)
+    failures = [*_execute_all(runs, out, pictures, reporter)]
+    return Outcome(out, publish(out), tuple(failures))
+
+
+def _execute_all(
+    runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter
+) -> Iterator[str]:
+    for number, run in enumerate(runs, start=1):
+        begin = partial(reporter.started, run, number, len(runs))
+        try:
+            status = execute(run.config, out / run.directory, begin, pictures)
+        except InterruptedTraining:
+            raise
+        except NitidoError as error:
+            status = Status("failed", reason=str(error))
+        reporter.ended(run, status)
+        if status.state != "finished":
+            yield f"{run.directory}: {status.state}: {status.reason}"
+
+
+def _claim(out: Path, study: Study) -> None:
+    """Write `study.yaml`, or check that `out` holds this study; more variants, rates or seeds may be added to it."""
+    if (out / "study.yaml").exists():
+        growing = ("variants", "learning_rates", "seeds", "baseline", "profile")
+        old, new = (s.model_dump(exclude=set(growing)) for s in (load_resolved(out), study))
+        difference = first_difference(old, new)
+        if difference:
+            raise StudyError(f"{out} holds another study ({difference}): choose another --out")
+    elif out.exists() and any(out.iterdir()):
+        raise StudyError(f"{out} is not empty and holds no study: choose another --out")
+    write_text(out / "study.yaml", dump(study))
+
+
+def _measure_bicubic(out: Path, study: Study, pictures: Pictures) -> None:
+    labels: dict[str, object] = {"study": study.study, "variant": "bicubic", "checkpoint": ""}
+    write_rows(table(measure(BicubicEnlarger(study.scale), pictures, study.scale, labels)), out / BICUBIC_ROWS)

@@ -1,0 +1,136 @@
+"""The run directory: its file names, and reading and writing what is small in it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from nitido.atomic import write_text
+from nitido.errors import NitidoError
+from nitido.study.plan import RunConfig
+from nitido.study.spec import to_yaml
+
+State = Literal["running", "finished", "interrupted", "diverged", "failed"]
+
+
+class RunDirectoryError(NitidoError):
+    """A run directory cannot be used."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run came. `reason` says why it ended early; seconds are of the last sitting's training."""
+
+    state: State
+    steps: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    validation_psnr: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Everything a run leaves, under `path`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, hardware, precision, commit."""
+        return self.path / "environment.json"
+
+    @property
+    def status(self) -> Path:
+        """How far the run came."""
+        return self.path / "status.json"
+
+    @property
+    def summary(self) -> Path:
+        """The layers as a table."""
+        return self.path / "summary.txt"
+
+    @property
+    def diagram(self) -> Path:
+        """The block diagram as SVG; the same as PNG lies beside it."""
+        return self.path / "model.svg"
+
+    @property
+    def detailed_graph(self) -> Path:
+        """torchview's graph, where Graphviz is installed."""
+        return self.path / "graph.svg"
+
+    @property
+    def metrics(self) -> Path:
+        """Scalars, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def model(self) -> Path:
+        """The best weights with their descriptor."""
+        return self.path / "model.safetensors"
+
+    @property
+    def rows(self) -> Path:
+        """The long table of this run."""
+        return self.path / "rows.parquet"
+
+    def read_config(self) -> RunConfig | None:
+        """The configuration, or None in a new directory."""
+        if not self.config.exists():
+            return None
+        return RunConfig.parse(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+
+    def read_status(self) -> Status | None:
+        """The status, or None in a new directory."""
+        return Status(**json.loads(self.status.read_text(encoding="utf-8"))) if self.status.exists() else None
+
+    def write_status(self, status: Status) -> None:
+        """Replace the status."""
+        write_json(self.status, asdict(status))
+
+    def claim(self, config: RunConfig) -> None:
+        """Write the configuration, or check that the directory belongs to the same run.
+
+        Raises `RunDirectoryError` that names the first difference when it holds another run.
+        """
+        existing = self.read_config()
+        if existing is None:
+            write_text(self.config, to_yaml(config.model_dump(mode="json", exclude_none=True)))
+        elif existing != config:
+            difference = first_difference(existing.model_dump(mode="json"), config.model_dump(mode="json"))
+            raise RunDirectoryError(f"{self.path} holds another run ({difference}): choose another directory")
+
+    def validation_curve(self) -> list[tuple[int, float]]:
+        """(steps, validation PSNR-Y in dB) of every validation so far."""
+        if not self.metrics.exists():
+            return []
+        lines = map(json.loads, self.metrics.read_text(encoding="utf-8").splitlines())
+        return [(line["step"] + 1, line["validation/psnr_y"]) for line in lines if "validation/psnr_y" in line]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def first_difference(old: Any, new: Any, where: str = "") -> str:
+    """Where two nested values differ first, as `key: old → new`; empty when they are equal.
+
+    >>> first_difference({"data": {"test": "set5"}}, {"data": {"test": "set14"}})
+    "data.test: 'set5' → 'set14'"
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{where}: {old!r} → {new!r}"

@@ -1,0 +1,227 @@
+"""A study as data: the YAML file, its profiles, and what `--set` may change."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from nitido.architectures import get_architecture
+from nitido.errors import NitidoError, unknown_name
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.validation import StrictModel
+
+
+class StudyError(NitidoError):
+    """A study cannot be read, resolved or continued."""
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class DataSplit(StrictModel):
+    """Which pictures a run learns from, is chosen on, and is reported on; each a list of picture sets."""
+
+    train: Words = ("samples",)
+    validation: Words = ("samples",)
+    test: Words = ("samples",)
+
+
+class Variant(StrictModel):
+    """A named difference: an architecture's own variant (`variant`, default: the name) plus configuration on top."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    architecture: str
+    variant: str
+    config: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = {}
+
+
+class Profile(StrictModel):
+    """One budget of a study. `variants` narrows the study's list; nothing given means all."""
+
+    description: str = ""
+    data: DataSplit
+    learning_rates: Rates
+    seeds: Seeds = (0,)
+    variants: Words | None = None
+    hyperparameters: dict[str, Any]
+
+
+class StudyFile(StrictModel):
+    """The YAML file."""
+
+    study: str
+    question: str
+    architecture: str
+    scale: int = Field(ge=2, le=8)
+    baseline: str
+    variants: tuple[str | dict[str, Any], ...] = Field(min_length=1)
+    profiles: dict[str, Profile] = Field(min_length=1)
+
+
+class Study(StrictModel):
+    """A resolved study: everything its runs and its leaderboard depend on, and nothing else."""
+
+    study: str
+    profile: str
+    scale: int = Field(ge=2, le=8)
+    baseline: str
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    data: DataSplit
+    learning_rates: Rates
+    seeds: Seeds
+    hyperparameters: Hyperparameters
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        for what, values in (("variant", names), ("learning rate", self.learning_rates), ("seed", self.seeds)):
+            doubled = next((v for v in values if list(values).count(v) > 1), None)
+            if doubled is not None:
+                raise ValueError(f"{what} {doubled} is listed twice")
+        if "bicubic" in names:
+            raise ValueError("'bicubic' is in every leaderboard already and cannot name a variant")
+        if self.baseline not in names:
+            raise ValueError(f"the baseline {self.baseline!r} is not among the variants: {', '.join(names)}")
+        return self
+
+
+_BUILTIN = files("nitido.study") / "builtin"
+SETTABLE = ("scale", "baseline", "variants", "learning_rates", "seeds", "data.train", "data.validation", "data.test")
+"""What `--set` may change besides the hyperparameters."""
+
+
+def builtin_names() -> list[str]:
+    """The names of the studies that ship with nitido."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _BUILTIN.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_study_file(name_or_path: str) -> StudyFile:
+    """Read a built-in study by name, or a YAML file. Raises `StudyError` or `ConfigError` in one line."""
+    if name_or_path in builtin_names():
+        text = (_BUILTIN / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    else:
+        path = Path(name_or_path)
+        if not path.exists() and path.suffix not in (".yaml", ".yml"):
+            raise unknown_name("study", name_or_path, builtin_names(), StudyError)
+        text = _read(path)
+    return StudyFile.parse(_mapping(text, name_or_path), name_or_path)
+
+
+def load_resolved(directory: Path) -> Study:
+    """Read the `study.yaml` of a study's directory."""
+    path = directory / "study.yaml"
+    return Study.parse(_mapping(_read(path), str(path)), str(path))
+
+
+def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Study:
+    """Apply a profile and `KEY=VALUE` settings, and check every word and value before anything runs."""
+    if profile not in study.profiles:
+        raise unknown_name(f"profile of study {study.study!r}", profile, study.profiles, StudyError)
+    chosen = study.profiles[profile]
+    variants = [_variant(entry, study.architecture) for entry in study.variants]
+    changes = parse_settings(settings, [*SETTABLE, *_settable_hyperparameters()])
+    values: dict[str, Any] = {
+        "study": study.study,
+        "profile": profile,
+        "scale": study.scale,
+        "baseline": study.baseline,
+        "data": chosen.data.model_dump() | changes.pop("data", {}),
+        "learning_rates": chosen.learning_rates,
+        "seeds": chosen.seeds,
+    }
+    wanted = changes.pop("variants", chosen.variants)
+    values |= {key: changes.pop(key) for key in SETTABLE if key in changes}
+    values["hyperparameters"] = merge(chosen.hyperparameters, changes)
+    values["variants"] = _narrow(variants, _as_list(wanted)) if wanted else variants
+    if wanted and values["baseline"] not in _as_list(wanted):
+        values["baseline"] = _as_list(wanted)[0]
+    return Study.parse(values, f"study {study.study!r}, profile {profile!r}")
+
+
+def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words as nested values: commas make lists, dots lead into `data` and `loss`.
+
+    >>> parse_settings(["seeds=0,1", "data.test=set5"], ["seeds", "data.test"])
+    {'seeds': ['0', '1'], 'data': {'test': 'set5'}}
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key or not text:
+            raise StudyError(f"--set {setting}: expected KEY=VALUE")
+        group, dot, name = key.partition(".")
+        if key not in valid and not (dot and group == "loss" and group in valid):
+            raise unknown_name("key", key, valid, StudyError)
+        value: Any = text.split(",") if "," in text else text
+        if dot:
+            values.setdefault(group, {})[name] = value
+        else:
+            values[key] = value
+    return values
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters with changes on top; a length in `steps` replaces one in `epochs` and the other way round."""
+    merged = dict(base)
+    if "steps" in changes or "epochs" in changes:
+        merged.pop("steps", None)
+        merged.pop("epochs", None)
+    return merged | dict(changes)
+
+
+def dump(study: Study) -> str:
+    """A resolved study as YAML text; the swept learning rate and seed are the study's, not its hyperparameters'."""
+    return to_yaml(study.model_dump(mode="json", exclude_none=True, exclude={"hyperparameters": {"learning_rate", "seed"}}))
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Plain values as YAML text in their own order."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
+def _settable_hyperparameters() -> list[str]:
+    return [name for name in Hyperparameters.model_fields if name not in ("learning_rate", "seed")]
+
+
+def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
+    values = {"name": entry} if isinstance(entry, str) else dict(entry)
+    values.setdefault("architecture", architecture)
+    values.setdefault("variant", values.get("name"))
+    variant = Variant.parse(values, f"variant {values.get('name')!r}")
+    get_architecture(variant.architecture)
+    return variant
+
+
+def _narrow(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]:
+    by_name = {variant.name: variant for variant in variants}
+    for name in wanted:
+        if name not in by_name:
+            raise unknown_name("variant", name, by_name, StudyError)
+    return [by_name[name] for name in wanted]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})") from None
+
+
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
+    return values

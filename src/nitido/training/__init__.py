@@ -1,0 +1,1 @@
+"""How networks are trained. A network never knows this package."""

@@ -1,0 +1,169 @@
+"""What happens around the training steps: checkpoints, pictures, histograms, progress, a graceful Ctrl-C."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.utils.tensorboard import SummaryWriter
+
+from nitido.atomic import replacing, write_text
+from nitido.errors import NitidoError
+from nitido.evaluation.benchmark import BicubicEnlarger
+from nitido.training.supervised import SupervisedTraining
+
+SAMPLE_SIDE = 256
+"""Side in pixels of the sample pictures' centre crop."""
+
+
+class InterruptedTraining(NitidoError):
+    """Ctrl-C was pressed; the checkpoint was written and the run can go on later."""
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, even after `kill -9` or on a full disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write beside `path`, then rename."""
+        with replacing(Path(path)) as draft:
+            torch.save(checkpoint, draft)
+
+
+class JsonLines(Logger):
+    """The run's scalars as one JSON object a line, for scripts and for the report's curves.
+
+    Lines after the step a run continues from are dropped, so that a resumed run's file equals an uninterrupted one's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Lightning's name for the logger."""
+        return "jsonl"
+
+    @property
+    def version(self) -> str:
+        """Lightning's version of the logger; one file a run."""
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run directory holds the resolved configuration."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append one line."""
+        scalars = {name: value for name, value in metrics.items() if name != "epoch"}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **scalars}) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Keep the lines before `step` only."""
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]
+            write_text(self.path, "".join(line for line in whole if json.loads(line)["step"] < step))
+
+
+class Histograms(Callback):
+    """Histograms of parameters and gradients in TensorBoard, at the last step before each validation."""
+
+    def __init__(self, writer: SummaryWriter, every: int) -> None:
+        self.writer = writer
+        self.every = every
+
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Write the histograms."""
+        if (trainer.global_step + 1) % self.every:
+            return
+        for name, parameter in pl_module.named_parameters():
+            self.writer.add_histogram(f"parameters/{name}", parameter.detach(), trainer.global_step)
+            if parameter.grad is not None:
+                self.writer.add_histogram(f"gradients/{name}", parameter.grad, trainer.global_step)
+
+
+class SamplePictures(Callback):
+    """The middle of the first validation picture in TensorBoard at each validation: truth, bicubic, network."""
+
+    def __init__(self, writer: SummaryWriter) -> None:
+        self.writer = writer
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: SupervisedTraining) -> None:
+        """Write the strip of pictures; here the averaged weights are in place, where there are any."""
+        store, scale = pl_module.validation, pl_module.scale
+        lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
+        side = SAMPLE_SIDE // scale
+        top, left = max(lr.shape[0] - side, 0) // 2, max(lr.shape[1] - side, 0) // 2
+        lr = lr[top : top + side, left : left + side]
+        truth = truth[scale * top : scale * (top + side), scale * left : scale * (left + side)]
+        enlargers = (BicubicEnlarger(scale), pl_module.enlarge)
+        strip = np.concatenate([truth, *(enlarge(lr, grey=grey).rgb for enlarge in enlargers)], axis=1)
+        self.writer.add_image("truth, bicubic, network", strip, trainer.global_step, dataformats="HWC")
+
+
+class ReportProgress(Callback):
+    """Tells a listener how far the run is."""
+
+    def __init__(self, listener: "ProgressListener") -> None:
+        self.listener = listener
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell the step."""
+        self.listener(trainer.global_step, None)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Tell the step and the validation PSNR-Y in dB."""
+        self.listener(trainer.global_step, float(trainer.callback_metrics["validation/psnr_y"]))
+
+
+ProgressListener = Callable[[int, float | None], None]
+"""Called with the number of finished steps and, after a validation, its PSNR-Y in dB."""
+
+
+class StopAtInterrupt(Callback):
+    """Ctrl-C or SIGTERM ends the run between two steps, after a checkpoint; a second Ctrl-C ends it at once."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.requested = False
+        self.previous: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Listen to the signals; only the main thread may."""
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous = {}
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop here when asked to: the last step is complete and the next has not begun."""
+        if self.requested:
+            trainer.save_checkpoint(self.checkpoint)
+            raise InterruptedTraining(f"interrupted after step {trainer.global_step}; the same command goes on from there")
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        self._restore()

@@ -1,0 +1,62 @@
+"""Everything that decides how a network is trained, as one validated object."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from nitido.errors import unknown_name
+from nitido.training.losses import LOSSES
+from nitido.validation import StrictModel
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Hyperparameters(StrictModel):
+    """The hyperparameters of one run.
+
+    A run's length is either `steps` or `epochs`; an epoch is as many patches as cover the training pictures' area once.
+    """
+
+    loss: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {"l1": 1.0}, description="weighted sum of loss terms; a bare name has weight 1"
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; Adam keeps its betas 0.9, 0.999")
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "cosine", description="cosine: decays to zero at the end; step: divided by 10 after each quarter of the run"
+    )
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    steps: int | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0)
+    batch: int = Field(16, gt=0, description="patches per step")
+    patch: int = Field(48, ge=4, description="side of a patch in low-resolution pixels")
+    augment: bool = Field(True, description="flips and rotations")
+    precision: Precision = Field("auto", description="of the training steps; evaluation is always float32")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
+    gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
+    validate_every: int = Field(500, gt=0, description="steps between validations; also between checkpoints")
+    log_every: int = Field(50, gt=0, description="steps between logged scalars")
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _loss_by_name(cls, value: Any) -> Any:
+        return {value: 1.0} if isinstance(value, str) else value
+
+    @field_validator("loss")
+    @classmethod
+    def _known_losses(cls, value: dict[str, float]) -> dict[str, float]:
+        if not value:
+            raise ValueError("at least one loss term is needed")
+        for name in value:
+            if name not in LOSSES:
+                raise ValueError(str(unknown_name("loss", name, LOSSES)))
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give the length of a run as either steps or epochs")
+        return self

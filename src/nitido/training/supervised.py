@@ -1,0 +1,108 @@
+"""Supervised training of one network as a Lightning module."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.data import Store
+from nitido.errors import NitidoError
+from nitido.evaluation.benchmark import NetworkEnlarger, score
+from nitido.imaging import rgb_to_ycbcr
+from nitido.training.data import Batch
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.losses import loss_terms
+from nitido.training.precision import resolve_precision
+from nitido.training.schedules import learning_rate_factor
+
+
+class DivergedError(NitidoError):
+    """Training stopped because a loss term was no longer a finite number."""
+
+
+class SupervisedTraining(lightning.LightningModule):
+    """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch.
+
+    `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. The networks
+    are evaluated on `validation` in float32 whatever the precision of the training steps.
+    """
+
+    def __init__(
+        self, network: SuperResolutionNetwork, hyperparameters: Hyperparameters, total_steps: int, validation: Store, scale: int
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.options = hyperparameters
+        self.total_steps = total_steps
+        self.validation = validation
+        self.scale = scale
+        self.enlarge = NetworkEnlarger(network)
+        self.terms: dict[str, Tensor] = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step's loss; logs every term. Raises `DivergedError` that names the first non-finite term."""
+        lr, hr = (self._as_input(patches) for patches in batch)
+        precision = resolve_precision(self.options.precision, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            sr = self.network(lr)
+        terms = loss_terms(self.options.loss, sr.float(), hr)
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            raise DivergedError(self._divergence(terms))
+        self.terms = terms | {"total": loss}
+        return loss
+
+    def _as_input(self, patches: Tensor) -> Tensor:
+        rgb = patches.float() / 255
+        return rgb if self.network.channels == 3 else rgb_to_ycbcr(rgb)[:, :1]
+
+    def _divergence(self, terms: Mapping[str, Tensor]) -> str:
+        culprits = [name for name, term in terms.items() if not torch.isfinite(term)] or ["sum"]
+        return (
+            f"loss term {culprits[0]!r} became {terms.get(culprits[0], torch.tensor(torch.nan)).item()} "
+            f"at step {self.global_step} (learning rate {self.options.learning_rate:g}): "
+            "try a smaller learning rate, a warm-up or gradient clipping"
+        )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log every loss term, the gradient norm before clipping and the learning rate, straight to the loggers.
+
+        Lightning's own `self.log` keeps books at every step, which a small network's step is too short for.
+        """
+        if self.global_step % self.options.log_every:
+            return
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        scalars = {f"loss/{name}": term.item() for name, term in self.terms.items()}
+        scalars |= {
+            "gradient_norm": nn.utils.get_total_norm(gradients).item(),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+        }
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.global_step)
+
+    def validation_step(self, index: int, batch_idx: int) -> None:
+        """PSNR and SSIM of one validation picture under the protocol; Lightning takes the mean over pictures."""
+        grey = self.validation.grey[index]
+        enlarged = self.enlarge(self.validation.lr(index, self.scale), grey=grey)
+        metrics = score(enlarged, self.validation.hr_cropped(index, self.scale), self.scale, grey=grey)
+        self.log_dict({f"validation/{name}": value for name, value in metrics.items()}, batch_size=1, on_epoch=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and its schedule, stepped every training step."""
+        options = self.options
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        common = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
+        optimizer: torch.optim.Optimizer
+        match options.optimizer:
+            case "adam":
+                optimizer = torch.optim.Adam(parameters, **common)
+            case "adamw":
+                optimizer = torch.optim.AdamW(parameters, **common)
+            case "sgd":
+                optimizer = torch.optim.SGD(parameters, momentum=options.momentum, **common)
+        schedule = LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.total_steps, options))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

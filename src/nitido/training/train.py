@@ -1,0 +1,137 @@
+"""Train one network: from stores of pictures to the best weights, with everything a run leaves on the way."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.data import PatchSampler, Store
+from nitido.training.callbacks import (
+    AtomicCheckpoints,
+    Histograms,
+    JsonLines,
+    ProgressListener,
+    ReportProgress,
+    SamplePictures,
+    StopAtInterrupt,
+)
+from nitido.training.data import PatchStream
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.quiet import quiet_lightning
+from nitido.training.supervised import SupervisedTraining
+
+MONITORED = "validation/psnr_y"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a training. `best_step` is the step whose weights validated best; the network now holds them."""
+
+    steps: int
+    best_step: int
+    validation_psnr: float
+    seconds: float
+
+
+def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
+    """The length of the run in steps; an epoch is as many patches as cover the training pictures' area once."""
+    if options.steps is not None:
+        return options.steps
+    assert options.epochs is not None
+    pixels = sum(math.prod(train.lr(index, scale).shape[:2]) for index in range(len(train)))
+    return max(1, math.ceil(options.epochs * pixels / (options.patch**2 * options.batch)))
+
+
+def train(
+    network: SuperResolutionNetwork,
+    options: Hyperparameters,
+    *,
+    train: Store,
+    validation: Store,
+    scale: int,
+    directory: Path,
+    labels: Mapping[str, str],
+    listener: ProgressListener,
+) -> Trained:
+    """Train `network` in place and leave it with the weights that validated best.
+
+    Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
+    is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
+    …) and the hyperparameters become TensorBoard's hparams.
+
+    Raises `DivergedError` when a loss term becomes non-finite, `InterruptedTraining` after Ctrl-C, `DataError` when a
+    picture is smaller than a patch.
+    """
+    started = time.perf_counter()
+    total = count_steps(options, train, scale)
+    sampler = PatchSampler(train, scale, options.patch, options.seed, augment=options.augment)
+    module = SupervisedTraining(network, options, total, validation, scale)
+    checkpoints = directory / "checkpoints"
+    last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
+
+    events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
+    scalars = JsonLines(directory / "metrics.jsonl")
+    callbacks: list[Callback] = [
+        Histograms(events.experiment, options.validate_every),
+        SamplePictures(events.experiment),
+        StopAtInterrupt(last),
+        ReportProgress(listener),
+    ]
+    if options.ema:
+        callbacks.insert(0, EMAWeightAveraging(decay=options.ema))
+    keep = {"dirpath": checkpoints, "enable_version_counter": False, "auto_insert_metric_name": False}
+    callbacks.append(ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", **keep))
+    callbacks.append(ModelCheckpoint(filename="last", **keep))
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            max_steps=total,
+            max_epochs=-1,
+            callbacks=callbacks,
+            logger=[events, scalars],
+            plugins=[AtomicCheckpoints()],
+            gradient_clip_val=options.gradient_clip or None,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        stream = PatchStream(
+            sampler,
+            batch=options.batch,
+            stretch=options.validate_every,
+            total=total,
+            current_step=lambda: trainer.global_step,
+        )
+        resumed = _step_of(last) if last.exists() else None
+        scalars.rewind(resumed or 0)
+        trainer.fit(
+            module,
+            DataLoader(stream, batch_size=None),
+            DataLoader(range(len(validation)), batch_size=None),  # type: ignore[arg-type]
+            ckpt_path=last if resumed is not None else None,
+            weights_only=True,
+        )
+    checkpoint = _load(best)
+    weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
+    network.load_state_dict(weights)
+    psnr = float(trainer.checkpoint_callbacks[0].best_model_score)
+    events.log_hyperparams({**labels, **options.model_dump(exclude={"loss"}), **options.loss}, {MONITORED: psnr})
+    events.finalize("success")
+    return Trained(total, checkpoint["global_step"], psnr, time.perf_counter() - started)
+
+
+def _load(path: Path) -> dict[str, object]:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(_load(path)["global_step"])

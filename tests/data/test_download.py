@@ -1,0 +1,343 @@
+"""Downloads against a real server on this machine: resume, restart, refuse, never half a file."""
+
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nitido.data import DATASETS, DataError, Dataset, Download, Split, fetch, fetch_dataset
+from nitido.data.download import SOURCE_FILE
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+DROP = 20 * 65536  # whole chunks: what came after the last whole chunk is asked for again
+
+
+@dataclass
+class Server:
+    """What the server serves, how it behaves, and what it was asked."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=lambda: {"/file.bin": CONTENT})
+    ranges: bool = True
+    drops: list[int] = field(default_factory=list)  # how many bytes each of the next replies sends before it breaks
+    asked: list[str | None] = field(default_factory=list)  # the Range header of each request
+
+
+def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            wanted = self.headers.get("Range")
+            server.asked.append(wanted)
+            content = server.files.get(self.path)
+            if content is None:
+                self.send_error(404)
+                return
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and server.ranges else 0
+            if wanted and server.ranges and start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            if wanted and server.ranges:
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            sent = server.drops.pop(0) if server.drops else len(content)
+            self.wfile.write(content[start : start + sent])
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state)) as http:
+        state.url = f"http://127.0.0.1:{http.server_address[1]}"
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield state
+        http.shutdown()
+        thread.join()
+
+
+def test_a_download_is_whole_and_verified(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.bin"
+    assert fetch(f"{server.url}/file.bin", target, SHA256) == SHA256
+    assert target.read_bytes() == CONTENT
+    assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "file.bin"
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1_000_000])
+    fetch(f"{server.url}/file.bin", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000000-"]
+
+
+def test_a_part_that_is_complete_already_only_needs_its_name(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT)
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_is_started_again(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT + b"more")
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> None:
+    server.ranges = False
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1_000_000])
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_without_a_checksum_an_old_part_is_not_trusted(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(b"of another version")
+    assert fetch(f"{server.url}/file.bin", tmp_path / "file.bin") == SHA256
+    assert server.asked == [None]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_dropped_connection_is_taken_up_again(server: Server, tmp_path: Path, ranges: bool) -> None:
+    server.ranges = ranges
+    server.drops = [DROP]
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={DROP}-"]
+
+
+def test_a_server_that_always_drops_leaves_only_the_part(server: Server, tmp_path: Path) -> None:
+    server.drops = [DROP, 0]
+    with pytest.raises(DataError, match=f"the connection was lost after {DROP} bytes, run the same command again"):
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin.part"]
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked[-1] == f"bytes={DROP}-"
+
+
+@pytest.mark.parametrize("begun", [b"", b"bytes of something else"])
+def test_a_wrong_checksum_is_refused_and_removed(server: Server, tmp_path: Path, begun: bytes) -> None:
+    expected = SHA256
+    if begun:
+        (tmp_path / "file.bin.part").write_bytes(begun)
+    else:
+        expected = "0" * 64
+    with pytest.raises(DataError, match=f"refused and removed, its sha256 is .* instead of {expected}"):
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_verified_not_downloaded(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.bin").write_bytes(CONTENT)
+    fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert server.asked == []
+    (tmp_path / "file.bin").write_bytes(CONTENT[:-1])
+    with pytest.raises(DataError, match="refused"):
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+    assert not (tmp_path / "file.bin").exists()
+
+
+def test_errors_are_one_line(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the server answers 404 Not Found") as missing:
+        fetch(f"{server.url}/nothing", tmp_path / "file.bin", SHA256)
+    with pytest.raises(DataError, match=r"cannot fetch http://127\.0\.0\.1:1/x: no connection") as down:
+        fetch("http://127.0.0.1:1/x", tmp_path / "file.bin", SHA256)
+    assert "\n" not in str(missing.value) + str(down.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+PICTURES = {f"{n}.png": _png(n) for n in range(3)}
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("set/images/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return buffer.getvalue()
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+ARCHIVE = _tar(
+    {f"set/images/{name}": content for name, content in PICTURES.items()}
+    | {
+        "set/images/Thumbs.db": b"not a picture",
+        "set/images/._0.png": b"a shadow of another system",
+        "set/other/9.png": _png(9),
+        "set/images/../../evil.png": _png(8),
+        "/set/images/absolute.png": _png(7),
+    }
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NITIDO_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def _add(monkeypatch: pytest.MonkeyPatch, name: str, *downloads: Download, splits: tuple[Split, ...] = ()) -> None:
+    count = sum(download.count for download in downloads)
+    entry = Dataset(name, "A set", count, "free", splits=splits, downloads=downloads)
+    monkeypatch.setitem(DATASETS, name, entry)
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dataset_holds_the_wanted_pictures_and_nothing_else(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    fetched = fetch_dataset("mine")
+    assert fetched.folder == root / "mine"
+    assert _files(root.parent) == {f"data/mine/{name}" for name in [*PICTURES, SOURCE_FILE]}
+    assert {name: (root / "mine" / name).read_bytes() for name in PICTURES} == PICTURES
+    (source,) = fetched.sources
+    assert (source.sha256, source.trust) == (hashlib.sha256(ARCHIVE).hexdigest(), "first use")
+    record = json.loads((root / "mine" / SOURCE_FILE).read_text())
+    assert record["archives"][0]["sha256"] == source.sha256
+    assert record["terms"] == "free"
+
+
+def test_a_complete_dataset_is_not_fetched_again(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    fetch_dataset("mine")
+    requests = len(server.asked)
+    assert fetch_dataset("mine").sources == ()
+    assert len(server.asked) == requests
+
+
+def test_splits_get_their_own_folders(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.files["/train.zip"] = train = _zip({"T/0.png": PICTURES["0.png"], "T/1.png": PICTURES["1.png"]})
+    server.files["/valid.zip"] = _zip({"V/2.png": PICTURES["2.png"], "../V/2.png": b"outside"})
+    _add(
+        monkeypatch,
+        "mine",
+        Download(f"{server.url}/train.zip", "zip", "T", 2, "train", hashlib.sha256(train).hexdigest()),
+        Download(f"{server.url}/valid.zip", "zip", "V", 1, "validation"),
+        splits=(Split("train", 2), Split("validation", 1)),
+    )
+    fetched = fetch_dataset("mine")
+    assert _files(root / "mine") == {"train/0.png", "train/1.png", "validation/2.png", SOURCE_FILE}
+    assert [source.trust for source in fetched.sources] == ["catalog", "first use"]
+
+
+def test_what_was_seen_at_first_use_is_demanded_later(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    fetch_dataset("mine")
+    for name in PICTURES:
+        (root / "mine" / name).unlink()
+    server.files["/set.tgz"] = _tar({f"set/images/{name}": _png(99) for name in PICTURES})
+    with pytest.raises(DataError, match="refused and removed"):
+        fetch_dataset("mine")
+    assert _files(root) == {f"mine/{SOURCE_FILE}"}
+    server.files["/set.tgz"] = ARCHIVE
+    (source,) = fetch_dataset("mine").sources
+    assert source.trust == "recorded"
+    assert {name: (root / "mine" / name).read_bytes() for name in PICTURES} == PICTURES
+
+
+def test_two_datasets_from_one_archive_download_it_once(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    _add(monkeypatch, "other", Download(f"{server.url}/set.tgz", "tar", "set/other", 1))
+    fetch_dataset("mine")
+    (source,) = fetch_dataset("other").sources
+    assert source.trust == "recorded"
+    assert len(server.asked) == 1
+    assert _files(root) == {f"mine/{name}" for name in [*PICTURES, SOURCE_FILE]} | {
+        "other/9.png",
+        f"other/{SOURCE_FILE}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (ARCHIVE[: len(ARCHIVE) // 2], "the archive is broken and was removed"),
+        (b"<html>moved</html>", "the archive is broken and was removed"),
+        (_tar({"set/images/0.png": PICTURES["0.png"]}), "holds 1 pictures instead of 3"),
+    ],
+)
+def test_a_bad_archive_leaves_nothing(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str
+) -> None:
+    server.files["/set.tgz"] = archive
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    with pytest.raises(DataError, match=message):
+        fetch_dataset("mine")
+    assert _files(root) == set()
+    assert not (root / "mine").exists()
+
+
+def test_files_of_the_user_are_never_replaced(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    (root / "mine").mkdir(parents=True)
+    (root / "mine" / "holiday.png").write_bytes(PICTURES["0.png"])
+    with pytest.raises(DataError, match="holds something else than the whole dataset: move it away"):
+        fetch_dataset("mine")
+    assert _files(root) == {"mine/holiday.png"}
+    assert server.asked == []
+
+
+def test_datasets_without_an_address_say_where_to_get_them(root: Path) -> None:
+    with pytest.raises(DataError, match=r"ScSR\.rar.*put the pictures into .*t91"):
+        fetch_dataset("t91")
+    with pytest.raises(DataError, match="did you mean 'set14'"):
+        fetch_dataset("set41")
+
+
+def test_samples_are_always_there(root: Path) -> None:
+    assert (fetch_dataset("samples").folder / "astronaut.png").is_file()
