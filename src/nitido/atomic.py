@@ -1,6 +1,5 @@
 """Files that are either whole or not there: write beside the target, then rename."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ def replacing(target: Path) -> Iterator[Path]:
     draft = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part{target.suffix}")
     try:
         yield draft
-        os.replace(draft, target)
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -36,7 +36,7 @@ class Server:
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             server.asked.append(wanted)
             content = server.files.get(self.path)
@@ -138,7 +138,7 @@ def test_a_server_that_always_drops_leaves_only_the_part(server: Server, tmp_pat
     assert server.asked[-1] == f"bytes={DROP}-"
 
 
-@pytest.mark.parametrize("begun", [b"", b"bytes of something else"])
+@pytest.mark.parametrize("begun", [b"", b"bytes of something else"], ids=["served", "continued"])
 def test_a_wrong_checksum_is_refused_and_removed(server: Server, tmp_path: Path, begun: bytes) -> None:
     expected = SHA256
     if begun:
@@ -213,8 +213,7 @@ ARCHIVE = _tar(
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NITIDO_DATA", str(tmp_path / "data"))
+def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
@@ -309,6 +308,7 @@ def test_two_datasets_from_one_archive_download_it_once(
         (b"<html>moved</html>", "the archive is broken and was removed"),
         (_tar({"set/images/0.png": PICTURES["0.png"]}), "holds 1 pictures instead of 3"),
     ],
+    ids=["cut short", "a web page", "a picture too few"],
 )
 def test_a_bad_archive_leaves_nothing(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str

@@ -21,9 +21,9 @@ from nitido.architectures.layers import (
 )
 from nitido.architectures.receptive_field import Span
 
-RESIDUAL_GAIN = 0.01
-"""Gain of the last layer under a global residual: small, so that training starts at bicubic, but not zero, so that the
-layers before it learn from the first step."""
+LAST_GAIN = 0.01
+"""Gain of the last layer: small, so that a residual network starts at bicubic and no network starts far off, but not
+zero, so that the layers before it learn from the first step."""
 
 
 def _odd(value: int) -> int:
@@ -91,10 +91,9 @@ class SRCNN(SuperResolutionNetwork):
         self.upsampler = _make_upsampler(config, mapped)
         self.reconstruction = same_convolution(grown, config.channels, third)
 
-        last_gain = RESIDUAL_GAIN if config.residual else 1.0
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                initialize(layer, last_gain if layer is self.reconstruction else HIDDEN_GAIN)
+                initialize(layer, LAST_GAIN if layer is self.reconstruction else HIDDEN_GAIN)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""

@@ -31,7 +31,7 @@ def main() -> None:
     try:
         app()
     except NitidoError as error:
-        _fail(str(error), INTERRUPTED if type(error).__name__ == "InterruptedTraining" else 1)
+        _fail(str(error), INTERRUPTED if type(error).__name__ == "TrainingInterruptedError" else 1)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except OSError as error:

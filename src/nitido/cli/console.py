@@ -93,7 +93,8 @@ class TrainingProgress:
         options = run.config.hyperparameters
         label = f"{run.config.variant} lr={options.learning_rate:g} seed={options.seed}"
         if status.state == "finished":
-            text = f"{label}: validation {status.validation_psnr:.2f} dB after {status.steps} steps, {status.seconds:.0f} s"
+            length = f"{status.steps} steps, {status.seconds:.0f} s"
+            text = f"{label}: validation {status.validation_psnr:.2f} dB after {length}"
         else:
             text = f"{label}: {status.state}: {status.reason}"
         self.console.print(text, highlight=False, markup=False)

@@ -11,7 +11,9 @@ from nitido.errors import NitidoError
 if TYPE_CHECKING:
     from nitido.evaluation.benchmark import Enlarger
 
-Models = Annotated[list[str], typer.Argument(metavar="MODEL…", help="bicubic, a run directory, or a .safetensors file.")]
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL…", help="bicubic, a run directory, or a .safetensors file.")
+]
 Scale = Annotated[int, typer.Option(min=2, max=8, help="The enlargement.")]
 
 
@@ -69,7 +71,7 @@ def compare(
         raise NitidoError(f"{output}: the figure is a PNG picture; give a name that ends in .png")
     store = prepare(PictureSet(str(image), (image,)), [scale])
     ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
-    from nitido.study.report import Panel, draw_comparison
+    from nitido.study.report.comparison import Panel, draw_comparison
 
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     panels += [Panel(Path(c.model).name, c.image, c.psnr_y, c.ssim_y) for c in ranked]

@@ -17,7 +17,9 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
 ]
 ProfileName = Annotated[str, typer.Option(help="The budget: demo, classic, paper, or another of the study.")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study, a YAML file, or a study's directory.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A built-in study, a YAML file, or a study's directory.")
+]
 
 
 @app.command("list")

@@ -227,7 +227,7 @@ def resolve(spec: str, role: Role | None = None) -> PictureSet:
     head, _, tail = body.partition("/")
     if head in DATASETS:
         paths = _dataset_pictures(DATASETS[head], tail, role)
-    elif "/" in body or os.sep in body or Path(body).expanduser().exists():
+    elif body and (os.sep in body or "/" in body or Path(body).expanduser().exists()):
         paths = _folder_pictures(Path(body).expanduser())
     else:
         raise unknown_name("dataset", body, DATASETS, DataError)
@@ -272,7 +272,7 @@ def _dataset_pictures(entry: Dataset, split: str, role: Role | None) -> list[Pat
     else:
         wanted = list(entry.splits) or [None]
     found = [path for part in wanted for path in _split_pictures(entry, part)]
-    return sorted(found, key=lambda path: path.name)
+    return found if len(wanted) == 1 else sorted(found, key=lambda path: path.name)
 
 
 def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import tarfile
 import zipfile
@@ -74,18 +73,20 @@ def fetch(url: str, target: Path, sha256: str | None = None) -> str:
     """
     part = target.with_name(target.name + ".part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if sha256 is None:
-            part.unlink(missing_ok=True)
-        if not target.exists():
+        if target.exists():
+            candidate = target
+        else:
+            candidate = part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if sha256 is None:
+                part.unlink(missing_ok=True)
             _download(url, part)
-        found = _sha256(target if target.exists() else part)
+        found = _sha256(candidate)
         if sha256 is not None and found != sha256:
-            part.unlink(missing_ok=True)
-            target.unlink(missing_ok=True)
+            candidate.unlink()
             raise DataError(f"{url}: refused and removed, its sha256 is {found} instead of {sha256}")
-        if not target.exists():
-            os.replace(part, target)
+        if candidate != target:
+            candidate.replace(target)
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or error}") from error
     return found
@@ -263,7 +264,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         (folder / SOURCE_FILE).unlink(missing_ok=True)
         if folder.exists():
             folder.rmdir()
-        os.replace(draft, folder)
+        draft.replace(folder)
     except OSError as error:
         raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
@@ -285,8 +286,8 @@ def _extract(download: Download, archive: Path, folder: Path) -> None:
         archive.unlink(missing_ok=True)
         raise DataError(f"{download.url}: the archive is broken and was removed, fetch again ({error})") from error
     pictures = set(pictures_in(folder))
-    for path in set(folder.iterdir()) - pictures:
-        path.unlink()
+    for other in set(folder.iterdir()) - pictures:
+        other.unlink()
     found = len(pictures)
     if found != download.count:
         archive.unlink(missing_ok=True)

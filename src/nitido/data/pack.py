@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -277,6 +277,7 @@ def _make_lr(store: Store, scale: int) -> None:
 def _remove_outdated(folder: Path) -> None:
     """Remove packs of the same files in an earlier state, and drafts whose process died long ago."""
     for other in folder.parent.iterdir():
-        abandoned = time.time() - other.stat().st_mtime > _DRAFT_LIFE
-        if other != folder and (abandoned or not other.name.startswith(".")):
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process may be tidying up as well
+            abandoned = time.time() - other.stat().st_mtime > _DRAFT_LIFE
+            if other != folder and (abandoned or not other.name.startswith(".")):
+                shutil.rmtree(other, ignore_errors=True)

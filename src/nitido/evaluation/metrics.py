@@ -49,7 +49,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float:
     """
     a, b = _comparable(a, b, shave, smallest=11)
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             a, b, data_range=PEAK, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=None
         )
     )

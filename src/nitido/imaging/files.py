@@ -4,7 +4,6 @@ libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does n
 """
 
 import io
-import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +34,6 @@ Pixels = npt.NDArray[np.uint8 | np.uint16]
 
 _HEAD_SIZE = 1 << 16
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-
-# libvips' remarks on odd files go to Python's logging; without a handler they would end up on standard error.
-logging.getLogger("pyvips").addHandler(logging.NullHandler())
 
 
 class PictureError(NitidoError):
@@ -86,6 +82,7 @@ def read_picture(path: Path) -> Picture:
 
     Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
     is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour.
+    (JPEG has no checksum: a few wrong bytes in the middle of one still decode to a picture.)
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
@@ -116,12 +113,9 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise PictureError(f"{path}: cannot write this kind of file (valid: {', '.join(FORMATS)})")
-    if (
-        pixels.dtype not in (np.uint8, np.uint16)
-        or pixels.ndim != 3
-        or pixels.shape[2] not in (1, 3)
-        or not pixels.size
-    ):
+    samples = pixels if pixels.ndim == 3 else pixels.reshape(*pixels.shape, 1)
+    fits = samples.ndim == 3 and samples.shape[2] in (1, 3) and samples.size > 0
+    if not fits or samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(
             f"{path}: cannot write a {pixels.dtype} array {pixels.shape} as a picture: it must be uint8 or uint16, "
             "(H, W), (H, W, 1) or (H, W, 3)"
@@ -238,7 +232,7 @@ def _decode(path: Path, kind: str, file: BinaryIO) -> Picture:
 def _decode_bmp(file: BinaryIO) -> Pixels:
     with Image.open(file, formats=["BMP"]) as bitmap:
         mode = {"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)
-        return np.asarray(bitmap.convert(mode))
+        return np.array(bitmap.convert(mode))
 
 
 def _split(path: Path, kind: str, samples: Pixels, profile: bytes | None) -> Picture:

@@ -1,6 +1,6 @@
 """One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from nitido.study.environment import describe_environment
 from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, Status, write_json
 from nitido.study.spec import DataSplit
-from nitido.training.callbacks import InterruptedTraining, ProgressListener
+from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.precision import resolve_precision
 from nitido.training.supervised import DivergedError
 from nitido.training.train import Trained, count_steps, train
@@ -89,7 +89,7 @@ def execute(
         status = Status("diverged", reason=str(error))
         directory.write_status(status)
         return status
-    except (InterruptedTraining, KeyboardInterrupt) as error:
+    except (TrainingInterruptedError, KeyboardInterrupt) as error:
         directory.write_status(Status("interrupted", reason=str(error) or "interrupted"))
         raise
     except (NitidoError, OSError, RuntimeError) as error:
@@ -114,7 +114,9 @@ def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: Run
     precision = resolve_precision(run.hyperparameters.precision, device)
     write_json(directory.environment, describe_environment(precision))
     write_text(directory.summary, summarize(network) + "\n")
-    draw_diagram(network, directory.diagram, directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}")
+    draw_diagram(
+        network, directory.diagram, directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"
+    )
     draw_detailed_graph(network, directory.detailed_graph)
 
 
@@ -144,12 +146,14 @@ def _finish(
         "validation_psnr_y": trained.validation_psnr,
         "protocol": PROTOCOL,
     }
-    save_model(directory.model, network, ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics))
+    save_model(
+        directory.model, network, ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics)
+    )
     return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation_psnr)
 
 
 def measure(
-    enlarge: Enlarger, pictures: Pictures, scale: int, labels: dict[str, object]
+    enlarge: Enlarger, pictures: Pictures, scale: int, labels: Mapping[str, object]
 ) -> Iterable[dict[str, object]]:
     """Rows of every validation and test picture; `labels` are the columns that are the same in all of them."""
     stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
@@ -157,7 +161,7 @@ def measure(
     for split, dataset, store in stores:
         for scored in evaluate(enlarge, store, scale):
             for metric, value in scored.metrics.items():
-                yield labels | {
+                yield dict(labels) | {
                     "split": split,
                     "dataset": dataset,
                     "scale": scale,

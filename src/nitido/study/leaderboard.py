@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
 import polars as pl
@@ -30,7 +30,8 @@ class Entry:
     """One line of the leaderboard.
 
     `means[dataset][metric]` is the mean over pictures, then over seeds; `deviations` holds the sample standard
-    deviation over seeds where there are at least two. `rank` is None for a variant without results.
+    deviation over seeds where there are at least two. `rank` is None for a variant with a run that did not finish, or
+    without results on every test set: it stays in the table, but a mean over fewer runs or sets is not comparable.
     """
 
     rank: int | None
@@ -92,11 +93,10 @@ def rank(
             raise LeaderboardError(f"rows of different {column}s cannot be ranked together: {found[0]} and {found[1]}")
     datasets = tuple(rows.filter(pl.col("split") == "test")["dataset"].unique(maintain_order=True).to_list())
     entries = [_entry(variant, rows.filter(pl.col("variant") == variant), known) for variant, known in facts.items()]
-    entries.sort(key=lambda e: (e.score is None, -(e.score or 0.0), e.variant))
-    ranked = [
-        Entry(**{**vars(entry), "rank": place if entry.score is not None else None})
-        for place, entry in enumerate(entries, start=1)
-    ]
+    complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
+    complete.sort(key=lambda e: (-_score(e), e.variant))
+    ranked = [replace(entry, rank=place) for place, entry in enumerate(complete, start=1)]
+    ranked += [entry for entry in entries if entry not in complete]
     return Leaderboard(
         study=study,
         profile=profile,
@@ -106,6 +106,12 @@ def rank(
         datasets=datasets,
         entries=tuple(ranked),
     )
+
+
+def _score(entry: Entry) -> float:
+    """The score of an entry that has results."""
+    assert entry.score is not None
+    return entry.score
 
 
 def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:

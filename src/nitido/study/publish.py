@@ -15,11 +15,14 @@ from nitido.evaluation.rows import read_rows, write_rows
 from nitido.inference import load_model_file
 from nitido.study.leaderboard import RANKED_BY, Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
 from nitido.study.plan import PlannedRun, network_size, plan
-from nitido.study.report import Panel, RunFacts, draw_comparison, draw_ranking, draw_training_curves, write_report
+from nitido.study.report import BICUBIC
+from nitido.study.report.comparison import Panel, draw_comparison
+from nitido.study.report.html import RunFacts, write_report
+from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.run_directory import RunDirectory, write_json
 from nitido.study.spec import Study, load_resolved, to_yaml
 
-BICUBIC_ROWS = Path("runs", "bicubic", "rows.parquet")
+BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 
 
 def publish(out: Path) -> Leaderboard:
@@ -30,9 +33,11 @@ def publish(out: Path) -> Leaderboard:
     """
     study = load_resolved(out)
     runs = plan(study)
-    tables = [path for path in (BICUBIC_ROWS, *(run.directory / "rows.parquet" for run in runs)) if (out / path).exists()]
+    tables = [
+        path for path in (BICUBIC_ROWS, *(run.directory / "rows.parquet" for run in runs)) if (out / path).exists()
+    ]
     rows = read_rows([out / path for path in tables])
-    facts = {"bicubic": VariantFacts(parameters=0, macs=0)}
+    facts = {BICUBIC: VariantFacts(parameters=0, macs=0)}
     facts |= {v.name: _facts(out, [r for r in runs if r.config.variant == v.name]) for v in study.variants}
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     write_rows(rows, out / "rows.parquet")
@@ -74,7 +79,7 @@ def _draw(out: Path, study: Study, runs: Sequence[PlannedRun], rows: pl.DataFram
 
 def _shown_runs(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, PlannedRun]:
     """For each variant with results the run that stands for it: its chosen learning rate, its first seed."""
-    shown = {}
+    shown: dict[str, PlannedRun] = {}
     for entry in board.entries:
         for run in runs:
             chosen = run.config.hyperparameters.learning_rate == entry.learning_rate
@@ -92,7 +97,7 @@ def _telling_picture(rows: pl.DataFrame, board: Leaderboard) -> tuple[str, str]:
     )
     gains = scores.agg(
         pl.col("value").filter((pl.col("variant") == best.variant) & (pl.col("lr") == best.learning_rate)).mean()
-        - pl.col("value").filter(pl.col("variant") == "bicubic").mean()
+        - pl.col("value").filter(pl.col("variant") == BICUBIC).mean()
     )
     top = gains.sort("value", descending=True, nulls_last=True).row(0, named=True)
     return top["dataset"], top["picture"]
@@ -104,12 +109,12 @@ def _draw_comparison(
     store = prepare(resolve(dataset, "test"), [study.scale])
     index = store.names.index(picture)
     hr = store.hr_cropped(index, study.scale)
-    models: dict[str, Enlarger] = {"bicubic": BicubicEnlarger(study.scale)}
+    models: dict[str, Enlarger] = {BICUBIC: BicubicEnlarger(study.scale)}
     for name, run in shown.items():
         network = load_model_file(RunDirectory(out / run.directory).model).network
         models[name] = NetworkEnlarger(network)
     results = {candidate.model: candidate for candidate in compare_on(store, index, models, study.scale)}
-    order = ["bicubic", *(entry.variant for entry in board.entries if entry.variant in shown)]
+    order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
     titles = {entry.variant: f"{entry.rank}. {entry.variant}" for entry in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[n], results[n].image, results[n].psnr_y, results[n].ssim_y) for n in order]

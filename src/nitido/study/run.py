@@ -14,9 +14,10 @@ from nitido.study.execute import Pictures, execute, load_pictures, measure
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.plan import PlannedRun, plan
 from nitido.study.publish import BICUBIC_ROWS, publish
+from nitido.study.report import BICUBIC
 from nitido.study.run_directory import Status, first_difference
 from nitido.study.spec import Study, StudyError, dump, load_resolved
-from nitido.training.callbacks import InterruptedTraining, ProgressListener
+from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 
 
 class StudyReporter(Protocol):
@@ -44,7 +45,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     """Run what is missing of `study` in `out`, then write its leaderboard.
 
     Everything that can be checked is checked before the first training. A run that fails is noted and the rest goes
-    on; Ctrl-C raises `InterruptedTraining` and the same call continues later.
+    on; Ctrl-C raises `TrainingInterruptedError` and the same call continues later.
     """
     runs = plan(study)
     pictures = load_pictures(study.data, study.scale)
@@ -56,14 +57,12 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     return Outcome(out, publish(out), tuple(failures))
 
 
-def _execute_all(
-    runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter
-) -> Iterator[str]:
+def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:
     for number, run in enumerate(runs, start=1):
         begin = partial(reporter.started, run, number, len(runs))
         try:
             status = execute(run.config, out / run.directory, begin, pictures)
-        except InterruptedTraining:
+        except TrainingInterruptedError:
             raise
         except NitidoError as error:
             status = Status("failed", reason=str(error))
@@ -86,5 +85,5 @@ def _claim(out: Path, study: Study) -> None:
 
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures) -> None:
-    labels: dict[str, object] = {"study": study.study, "variant": "bicubic", "checkpoint": ""}
+    labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
     write_rows(table(measure(BicubicEnlarger(study.scale), pictures, study.scale, labels)), out / BICUBIC_ROWS)

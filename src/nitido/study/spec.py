@@ -41,8 +41,8 @@ class Variant(StrictModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     architecture: str
     variant: str
-    config: dict[str, Any] = {}
-    hyperparameters: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class Profile(StrictModel):
@@ -181,12 +181,15 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 def dump(study: Study) -> str:
     """A resolved study as YAML text; the swept learning rate and seed are the study's, not its hyperparameters'."""
-    return to_yaml(study.model_dump(mode="json", exclude_none=True, exclude={"hyperparameters": {"learning_rate", "seed"}}))
+    return to_yaml(
+        study.model_dump(mode="json", exclude_none=True, exclude={"hyperparameters": {"learning_rate", "seed"}})
+    )
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Plain values as YAML text in their own order."""
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return text
 
 
 def _settable_hyperparameters() -> list[str]:
@@ -194,7 +197,7 @@ def _settable_hyperparameters() -> list[str]:
 
 
 def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
-    values = {"name": entry} if isinstance(entry, str) else dict(entry)
+    values: dict[str, Any] = {"name": entry} if isinstance(entry, str) else dict(entry)
     values.setdefault("architecture", architecture)
     values.setdefault("variant", values.get("name"))
     variant = Variant.parse(values, f"variant {values.get('name')!r}")
@@ -214,7 +217,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})") from None
+        raise StudyError(
+            f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        ) from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:

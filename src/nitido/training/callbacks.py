@@ -25,7 +25,7 @@ SAMPLE_SIDE = 256
 """Side in pixels of the sample pictures' centre crop."""
 
 
-class InterruptedTraining(NitidoError):
+class TrainingInterruptedError(NitidoError):
     """Ctrl-C was pressed; the checkpoint was written and the run can go on later."""
 
 
@@ -100,8 +100,9 @@ class SamplePictures(Callback):
     def __init__(self, writer: SummaryWriter) -> None:
         self.writer = writer
 
-    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: SupervisedTraining) -> None:
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the strip of pictures; here the averaged weights are in place, where there are any."""
+        assert isinstance(pl_module, SupervisedTraining)
         store, scale = pl_module.validation, pl_module.scale
         lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
         side = SAMPLE_SIDE // scale
@@ -162,7 +163,9 @@ class StopAtInterrupt(Callback):
         """Stop here when asked to: the last step is complete and the next has not begun."""
         if self.requested:
             trainer.save_checkpoint(self.checkpoint)
-            raise InterruptedTraining(f"interrupted after step {trainer.global_step}; the same command goes on from there")
+            raise TrainingInterruptedError(
+                f"interrupted after step {trainer.global_step}; the same command goes on from there"
+            )
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the signals back."""

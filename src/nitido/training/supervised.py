@@ -32,7 +32,12 @@ class SupervisedTraining(lightning.LightningModule):
     """
 
     def __init__(
-        self, network: SuperResolutionNetwork, hyperparameters: Hyperparameters, total_steps: int, validation: Store, scale: int
+        self,
+        network: SuperResolutionNetwork,
+        hyperparameters: Hyperparameters,
+        total_steps: int,
+        validation: Store,
+        scale: int,
     ) -> None:
         super().__init__()
         self.network = network
@@ -95,14 +100,14 @@ class SupervisedTraining(lightning.LightningModule):
         """The optimiser and its schedule, stepped every training step."""
         options = self.options
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        common = {"lr": options.learning_rate, "weight_decay": options.weight_decay, "fused": True}
+        rate, decay = options.learning_rate, options.weight_decay
         optimizer: torch.optim.Optimizer
         match options.optimizer:
             case "adam":
-                optimizer = torch.optim.Adam(parameters, **common)
+                optimizer = torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
             case "adamw":
-                optimizer = torch.optim.AdamW(parameters, **common)
+                optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
             case "sgd":
-                optimizer = torch.optim.SGD(parameters, momentum=options.momentum, **common)
+                optimizer = torch.optim.SGD(parameters, rate, options.momentum, weight_decay=decay, fused=True)
         schedule = LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.total_steps, options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -67,8 +68,8 @@ def train(
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
     …) and the hyperparameters become TensorBoard's hparams.
 
-    Raises `DivergedError` when a loss term becomes non-finite, `InterruptedTraining` after Ctrl-C, `DataError` when a
-    picture is smaller than a patch.
+    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError` when
+    a picture is smaller than a patch.
     """
     started = time.perf_counter()
     total = count_steps(options, train, scale)
@@ -87,9 +88,8 @@ def train(
     ]
     if options.ema:
         callbacks.insert(0, EMAWeightAveraging(decay=options.ema))
-    keep = {"dirpath": checkpoints, "enable_version_counter": False, "auto_insert_metric_name": False}
-    callbacks.append(ModelCheckpoint(filename="best", monitor=MONITORED, mode="max", **keep))
-    callbacks.append(ModelCheckpoint(filename="last", **keep))
+    best_kept = _checkpoints(best, monitor=MONITORED)
+    callbacks += [best_kept, _checkpoints(last)]
     with quiet_lightning():
         trainer = lightning.Trainer(
             max_steps=total,
@@ -123,14 +123,23 @@ def train(
     checkpoint = _load(best)
     weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
     network.load_state_dict(weights)
-    psnr = float(trainer.checkpoint_callbacks[0].best_model_score)
+    assert best_kept.best_model_score is not None
+    psnr = float(best_kept.best_model_score)
     events.log_hyperparams({**labels, **options.model_dump(exclude={"loss"}), **options.loss}, {MONITORED: psnr})
     events.finalize("success")
     return Trained(total, checkpoint["global_step"], psnr, time.perf_counter() - started)
 
 
-def _load(path: Path) -> dict[str, object]:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _checkpoints(path: Path, monitor: str | None = None) -> ModelCheckpoint:
+    """Keep one checkpoint at `path` after each validation: the newest, or the one where `monitor` is highest."""
+    return ModelCheckpoint(
+        dirpath=path.parent, filename=path.stem, monitor=monitor, mode="max", enable_version_counter=False
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
 
 
 def _step_of(path: Path) -> int:

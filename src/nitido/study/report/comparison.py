@@ -262,8 +262,9 @@ class _Writer:
             parse_math=False,
         )
         wide = label.get_window_extent().width
-        if wide > room:
-            label.set_fontsize(size * 72 / _DPI * room / wide)
+        while wide > room and size > 2:  # hinting makes the width of letters uneven in their size
+            size *= min(room / wide, 0.98)
+            label.set_fontsize(size * 72 / _DPI)
             wide = label.get_window_extent().width
         return left + float(wide)
 

@@ -138,7 +138,7 @@ def draw_training_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path
     if not finite:
         raise ReportError("there are no training curves to draw: no run has been validated yet")
     labels = {name: f"{name}  {points[-1][1]:.2f}" for name, points in finite.items()}
-    width = 7.0 + 0.078 * max(map(len, labels.values()))  # inches
+    width = 6.95 + 0.07 * max(map(len, labels.values()))  # inches
     figure = Figure(figsize=(width, 5.2), dpi=_DPI)
     axes = figure.subplots()
     ends = {name: points[-1][1] for name, points in finite.items()}

@@ -1,0 +1,69 @@
+"""Every kind of unfit picture is found and named."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import pyvips
+from PIL import Image
+
+from nitido.data import MINIMUM_SIDE, Finding, check_folder
+from nitido.imaging import PictureError
+
+
+def _noise(height: int = 60, width: int = 60, seed: int = 0, channels: int = 3) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def _problems(findings: list[Finding]) -> list[tuple[str, str]]:
+    for finding in findings:
+        assert finding.path.name in finding.message
+        assert "\n" not in finding.message
+    return [(finding.path.name, finding.problem) for finding in findings]
+
+
+def test_good_pictures_have_no_findings(folder: Path) -> None:
+    Image.fromarray(_noise(MINIMUM_SIDE, 90)).save(folder / "a.png")
+    Image.fromarray(_noise(seed=1)).save(folder / "b.jpg")
+    assert check_folder(folder) == []
+
+
+def test_every_problem_is_named(folder: Path) -> None:
+    Image.fromarray(_noise()).save(folder / "a good.png")
+    (folder / "b broken.png").write_bytes((folder / "a good.png").read_bytes()[:3000])
+    (folder / "c text.jpg").write_text("hello")
+    Image.fromarray(_noise(MINIMUM_SIDE - 1, 90, 2)).save(folder / "d small.png")
+    Image.fromarray(_noise(seed=3)[..., 0]).save(folder / "e grey.png")
+    Image.fromarray(_noise(seed=4, channels=4), "RGBA").save(folder / "f alpha.png")
+    deep = pyvips.Image.new_from_array(_noise(seed=5).astype(np.uint16) * 250, interpretation="rgb16")
+    deep.write_to_file(str(folder / "g deep.png"))
+    Image.fromarray(_noise(seed=6, channels=4), "CMYK").save(folder / "h ink.jpg")
+    Image.fromarray(_noise(seed=7, channels=4), "CMYK").save(folder / "i ink.tif")
+    Image.fromarray(_noise()).save(folder / "j twin.bmp")
+    findings = check_folder(folder)
+    assert _problems(findings) == [
+        ("b broken.png", "unreadable"),
+        ("c text.jpg", "unreadable"),
+        ("d small.png", "too small"),
+        ("e grey.png", "grey"),
+        ("f alpha.png", "alpha"),
+        ("g deep.png", "16-bit"),
+        ("h ink.jpg", "CMYK"),
+        ("i ink.tif", "CMYK"),
+        ("j twin.bmp", "duplicate"),
+    ]
+    assert findings[-1].message.endswith("the same pixels as a good.png")
+    assert f"90×{MINIMUM_SIDE - 1} pixels" in findings[2].message
+
+
+def test_one_picture_may_have_several_problems(folder: Path) -> None:
+    Image.fromarray(_noise(8, 8, channels=2), "LA").save(folder / "a.png")
+    assert _problems(check_folder(folder)) == [("a.png", "too small"), ("a.png", "grey"), ("a.png", "alpha")]
+
+
+def test_an_empty_or_missing_folder_is_an_error(folder: Path) -> None:
+    with pytest.raises(PictureError):
+        check_folder(folder)
+    with pytest.raises(PictureError):
+        check_folder(folder / "nowhere")

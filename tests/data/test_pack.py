@@ -1,0 +1,241 @@
+"""The packed store: what goes in comes out, is used again, and is never half-written."""
+
+import json
+import os
+import pickle
+import resource
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from nitido.data import DataError, PictureSet, Store, prepare, refuse_overlap, resolve
+from nitido.data.pack import unique_names
+from nitido.imaging import PictureError, bicubic_downscale
+
+
+def _noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _save(path: Path, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """Every file below `folder` and when it was written."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pictures_come_out_as_they_went_in(folder: Path) -> None:
+    colour = _save(folder / "colour.png", _noise(31, 42))
+    grey = _save(folder / "grey.png", _noise(20, 33)[..., 0])
+    store = prepare(resolve(str(folder)), [2, 3])
+    assert (store.names, store.grey, len(store)) == (("colour", "grey"), (False, True), 2)
+    np.testing.assert_array_equal(store.hr(0), colour)
+    np.testing.assert_array_equal(store.hr(1), np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(store.hr_cropped(0, 2), colour[:30, :42])
+    np.testing.assert_array_equal(store.hr_cropped(1, 3), store.hr(1)[:18])
+    assert [store.lr(i, 3).shape for i in range(2)] == [(10, 14, 3), (6, 11, 3)]
+    assert store.lr_sizes(2) == [(15, 21), (10, 16)]
+    for view in (store.hr(0), store.lr(0, 2)):
+        with pytest.raises(ValueError, match="read-only"):
+            view[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_lr_is_what_matlab_makes(shared: Path, monkeypatch: pytest.MonkeyPatch, scale: int) -> None:
+    monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
+    store = prepare(resolve("set5"), [scale])
+    golden = {path.stem: path for path in (shared / "golden" / "matlab_bicubic_down" / f"x{scale}").iterdir()}
+    compared = 0
+    for i, name in enumerate(store.names):
+        (match,) = [path for stem, path in golden.items() if stem.startswith(name)]
+        np.testing.assert_array_equal(store.lr(i, scale), np.asarray(Image.open(match)))
+        compared += 1
+    assert compared == 5
+
+
+def test_a_pack_is_used_again(folder: Path, tmp_path: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    prepare(resolve(str(folder)), [2])
+    before = _files(tmp_path / "cache")
+    assert {Path(name).name for name in before} == {"hr.bin", "index.json", "lr_x2.bin"}
+    assert prepare(resolve(str(folder)), [2]).hr(0).shape == (20, 20, 3)
+    assert _files(tmp_path / "cache") == before
+    prepare(resolve(str(folder)), [2, 4])
+    after = _files(tmp_path / "cache")
+    assert {name: after.get(name) for name in before} == before
+    assert {Path(name).name for name in after.keys() - before.keys()} == {"lr_x4.bin"}
+
+
+def test_a_changed_picture_makes_a_new_pack(folder: Path, tmp_path: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20, 1))
+    _save(folder / "b.png", _noise(24, 20, 2))
+    before = prepare(resolve(str(folder)), [2])
+    changed = _save(folder / "b.png", _noise(24, 20, 3))
+    after = prepare(resolve(str(folder)), [2])
+    np.testing.assert_array_equal(after.hr(1), changed)
+    assert after.hashes[0] == before.hashes[0]
+    assert after.hashes[1] != before.hashes[1]
+    assert len(list((tmp_path / "cache").rglob("hr.bin"))) == 1  # the old pack is gone
+
+
+def test_only_the_time_changed(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    before = prepare(resolve(str(folder)), [2])
+    os.utime(folder / "a.png", ns=(1, 1))
+    after = prepare(resolve(str(folder)), [2])
+    assert after.folder != before.folder
+    assert after.hashes == before.hashes
+
+
+def test_sets_and_slices_do_not_share_a_pack(folder: Path) -> None:
+    for n in range(3):
+        _save(folder / f"{n}.png", _noise(20, 20, n))
+    whole, part = prepare(resolve(str(folder)), [2]), prepare(resolve(f"{folder}[1:]"), [2])
+    assert whole.folder != part.folder
+    assert whole.names[1:] == part.names
+    np.testing.assert_array_equal(whole.lr(2, 2), part.lr(1, 2))
+
+
+def test_the_index_says_what_is_packed(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 30))
+    store = prepare(resolve(str(folder)), [2])
+    (entry,) = json.loads((store.folder / "index.json").read_text())
+    status = (folder / "a.png").stat()
+    assert entry["path"] == str(folder / "a.png")
+    assert (entry["size"], entry["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
+    assert (entry["height"], entry["width"], entry["grey"]) == (20, 30, False)
+
+
+def test_a_store_is_cheap_to_pickle(folder: Path) -> None:
+    _save(folder / "a.png", _noise(200, 300))
+    store = prepare(resolve(str(folder)), [2])
+    store.hr(0)
+    message = pickle.dumps(store)
+    assert len(message) < 2000
+    copy = pickle.loads(message)
+    assert copy == store
+    np.testing.assert_array_equal(copy.hr(0), store.hr(0))
+
+
+def test_a_scale_that_was_not_prepared_is_refused(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    with pytest.raises(DataError, match=r"not prepared for scale 3, only for \[2\]"):
+        prepare(resolve(str(folder)), [2]).lr(0, 3)
+
+
+def test_a_picture_smaller_than_the_scale_is_refused(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 3))
+    with pytest.raises(DataError, match="3×20 pixels are too small for scale 4"):
+        prepare(resolve(str(folder)), [4])
+
+
+def test_an_unreadable_picture_leaves_no_pack(folder: Path, tmp_path: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    (folder / "b.png").write_bytes(b"not a picture")
+    with pytest.raises(PictureError, match=r"b\.png"):
+        prepare(resolve(str(folder)), [2])
+    assert _files(tmp_path / "cache") == {}
+
+
+def test_a_missing_picture_gets_a_line(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*gone\.png: No such file"):
+        prepare(PictureSet("mine", (folder / "gone.png",)), [2])
+
+
+@contextmanager
+def _full_disk(room: int) -> Iterator[None]:
+    """The kernel lets no file grow beyond `room` bytes, so writing fails half-way as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_nothing_half_written(folder: Path, tmp_path: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    pictures = resolve(str(folder))
+    with _full_disk(1000), pytest.raises(DataError, match=r"cannot write .*cache.*: File too large"):
+        prepare(pictures, [2])
+    assert _files(tmp_path / "cache") == {}
+    prepare(pictures, [])
+    with _full_disk(200), pytest.raises(DataError, match=r"cannot write .*cache.*: File too large"):
+        prepare(pictures, [2])
+    assert {Path(name).name for name in _files(tmp_path / "cache")} == {"hr.bin", "index.json"}
+    assert prepare(pictures, [2]).lr(0, 2).shape == (10, 10, 3)
+
+
+def test_many_may_prepare_the_same_pictures_at_once(folder: Path, tmp_path: Path) -> None:
+    for n in range(4):
+        _save(folder / f"{n}.png", _noise(64, 64, n))
+    pictures = resolve(str(folder))
+    start = Barrier(4)
+
+    def prepare_together(_: int) -> Store:
+        start.wait(30)
+        return prepare(pictures, [2])
+
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(prepare_together, range(4)))
+    assert len({store.folder for store in stores}) == 1
+    for store in stores:
+        for i in range(4):
+            np.testing.assert_array_equal(store.hr(i), _noise(64, 64, i))
+            np.testing.assert_array_equal(store.lr(i, 2), bicubic_downscale(_noise(64, 64, i), 2))
+    assert {Path(name).name for name in _files(tmp_path / "cache")} == {"hr.bin", "index.json", "lr_x2.bin"}
+    assert len(_files(tmp_path / "cache")) == 3
+
+
+def _store(folder: Path, name: str, pictures: dict[str, npt.NDArray[np.uint8]]) -> Store:
+    (folder / name).mkdir()
+    for file, pixels in pictures.items():
+        _save(folder / name / file, pixels)
+    return prepare(PictureSet(name, resolve(str(folder / name)).paths), [2])
+
+
+def test_training_on_held_out_pictures_is_refused(folder: Path) -> None:
+    train = _store(folder, "train", {"x.png": _noise(20, 20, 1), "y.png": _noise(20, 20, 2)})
+    test = _store(folder, "test", {"z.bmp": _noise(20, 20, 2)})
+    other = _store(folder, "other", {"x.png": _noise(20, 20, 3), "y.png": _noise(10, 40, 1)})
+    refuse_overlap(train, other)
+    with pytest.raises(DataError) as refused:
+        refuse_overlap(train, other, test)
+    assert str(refused.value) == ("train: y is also in test: z; training on pictures that are held out is refused")
+
+
+def test_a_long_overlap_is_one_short_line(folder: Path) -> None:
+    pictures = {f"{n}.png": _noise(8, 8, n) for n in range(8)}
+    train, test = _store(folder, "train", pictures), _store(folder, "test", pictures)
+    with pytest.raises(DataError, match=r"4 is also in test: 4 and 3 more; training") as refused:
+        refuse_overlap(train, test)
+    assert "\n" not in str(refused.value)
+
+
+def test_equal_bytes_in_another_shape_are_another_picture(folder: Path) -> None:
+    pixels = _noise(8, 32)
+    store = _store(folder, "mine", {"a.png": pixels, "b.png": pixels.reshape(16, 16, 3)})
+    assert store.hashes[0] != store.hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["d/a.png", "d/b.jpg"], ["a", "b"]),
+        (["d/a.png", "d/a.jpg", "d/b.jpg"], ["a.png", "a.jpg", "b"]),
+        (["d/one/a.png", "d/two/a.png"], ["one/a.png", "two/a.png"]),
+        (["d/a.jpg", "d/a.png", "d/a.jpg.png"], ["a.jpg", "a.png", "a.jpg.png"]),
+    ],
+)
+def test_names_are_unique(paths: list[str], names: list[str]) -> None:
+    assert unique_names([Path(path) for path in paths]) == names

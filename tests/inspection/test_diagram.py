@@ -1,0 +1,50 @@
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nitido.architectures import build, resolve_config
+from nitido.architectures.srcnn import VARIANTS
+from nitido.inspection import draw_diagram
+
+SMALL = ["LR image", "Conv 5×5", "3 → 64 channels", "4,864 parameters", "64 · h×w", "64 → 128 channels"]
+SMALL += ["73,856 parameters", "128 · h×w", "Pixel shuffle ×2", "32 · 2h×2w", "32 → 3 channels", "2,403 parameters"]
+LARGE = ["LR image", "Bicubic ×2", "3 · 2h×2w", "Conv 9×9", "3 → 128 channels", "128 · 2h×2w", "Conv 3×3"]
+LARGE += ["128 → 64 channels", "Conv 5×5", "64 → 3 channels", "4,803 parameters", "SR image"]
+
+EXPECTED = {
+    "vanilla": [*LARGE, "ReLU", "31,232 parameters", "73,792 parameters"],
+    "leaky_relu": [*LARGE, "LeakyReLU 0.2"],
+    "prelu": [*LARGE, "PReLU", "31,360 parameters", "73,856 parameters"],
+    "residual": [*LARGE, "ReLU", "+"],
+    "pixel_shuffle": [*SMALL, "ReLU"],
+    "pixel_shuffle_residual": [*SMALL, "ReLU", "Bicubic ×2", "+"],
+    "pixel_shuffle_residual_leaky_relu": [*SMALL, "LeakyReLU 0.2", "Bicubic ×2", "+"],
+    "paper_9_1_5": ["1 → 64 channels", "Conv 1×1", "32 → 1 channels", "801 parameters", "1 · 2h×2w"],
+    "debug": ["Bicubic ×2", "3 → 4 channels", "+"],
+}
+
+
+def svg_texts(path: Path) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_shows_what_it_is_made_of(tmp_path: Path, variant: str) -> None:
+    network = build("srcnn", resolve_config("srcnn", variant, {}))
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", f"SRCNN · {variant}")
+    texts = svg_texts(tmp_path / "m.svg")
+    assert [label for label in EXPECTED[variant] if label not in texts] == []
+    assert f"SRCNN · {variant}" in texts
+    assert ("+" in texts) == network.config.model_dump()["residual"]
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.width > picture.height > 200
+        assert picture.convert("L").getextrema()[0] < 64
+
+
+def test_the_same_network_gives_the_same_svg(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        network = build("srcnn", resolve_config("srcnn", "debug", {}))
+        draw_diagram(network, tmp_path / f"{name}.svg", tmp_path / f"{name}.png", "debug")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
