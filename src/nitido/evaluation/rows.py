@@ -24,7 +24,7 @@ SCHEMA = pl.Schema(
         "protocol": pl.String,
     }
 )
-"""Columns of the table. `lr` and `seed` are null for bicubic, which is not trained; `split` is "validation" or "test"."""
+"""Columns of the table. `lr` and `seed` are null for bicubic; `split` is "validation" or "test"."""
 
 
 class RowsError(NitidoError):

@@ -113,7 +113,7 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         lines = map(json.loads, self.metrics.read_text(encoding="utf-8").splitlines())
-        return [(line["step"] + 1, line["validation/psnr_y"]) for line in lines if "validation/psnr_y" in line]
+        return [(line["step"], line["validation/psnr_y"]) for line in lines if "validation/psnr_y" in line]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from nitido.atomic import replacing, write_text
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
-from nitido.training.supervised import SupervisedTraining
+from nitido.training.supervised import MONITORED, SupervisedTraining
 
 SAMPLE_SIDE = 256
 """Side in pixels of the sample pictures' centre crop."""
@@ -63,16 +63,16 @@ class JsonLines(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one line."""
-        scalars = {name: value for name, value in metrics.items() if name != "epoch"}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **scalars}) + "\n")
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Keep the lines before `step` only."""
+        """Keep what was logged before the step with index `step`: losses of earlier steps, validations up to it."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            write_text(self.path, "".join(line for line in whole if json.loads(line)["step"] < step))
+            whole = [(json.loads(line), line) for line in lines if line.endswith("\n")]
+            kept = [line for found, line in whole if found["step"] < step + (MONITORED in found)]
+            write_text(self.path, "".join(kept))
 
 
 class Histograms(Callback):
@@ -128,7 +128,7 @@ class ReportProgress(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Tell the step and the validation PSNR-Y in dB."""
-        self.listener(trainer.global_step, float(trainer.callback_metrics["validation/psnr_y"]))
+        self.listener(trainer.global_step, float(trainer.callback_metrics[MONITORED]))
 
 
 ProgressListener = Callable[[int, float | None], None]

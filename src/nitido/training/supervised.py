@@ -1,6 +1,7 @@
 """Supervised training of one network as a Lightning module."""
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 import lightning
@@ -18,6 +19,9 @@ from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import loss_terms
 from nitido.training.precision import resolve_precision
 from nitido.training.schedules import learning_rate_factor
+
+MONITORED = "validation/psnr_y"
+"""The scalar that chooses the best checkpoint: mean PSNR-Y in dB over the validation pictures."""
 
 
 class DivergedError(NitidoError):
@@ -47,6 +51,7 @@ class SupervisedTraining(lightning.LightningModule):
         self.scale = scale
         self.enlarge = NetworkEnlarger(network)
         self.terms: dict[str, Tensor] = {}
+        self.scores: list[dict[str, float]] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss; logs every term. Raises `DivergedError` that names the first non-finite term."""
@@ -74,10 +79,7 @@ class SupervisedTraining(lightning.LightningModule):
         )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log every loss term, the gradient norm before clipping and the learning rate, straight to the loggers.
-
-        Lightning's own `self.log` keeps books at every step, which a small network's step is too short for.
-        """
+        """Log every loss term, the gradient norm before clipping and the learning rate."""
         if self.global_step % self.options.log_every:
             return
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -86,15 +88,26 @@ class SupervisedTraining(lightning.LightningModule):
             "gradient_norm": nn.utils.get_total_norm(gradients).item(),
             "learning_rate": optimizer.param_groups[0]["lr"],
         }
-        for logger in self.loggers:
-            logger.log_metrics(scalars, step=self.global_step)
+        self._write(scalars)
 
     def validation_step(self, index: int, batch_idx: int) -> None:
-        """PSNR and SSIM of one validation picture under the protocol; Lightning takes the mean over pictures."""
+        """Measure one validation picture under the protocol."""
         grey = self.validation.grey[index]
         enlarged = self.enlarge(self.validation.lr(index, self.scale), grey=grey)
-        metrics = score(enlarged, self.validation.hr_cropped(index, self.scale), self.scale, grey=grey)
-        self.log_dict({f"validation/{name}": value for name, value in metrics.items()}, batch_size=1, on_epoch=True)
+        self.scores.append(score(enlarged, self.validation.hr_cropped(index, self.scale), self.scale, grey=grey))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over the validation pictures, at the number of finished steps."""
+        means = {f"validation/{name}": fmean(s[name] for s in self.scores) for name in self.scores[0]}
+        self.scores.clear()
+        self.log_dict(means, logger=False)
+        self._write(means)
+
+    def _write(self, scalars: Mapping[str, float]) -> None:
+        # Lightning's own logging keeps books at every step, which a small network's step is too short for, and its
+        # count of steps is one off after a resume.
+        for logger in self.loggers:
+            logger.log_metrics(dict(scalars), step=self.global_step)
 
     def configure_optimizers(self) -> Any:
         """The optimiser and its schedule, stepped every training step."""

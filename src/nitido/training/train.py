@@ -27,9 +27,7 @@ from nitido.training.callbacks import (
 from nitido.training.data import PatchStream
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.quiet import quiet_lightning
-from nitido.training.supervised import SupervisedTraining
-
-MONITORED = "validation/psnr_y"
+from nitido.training.supervised import MONITORED, SupervisedTraining
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,8 @@ def train(
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
     …) and the hyperparameters become TensorBoard's hparams.
 
-    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError` when
-    a picture is smaller than a patch.
+    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, and
+    `DataError` when a picture is smaller than a patch.
     """
     started = time.perf_counter()
     total = count_steps(options, train, scale)

@@ -1,0 +1,36 @@
+"""Learning-rate factors: ends, monotony, warm-up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.schedules import learning_rate_factor
+
+
+def factors(total: int, **options: object) -> list[float]:
+    hyperparameters = Hyperparameters(steps=total, **options)
+    return [learning_rate_factor(step, total, hyperparameters) for step in range(total)]
+
+
+@given(st.integers(2, 300), st.integers(0, 50), st.sampled_from(["constant", "cosine", "step"]))
+def test_factors_rise_to_one_and_then_never_rise_again(total: int, warmup: int, schedule: str) -> None:
+    values = factors(total + warmup, warmup=warmup, schedule=schedule)
+    assert all(0 <= value <= 1 for value in values)
+    assert values[warmup] == pytest.approx(1.0)
+    assert values[:warmup] == sorted(values[:warmup])
+    assert values[warmup:] == sorted(values[warmup:], reverse=True)
+
+
+def test_cosine_ends_near_zero_and_is_half_way_at_half_time() -> None:
+    values = factors(1000, schedule="cosine")
+    assert values[-1] < 1e-5
+    assert values[500] == pytest.approx(0.5)
+
+
+def test_step_divides_by_ten_after_each_quarter() -> None:
+    assert factors(8, schedule="step") == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_constant_stays() -> None:
+    assert set(factors(20, schedule="constant")) == {1.0}
