@@ -35,9 +35,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
-        _fail(f"{error.filename or 'output'}: {error.strerror}", 1)
+        _fail(f"{error.filename or 'the disk'}: {error.strerror}", 1)
 
 
 def _fail(message: str, code: int) -> None:

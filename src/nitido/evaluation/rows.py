@@ -1,11 +1,12 @@
 """The long table: one row per (model, picture, metric). Everything that ranks reads this, never a model."""
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from nitido.atomic import replacing
+from nitido.atomic import write_bytes
 from nitido.errors import NitidoError
 
 SCHEMA = pl.Schema(
@@ -38,8 +39,9 @@ def table(rows: Iterable[dict[str, object]]) -> pl.DataFrame:
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:
     """Write the table as parquet, atomically."""
-    with replacing(path) as draft:
-        rows.write_parquet(draft)
+    content = io.BytesIO()
+    rows.write_parquet(content)
+    write_bytes(path, content.getvalue())
 
 
 def read_rows(paths: Sequence[Path]) -> pl.DataFrame:

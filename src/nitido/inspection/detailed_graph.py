@@ -6,7 +6,7 @@ from pathlib import Path
 from torchview import draw_graph
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.atomic import replacing
+from nitido.atomic import write_bytes
 from nitido.inspection.meta import meta_copy, meta_picture
 
 
@@ -19,6 +19,5 @@ def draw_detailed_graph(network: SuperResolutionNetwork, path: Path, lr_size: tu
         return False
     picture = meta_picture(network.channels, *lr_size)
     graph = draw_graph(meta_copy(network), input_data=picture, device="meta", expand_nested=True, depth=4)
-    with replacing(path) as draft:
-        draft.write_bytes(graph.visual_graph.pipe(format="svg"))
+    write_bytes(path, graph.visual_graph.pipe(format="svg"))
     return True

@@ -1,5 +1,6 @@
 """A readable block diagram of a network, as SVG and PNG, drawn by matplotlib alone."""
 
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
-from nitido.atomic import replacing
+from nitido.atomic import write_bytes
 from nitido.inspection.data_flow import Block, Kind, data_flow
 from nitido.inspection.layout import Arrow, Box, Layout, Measure, lay_out
 
@@ -47,10 +48,11 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
     # "none" keeps text as text; the salt makes the same network give the same file.
     with matplotlib.rc_context({"font.family": _FONT, "svg.fonttype": "none", "svg.hashsalt": "nitido"}):
         figure = _draw(lay_out(data_flow(network), Measure(_box_size, _label_width)), title, _subtitle(network))
-        with replacing(svg_path) as draft:
-            figure.savefig(draft, format="svg", metadata={"Date": None, "Title": title})
-        with replacing(png_path) as draft:
-            figure.savefig(draft, format="png", dpi=_DPI, metadata={"Title": title})
+        svg, png = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
+        figure.savefig(png, format="png", dpi=_DPI, metadata={"Title": title})
+    write_bytes(svg_path, svg.getvalue())
+    write_bytes(png_path, png.getvalue())
 
 
 def _subtitle(network: SuperResolutionNetwork) -> str:

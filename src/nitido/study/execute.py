@@ -133,7 +133,11 @@ def _finish(
     }
     rows = table([*measure(enlarge, pictures, run.scale, labels)])
     write_rows(rows, directory.rows)
-    tested = rows.filter(pl.col("split") == "test").group_by("dataset", "metric").agg(pl.col("value").mean())
+    tested = (
+        rows.filter(pl.col("split") == "test")
+        .group_by("dataset", "metric", maintain_order=True)
+        .agg(pl.col("value").mean())
+    )
     metrics: dict[str, dict[str, float]] = {}
     for dataset, metric, value in tested.select("dataset", "metric", "value").iter_rows():
         metrics.setdefault(dataset, {})[metric] = value

@@ -58,7 +58,7 @@ def _run(study: Study, variant_index: int, learning_rate: float, seed: int) -> P
         study=study.study,
         variant=variant.name,
         architecture=architecture.name,
-        config=config.model_dump(),
+        config=config.model_dump(mode="json"),
         hyperparameters=Hyperparameters.parse(values, f"variant {variant.name!r}"),
         data=study.data,
     )
@@ -80,7 +80,7 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     return RunConfig(
         variant=variant,
         architecture=family.name,
-        config=config.model_dump(),
+        config=config.model_dump(mode="json"),
         hyperparameters=Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters"),
         data=DataSplit.parse(values.get("data", {}), "data"),
     )

@@ -1,5 +1,6 @@
 """What happens around the training steps: checkpoints, pictures, histograms, progress, a graceful Ctrl-C."""
 
+import io
 import json
 import signal
 import threading
@@ -16,7 +17,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
 
-from nitido.atomic import replacing, write_text
+from nitido.atomic import write_bytes, write_text
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.training.supervised import MONITORED, SupervisedTraining
@@ -34,8 +35,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write beside `path`, then rename."""
-        with replacing(Path(path)) as draft:
-            torch.save(checkpoint, draft)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_bytes(Path(path), content.getvalue())
 
 
 class JsonLines(Logger):
@@ -143,8 +145,8 @@ class StopAtInterrupt(Callback):
         self.requested = False
         self.previous: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Listen to the signals; only the main thread may."""
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Listen to the signals, which only the main thread may; after Lightning, whose SIGTERM exits with 0."""
         if threading.current_thread() is threading.main_thread():
             self.previous = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
 

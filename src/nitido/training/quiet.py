@@ -1,6 +1,7 @@
 """Keep Lightning's own talk off a user's screen; nitido says what matters itself."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +9,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's information lines and the warnings that do not apply to nitido's deterministic streams."""
+    """Silence Lightning's information lines and the warnings that do not apply to nitido's deterministic streams.
+
+    TensorBoard writes in a thread of its own, whose errors are raised again in the training: not printed twice.
+    """
     logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
+    level, excepthook = logger.level, threading.excepthook
     logger.setLevel(logging.ERROR)
+    threading.excepthook = lambda args: None if args.exc_type is OSError else excepthook(args)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
             yield
     finally:
+        threading.excepthook = excepthook
         logger.setLevel(level)

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# What the environment was last installed for; a change of pyproject.toml installs again.
+USER_READY := .venv/.ready-user
+DEV_READY := .venv/.ready-dev
+# Where the reference pictures lie that the tests compare with.
+export NITIDO_SHARED ?= $(abspath ../shared)
+
+.PHONY: demo test check clean
+
+demo: $(USER_READY)
+	$(BIN)/nitido study run srcnn --profile demo --out runs/srcnn
+
+test: $(DEV_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n auto --dist worksteal
+
+check: $(DEV_READY)
+	$(BIN)/pre-commit run --all-files
+
+clean:
+	rm -rf .venv
+
+$(USER_READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(DEV_READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ $(USER_READY)

@@ -1,0 +1,112 @@
+"""The other commands: help, train, evaluate, compare, data, model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", "batch=2", "--set", "validate_every=4"]
+
+
+def test_every_command_has_help_with_an_example(call) -> None:
+    commands = [["train"], ["evaluate"], ["compare"]]
+    commands += [["study", c] for c in ("list", "show", "run", "report")]
+    commands += [["data", c] for c in ("list", "fetch", "prepare", "check")] + [["model", c] for c in ("show", "plot")]
+    for command in commands:
+        done = call(*command, "--help")
+        assert done.code == 0
+        assert f"Example: nitido {' '.join(command)}" in done.out, command
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, nitido.cli.app\n"
+        "heavy = {'torch', 'lightning', 'pyvips', 'skimage', 'matplotlib', 'polars', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = nitido("train", "srcnn", *TINY, "--out", run)
+    assert trained.code == 0, trained.err
+    assert str(run / "model.safetensors") in trained.out
+
+    shown = json.loads(call("model", "show", run, "--json", "-").out)
+    assert (shown["architecture"], shown["scale"]) == ("srcnn", 2)
+    assert shown["training"]["data"] == {"train": ["samples"], "validation": ["samples"], "test": ["samples"]}
+    assert shown["metrics"]["samples"]["psnr_y"] > 5
+
+    plotted = call("model", "plot", run / "model.safetensors", "-o", tmp_path / "m.svg")
+    assert plotted.code == 0, plotted.err
+    assert "Conv" in (tmp_path / "m.svg").read_text()
+
+    wrong = call("evaluate", run, "--data", "samples", "--scale", "3")
+    assert wrong.code == 1
+    assert "enlarges ×2, --scale asks for ×3" in wrong.error_line
+
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    compared = nitido("compare", tmp_path / "photo.png", "bicubic", run, "--scale", "2", "-o", tmp_path / "f.png")
+    assert compared.code == 0, compared.err
+    with Image.open(tmp_path / "f.png") as figure:
+        assert figure.width > 400
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "srccn", "--out", "x"], "unknown architecture 'srccn': did you mean 'srcnn'"),
+        (["train", "srcnn", "--variant", "residul", "--out", "x"], "did you mean 'residual'"),
+        (["train", "srcnn", "--set", "activation=rellu", "--out", "x"], "did you mean 'relu'"),
+        (["train", "srcnn", "--set", "learning_rate=-1", "--out", "x"], "greater than 0"),
+        (["evaluate", "bicubic", "--data", "set5", "--scale", "2"], "nitido data fetch set5"),
+        (["evaluate", "nothing.safetensors", "--data", "samples", "--scale", "2"], "no such model file"),
+        (["evaluate", "bicubic", "--data", "./empty", "--scale", "2"], "empty"),
+        (["evaluate", "bicubic", "--data", "./broken", "--scale", "2"], "broken/a.png"),
+        (["compare", "missing.png", "bicubic", "--scale", "2", "-o", "f.png"], "missing.png"),
+        (["compare", "missing.png", "bicubic", "--scale", "2", "-o", "f.jpg"], "ends in .png"),
+        (["data", "fetch", "sett5"], "unknown dataset 'sett5': did you mean 'set5'"),
+        (["data", "check", "nowhere"], "nowhere"),
+        (["model", "show", "."], "no model.safetensors"),
+        (["study", "report", "."], "study.yaml"),
+    ],
+)
+def test_bad_input_is_one_line(call, tmp_path: Path, args: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_text("this is no picture")
+    before = sorted(tmp_path.rglob("*"))
+    done = call(*args)
+    assert done.code == 1
+    assert message in done.error_line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_data_list_prepare_and_check(call, tmp_path: Path) -> None:
+    listed = {entry["name"]: entry for entry in json.loads(call("data", "list", "--json", "-").out)["datasets"]}
+    assert {"samples", "set5", "set14", "bsd100", "urban100", "t91", "bsds200", "bsds200_test", "div2k"} == set(listed)
+    assert listed["samples"]["here"]
+    assert not listed["set5"]["here"]
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    Image.fromarray(pixels).save(folder / "b.bmp")
+    (folder / "c.jpg").write_bytes(b"")
+    checked = call("data", "check", folder)
+    assert checked.code == 1
+    assert "b.bmp: the same pixels as a.png" in checked.out
+    assert "c.jpg" in checked.out
+
+    (folder / "c.jpg").unlink()
+    prepared = call("data", "prepare", folder, "--scale", "2", "--scale", "3")
+    assert prepared.code == 0, prepared.err
+    assert "2 pictures" in prepared.out

@@ -1,0 +1,176 @@
+"""`nitido study` as a user runs it: a whole small study, going on with it, and what is refused."""
+
+import json
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import COMMAND
+
+RUN = Path("runs/residual/lr=0.002/seed=0")
+
+
+def test_a_study_leaves_everything_and_goes_on_where_it_stopped(nitido, small_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = nitido("study", "run", small_study, "--out", out)
+    assert done.code == 0, done.err
+    assert "residual" in done.out
+    assert str(out / "report.html") in done.out
+    for name in (
+        "study.yaml",
+        "leaderboard.csv",
+        "leaderboard.json",
+        "leaderboard.md",
+        "leaderboard.png",
+        "report.html",
+    ):
+        assert (out / name).stat().st_size > 100, name
+    left = {path.name for path in (out / RUN).iterdir()}
+    expected = {
+        "config.yaml",
+        "environment.json",
+        "status.json",
+        "summary.txt",
+        "model.svg",
+        "model.png",
+        "rows.parquet",
+    }
+    assert expected | {"metrics.jsonl", "model.safetensors", "checkpoints"} <= left
+    assert any(name.startswith("events.out.tfevents") for name in left)
+    assert {path.name for path in (out / RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+    board = json.loads((out / "leaderboard.json").read_text())
+    assert {entry["variant"] for entry in board["entries"]} == {"bicubic", "plain", "residual"}
+    assert [entry["rank"] for entry in board["entries"]] == [1, 2, 3]
+    bicubic = next(entry for entry in board["entries"] if entry["variant"] == "bicubic")
+    assert bicubic["metrics"]["samples/test[:2]"]["psnr_y"] == pytest.approx(32.6, abs=2)
+    rows = pl.read_parquet(out / "rows.parquet")
+    assert len(rows) == 3 * (1 + 2) * 3, "three models, one validation and two test pictures, three metrics"
+    assert rows["value"].is_nan().sum() == 0
+    with Image.open(out / "leaderboard.png") as picture:
+        assert min(picture.size) > 500
+
+    trained = (out / RUN / "model.safetensors").stat().st_mtime_ns
+    again = nitido("study", "run", small_study, "--out", out, "--set", "seeds=0,1")
+    assert again.code == 0, again.err
+    assert (out / RUN).with_name("seed=1").is_dir()
+    assert (out / RUN / "model.safetensors").stat().st_mtime_ns == trained
+    assert "±" in again.out
+
+    other = nitido("study", "run", small_study, "--out", out, "--set", "steps=9")
+    assert other.code == 1
+    assert "hyperparameters.steps: 8 → 9" in other.error_line
+
+    evaluated = nitido("evaluate", "bicubic", out / RUN, "--data", "samples/test[:2]", "--scale", "2", "--json", "-")
+    means = {(m["model"], m["metric"]): m["value"] for m in json.loads(evaluated.out)["means"]}
+    residual = next(entry for entry in board["entries"] if entry["variant"] == "residual")
+    assert means[str(out / RUN), "psnr_y"] == pytest.approx(residual["metrics"]["samples/test[:2]"]["psnr_y"], abs=1e-9)
+    assert means["bicubic", "ssim_y"] == pytest.approx(bicubic["metrics"]["samples/test[:2]"]["ssim_y"], abs=1e-9)
+
+
+def test_list_and_show_tell_without_running(nitido, call) -> None:
+    listed = json.loads(call("study", "list", "--json", "-").out)
+    assert "srcnn" in [study["study"] for study in listed["studies"]]
+    shown = json.loads(nitido("study", "show", "srcnn", "--json", "-").out)
+    assert (shown["study"], shown["profile"]) == ("srcnn", "demo")
+    parameters = {run["variant"]: run["parameters"] for run in shown["runs"]}
+    assert parameters["vanilla"] == 109_827
+    assert parameters["pixel_shuffle_residual_leaky_relu"] == 81_123
+    assert {"variant", "architecture", "scale", "lr", "seed", "parameters", "macs"} == set(shown["runs"][0])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["srcn"], "unknown study 'srcn': did you mean 'srcnn'"),
+        (["srcnn", "--profile", "clasic"], "did you mean 'classic'"),
+        (["srcnn", "--set", "variants=vanila"], "unknown variant 'vanila': did you mean 'vanilla'"),
+        (["srcnn", "--set", "stepps=3"], "unknown key 'stepps': did you mean 'steps'"),
+        (["srcnn", "--set", "data.train=smaples"], "unknown dataset 'smaples': did you mean 'samples'"),
+        (["srcnn", "--set", "learning_rates=-1"], "greater than 0"),
+        (["srcnn", "--set", "learning_rates=nan"], "learning_rates"),
+        (["srcnn", "--set", "patch=200"], "patch 200"),
+        (["srcnn", "--set", "data.train=samples/test"], "astronaut is also in samples"),
+        (["srcnn", "--profile", "classic"], "t91"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(call, tmp_path: Path, args: list[str], message: str) -> None:
+    done = call("study", "run", *args, "--out", tmp_path / "out")
+    assert done.code == 1
+    assert message in done.error_line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_foreign_directory_is_not_written_to(call, small_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    done = call("study", "run", small_study, "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "holds no study" in done.error_line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, small_study: Path, tmp_path: Path) -> None:
+    text = small_study.read_text()
+    explosive = "hyperparameters: {optimizer: sgd, loss: l2, momentum: 0.99, ema: 0.0}"
+    assert "config:\n    residual: true" in text
+    text = text.replace("config:\n    residual: true", explosive).replace("- 0.002", "- 10.0")
+    small_study.write_text(text)
+    done = nitido(
+        "study", "run", small_study, "--out", tmp_path / "out", "--set", "steps=200", "--set", "validate_every=200"
+    )
+    assert done.code == 1
+    assert "diverged: loss term 'l2' became" in done.error_line
+    board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
+    status = {entry["variant"]: (entry["status"], entry["rank"]) for entry in board["entries"]}
+    assert status["residual"] == ("diverged", None)
+    assert status["plain"][0] == "ok"
+
+
+def wait_for(condition, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the training did not get going"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_study_goes_on_to_the_same_bits(
+    nitido, small_study: Path, tmp_path: Path, environment: dict[str, str], number: int, code: int
+) -> None:
+    settings = ["--set", "variants=residual", "--set", "steps=1500", "--set", "validate_every=100"]
+    whole = nitido("study", "run", small_study, "--out", tmp_path / "whole", *settings)
+    assert whole.code == 0, whole.err
+    command = [*COMMAND, "study", "run", str(small_study), "--out", str(tmp_path / "out"), *settings]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    last = tmp_path / "out" / RUN / "checkpoints" / "last.ckpt"
+    wait_for(last.exists)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / RUN / "model.safetensors").exists()
+    resumed = nitido("study", "run", tmp_path / "out")
+    assert resumed.code == 0, resumed.err
+    model = RUN / "model.safetensors"
+    assert (tmp_path / "out" / model).read_bytes() == (tmp_path / "whole" / model).read_bytes()
+
+
+def test_a_full_disk_is_one_line(nitido, call, small_study: Path, tmp_path: Path) -> None:
+    assert call("data", "prepare", "samples").code == 0
+
+    def small_files_only() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+
+    done = nitido("study", "run", small_study, "--out", tmp_path / "out", preexec_fn=small_files_only)
+    assert done.code == 1
+    assert "File too large" in done.err
+    assert "Traceback" not in done.err
+    assert not list((tmp_path / "out").rglob("*.part*"))

@@ -1,0 +1,117 @@
+"""The ranking: chosen on validation, reported on test, complete, and readable by scripts."""
+
+import pytest
+
+from nitido.evaluation.rows import table
+from nitido.study.leaderboard import LeaderboardError, VariantFacts, as_json, as_markdown, as_table, rank
+
+
+def rows_of(variant: str, lr: float | None, seed: int | None, split: str, values: dict[str, float], **more: object):
+    return [
+        {
+            "study": "s",
+            "variant": variant,
+            "lr": lr,
+            "seed": seed,
+            "checkpoint": "best",
+            "split": split,
+            "dataset": "val" if split == "validation" else "set5",
+            "scale": 2,
+            "picture": picture,
+            "metric": metric,
+            "value": value if metric == "psnr_y" else 0.9,
+            "protocol": "p",
+        }
+        | more
+        for picture, value in values.items()
+        for metric in ("psnr_y", "ssim_y")
+    ]
+
+
+def run_rows(variant: str, lr: float | None, seed: int | None, validation: float, test: tuple[float, float]):
+    tested = rows_of(variant, lr, seed, "test", {"a": test[0], "b": test[1]})
+    return rows_of(variant, lr, seed, "validation", {"v": validation}) + tested
+
+
+FACTS = {"bicubic": VariantFacts(0, 0), "vanilla": VariantFacts(100, 1000), "better": VariantFacts(80, 900)}
+BICUBIC = run_rows("bicubic", None, None, 30.0, (33.0, 34.0))
+
+
+def board(rows, facts=FACTS):
+    return rank(table(rows), facts, study="s", profile="demo", baseline="vanilla")
+
+
+def test_the_learning_rate_is_chosen_on_validation_not_on_test() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0))
+    rows += run_rows("better", 1e-3, 0, 32.0, (35.0, 36.0)) + run_rows("better", 1e-2, 0, 31.9, (99.0, 99.0))
+    found = board(rows).entry("better")
+    assert found.learning_rate == 1e-3
+    assert found.means["set5"]["psnr_y"] == pytest.approx(35.5)
+    assert [e.variant for e in board(rows).entries] == ["better", "vanilla", "bicubic"]
+    assert [e.rank for e in board(rows).entries] == [1, 2, 3]
+
+
+def test_seeds_give_a_mean_and_a_sample_deviation() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + run_rows("vanilla", 1e-3, 1, 31.0, (35.0, 36.0))
+    found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).entry("vanilla")
+    assert found.seeds == (0, 1)
+    assert found.means["set5"]["psnr_y"] == pytest.approx(35.0)
+    assert found.deviations["set5"]["psnr_y"] == pytest.approx(0.5**0.5)
+    header, lines = as_table(board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}))
+    assert lines[0][header.index("set5 PSNR / SSIM")] == "35.00 ± 0.71 / 0.9000"
+
+
+def test_a_diverged_or_missing_variant_stays_in_the_table_without_a_rank() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + run_rows("better", 1e-3, 0, 99.0, (99.0, 99.0))
+    facts = FACTS | {"better": VariantFacts(80, 900, "diverged"), "never_run": VariantFacts(5, 5, "missing")}
+    found = board(rows, facts)
+    assert [(e.variant, e.rank) for e in found.entries] == [
+        ("vanilla", 1),
+        ("bicubic", 2),
+        ("better", None),
+        ("never_run", None),
+    ]
+    _, lines = as_table(found)
+    assert lines[2][:2] == ["–", "better (diverged)"]
+    best = found.best()
+    assert best is not None
+    assert best.variant == "vanilla"
+
+
+def test_a_variant_without_every_test_set_is_not_ranked() -> None:
+    other = rows_of("vanilla", 1e-3, 0, "test", {"c": 20.0}, dataset="set14")
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + other
+    assert board(rows).entry("bicubic").rank is None
+    assert board(rows).entry("vanilla").score == pytest.approx((34.5 + 20.0) / 2)
+
+
+def test_rows_of_different_protocols_or_scales_refuse_to_rank_together() -> None:
+    for column, value in (("protocol", "q"), ("scale", 3)):
+        mixed = BICUBIC + rows_of("vanilla", 1e-3, 0, "test", {"a": 30.0}, **{column: value})
+        with pytest.raises(LeaderboardError, match=f"different {column}s cannot be ranked together"):
+            board(mixed)
+
+
+def test_no_rows_are_an_error() -> None:
+    with pytest.raises(LeaderboardError, match="no results"):
+        board([])
+
+
+def test_the_json_is_what_scripts_read() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0))
+    found = as_json(board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}))
+    assert (found["study"], found["baseline"]) == ("s", "vanilla")
+    vanilla, bicubic = found["entries"]
+    assert {"rank", "variant", "lr", "seeds", "parameters", "status", "metrics"} <= set(vanilla)
+    assert vanilla["metrics"]["set5"]["psnr_y"] == pytest.approx(34.5)
+    assert (bicubic["variant"], bicubic["lr"], bicubic["seeds"]) == ("bicubic", None, [])
+
+
+def test_the_table_gives_the_difference_to_the_baseline() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + run_rows("better", 1e-3, 0, 32.0, (35.0, 36.0))
+    header, lines = as_table(board(rows))
+    by_variant = {line[1]: line[-1] for line in lines}
+    assert by_variant == {"better": "+1.00 dB", "vanilla": "–", "bicubic": "-1.00 dB"}
+    text = as_markdown(header, lines).splitlines()
+    assert len(text) == 2 + 3
+    assert len({line.count("|") for line in text}) == 1

@@ -1,0 +1,157 @@
+"""Study files: profiles, settings, and mistakes that are named before anything runs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nitido.study.plan import plan, single_run
+from nitido.study.spec import StudyError, builtin_names, dump, load_resolved, load_study_file, merge, resolve
+from nitido.validation import ConfigError
+
+SMALL = {
+    "study": "small",
+    "question": "does it help?",
+    "architecture": "srcnn",
+    "scale": 2,
+    "baseline": "plain",
+    "variants": [
+        {"name": "plain", "variant": "debug"},
+        {"name": "gelu", "variant": "debug", "config": {"activation": "gelu"}, "hyperparameters": {"batch": 2}},
+    ],
+    "profiles": {
+        "demo": {
+            "data": {"train": ["samples"], "validation": ["samples"], "test": ["samples"]},
+            "learning_rates": [1e-3, 2e-3],
+            "seeds": [0, 1],
+            "hyperparameters": {"epochs": 1, "batch": 4, "patch": 8},
+        }
+    },
+}
+
+
+@pytest.fixture
+def study_file(tmp_path: Path):
+    def write(**changes: object) -> str:
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump(SMALL | changes))
+        return str(path)
+
+    return write
+
+
+def test_every_builtin_study_resolves_in_every_profile() -> None:
+    assert "srcnn" in builtin_names()
+    for name in builtin_names():
+        study = load_study_file(name)
+        assert {"demo", "classic", "paper"} <= set(study.profiles)
+        for profile in study.profiles:
+            runs = plan(resolve(study, profile))
+            assert len({run.directory for run in runs}) == len(runs) >= len(study.variants)
+
+
+def test_a_plan_is_the_product_of_variants_rates_and_seeds(study_file) -> None:
+    runs = plan(resolve(load_study_file(study_file()), "demo"))
+    assert len(runs) == 2 * 2 * 2
+    assert runs[1].directory == Path("runs/plain/lr=0.001/seed=1")
+    gelu = runs[-1].config
+    assert gelu.config["activation"] == "gelu"
+    assert (gelu.hyperparameters.learning_rate, gelu.hyperparameters.seed, gelu.hyperparameters.batch) == (2e-3, 1, 2)
+    assert runs[0].config.hyperparameters.batch == 4
+
+
+def test_settings_change_what_they_name(study_file) -> None:
+    settings = ["seeds=5", "steps=60", "data.test=set5,set14", "learning_rates=1e-4", "variants=gelu", "loss.l2=0.5"]
+    study = resolve(load_study_file(study_file()), "demo", settings)
+    assert study.seeds == (5,)
+    assert (study.hyperparameters.steps, study.hyperparameters.epochs) == (60, None)
+    assert study.data.test == ("set5", "set14")
+    assert study.data.train == ("samples",)
+    assert study.learning_rates == (1e-4,)
+    assert [variant.name for variant in study.variants] == ["gelu"]
+    assert study.baseline == "gelu"
+    assert study.hyperparameters.loss == {"l2": 0.5}
+
+
+def test_a_resolved_study_survives_its_file(study_file, tmp_path: Path) -> None:
+    study = resolve(load_study_file(study_file()), "demo", ["seeds=3,4"])
+    (tmp_path / "study.yaml").write_text(dump(study))
+    assert load_resolved(tmp_path) == study
+    assert "learning_rate:" not in (tmp_path / "study.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["sedes=1"], "unknown key 'sedes': did you mean 'seeds'"),
+        (["data.tets=set5"], "unknown key 'data.tets': did you mean 'data.test'"),
+        (["learning_rates=-1"], "learning_rates.*greater than 0"),
+        (["learning_rates=nan"], "learning_rates"),
+        (["variants=geelu"], "unknown variant 'geelu': did you mean 'gelu'"),
+        (["steps=none"], "steps"),
+        (["steps"], "expected KEY=VALUE"),
+        (["seeds=1,1"], "seed 1 is listed twice"),
+        (["patch=0"], "patch"),
+    ],
+)
+def test_wrong_settings_are_named(study_file, settings: list[str], message: str) -> None:
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        resolve(load_study_file(study_file()), "demo", settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"questoin": "?"}, "unknown key 'questoin': did you mean 'question'"),
+        ({"architecture": "srccn"}, "unknown architecture 'srccn': did you mean 'srcnn'"),
+        (
+            {"variants": [{"name": "plain", "variant": "debgu"}]},
+            "unknown variant of srcnn 'debgu': did you mean 'debug'",
+        ),
+        (
+            {"variants": [{"name": "plain", "variant": "debug", "config": {"activaton": "relu"}}]},
+            "unknown key 'activaton': did you mean 'activation'",
+        ),
+        ({"variants": [{"name": "plain", "varaint": "debug"}]}, "unknown key 'varaint': did you mean 'variant'"),
+        ({"variants": [{"name": "../up", "variant": "debug"}]}, "name"),
+        ({"variants": ["debug", "bicubic"]}, "bicubic"),
+        ({"baseline": "plane"}, "baseline 'plane' is not among the variants"),
+        ({"scale": 1}, "scale"),
+        ({"profiles": {}}, "profiles"),
+    ],
+)
+def test_wrong_study_files_are_named(study_file, changes: dict[str, object], message: str) -> None:
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        plan(resolve(load_study_file(study_file(**changes)), "demo"))
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_studies_profiles_and_broken_yaml_are_named(study_file, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="unknown study 'srcn': did you mean 'srcnn'"):
+        load_study_file("srcn")
+    with pytest.raises(StudyError, match=r"unknown profile .* 'dmeo': did you mean 'demo'"):
+        resolve(load_study_file(study_file()), "dmeo")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("study: [")
+    with pytest.raises(StudyError, match=r"broken\.yaml: not valid YAML"):
+        load_study_file(str(broken))
+    with pytest.raises(StudyError, match=r"missing\.yaml: cannot be read"):
+        load_study_file(str(tmp_path / "missing.yaml"))
+
+
+def test_merge_replaces_the_way_a_length_is_given() -> None:
+    assert merge({"steps": 5, "batch": 1}, {"epochs": 2}) == {"epochs": 2, "batch": 1}
+    assert merge({"epochs": 5}, {"steps": 2}) == {"steps": 2}
+    assert merge({"epochs": 5}, {"batch": 2}) == {"epochs": 5, "batch": 2}
+
+
+def test_a_single_run_takes_hyperparameters_network_keys_and_data() -> None:
+    run = single_run("srcnn", None, ["activation=gelu", "steps=7", "data.train=t91", "kernel_sizes=9,1,5"])
+    assert run.variant == "vanilla"
+    assert run.config["activation"] == "gelu"
+    assert run.config["kernel_sizes"] == [9, 1, 5]
+    assert run.hyperparameters.steps == 7
+    assert run.data.train == ("t91",)
+    with pytest.raises(StudyError, match="unknown key 'actvation': did you mean 'activation'"):
+        single_run("srcnn", None, ["actvation=gelu"])
