@@ -11,11 +11,12 @@ export NITIDO_SHARED ?= $(abspath ../shared)
 demo: $(USER_READY)
 	$(BIN)/nitido study run srcnn --profile demo --out runs/srcnn
 
+# One thread for each of the test processes: threads that fight for the cores are many times slower.
 test: $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope
 
 check: $(DEV_READY)
 	$(BIN)/pre-commit run --all-files

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nitido as nitido_package
+
 TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", "batch=2", "--set", "validate_every=4"]
 
 
@@ -46,6 +48,10 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
     plotted = call("model", "plot", run / "model.safetensors", "-o", tmp_path / "m.svg")
     assert plotted.code == 0, plotted.err
     assert "Conv" in (tmp_path / "m.svg").read_text()
+
+    network = nitido_package.load_model(run)
+    assert network.scale == 2
+    assert not network.training
 
     wrong = call("evaluate", run, "--data", "samples", "--scale", "3")
     assert wrong.code == 1

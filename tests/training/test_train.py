@@ -108,6 +108,16 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
     assert lines(tmp_path) == lines(whole[2])
 
 
+def test_a_finished_training_is_not_trained_again(small_store: Store, tmp_path: Path, whole) -> None:
+    run(small_store, tmp_path)
+    steps: list[int] = []
+    network, trained = run(small_store, tmp_path, lambda done, psnr: steps.append(done))
+    assert steps == []
+    assert same_weights(network, whole[0])
+    assert trained.validation_psnr == whole[1].validation_psnr
+    assert lines(tmp_path) == lines(whole[2])
+
+
 def lines(directory: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 

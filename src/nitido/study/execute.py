@@ -60,8 +60,8 @@ def execute(
     """Train, choose by validation, measure on the test sets; everything lands in the run directory `path`.
 
     `begin` is told the number of steps when training starts and returns who hears the progress. A finished run is
-    left alone; a half-done one goes on from its last checkpoint. A run that diverges is recorded
-    and returned as such. Bad data and bad configurations raise before anything is written.
+    left alone; a half-done one goes on from its last checkpoint. A run that diverges is recorded and returned as
+    such. Bad data and bad configurations raise before anything is written.
     """
     directory = RunDirectory(path)
     status = directory.read_status()

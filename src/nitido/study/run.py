@@ -64,8 +64,8 @@ def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, repo
             status = execute(run.config, out / run.directory, begin, pictures)
         except TrainingInterruptedError:
             raise
-        except NitidoError as error:
-            status = Status("failed", reason=str(error))
+        except (NitidoError, RuntimeError) as error:  # torch tells of too little memory by RuntimeError
+            status = Status("failed", reason=str(error).splitlines()[0])
         reporter.ended(run, status)
         if status.state != "finished":
             yield f"{run.directory}: {status.state}: {status.reason}"
