@@ -89,6 +89,19 @@ def test_interrupted_and_continued_equals_uninterrupted(small_store: Store, whol
     assert lines(tmp_path) == lines(whole[2])
 
 
+def test_a_half_done_run_may_be_moved(small_store: Store, tmp_path: Path) -> None:
+    # Validation is at its best early in this run, so that forgetting the best score would show.
+    unsteady = {"learning_rate": 0.2, "ema": 0, "schedule": "constant", "steps": 16}
+    _, expected = run(small_store, tmp_path / "whole", **unsteady)
+    assert expected.best_step < 12, "choose a learning rate that spoils the network later"
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "old", press_ctrl_c_at(expected.best_step + 1), **unsteady)
+    (tmp_path / "old").rename(tmp_path / "new")
+    _, trained = run(small_store, tmp_path / "new", **unsteady)
+    assert (trained.best_step, trained.validation_psnr) == (expected.best_step, expected.validation_psnr)
+    assert {path.name for path in (tmp_path / "new" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
 def test_a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
     small_store: Store, whole, tmp_path: Path
 ) -> None:

@@ -76,7 +76,7 @@ class TrainingProgress:
         options = run.config.hyperparameters
         label = f"[{number}/{runs}] {run.config.variant} lr={options.learning_rate:g} seed={options.seed}"
         if not self.console.is_terminal:
-            self.console.print(label, highlight=False, markup=False)
+            self.console.print(label, highlight=False, markup=False, soft_wrap=True)
         task = self.bar.add_task(label.replace("[", r"\["), total=steps, validation="")
 
         def listen(done: int, validation_psnr: float | None) -> None:
@@ -97,4 +97,4 @@ class TrainingProgress:
             text = f"{label}: validation {status.validation_psnr:.2f} dB after {length}"
         else:
             text = f"{label}: {status.state}: {status.reason}"
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
@@ -38,6 +38,24 @@ class AtomicCheckpoints(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_bytes(Path(path), content.getvalue())
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """A `ModelCheckpoint` whose run directory may be moved before the run goes on."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state with its paths led to where the directory lies now.
+
+        Lightning would otherwise forget the best score, and a worse checkpoint could replace the best one.
+        """
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = state_dict | {"dirpath": self.dirpath} | {key: here(state_dict[key]) for key in paths}
+        moved["best_k_models"] = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(moved)
 
 
 class JsonLines(Logger):

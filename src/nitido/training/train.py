@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -19,6 +19,7 @@ from nitido.training.callbacks import (
     AtomicCheckpoints,
     Histograms,
     JsonLines,
+    MovableCheckpoint,
     ProgressListener,
     ReportProgress,
     SamplePictures,
@@ -92,6 +93,7 @@ def train(
         trainer = lightning.Trainer(
             max_steps=total,
             max_epochs=-1,
+            devices=1,
             callbacks=callbacks,
             logger=[events, scalars],
             plugins=[AtomicCheckpoints()],
@@ -128,9 +130,9 @@ def train(
     return Trained(total, checkpoint["global_step"], psnr, time.perf_counter() - started)
 
 
-def _checkpoints(path: Path, monitor: str | None = None) -> ModelCheckpoint:
+def _checkpoints(path: Path, monitor: str | None = None) -> MovableCheckpoint:
     """Keep one checkpoint at `path` after each validation: the newest, or the one where `monitor` is highest."""
-    return ModelCheckpoint(
+    return MovableCheckpoint(
         dirpath=path.parent, filename=path.stem, monitor=monitor, mode="max", enable_version_counter=False
     )
 
