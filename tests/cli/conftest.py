@@ -19,7 +19,7 @@ SMALL_STUDY = {
     "scale": 2,
     "baseline": "plain",
     "variants": [
-        {"name": "plain", "variant": "debug"},
+        {"name": "plain", "variant": "debug", "config": {"residual": False}},
         {"name": "residual", "variant": "debug", "config": {"residual": True}},
     ],
     "profiles": {

@@ -17,7 +17,9 @@ TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", 
 def test_every_command_has_help_with_an_example(call) -> None:
     commands = [["train"], ["evaluate"], ["compare"]]
     commands += [["study", c] for c in ("list", "show", "run", "report")]
-    commands += [["data", c] for c in ("list", "fetch", "prepare", "check")] + [["model", c] for c in ("show", "plot")]
+    commands += [["data", c] for c in ("list", "fetch", "prepare", "check")] + [
+        ["model", c] for c in ("show", "plot", "import")
+    ]
     for command in commands:
         done = call(*command, "--help")
         assert done.code == 0
@@ -59,10 +61,15 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
 
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
-    compared = nitido("compare", tmp_path / "photo.png", "bicubic", run, "--scale", "2", "-o", tmp_path / "f.png")
+    figure = tmp_path / "f.png"
+    compared = nitido("compare", tmp_path / "photo.png", "bicubic", run, "--scale", 2, "-o", figure, "--json", "-")
     assert compared.code == 0, compared.err
-    with Image.open(tmp_path / "f.png") as figure:
-        assert figure.width > 400
+    entries = json.loads(compared.out)["entries"]
+    assert [entry["rank"] for entry in entries] == [1, 2]
+    assert entries[0]["psnr_y"] > entries[1]["psnr_y"]
+    assert {entry["model"] for entry in entries} == {"bicubic", str(run)}
+    with Image.open(figure) as drawn:
+        assert drawn.width > 400
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,9 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
         (["data", "fetch", "sett5"], "unknown dataset 'sett5': did you mean 'set5'"),
         (["data", "check", "nowhere"], "nowhere"),
         (["model", "show", "."], "no model.safetensors"),
+        (["model", "import", "none.npz", "-o", "m.safetensors"], "none.npz: no such weights file"),
+        (["model", "import", "broken/a.png", "-o", "m.safetensors"], "not a file of weights that can be imported"),
+        (["model", "import", "none.npz", "-o", "m.npz"], "ends in .safetensors"),
         (["study", "report", "."], "study.yaml"),
     ],
 )

@@ -17,7 +17,9 @@ from tests.cli.conftest import COMMAND, SMALL_STUDY
 RUN = Path("runs/residual/lr=0.002/seed=0")
 
 
-def test_a_study_leaves_everything_and_goes_on_where_it_stopped(nitido, small_study: Path, tmp_path: Path) -> None:
+def test_a_study_leaves_everything_and_goes_on_where_it_stopped(
+    nitido, call, small_study: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     done = nitido("study", "run", small_study, "--out", out)
     assert done.code == 0, done.err
@@ -63,6 +65,10 @@ def test_a_study_leaves_everything_and_goes_on_where_it_stopped(nitido, small_st
     assert (out / RUN).with_name("seed=1").is_dir()
     assert (out / RUN / "model.safetensors").stat().st_mtime_ns == trained
     assert "±" in again.out
+
+    reported = json.loads(call("study", "report", out, "--json", "-").out)
+    assert reported == json.loads((out / "leaderboard.json").read_text())
+    assert {tuple(entry["seeds"]) for entry in reported["entries"]} == {(), (0, 1)}
 
     other = nitido("study", "run", small_study, "--out", out, "--set", "steps=9")
     assert other.code == 1

@@ -59,6 +59,9 @@ def compare(
     models: Models,
     scale: Scale,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", help="The figure, a .png file.")],
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the ranking to FILE ('-': standard output).")
+    ] = None,
 ) -> None:
     """Draw one picture enlarged by several models side by side, ranked by PSNR.
 
@@ -76,9 +79,15 @@ def compare(
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     panels += [Panel(Path(c.model).name, c.image, c.psnr_y, c.ssim_y) for c in ranked]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
-    lines = [[str(n), c.model, f"{c.psnr_y:.2f}", f"{c.ssim_y:.4f}"] for n, c in enumerate(ranked, start=1)]
-    print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
-    print(f"figure: {output}")
+    if json:
+        entries = [
+            {"rank": n, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y} for n, c in enumerate(ranked, start=1)
+        ]
+        write_json_output({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json)
+    if json != JSON_TO_STDOUT:
+        lines = [[str(n), c.model, f"{c.psnr_y:.2f}", f"{c.ssim_y:.4f}"] for n, c in enumerate(ranked, start=1)]
+        print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
+        print(f"figure: {output}")
 
 
 def _enlarger(name: str, scale: int) -> "Enlarger":

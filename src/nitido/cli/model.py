@@ -1,4 +1,4 @@
-"""`nitido model`: show and plot."""
+"""`nitido model`: show, plot and import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from nitido.cli.console import JSON_TO_STDOUT, write_json_output
+from nitido.errors import NitidoError
 
-app = typer.Typer(name="model", help="Look at trained models.", no_args_is_help=True)
+app = typer.Typer(name="model", help="Look at trained models and import other people's.", no_args_is_help=True)
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A run directory or a .safetensors file.")]
 
@@ -51,3 +52,27 @@ def plot(
     svg, png = output.with_suffix(".svg"), output.with_suffix(".png")
     draw_diagram(found.network, svg, png, f"{found.descriptor.architecture} · {found.descriptor.name}")
     print(f"diagram: {svg} and {png}")
+
+
+@app.command("import")
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="Other people's weights: the VDSR authors' .npz.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model file to write: .safetensors.")],
+    scale: Annotated[
+        int | None, typer.Option(min=2, max=4, help="The enlargement, where the weights serve several.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What tables call the model; default: FILE's name.")] = None,
+) -> None:
+    """Make a model file from weights in a foreign layout, recognised by what is in the file.
+
+    Example: nitido model import VDSR_Official_oihw.npz -o vdsr_x2.safetensors --scale 2
+    """
+    if output.suffix.lower() != ".safetensors":
+        raise NitidoError(f"{output}: a model file is needed; give a name that ends in .safetensors")
+    from nitido.inference import save_model
+    from nitido.inference.importers import import_model
+
+    network, descriptor = import_model(file, scale, name)
+    save_model(output, network, descriptor)
+    layout = descriptor.training["imported"]["layout"]
+    print(f"{output}: {descriptor.architecture} ×{descriptor.scale}, {descriptor.parameters:,} parameters ({layout})")

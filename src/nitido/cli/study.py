@@ -8,6 +8,7 @@ import typer
 from nitido.cli.console import JSON_TO_STDOUT, TrainingProgress, print_table, write_json_output
 
 if TYPE_CHECKING:
+    from nitido.study.leaderboard import Leaderboard
     from nitido.study.spec import Study
 
 app = typer.Typer(name="study", help="Compare variants: list, show, run and report studies.", no_args_is_help=True)
@@ -77,21 +78,19 @@ def run(
     profile: ProfileName = "demo",
     out: Annotated[Path | None, typer.Option(help="The study's directory [default: runs/STUDY].")] = None,
     set_: Settings = None,
+    json: Json = None,
 ) -> None:
     """Train, evaluate and rank every variant; a half-done study goes on where it stopped.
 
     Example: nitido study run srcnn --profile demo --set seeds=0,1
     """
-    from nitido.study.leaderboard import as_table
     from nitido.study.run import run_study
 
     resolved = _resolve(study, profile, set_ or [])
     directory = out or (Path(study) if _is_study_directory(study) else Path("runs", resolved.study))
     with TrainingProgress() as progress:
         outcome = run_study(resolved, directory, progress)
-    header, lines = as_table(outcome.board)
-    print_table(f"{resolved.study}, profile {resolved.profile}", header, lines)
-    print(f"report: {outcome.directory / 'report.html'}")
+    _print_board(outcome.board, outcome.directory, json)
     for failure in outcome.failures:
         typer.echo(f"nitido: {failure}", err=True)
     if outcome.failures:
@@ -99,18 +98,27 @@ def run(
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's directory.")]) -> None:
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's directory.")], json: Json = None
+) -> None:
     """Write the leaderboard and the report of a study again, from what its runs left.
 
     Example: nitido study report runs/srcnn
     """
-    from nitido.study.leaderboard import as_table
     from nitido.study.publish import publish
 
-    board = publish(directory)
-    header, lines = as_table(board)
-    print_table(f"{board.study}, profile {board.profile}", header, lines)
-    print(f"report: {directory / 'report.html'}")
+    _print_board(publish(directory), directory, json)
+
+
+def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> None:
+    from nitido.study.leaderboard import as_json, as_table
+
+    if json:
+        write_json_output(as_json(board), json)
+    if json != JSON_TO_STDOUT:
+        header, lines = as_table(board)
+        print_table(f"{board.study}, profile {board.profile}", header, lines)
+        print(f"report: {directory / 'report.html'}")
 
 
 def _is_study_directory(study: str) -> bool:
