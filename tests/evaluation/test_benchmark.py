@@ -9,7 +9,7 @@ from PIL import Image
 
 from nitido.architectures import build, resolve_config
 from nitido.data import PictureSet, Store, prepare
-from nitido.evaluation import PROTOCOL, psnr_y, ssim_y
+from nitido.evaluation import PROTOCOL, MetricError, psnr_y, ssim_y
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarged, NetworkEnlarger, evaluate
 from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.report import evaluate_models, means
@@ -94,6 +94,13 @@ def test_rows_name_the_protocol_and_means_are_over_images(store: Store) -> None:
     psnrs = [row["value"] for row in rows if row["metric"] == "psnr_y"]
     (mean,) = [m["value"] for m in means(rows) if m["metric"] == "psnr_y"]
     assert mean == pytest.approx(sum(psnrs) / 2)
+
+
+def test_a_picture_too_small_to_score_is_named(tmp_path: Path) -> None:
+    Image.new("RGB", (12, 40)).save(tmp_path / "sliver.png")
+    store = prepare(PictureSet("few", (tmp_path / "sliver.png",)), [2], tmp_path)
+    with pytest.raises(MetricError, match="sliver of few: a picture of 12×40 is too small"):
+        list(evaluate(BicubicEnlarger(2), store, 2))
 
 
 def test_comparison_ranks_the_better_model_first(store: Store, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from nitido.errors import NitidoError
 if TYPE_CHECKING:
     from nitido.evaluation.benchmark import Enlarger
 
+BICUBIC = "bicubic"
+
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL…", help="bicubic, a run directory, or a .safetensors file.")
 ]
@@ -69,15 +71,14 @@ def compare(
     """
     from nitido.data import PictureSet, prepare
     from nitido.evaluation.comparison import compare_on
+    from nitido.study.report.comparison import Panel, draw_comparison
 
     if output.suffix.lower() != ".png":
         raise NitidoError(f"{output}: the figure is a PNG picture; give a name that ends in .png")
     store = prepare(PictureSet(str(image), (image,)), [scale])
     ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
-    from nitido.study.report.comparison import Panel, draw_comparison
-
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
-    panels += [Panel(Path(c.model).name, c.image, c.psnr_y, c.ssim_y) for c in ranked]
+    panels += [Panel(f"{n}. {_title(c.model)}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
     if json:
         entries = [
@@ -90,11 +91,18 @@ def compare(
         print(f"figure: {output}")
 
 
+def _title(name: str) -> str:
+    """What a model calls itself; a run directory's own name says no more than its seed."""
+    from nitido.inference.models import find_model
+
+    return name if name == BICUBIC else find_model(name).descriptor.name
+
+
 def _enlarger(name: str, scale: int) -> "Enlarger":
     from nitido.evaluation.benchmark import BicubicEnlarger, NetworkEnlarger
     from nitido.inference.models import find_model
 
-    if name == "bicubic":
+    if name == BICUBIC:
         return BicubicEnlarger(scale)
     model = find_model(name)
     if model.descriptor.scale != scale:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
-from nitido.evaluation.metrics import luma, psnr, ssim
+from nitido.evaluation.metrics import MetricError, luma, psnr, ssim
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
 
 Image = NDArray[np.uint8]
@@ -113,9 +113,20 @@ def score(enlarged: Enlarged, hr: Image, scale: int, *, grey: bool) -> dict[str,
     }
 
 
+def measure(enlarge: Enlarger, store: Store, index: int, scale: int) -> tuple[Enlarged, dict[str, float]]:
+    """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its metrics.
+
+    The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names a picture too small.
+    """
+    grey = store.grey[index]
+    enlarged = enlarge(store.lr(index, scale), grey=grey)
+    try:
+        return enlarged, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey)
+    except MetricError as error:
+        raise MetricError(f"{store.names[index]} of {store.name}: {error}") from None
+
+
 def evaluate(enlarge: Enlarger, store: Store, scale: int) -> Iterator[Score]:
-    """Score every picture of `store` (which must hold the low-resolution pictures of `scale`), one at a time."""
+    """Score every picture of `store`, one at a time, so that memory does not grow with their number."""
     for index, name in enumerate(store.names):
-        grey = store.grey[index]
-        enlarged = enlarge(store.lr(index, scale), grey=grey)
-        yield Score(name, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey))
+        yield Score(name, measure(enlarge, store, index, scale)[1])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nitido.data import Store
-from nitido.evaluation.benchmark import Enlarger, Image, score
+from nitido.evaluation.benchmark import Enlarger, Image, measure
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,8 @@ class Candidate:
 
 def compare_on(store: Store, index: int, models: Mapping[str, Enlarger], scale: int) -> list[Candidate]:
     """Enlarge picture `index` of `store` with every model; the best PSNR-Y comes first."""
-    grey = store.grey[index]
     candidates = []
     for name, enlarge in models.items():
-        enlarged = enlarge(store.lr(index, scale), grey=grey)
-        metrics = score(enlarged, store.hr_cropped(index, scale), scale, grey=grey)
+        enlarged, metrics = measure(enlarge, store, index, scale)
         candidates.append(Candidate(name, enlarged.rgb, metrics["psnr_y"], metrics["ssim_y"]))
     return sorted(candidates, key=lambda c: -c.psnr_y)

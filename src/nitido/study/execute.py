@@ -131,7 +131,7 @@ def _finish(
         "seed": run.hyperparameters.seed,
         "checkpoint": "best",
     }
-    rows = table([*measure(enlarge, pictures, run.scale, labels)])
+    rows = table([*measured_rows(enlarge, pictures, run.scale, labels)])
     write_rows(rows, directory.rows)
     tested = (
         rows.filter(pl.col("split") == "test")
@@ -156,7 +156,7 @@ def _finish(
     return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation_psnr)
 
 
-def measure(
+def measured_rows(
     enlarge: Enlarger, pictures: Pictures, scale: int, labels: Mapping[str, object]
 ) -> Iterable[dict[str, object]]:
     """Rows of every validation and test picture; `labels` are the columns that are the same in all of them."""

@@ -10,7 +10,7 @@ from nitido.atomic import write_text
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
-from nitido.study.execute import Pictures, execute, load_pictures, measure
+from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.plan import PlannedRun, plan
 from nitido.study.publish import BICUBIC_ROWS, publish
@@ -86,4 +86,4 @@ def _claim(out: Path, study: Study) -> None:
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures) -> None:
     labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
-    write_rows(table(measure(BicubicEnlarger(study.scale), pictures, study.scale, labels)), out / BICUBIC_ROWS)
+    write_rows(table(measured_rows(BicubicEnlarger(study.scale), pictures, study.scale, labels)), out / BICUBIC_ROWS)

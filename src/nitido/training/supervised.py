@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
 from nitido.errors import NitidoError
-from nitido.evaluation.benchmark import NetworkEnlarger, score
+from nitido.evaluation.benchmark import NetworkEnlarger, measure
 from nitido.imaging import rgb_to_ycbcr
 from nitido.training.data import Batch
 from nitido.training.hyperparameters import Hyperparameters
@@ -92,9 +92,7 @@ class SupervisedTraining(lightning.LightningModule):
 
     def validation_step(self, index: int, batch_idx: int) -> None:
         """Measure one validation picture under the protocol."""
-        grey = self.validation.grey[index]
-        enlarged = self.enlarge(self.validation.lr(index, self.scale), grey=grey)
-        self.scores.append(score(enlarged, self.validation.hr_cropped(index, self.scale), self.scale, grey=grey))
+        self.scores.append(measure(self.enlarge, self.validation, index, self.scale)[1])
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over the validation pictures, at the number of finished steps."""
