@@ -1,5 +1,6 @@
 """`nitido study` as a user runs it: a whole small study, going on with it, and what is refused."""
 
+import copy
 import json
 import resource
 import signal
@@ -79,6 +80,17 @@ def test_a_study_leaves_everything_and_goes_on_where_it_stopped(
     residual = next(entry for entry in board["entries"] if entry["variant"] == "residual")
     assert means[str(out / RUN), "psnr_y"] == pytest.approx(residual["metrics"]["samples/test[:2]"]["psnr_y"], abs=1e-9)
     assert means["bicubic", "ssim_y"] == pytest.approx(bicubic["metrics"]["samples/test[:2]"]["ssim_y"], abs=1e-9)
+
+
+def test_a_second_profile_gets_a_directory_of_its_own(nitido, small_study: Path, tmp_path: Path) -> None:
+    study = yaml.safe_load(small_study.read_text())
+    study["profiles"]["shorter"] = copy.deepcopy(study["profiles"]["demo"])
+    study["profiles"]["shorter"]["hyperparameters"]["steps"] = 4
+    small_study.write_text(yaml.safe_dump(study))
+    for profile, directory in (("demo", "runs/small"), ("shorter", "runs/small-shorter")):
+        done = nitido("study", "run", small_study, "--profile", profile, "--set", "variants=residual")
+        assert done.code == 0, done.err
+        assert json.loads((tmp_path / directory / "leaderboard.json").read_text())["profile"] == profile
 
 
 def test_list_and_show_tell_without_running(nitido, call) -> None:

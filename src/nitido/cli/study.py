@@ -76,7 +76,9 @@ def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None,
 def run(
     study: StudyName,
     profile: ProfileName = "demo",
-    out: Annotated[Path | None, typer.Option(help="The study's directory [default: runs/STUDY].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The study's directory [default: runs/STUDY, or runs/STUDY-PROFILE if taken].")
+    ] = None,
     set_: Settings = None,
     json: Json = None,
 ) -> None:
@@ -87,7 +89,7 @@ def run(
     from nitido.study.run import run_study
 
     resolved = _resolve(study, profile, set_ or [])
-    directory = out or (Path(study) if _is_study_directory(study) else Path("runs", resolved.study))
+    directory = out or (Path(study) if _is_study_directory(study) else _default_directory(resolved))
     with TrainingProgress() as progress:
         outcome = run_study(resolved, directory, progress)
     _print_board(outcome.board, outcome.directory, json)
@@ -119,6 +121,16 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
         header, lines = as_table(board)
         print_table(f"{board.study}, profile {board.profile}", header, lines)
         print(f"report: {directory / 'report.html'}")
+
+
+def _default_directory(study: "Study") -> Path:
+    """`runs/STUDY`, or `runs/STUDY-PROFILE` where another profile of the study took the first."""
+    from nitido.study.spec import load_resolved
+
+    directory = Path("runs", study.study)
+    if _is_study_directory(str(directory)) and load_resolved(directory).profile != study.profile:
+        return directory.with_name(f"{study.study}-{study.profile}")
+    return directory
 
 
 def _is_study_directory(study: str) -> bool:
