@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nitido.data import DATASETS, SAMPLES, DataError, Role, data_root, dataset, resolve
+from nitido.data import DATASETS, SAMPLES, DataError, Role, data_root, dataset, resolve, resolve_all
 
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
@@ -155,3 +155,13 @@ def test_an_empty_folder_is_an_error(folder: Path) -> None:
 def test_the_catalog_is_light() -> None:
     code = "import sys, nitido.data; print(sorted({'torch', 'pyvips', 'requests', 'skimage'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_several_sets_become_one_without_repeats(tmp_path: Path) -> None:
+    _fill(tmp_path / "one", 3)
+    _fill(tmp_path / "two", 2)
+    specs = [f"{tmp_path}/one[:2]", f"{tmp_path}/one", f"{tmp_path}/two"]
+    together = resolve_all(specs)
+    assert together.name == " + ".join(specs)
+    assert [path.parent.name for path in together.paths] == ["one"] * 3 + ["two"] * 2
+    assert len(set(together.paths)) == 5
