@@ -201,3 +201,10 @@ def test_a_patch_larger_than_a_picture_is_refused(small_store: Store, tmp_path: 
 def test_an_epoch_covers_the_pictures_area_once(small_store: Store) -> None:
     options = Hyperparameters(epochs=2, batch=4, patch=10)
     assert count_steps(options, small_store, 2) == 2 * (40 * 50 + 40 * 40) // (4 * 100)
+
+
+def test_bfloat16_steps_keep_float32_weights_and_evaluation(small_store: Store, tmp_path: Path, whole) -> None:
+    network, trained = run(small_store, tmp_path, precision="bfloat16")
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert not same_weights(network, whole[0])
+    assert trained.validation_psnr == pytest.approx(whole[1].validation_psnr, abs=0.2)
