@@ -17,6 +17,10 @@ LEAKY_SLOPE = 0.2
 HIDDEN_GAIN = math.sqrt(2)
 """Gain of `initialize` for a layer that a rectifier follows (He et al., ICCV 2015)."""
 
+LAST_GAIN = 0.01
+"""Gain of a network's last layer: small, so that a residual network starts at bicubic and no network starts far off,
+but not zero, so that the layers before it learn from the first step."""
+
 ActivationFactory = Callable[[int], nn.Module]
 """Makes an activation for a feature map of the given number of channels."""
 
@@ -88,9 +92,9 @@ class BicubicUpscale(nn.Module):
         return f"scale={self.scale}"
 
 
-def same_convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
+def same_convolution(in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> nn.Conv2d:
     """A convolution with an odd kernel and zero padding that keeps height and width."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
 
 
 def transposed_geometry(scale: int) -> tuple[int, int]:
@@ -106,10 +110,43 @@ def transposed_geometry(scale: int) -> tuple[int, int]:
     return kernel_size, (kernel_size - scale) // 2
 
 
-def transposed_convolution(channels: int, scale: int) -> nn.ConvTranspose2d:
+def transposed_convolution(channels: int, scale: int, bias: bool = True) -> nn.ConvTranspose2d:
     """A transposed convolution that maps `(N, channels, h, w)` to `(N, channels, scale*h, scale*w)`."""
     kernel_size, padding = transposed_geometry(scale)
-    return nn.ConvTranspose2d(channels, channels, kernel_size, stride=scale, padding=padding)
+    return nn.ConvTranspose2d(channels, channels, kernel_size, stride=scale, padding=padding, bias=bias)
+
+
+def upsampled_channels(upsampler: UpsamplerName, channels: int, scale: int) -> int:
+    """How many of `channels` feature channels `upsampler` leaves; `ValueError` when a pixel shuffle cannot share them.
+
+    >>> upsampled_channels("pixel_shuffle", 64, 2), upsampled_channels("transposed", 64, 2)
+    (16, 64)
+    """
+    if upsampler != "pixel_shuffle":
+        return channels
+    area = scale**2
+    if channels % area:
+        fitting = max(area, round(channels / area) * area)
+        raise ValueError(
+            f"pixel_shuffle at scale {scale} needs a last feature width that is divisible by {area}, "
+            f"got {channels} (nearest: {fitting})"
+        )
+    return channels // area
+
+
+def make_upsampler(
+    upsampler: UpsamplerName, channels: int, scale: int, activation: str, bias: bool = True
+) -> nn.Module | None:
+    """What enlarges features `(N, channels, h, w)` by `scale`; `None` for `bicubic`, where the input is enlarged.
+
+    `pixel_shuffle` rearranges them to 1/scale² of the channels; `transposed` is a transposed convolution with an
+    activation behind it.
+    """
+    if upsampler == "pixel_shuffle":
+        return nn.PixelShuffle(scale)
+    if upsampler == "transposed":
+        return nn.Sequential(transposed_convolution(channels, scale, bias), make_activation(activation, channels))
+    return None
 
 
 def initialize(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float) -> None:
@@ -123,3 +160,10 @@ def initialize(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float) -> None:
     nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def initialize_network(network: nn.Module, last: nn.Conv2d) -> None:
+    """Draw the weights of every convolution of `network`, in order: `LAST_GAIN` for `last`, else `HIDDEN_GAIN`."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            initialize(layer, LAST_GAIN if layer is last else HIDDEN_GAIN)

@@ -4,8 +4,10 @@ A network describes which input pixels an interval of output pixels depends on, 
 the LR input. `radius` then takes the worst case over all positions of an output pixel inside its LR pixel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from nitido.architectures.layers import UpsamplerName, transposed_geometry
 
 
 class Span(NamedTuple):
@@ -51,6 +53,35 @@ def _bicubic_taps(position: int, scale: int) -> Span:
 def union(one: Span, other: Span) -> Span:
     """The smallest span that holds both: where two branches are added."""
     return Span(min(one.first, other.first), max(one.last, other.last))
+
+
+def through_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
+    """The features before an upsampler that `span` of its output depends on; `bicubic` leaves features as they are."""
+    if upsampler == "pixel_shuffle":
+        return through_pixel_shuffle(span, scale)
+    if upsampler == "transposed":
+        kernel_size, padding = transposed_geometry(scale)
+        return through_transposed_convolution(span, kernel_size, scale, padding)
+    return span
+
+
+def through_chain(
+    output: Span, before: Iterable[int], upsampler: UpsamplerName, after: Iterable[int], scale: int, residual: bool
+) -> Span:
+    """The LR pixels that `output` of a chain depends on: convolutions `before`, the upsampler, convolutions `after`.
+
+    `before` and `after` are kernel sizes. With `bicubic` the input is enlarged ahead of all of them; `residual` adds
+    the bicubically enlarged input to the output.
+    """
+    span = output
+    for kernel_size in after:
+        span = through_convolution(span, kernel_size)
+    span = through_upsampler(span, upsampler, scale)
+    for kernel_size in before:
+        span = through_convolution(span, kernel_size)
+    if upsampler == "bicubic":
+        return through_bicubic(span, scale)
+    return union(span, through_bicubic(output, scale)) if residual else span
 
 
 def radius(scale: int, support: Callable[[Span], Span]) -> int:

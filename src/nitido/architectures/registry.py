@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from nitido.architectures import srcnn
+from nitido.architectures import srcnn, vdsr
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.errors import unknown_name
 from nitido.validation import ConfigError
@@ -23,6 +23,7 @@ def register_architecture(architecture: Architecture) -> None:
 
 
 register_architecture(srcnn.ARCHITECTURE)
+register_architecture(vdsr.ARCHITECTURE)
 
 
 def architecture_names() -> list[str]:

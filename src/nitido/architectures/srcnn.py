@@ -4,26 +4,21 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from nitido.architectures import receptive_field
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.architectures.layers import (
-    HIDDEN_GAIN,
     ActivationName,
     BicubicUpscale,
     UpsamplerName,
-    initialize,
+    initialize_network,
     make_activation,
+    make_upsampler,
     same_convolution,
-    transposed_convolution,
-    transposed_geometry,
+    upsampled_channels,
 )
 from nitido.architectures.receptive_field import Span
-
-LAST_GAIN = 0.01
-"""Gain of the last layer: small, so that a residual network starts at bicubic and no network starts far off, but not
-zero, so that the layers before it learn from the first step."""
 
 
 def _odd(value: int) -> int:
@@ -56,13 +51,7 @@ class SRCNNConfig(NetworkConfig):
 
     @model_validator(mode="after")
     def _width_fits_the_shuffle(self) -> Self:
-        area = self.scale**2
-        if self.upsampler == "pixel_shuffle" and self.widths[1] % area:
-            fitting = max(area, round(self.widths[1] / area) * area)
-            raise ValueError(
-                f"pixel_shuffle at scale {self.scale} needs a second width that is divisible by {area}, "
-                f"got {self.widths[1]} (nearest: {fitting})"
-            )
+        upsampled_channels(self.upsampler, self.widths[1], self.scale)
         return self
 
 
@@ -81,19 +70,17 @@ class SRCNN(SuperResolutionNetwork):
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
         first, second, third = config.kernel_sizes
         features, mapped = config.widths
-        grown = mapped // config.scale**2 if config.upsampler == "pixel_shuffle" else mapped
+        grown = upsampled_channels(config.upsampler, mapped, config.scale)
 
         self.enlarge = BicubicUpscale(config.scale)
         self.extraction = same_convolution(config.channels, features, first)
         self.extraction_activation = make_activation(config.activation, features)
         self.mapping = same_convolution(features, mapped, second)
         self.mapping_activation = make_activation(config.activation, mapped)
-        self.upsampler = _make_upsampler(config, mapped)
+        self.upsampler = make_upsampler(config.upsampler, mapped, config.scale, config.activation)
         self.reconstruction = same_convolution(grown, config.channels, third)
 
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                initialize(layer, LAST_GAIN if layer is self.reconstruction else HIDDEN_GAIN)
+        initialize_network(self, self.reconstruction)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
@@ -111,33 +98,10 @@ class SRCNN(SuperResolutionNetwork):
         return skip + output
 
 
-def _make_upsampler(config: SRCNNConfig, channels: int) -> nn.Module | None:
-    """What enlarges the mapped features, `None` when the input was enlarged already."""
-    if config.upsampler == "pixel_shuffle":
-        return nn.PixelShuffle(config.scale)
-    if config.upsampler == "transposed":
-        return nn.Sequential(
-            transposed_convolution(channels, config.scale), make_activation(config.activation, channels)
-        )
-    return None
-
-
 def _support(config: SRCNNConfig, output: Span) -> Span:
     """The LR pixels that a span of output pixels depends on."""
-    first, second, third = config.kernel_sizes
-    span = receptive_field.through_convolution(output, third)
-    if config.upsampler == "pixel_shuffle":
-        span = receptive_field.through_pixel_shuffle(span, config.scale)
-    elif config.upsampler == "transposed":
-        kernel_size, padding = transposed_geometry(config.scale)
-        span = receptive_field.through_transposed_convolution(span, kernel_size, config.scale, padding)
-    span = receptive_field.through_convolution(span, second)
-    span = receptive_field.through_convolution(span, first)
-    if config.upsampler == "bicubic":
-        return receptive_field.through_bicubic(span, config.scale)
-    if config.residual:
-        return receptive_field.union(span, receptive_field.through_bicubic(output, config.scale))
-    return span
+    *before, last = config.kernel_sizes
+    return receptive_field.through_chain(output, before, config.upsampler, [last], config.scale, config.residual)
 
 
 _SMALL_PICTURE: Mapping[str, object] = {"upsampler": "pixel_shuffle", "kernel_sizes": (5, 3, 5), "widths": (64, 128)}

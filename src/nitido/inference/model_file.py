@@ -5,6 +5,7 @@ and what it measured. Reading a model file runs no code of the file's maker.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -83,7 +84,7 @@ def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDes
     network's, or the disk does not take the file.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    _check_finite(path, tensors)
+    check_finite(path, tensors)
     _check_descriptor(path, network, descriptor)
     try:
         with replacing(path) as draft:
@@ -104,12 +105,41 @@ def load_model_file(path: Path) -> LoadedModel:
     values of its tensors do not fit its descriptor.
     """
     descriptor, tensors = _read(path, with_tensors=True)
-    network = _build(path, descriptor)
+    network = build_blank(descriptor.architecture, _config(path, descriptor))
     _check_descriptor(path, network, descriptor)
-    _check_layout(path, network.state_dict(), tensors)
-    _check_finite(path, tensors)
+    check_layout(path, network.state_dict(), tensors, "its descriptor")
+    check_finite(path, tensors)
     network.load_state_dict(tensors)
     return LoadedModel(network.eval(), descriptor)
+
+
+def build_blank(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
+    """A network whose weights the caller overwrites at once: drawing them leaves the random generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return build(architecture, config)
+
+
+def check_layout(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], judge: str) -> None:
+    """Raise `ModelFileError` unless `found`, read from `path`, has the names, shapes and types of `expected`.
+
+    `judge` is who expects them, as the error calls it.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    extra = sorted(found.keys() - expected.keys())
+    if missing:
+        raise ModelFileError(f"{path}: lacks weights {judge} needs: {', '.join(missing)}")
+    if extra:
+        raise ModelFileError(f"{path}: holds weights {judge} knows nothing of: {', '.join(extra)}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise ModelFileError(f"{path}: {name} is {_describe(found[name])}, but {judge} needs {_describe(tensor)}")
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ModelFileError` when one of the `tensors` of `path` holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")
 
 
 def _read(path: Path, with_tensors: bool) -> tuple[ModelDescriptor, dict[str, Tensor]]:
@@ -145,13 +175,6 @@ def _config(path: Path, descriptor: ModelDescriptor) -> NetworkConfig:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def _build(path: Path, descriptor: ModelDescriptor) -> SuperResolutionNetwork:
-    config = _config(path, descriptor)
-    # Drawing fresh weights must not disturb the caller's random numbers: they are overwritten at once.
-    with torch.random.fork_rng(devices=[]):
-        return build(descriptor.architecture, config)
-
-
 def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
     pairs = {
         "config": (_config(path, descriptor), network.config),
@@ -165,25 +188,5 @@ def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: M
             raise ModelFileError(f"{path}: the descriptor says {key} = {said}, its network has {true}")
 
 
-def _check_layout(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    extra = sorted(found.keys() - expected.keys())
-    if missing:
-        raise ModelFileError(f"{path}: lacks weights its descriptor needs: {', '.join(missing)}")
-    if extra:
-        raise ModelFileError(f"{path}: holds weights its descriptor knows nothing of: {', '.join(extra)}")
-    for name, tensor in expected.items():
-        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise ModelFileError(
-                f"{path}: {name} is {_describe(found[name])}, but its descriptor needs {_describe(tensor)}"
-            )
-
-
 def _describe(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")

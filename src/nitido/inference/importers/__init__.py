@@ -1,0 +1,63 @@
+"""Other people's weights: a foreign file in, a model of nitido out.
+
+A file is recognised by its content, never by its name, and reading it runs no code of its maker. A new layout is one
+module with a `Layout`, and its line in `LAYOUTS`.
+"""
+
+import hashlib
+from pathlib import Path
+
+from nitido.inference.importers import vdsr_authors
+from nitido.inference.importers.layout import Layout, Tensors
+from nitido.inference.importers.npz import is_zip, read_npz
+from nitido.inference.model_file import LoadedModel, ModelDescriptor, ModelFileError
+
+__all__ = ["LAYOUTS", "import_model"]
+
+LAYOUTS: tuple[Layout, ...] = (vdsr_authors.LAYOUT,)
+"""Every layout that can be imported; the first one that recognises a file converts it."""
+
+_SHOWN_NAMES = 3
+
+
+def import_model(source: Path, scale: int | None = None, name: str | None = None) -> LoadedModel:
+    """Read the foreign weights in `source` into a network in eval mode; the descriptor says where they come from.
+
+    `scale` is for layouts whose weights serve several scales; `name` defaults to the file's name without its ending.
+    Raises `ModelFileError` in one line when the file is missing, damaged, of no known layout, or holds Python objects,
+    and when names, shapes, types or values of its weights are not the layout's.
+    """
+    if name is not None and not name.strip():
+        raise ModelFileError(f"{source}: a model needs a name that is not empty")
+    tensors = _read(source)
+    layout = _recognise(source, tensors)
+    architecture, network = layout.convert(source, tensors, scale)
+    origin = {"file": source.name, "sha256": _sha256(source), "layout": layout.title}
+    descriptor = ModelDescriptor.of(network, architecture, name or source.stem, {"imported": origin})
+    return LoadedModel(network.eval(), descriptor)
+
+
+def _read(source: Path) -> Tensors:
+    if not source.is_file():
+        raise ModelFileError(f"{source}: no such weights file")
+    if is_zip(source):
+        return read_npz(source)
+    raise ModelFileError(f"{source}: not a file of weights that can be imported (known: {_known()})")
+
+
+def _recognise(source: Path, tensors: Tensors) -> Layout:
+    for layout in LAYOUTS:
+        if layout.recognises(tensors):
+            return layout
+    shown = ", ".join(list(tensors)[:_SHOWN_NAMES]) or "nothing"
+    more = ", …" if len(tensors) > _SHOWN_NAMES else ""
+    raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")
+
+
+def _known() -> str:
+    return "; ".join(layout.title for layout in LAYOUTS)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

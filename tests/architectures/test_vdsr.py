@@ -1,0 +1,154 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
+from nitido.architectures.vdsr import VARIANTS, VDSR, VDSRConfig
+from nitido.imaging import bicubic_upscale
+from nitido.inspection import draw_diagram
+from nitido.inspection.data_flow import data_flow
+from nitido.validation import ConfigError
+
+RECIPES: list[tuple[str, dict[str, object]]] = [
+    *((variant, {}) for variant in VARIANTS),
+    ("debug", {"scale": 3, "channels": 3}),
+    ("debug", {"scale": 4, "bias": False}),
+    ("debug", {"depth": 2, "residual": False}),
+    ("debug", {"width": 9, "scale": 3, "upsampler": "pixel_shuffle"}),
+    ("debug", {"width": 16, "scale": 4, "upsampler": "pixel_shuffle", "residual": False, "channels": 3}),
+    *(
+        ("debug", {"upsampler": "transposed", "scale": scale, "residual": residual, "bias": bias, "depth": 2})
+        for scale, residual, bias in ((2, True, False), (3, False, True), (3, True, True), (4, True, True))
+    ),
+]
+
+
+def make(variant: str, overrides: dict[str, object], seed: int = 0) -> VDSR:
+    torch.manual_seed(seed)
+    network = build("vdsr", resolve_config("vdsr", variant, overrides))
+    assert isinstance(network, VDSR)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("overrides", "published"),
+    [
+        ({}, 665_921),
+        ({"scale": 3}, 665_921),
+        ({"scale": 4}, 665_921),
+        ({"bias": False}, 664_704),
+        ({"activation": "prelu"}, 665_921 + 19 * 64),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(overrides: dict[str, object], published: int) -> None:
+    assert count_parameters(make("vdsr", overrides)) == published
+
+
+@pytest.mark.parametrize("upsampler", ["bicubic", "pixel_shuffle", "transposed"])
+def test_without_bias_nothing_is_added(upsampler: str) -> None:
+    network = make("debug", {"bias": False, "upsampler": upsampler, "residual": False})
+    assert not any(name.endswith("bias") for name, _ in network.named_parameters())
+    assert not network(torch.zeros(1, 1, 5, 5)).any()
+
+
+def test_the_published_network_is_a_chain_of_twenty_convolutions_and_nineteen_relus() -> None:
+    network = make("vdsr", {})
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    torch.manual_seed(1)
+    lr = torch.rand(1, 1, 9, 11)
+    with torch.no_grad():
+        picture = features = bicubic_upscale(lr, 2)
+        for convolution in convolutions[:-1]:
+            features = convolution(features).clamp(min=0)
+        torch.testing.assert_close(network(lr), picture + convolutions[-1](features))
+    assert len(convolutions) == 20
+
+
+def test_every_activation_has_a_compact_variant() -> None:
+    studied = {resolve_config("vdsr", name, {}).model_dump()["activation"] for name in VARIANTS if "compact" in name}
+    assert {"relu", "leaky_relu", "prelu", "elu", "gelu", "silu"} == studied
+
+
+@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
+@pytest.mark.parametrize("size", [(7, 9), (17, 5)])
+def test_forward_and_backward_at_odd_sizes(variant: str, overrides: dict[str, object], size: tuple[int, int]) -> None:
+    network = make(variant, overrides)
+    lr = torch.rand(2, network.channels, *size)
+    sr = network(lr)
+    assert sr.shape == (2, network.channels, network.scale * size[0], network.scale * size[1])
+    assert sr.dtype == torch.float32
+    (sr - torch.rand_like(sr)).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
+def test_receptive_field_radius_is_exact(
+    variant: str, overrides: dict[str, object], measured_radius: Callable[[SuperResolutionNetwork], int]
+) -> None:
+    network = make(variant, {"width": 2, **overrides})
+    assert measured_radius(network) == network.receptive_field_radius
+
+
+def test_a_change_beyond_the_radius_changes_nothing() -> None:
+    network = make("debug", {"width": 16, "upsampler": "pixel_shuffle", "activation": "leaky_relu"})
+    radius, scale = network.receptive_field_radius, network.scale
+    lr = torch.rand(1, 1, 21, 21)
+    near, far = lr.clone(), lr.clone()
+    near[..., 10, 10 + radius] += 1
+    far[..., 10, 10 + radius + 1] += 1
+    own = (..., slice(10 * scale, 11 * scale), slice(10 * scale, 11 * scale))
+    with torch.no_grad():
+        assert torch.equal(network(far)[own], network(lr)[own])
+        assert not torch.equal(network(near)[own], network(lr)[own])
+
+
+@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
+def test_untrained_residual_network_is_nearly_bicubic(variant: str, overrides: dict[str, object]) -> None:
+    network = make(variant, {**overrides, "residual": True})
+    lr = torch.rand(1, network.channels, 12, 12)
+    with torch.no_grad():
+        difference = (network(lr) - bicubic_upscale(lr, network.scale)).abs().max()
+    assert 0 < difference < 0.1
+
+
+def test_without_the_residual_the_picture_is_not_added() -> None:
+    with_skip, without = make("debug", {}), make("debug", {"residual": False})
+    lr = torch.rand(1, 1, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(with_skip(lr) - bicubic_upscale(lr, 2), without(lr))
+
+
+def test_equal_layers_are_one_box_of_the_diagram(tmp_path: Path) -> None:
+    network = make("vdsr", {})
+    chain = [(block.lines[0], block.repeats) for block in data_flow(network).values() if block.kind == "convolution"]
+    assert chain == [("Conv 3×3", 1), ("Conv 3×3", 18), ("Conv 3×3", 1)]
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "VDSR")
+    assert "18 × Conv 3×3" in (tmp_path / "m.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("variant", "overrides", "message"),
+    [
+        ("vdsr", {"scale": 3, "upsampler": "pixel_shuffle"}, r"divisible by 9, got 64 \(nearest: 63\)"),
+        ("vdsr", {"depth": 1}, "depth: input should be greater than or equal to 2, got 1"),
+        ("vdsr", {"width": 0}, "width"),
+        ("vdsr", {"scale": 5}, "scale: input should be less than or equal to 4, got 5"),
+        ("vdsr", {"activation": "gleu"}, "activation: .*did you mean 'gelu'"),
+        ("compact", {"upsampler": "pixelshuffle"}, "upsampler: .*did you mean 'pixel_shuffle'"),
+        ("compact", {"dept": 3}, "vdsr.compact: unknown key 'dept': did you mean 'depth'"),
+        ("compct", {}, "unknown variant of vdsr 'compct': did you mean 'compact'"),
+    ],
+)
+def test_impossible_configurations_say_what_is_wrong(variant: str, overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve_config("vdsr", variant, overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_documented() -> None:
+    assert all(field.description for field in VDSRConfig.model_fields.values())
