@@ -23,6 +23,16 @@ def test_a_directory_belongs_to_the_run_that_claimed_it(tmp_path: Path) -> None:
     assert directory.read_config() == run
 
 
+def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    run = single_run("srcnn", "debug", ["steps=5"])
+    (tmp_path / "thesis.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(RunDirectoryError, match="holds no run"):
+            RunDirectory(path).claim(run)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
 def test_status_and_curve_are_read_back(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     assert directory.read_status() is None

@@ -99,10 +99,13 @@ class RunDirectory:
     def claim(self, config: RunConfig) -> None:
         """Write the configuration, or check that the directory belongs to the same run.
 
-        Raises `RunDirectoryError` that names the first difference when it holds another run.
+        Raises `RunDirectoryError` that names the first difference when it holds another run, or when it holds
+        something that is no run.
         """
         existing = self.read_config()
         if existing is None:
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise RunDirectoryError(f"{self.path} is there already and holds no run: choose another directory")
             write_text(self.config, to_yaml(config.model_dump(mode="json", exclude_none=True)))
         elif existing != config:
             difference = first_difference(existing.model_dump(mode="json"), config.model_dump(mode="json"))
