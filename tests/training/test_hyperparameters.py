@@ -14,6 +14,7 @@ def parse(**values: object) -> Hyperparameters:
 
 def test_a_bare_loss_name_has_weight_one() -> None:
     assert parse(loss="l2").loss == {"l2": 1.0}
+    assert parse(loss=["l1", "l2"]).loss == {"l1": 1.0, "l2": 1.0}
     assert parse(loss={"l1": 0.5, "l2": 2}).loss == {"l1": 0.5, "l2": 2.0}
 
 

@@ -79,8 +79,8 @@ def _claim(out: Path, study: Study) -> None:
         difference = first_difference(old, new)
         if difference:
             raise StudyError(f"{out} holds another study ({difference}): choose another --out")
-    elif out.exists() and any(out.iterdir()):
-        raise StudyError(f"{out} is not empty and holds no study: choose another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StudyError(f"{out} is there already and holds no study: choose another --out")
     write_text(out / "study.yaml", dump(study))
 
 

@@ -18,7 +18,7 @@ class Hyperparameters(StrictModel):
     """
 
     loss: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        {"l1": 1.0}, description="weighted sum of loss terms; a bare name has weight 1"
+        {"l1": 1.0}, description="weighted sum of loss terms; bare names have weight 1"
     )
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
@@ -43,7 +43,8 @@ class Hyperparameters(StrictModel):
     @field_validator("loss", mode="before")
     @classmethod
     def _loss_by_name(cls, value: Any) -> Any:
-        return {value: 1.0} if isinstance(value, str) else value
+        names = [value] if isinstance(value, str) else value
+        return dict.fromkeys(names, 1.0) if isinstance(names, list | tuple) else value
 
     @field_validator("loss")
     @classmethod
