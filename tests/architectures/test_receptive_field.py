@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nitido.architectures import receptive_field
-from nitido.architectures.layers import BicubicUpscale
+from nitido.architectures.layers import BicubicUpscale, FeatureUpsamplerName, make_staged_upsampler
 from nitido.architectures.receptive_field import Span
 
 SIZE = 21
@@ -65,6 +65,15 @@ def test_convolution(kernel_size: int, first: int, length: int) -> None:
     last = first + length - 1
     layer = nn.Conv2d(1, 1, kernel_size, padding=kernel_size // 2)
     assert receptive_field.through_convolution(Span(first, last), kernel_size) == measured(layer, 1, first, last)
+
+
+@settings(max_examples=15, deadline=None)
+@given(scales, st.sampled_from(["pixel_shuffle", "transposed"]), offsets, lengths)
+def test_staged_upsampler(scale: int, upsampler: FeatureUpsamplerName, first: int, length: int) -> None:
+    last = first + length - 1
+    assert receptive_field.through_staged_upsampler(Span(first, last), upsampler, scale) == measured(
+        make_staged_upsampler(upsampler, 1, scale), scale, first, last
+    )
 
 
 def test_union_holds_both() -> None:

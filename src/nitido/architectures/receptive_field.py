@@ -7,7 +7,13 @@ the LR input. `radius` then takes the worst case over all positions of an output
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from nitido.architectures.layers import UpsamplerName, transposed_geometry
+from nitido.architectures.layers import (
+    STAGE_KERNEL_SIZE,
+    FeatureUpsamplerName,
+    UpsamplerName,
+    transposed_geometry,
+    upsampling_stages,
+)
 
 
 class Span(NamedTuple):
@@ -81,6 +87,28 @@ def through_chain(
         span = through_convolution(span, kernel_size)
     if upsampler == "bicubic":
         return through_bicubic(span, scale)
+    return union(span, through_bicubic(output, scale)) if residual else span
+
+
+def through_staged_upsampler(span: Span, upsampler: FeatureUpsamplerName, scale: int) -> Span:
+    """The features before `layers.make_staged_upsampler` that `span` of its output depends on."""
+    for factor in reversed(upsampling_stages(scale)):
+        span = through_upsampler(span, upsampler, factor)
+        if upsampler == "pixel_shuffle":
+            span = through_convolution(span, STAGE_KERNEL_SIZE)
+    return span
+
+
+def through_small_picture_network(
+    output: Span, reach: int, upsampler: FeatureUpsamplerName, last: int, scale: int, residual: bool
+) -> Span:
+    """The LR pixels that `output` of a network with a staged upsampler depends on.
+
+    `reach` is how far, to each side, all layers ahead of the upsampler see together; `last` is the kernel size of the
+    convolution behind it; `residual` adds the bicubically enlarged input to the output.
+    """
+    span = through_staged_upsampler(through_convolution(output, last), upsampler, scale)
+    span = Span(span.first - reach, span.last + reach)
     return union(span, through_bicubic(output, scale)) if residual else span
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from nitido.architectures import srcnn, vdsr
+from nitido.architectures import edsr, rdn, srcnn, srresnet, vdsr
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.errors import unknown_name
 from nitido.validation import ConfigError
@@ -24,6 +24,9 @@ def register_architecture(architecture: Architecture) -> None:
 
 register_architecture(srcnn.ARCHITECTURE)
 register_architecture(vdsr.ARCHITECTURE)
+register_architecture(edsr.ARCHITECTURE)
+register_architecture(rdn.ARCHITECTURE)
+register_architecture(srresnet.ARCHITECTURE)
 
 
 def architecture_names() -> list[str]:

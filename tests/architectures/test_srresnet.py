@@ -1,0 +1,182 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
+from nitido.architectures.srresnet import VARIANTS, SRResNet, SRResNetConfig
+from nitido.imaging import bicubic_upscale
+from nitido.inspection import draw_diagram
+from nitido.inspection.data_flow import data_flow
+from nitido.validation import ConfigError
+
+SMALL: list[tuple[str, dict[str, object]]] = [
+    *((variant, {}) for variant in VARIANTS if variant.startswith(("compact", "debug"))),
+    ("keras", {"blocks": 2, "width": 4}),
+    *(
+        ("debug", {"scale": scale, "upsampler": upsampler, "residual": residual, "channels": channels})
+        for scale in (2, 4)
+        for upsampler, residual, channels in (("pixel_shuffle", False, 1), ("transposed", True, 3))
+    ),
+    ("debug", {"activation": "relu", "residual_scale": 0.2, "scale": 2}),
+]
+
+
+def make(variant: str, overrides: dict[str, object], seed: int = 0) -> SRResNet:
+    torch.manual_seed(seed)
+    network = build("srresnet", resolve_config("srresnet", variant, overrides))
+    assert isinstance(network, SRResNet)
+    return network
+
+
+@pytest.mark.parametrize("variant", ["srresnet", "keras"])
+def test_parameter_counts_are_the_published_ones(variant: str) -> None:
+    network = make(variant, {})
+    statistics = [buffer for name, buffer in network.named_buffers() if not name.endswith("num_batches_tracked")]
+    assert count_parameters(network) == 1_550_659
+    assert count_parameters(network) + sum(buffer.numel() for buffer in statistics) == 1_554_883
+
+
+def test_layers_are_as_many_as_in_the_keras_weights_and_normalise_as_keras_does() -> None:
+    modules = list(make("srresnet", {}).modules())
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm2d)]
+    slopes = [module.num_parameters for module in modules if isinstance(module, nn.PReLU)]
+    assert sum(isinstance(module, nn.Conv2d) for module in modules) == 37
+    assert len(norms) == 33
+    assert {(norm.momentum, norm.eps) for norm in norms} == {(0.2, 1e-3)}
+    assert slopes == [64] * 19
+
+
+@pytest.mark.parametrize("output", ["linear", "tanh"])
+def test_the_network_is_what_the_paper_draws(output: str) -> None:
+    network = make("srresnet", {"blocks": 2, "width": 5, "output": output}).double().eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    for name, buffer in network.named_buffers():
+        if not name.endswith("num_batches_tracked"):
+            nn.init.uniform_(buffer, 0.5, 1.5)
+    modules = list(network.modules())
+    convolutions = iter([module for module in modules if isinstance(module, nn.Conv2d)])
+    norms = iter([module for module in modules if isinstance(module, nn.BatchNorm2d)])
+    slopes = iter([module for module in modules if isinstance(module, nn.PReLU)])
+    lr = torch.rand(1, 3, 7, 9, dtype=torch.float64)
+    with torch.no_grad():
+        shallow = features = next(slopes)(next(convolutions)(lr))
+        for _ in range(2):
+            branch = next(slopes)(next(norms)(next(convolutions)(features)))
+            features = features + next(norms)(next(convolutions)(branch))
+        features = shallow + next(norms)(next(convolutions)(features))
+        for _ in range(2):
+            features = next(slopes)(F.pixel_shuffle(next(convolutions)(features), 2))
+        picture = next(convolutions)(features)
+        expected = (picture.tanh() + 1) / 2 if output == "tanh" else picture
+        torch.testing.assert_close(network(lr), expected)
+
+
+@pytest.mark.parametrize(("variant", "overrides"), SMALL)
+@pytest.mark.parametrize("size", [(7, 9), (13, 5)])
+def test_forward_and_backward_at_odd_sizes(variant: str, overrides: dict[str, object], size: tuple[int, int]) -> None:
+    network = make(variant, overrides)
+    lr = torch.rand(2, network.channels, *size)
+    sr = network(lr)
+    assert sr.shape == (2, network.channels, network.scale * size[0], network.scale * size[1])
+    assert sr.dtype == torch.float32
+    (sr - torch.rand_like(sr)).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("variant", "overrides"), SMALL)
+def test_receptive_field_radius_is_exact(
+    variant: str, overrides: dict[str, object], measured_radius: Callable[[SuperResolutionNetwork], int]
+) -> None:
+    linear = {"output": "linear"}  # the measurement's large weights would saturate a tanh
+    network = make(variant, {**overrides, **linear, "width": 2}).eval()
+    assert measured_radius(network) == network.receptive_field_radius
+
+
+def test_a_change_beyond_the_radius_changes_nothing() -> None:
+    network = make("debug", {"blocks": 1, "output": "tanh", "residual": False}).double().eval()
+    radius, scale = network.receptive_field_radius, network.scale
+    lr = torch.rand(1, 3, 31, 31, dtype=torch.float64)
+    near, far = lr.clone(), lr.clone()
+    near[..., 15, 15 + radius] += 1
+    far[..., 15, 15 + radius + 1] += 1
+    own = (..., slice(15 * scale, 16 * scale), slice(15 * scale, 16 * scale))
+    with torch.no_grad():
+        assert torch.equal(network(far)[own], network(lr)[own])
+        assert not torch.equal(network(near)[own], network(lr)[own])
+
+
+@pytest.mark.parametrize(("variant", "overrides"), SMALL)
+@pytest.mark.parametrize("training", [False, True])
+def test_untrained_residual_network_is_nearly_bicubic(
+    variant: str, overrides: dict[str, object], training: bool
+) -> None:
+    network = make(variant, {**overrides, "output": "linear", "residual": True}).train(training)
+    lr = torch.rand(2, network.channels, 12, 12)
+    with torch.no_grad():
+        difference = (network(lr) - bicubic_upscale(lr, network.scale)).abs().max()
+    assert 0 < difference < 0.1
+
+
+def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch() -> None:
+    network = make("compact", {"scale": 2, "blocks": 3, "width": 8, "residual": False})
+    lr = torch.rand(4, 3, 24, 24)
+    with torch.no_grad():
+        untrained = network.eval()(lr)
+        network.train()
+        for _ in range(150):
+            batch = network(lr)
+        running = network.eval()(lr)
+    assert (untrained - batch).abs().max() > 0.05 * batch.std()
+    assert (running - batch).abs().max() < 0.005 * batch.std()
+
+
+def test_a_tanh_output_is_one_box_of_the_diagram_and_a_picture() -> None:
+    network = make("keras", {"blocks": 2, "width": 4})
+    assert [block.lines for block in data_flow(network).values()][-2:] == [("UnitTanh",), ("SR image",)]
+    nn.init.normal_(network.reconstruction.weight)
+    with torch.no_grad():
+        sr = network(torch.rand(1, 3, 9, 9))
+    assert 0 <= sr.min() < 0.1
+    assert 0.9 < sr.max() <= 1
+
+
+def test_equal_blocks_are_one_box_of_the_diagram(tmp_path: Path) -> None:
+    network = make("srresnet", {})
+    blocks = [(block.lines, block.repeats) for block in data_flow(network).values() if block.kind == "block"]
+    assert blocks == [(("ResidualBlock",), 16)]
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "SRResNet")
+    assert "16 × ResidualBlock" in (tmp_path / "m.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("variant", "overrides", "message"),
+    [
+        ("srresnet", {"blocks": 0}, "blocks"),
+        ("srresnet", {"residual_scale": 0}, "residual_scale: input should be greater than 0, got 0"),
+        ("srresnet", {"scale": 3}, "scale: input should be 2 or 4, got 3"),
+        ("srresnet", {"block": "plan"}, "block: .*did you mean 'plain'"),
+        ("srresnet", {"activation": "gleu"}, "activation: .*did you mean 'gelu'"),
+        ("compact", {"output": "tanh"}, "srresnet.compact: a tanh output is the picture itself"),
+        ("srresnet", {"output": "tan"}, "output: .*did you mean 'tanh'"),
+        ("srresnet", {"batch_norm_momentum": 0}, "batch_norm_momentum: input should be greater than 0, got 0"),
+        ("compact", {"upsampler": "pixelshuffle"}, "upsampler: .*did you mean 'pixel_shuffle'"),
+        ("compact", {"res_scale": 0.1}, "srresnet.compact: unknown key 'res_scale'"),
+        ("compct", {}, "unknown variant of srresnet 'compct': did you mean 'compact'"),
+    ],
+)
+def test_impossible_configurations_say_what_is_wrong(variant: str, overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve_config("srresnet", variant, overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_documented() -> None:
+    assert all(field.description for field in SRResNetConfig.model_fields.values())
