@@ -5,7 +5,9 @@ from difflib import get_close_matches
 
 
 class NitidoError(Exception):
-    """The base of every error a user can cause; the command line prints it as one line and exits with 1."""
+    """The base of every error a user can cause; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:

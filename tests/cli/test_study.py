@@ -153,6 +153,21 @@ def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, small_stu
     assert status["plain"][0] == "ok"
 
 
+def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the_other(
+    nitido, small_study: Path, tmp_path: Path
+) -> None:
+    study = yaml.safe_load(small_study.read_text())
+    study["profiles"]["demo"]["learning_rates"] = [1e-3, 10.0]
+    study["profiles"]["demo"]["hyperparameters"] |= {"optimizer": "sgd", "loss": "l2", "momentum": 0.99, "steps": 200}
+    small_study.write_text(yaml.safe_dump(study))
+    done = nitido("study", "run", small_study, "--out", tmp_path / "out", "--set", "variants=residual")
+    assert done.code == 1
+    assert "lr=10/seed=0: diverged" in done.error_line
+    (residual,) = (e for e in json.loads((tmp_path / "out" / "leaderboard.json").read_text())["entries"] if e["lr"])
+    assert (residual["lr"], residual["status"]) == (1e-3, "ok")
+    assert residual["rank"] is not None
+
+
 def wait_for(condition, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

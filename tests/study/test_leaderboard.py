@@ -78,6 +78,15 @@ def test_a_diverged_or_missing_variant_stays_in_the_table_without_a_rank() -> No
     assert best.variant == "vanilla"
 
 
+def test_only_learning_rates_whose_every_run_finished_can_be_chosen() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + run_rows("vanilla", 1e-2, 0, 99.0, (99.0, 99.0))
+    facts = {"bicubic": FACTS["bicubic"], "vanilla": VariantFacts(100, 1000, "ok", (1e-3,))}
+    assert board(rows, facts).entry("vanilla").learning_rate == 1e-3
+    nothing = facts | {"vanilla": VariantFacts(100, 1000, "diverged", ())}
+    assert board(rows, nothing).entry("vanilla").rank is None
+    assert board(rows, nothing).entry("vanilla").means == {}
+
+
 def test_a_variant_without_every_test_set_is_not_ranked() -> None:
     other = rows_of("vanilla", 1e-3, 0, "test", {"c": 20.0}, dataset="set14")
     rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + other

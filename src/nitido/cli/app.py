@@ -8,8 +8,6 @@ import typer
 from nitido.cli import data, evaluation, model, study, training
 from nitido.errors import NitidoError
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="nitido",
     help="A workbench for single-image super-resolution: did my change help, by how much, and is it more than noise?",
@@ -31,9 +29,9 @@ def main() -> None:
     try:
         app()
     except NitidoError as error:
-        _fail(str(error), INTERRUPTED if type(error).__name__ == "TrainingInterruptedError" else 1)
+        _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail("interrupted", 130)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise

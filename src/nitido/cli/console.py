@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nitido.atomic import write_text
+
 if TYPE_CHECKING:
     from nitido.study.plan import PlannedRun
     from nitido.study.run_directory import Status
@@ -38,8 +40,6 @@ def write_json_output(value: Any, target: str) -> None:
     if target == JSON_TO_STDOUT:
         sys.stdout.write(text)
         return
-    from nitido.atomic import write_text
-
     write_text(Path(target), text)
 
 

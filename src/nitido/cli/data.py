@@ -52,7 +52,9 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset of 'nitido data li
 @app.command()
 def prepare(
     data: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="A picture set: a name, name/split, or a folder.")],
-    scale: Annotated[list[int], typer.Option(min=2, max=8, help="An enlargement to prepare for. Repeatable.")] = [2],  # noqa: B006
+    scale: Annotated[
+        list[int] | None, typer.Option(min=2, max=8, help="An enlargement to prepare for [default: 2]. Repeatable.")
+    ] = None,
 ) -> None:
     """Decode a picture set once, so that trainings and evaluations start at once.
 
@@ -60,8 +62,8 @@ def prepare(
     """
     from nitido.data import prepare, resolve
 
-    store = prepare(resolve(data), scale)
-    scales = ", ".join(f"×{k}" for k in scale)
+    store = prepare(resolve(data), scale or [2])
+    scales = ", ".join(f"×{k}" for k in scale or [2])
     print(f"{data}: {len(store)} pictures, low resolution for {scales}, in {store.folder}")
 
 

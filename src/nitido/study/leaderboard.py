@@ -18,11 +18,15 @@ class LeaderboardError(NitidoError):
 
 @dataclass(frozen=True)
 class VariantFacts:
-    """What the leaderboard needs to know of a variant besides its rows."""
+    """What the leaderboard needs to know of a variant besides its rows.
+
+    `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
+    """
 
     parameters: int
     macs: int
     status: str = "ok"
+    learning_rates: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ def _score(entry: Entry) -> float:
 
 def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
     rows = rows.filter(pl.col("value").is_not_nan())
+    if facts.learning_rates is not None:
+        rows = rows.filter(pl.col("lr").is_in(facts.learning_rates))
     learning_rate, validation = _choose_learning_rate(rows)
     chosen = rows.filter((pl.col("split") == "test") & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64)))
     means: dict[str, dict[str, float]] = {}

@@ -50,11 +50,21 @@ def publish(out: Path) -> Leaderboard:
 
 
 def _facts(out: Path, runs: Sequence[PlannedRun]) -> VariantFacts:
-    """A variant's size, and "ok" when every run of it finished."""
+    """A variant's size, its learning rates whose every run finished, and its status.
+
+    A learning rate that diverged or failed has lost and is left out; the variant is "ok" as long as another one is
+    whole. A run that is still to come leaves the choice open: the variant's status is that run's.
+    """
+    states: dict[float, list[str]] = {}
+    for run in runs:
+        status = RunDirectory(out / run.directory).read_status()
+        states.setdefault(run.config.hyperparameters.learning_rate, []).append(status.state if status else "missing")
+    whole = tuple(rate for rate, found in states.items() if set(found) == {"finished"})
+    unfinished = [state for found in states.values() for state in found if state != "finished"]
+    pending = [state for state in unfinished if state not in ("diverged", "failed")]
+    state = pending[0] if pending else "ok" if whole else unfinished[0]
     size = network_size(runs[0].config)
-    states = [status.state if (status := RunDirectory(out / r.directory).read_status()) else "missing" for r in runs]
-    unfinished = [state for state in states if state != "finished"]
-    return VariantFacts(size.parameters, size.macs, unfinished[0] if unfinished else "ok")
+    return VariantFacts(size.parameters, size.macs, state, whole)
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

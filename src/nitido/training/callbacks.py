@@ -29,6 +29,8 @@ SAMPLE_SIDE = 256
 class TrainingInterruptedError(NitidoError):
     """Ctrl-C was pressed; the checkpoint was written and the run can go on later."""
 
+    exit_code = 130  # as shells tell of a process that SIGINT ended
+
 
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or not there, even after `kill -9` or on a full disk."""
