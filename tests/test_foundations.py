@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import Field
@@ -65,6 +66,17 @@ def test_a_wrong_configuration_is_one_line(values: dict[str, object], message: s
     with pytest.raises(ConfigError) as caught:
         Outer.parse(values, "here")
     assert str(caught.value) == message
+
+
+class Choice(StrictModel):
+    scale: Literal[2, 4] = 2
+    mode: Literal["a", "b"] = "a"
+
+
+def test_text_from_the_command_line_chooses_among_numbers() -> None:
+    assert Choice.parse({"scale": "4", "mode": "b"}, "here") == Choice(scale=4, mode="b")
+    with pytest.raises(ConfigError, match=r"^here: scale: input should be 2 or 4, got '3'$"):
+        Choice.parse({"scale": "3"}, "here")
 
 
 def test_configurations_cannot_be_changed_afterwards() -> None:

@@ -1,8 +1,8 @@
 """pydantic models whose errors a person can act on: one line, with the nearest valid key."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from nitido.errors import NitidoError, nearest
 
@@ -15,6 +15,14 @@ class StrictModel(BaseModel):
     """A frozen configuration object: unknown keys, NaN and infinity are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _choice_from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Let text from the command line choose among numbers, which pydantic converts to int but not to Literal."""
+        field = cls.model_fields.get(info.field_name or "")
+        choices = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+        return next((choice for choice in choices if value == str(choice)), value)
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:

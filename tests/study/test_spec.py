@@ -147,7 +147,9 @@ def test_merge_replaces_the_way_a_length_is_given() -> None:
 
 
 def test_a_single_run_takes_hyperparameters_network_keys_and_data() -> None:
-    run = single_run("srcnn", None, ["activation=gelu", "steps=7", "data.train=t91", "kernel_sizes=9,1,5"])
+    settings = ["activation=gelu", "steps=7", "data.train=t91", "kernel_sizes=9,1,5", "channels=1"]
+    run = single_run("srcnn", None, settings)
+    assert run.config["channels"] == 1
     assert run.variant == "vanilla"
     assert run.config["activation"] == "gelu"
     assert run.config["kernel_sizes"] == [9, 1, 5]

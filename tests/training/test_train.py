@@ -19,9 +19,9 @@ from nitido.training.train import Trained, count_steps, train
 OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 3, "ema": 0.8, "warmup": 2}
 
 
-def fresh_network(**config: object) -> SuperResolutionNetwork:
+def fresh_network(architecture: str = "srcnn", **config: object) -> SuperResolutionNetwork:
     torch.manual_seed(3)
-    return build("srcnn", resolve_config("srcnn", "debug", config))
+    return build(architecture, resolve_config(architecture, "debug", config))
 
 
 def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, **changes: object):
@@ -87,6 +87,16 @@ def test_interrupted_and_continued_equals_uninterrupted(small_store: Store, whol
     assert same_weights(network, whole[0])
     assert (trained.best_step, trained.validation_psnr) == (whole[1].best_step, whole[1].validation_psnr)
     assert lines(tmp_path) == lines(whole[2])
+
+
+def test_batch_norm_and_its_averages_survive_an_interruption(small_store: Store, tmp_path: Path) -> None:
+    config = {"architecture": "edsr", "block": "batch"}
+    whole, _ = run(small_store, tmp_path / "whole", config=config)
+    assert any(name.endswith("running_var") for name in whole.state_dict())
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", press_ctrl_c_at(6), config=config)
+    resumed, _ = run(small_store, tmp_path / "half", config=config)
+    assert same_weights(resumed, whole)
 
 
 def test_a_half_done_run_may_be_moved(small_store: Store, tmp_path: Path) -> None:
