@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,23 +5,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
-from nitido.architectures.srresnet import VARIANTS, SRResNet, SRResNetConfig
-from nitido.imaging import bicubic_upscale
+from nitido.architectures import build, count_parameters, resolve_config
+from nitido.architectures.srresnet import SRResNet, SRResNetConfig
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow
 from nitido.validation import ConfigError
-
-SMALL: list[tuple[str, dict[str, object]]] = [
-    *((variant, {}) for variant in VARIANTS if variant.startswith(("compact", "debug"))),
-    ("keras", {"blocks": 2, "width": 4}),
-    *(
-        ("debug", {"scale": scale, "upsampler": upsampler, "residual": residual, "channels": channels})
-        for scale in (2, 4)
-        for upsampler, residual, channels in (("pixel_shuffle", False, 1), ("transposed", True, 3))
-    ),
-    ("debug", {"activation": "relu", "residual_scale": 0.2, "scale": 2}),
-]
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> SRResNet:
@@ -74,55 +61,6 @@ def test_the_network_is_what_the_paper_draws(output: str) -> None:
         picture = next(convolutions)(features)
         expected = (picture.tanh() + 1) / 2 if output == "tanh" else picture
         torch.testing.assert_close(network(lr), expected)
-
-
-@pytest.mark.parametrize(("variant", "overrides"), SMALL)
-@pytest.mark.parametrize("size", [(7, 9), (13, 5)])
-def test_forward_and_backward_at_odd_sizes(variant: str, overrides: dict[str, object], size: tuple[int, int]) -> None:
-    network = make(variant, overrides)
-    lr = torch.rand(2, network.channels, *size)
-    sr = network(lr)
-    assert sr.shape == (2, network.channels, network.scale * size[0], network.scale * size[1])
-    assert sr.dtype == torch.float32
-    (sr - torch.rand_like(sr)).square().mean().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.abs().max() > 0, name
-
-
-@pytest.mark.parametrize(("variant", "overrides"), SMALL)
-def test_receptive_field_radius_is_exact(
-    variant: str, overrides: dict[str, object], measured_radius: Callable[[SuperResolutionNetwork], int]
-) -> None:
-    linear = {"output": "linear"}  # the measurement's large weights would saturate a tanh
-    network = make(variant, {**overrides, **linear, "width": 2}).eval()
-    assert measured_radius(network) == network.receptive_field_radius
-
-
-def test_a_change_beyond_the_radius_changes_nothing() -> None:
-    network = make("debug", {"blocks": 1, "output": "tanh", "residual": False}).double().eval()
-    radius, scale = network.receptive_field_radius, network.scale
-    lr = torch.rand(1, 3, 31, 31, dtype=torch.float64)
-    near, far = lr.clone(), lr.clone()
-    near[..., 15, 15 + radius] += 1
-    far[..., 15, 15 + radius + 1] += 1
-    own = (..., slice(15 * scale, 16 * scale), slice(15 * scale, 16 * scale))
-    with torch.no_grad():
-        assert torch.equal(network(far)[own], network(lr)[own])
-        assert not torch.equal(network(near)[own], network(lr)[own])
-
-
-@pytest.mark.parametrize(("variant", "overrides"), SMALL)
-@pytest.mark.parametrize("training", [False, True])
-def test_untrained_residual_network_is_nearly_bicubic(
-    variant: str, overrides: dict[str, object], training: bool
-) -> None:
-    network = make(variant, {**overrides, "output": "linear", "residual": True}).train(training)
-    lr = torch.rand(2, network.channels, 12, 12)
-    with torch.no_grad():
-        difference = (network(lr) - bicubic_upscale(lr, network.scale)).abs().max()
-    assert 0 < difference < 0.1
 
 
 def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch() -> None:

@@ -1,28 +1,14 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
+from nitido.architectures import build, count_parameters, resolve_config
 from nitido.architectures.vdsr import VARIANTS, VDSR, VDSRConfig
 from nitido.imaging import bicubic_upscale
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow
 from nitido.validation import ConfigError
-
-RECIPES: list[tuple[str, dict[str, object]]] = [
-    *((variant, {}) for variant in VARIANTS),
-    ("debug", {"scale": 3, "channels": 3}),
-    ("debug", {"scale": 4, "bias": False}),
-    ("debug", {"depth": 2, "residual": False}),
-    ("debug", {"width": 9, "scale": 3, "upsampler": "pixel_shuffle"}),
-    ("debug", {"width": 16, "scale": 4, "upsampler": "pixel_shuffle", "residual": False, "channels": 3}),
-    *(
-        ("debug", {"upsampler": "transposed", "scale": scale, "residual": residual, "bias": bias, "depth": 2})
-        for scale, residual, bias in ((2, True, False), (3, False, True), (3, True, True), (4, True, True))
-    ),
-]
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> VDSR:
@@ -69,51 +55,6 @@ def test_the_published_network_is_a_chain_of_twenty_convolutions_and_nineteen_re
 def test_every_activation_has_a_compact_variant() -> None:
     studied = {resolve_config("vdsr", name, {}).model_dump()["activation"] for name in VARIANTS if "compact" in name}
     assert {"relu", "leaky_relu", "prelu", "elu", "gelu", "silu"} == studied
-
-
-@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
-@pytest.mark.parametrize("size", [(7, 9), (17, 5)])
-def test_forward_and_backward_at_odd_sizes(variant: str, overrides: dict[str, object], size: tuple[int, int]) -> None:
-    network = make(variant, overrides)
-    lr = torch.rand(2, network.channels, *size)
-    sr = network(lr)
-    assert sr.shape == (2, network.channels, network.scale * size[0], network.scale * size[1])
-    assert sr.dtype == torch.float32
-    (sr - torch.rand_like(sr)).square().mean().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.abs().max() > 0, name
-
-
-@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
-def test_receptive_field_radius_is_exact(
-    variant: str, overrides: dict[str, object], measured_radius: Callable[[SuperResolutionNetwork], int]
-) -> None:
-    network = make(variant, {"width": 2, **overrides})
-    assert measured_radius(network) == network.receptive_field_radius
-
-
-def test_a_change_beyond_the_radius_changes_nothing() -> None:
-    network = make("debug", {"width": 16, "upsampler": "pixel_shuffle", "activation": "leaky_relu"})
-    radius, scale = network.receptive_field_radius, network.scale
-    lr = torch.rand(1, 1, 21, 21)
-    near, far = lr.clone(), lr.clone()
-    near[..., 10, 10 + radius] += 1
-    far[..., 10, 10 + radius + 1] += 1
-    own = (..., slice(10 * scale, 11 * scale), slice(10 * scale, 11 * scale))
-    with torch.no_grad():
-        assert torch.equal(network(far)[own], network(lr)[own])
-        assert not torch.equal(network(near)[own], network(lr)[own])
-
-
-@pytest.mark.parametrize(("variant", "overrides"), RECIPES)
-def test_untrained_residual_network_is_nearly_bicubic(variant: str, overrides: dict[str, object]) -> None:
-    network = make(variant, {**overrides, "residual": True})
-    lr = torch.rand(1, network.channels, 12, 12)
-    with torch.no_grad():
-        difference = (network(lr) - bicubic_upscale(lr, network.scale)).abs().max()
-    assert 0 < difference < 0.1
 
 
 def test_without_the_residual_the_picture_is_not_added() -> None:

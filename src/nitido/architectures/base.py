@@ -1,5 +1,6 @@
 """What every super-resolution network and its configuration have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,7 @@ class NetworkConfig(StrictModel):
     channels: Literal[1, 3] = Field(default=3, description="colour channels the network works on: 1 = Y alone, 3 = RGB")
 
 
-class SuperResolutionNetwork(nn.Module):
+class SuperResolutionNetwork(nn.Module, ABC):
     """A network that enlarges pictures by a fixed integer factor.
 
     Attributes:
@@ -42,9 +43,9 @@ class SuperResolutionNetwork(nn.Module):
         self.channels = config.channels
         self.receptive_field_radius = receptive_field_radius
 
+    @abstractmethod
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1], to `(N, channels, k*h, k*w)` float, not clamped."""
-        raise NotImplementedError
 
     # nn.Module's own __call__ is typed Any; this makes `network(lr)` a Tensor for the type checker.
     def __call__(self, lr: Tensor) -> Tensor:
