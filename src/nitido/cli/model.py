@@ -56,16 +56,25 @@ def plot(
 
 @app.command("import")
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="Other people's weights: the VDSR authors' .npz.")],
+    file: Annotated[Path, typer.Argument(help="Other people's weights: .npz, .h5, .pth, .pt or .safetensors.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The model file to write: .safetensors.")],
     scale: Annotated[
-        int | None, typer.Option(min=2, max=4, help="The enlargement, where the weights serve several.")
+        int | None,
+        typer.Option(min=2, max=4, help="The enlargement: needed where the weights serve several, else checked."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What tables call the model; default: FILE's name.")] = None,
 ) -> None:
-    """Make a model file from weights in a foreign layout, recognised by what is in the file.
+    """Make a model file from weights in a foreign layout, recognised by what is in the file, never by its name.
 
-    Example: nitido model import VDSR_Official_oihw.npz -o vdsr_x2.safetensors --scale 2
+    Known: VDSR as its authors' .npz, with --scale.
+
+    EDSR as a state dict of EDSR-PyTorch or BasicSR.
+
+    SRGAN's generator as Keras' generator.h5 (needs h5py) or a state dict of leftthomas/SRGAN.
+
+    Only weights are read: a .pth that would run code is refused.
+
+    Example: nitido model import edsr_baseline_x2.pt -o edsr_x2.safetensors
     """
     if output.suffix.lower() != ".safetensors":
         raise NitidoError(f"{output}: a model file is needed; give a name that ends in .safetensors")

@@ -37,7 +37,9 @@ class ModelDescriptor(StrictModel):
     config: dict[str, Any] = Field(description="the network's full configuration")
     scale: int = Field(ge=1, description="enlargement factor")
     channels: Literal[1, 3] = Field(description="1 = works on Y alone, 3 = RGB")
-    receptive_field_radius: int = Field(ge=0, description="margin in LR pixels that makes a tile exact")
+    receptive_field_radius: int | None = Field(
+        ge=0, description="margin in LR pixels that makes a tile exact; null: an output pixel sees the whole picture"
+    )
     parameters: int = Field(ge=0, description="number of weights")
     training: dict[str, Any] = Field(
         default_factory=dict,

@@ -7,23 +7,43 @@ module with a `Layout`, and its line in `LAYOUTS`.
 import hashlib
 from pathlib import Path
 
-from nitido.inference.importers import vdsr_authors
-from nitido.inference.importers.layout import Layout, Tensors
-from nitido.inference.importers.npz import is_zip, read_npz
+from nitido.inference.importers import (
+    edsr_basicsr,
+    edsr_pytorch,
+    msrresnet_basicsr,
+    srgan_leftthomas,
+    srresnet_keras,
+    vdsr_authors,
+)
+from nitido.inference.importers.layout import Choices, Inexpressible, Layout, Tensors
+from nitido.inference.importers.read import KINDS, read_tensors
 from nitido.inference.model_file import LoadedModel, ModelDescriptor, ModelFileError
 
-__all__ = ["LAYOUTS", "import_model"]
+__all__ = ["INEXPRESSIBLE", "LAYOUTS", "import_model"]
 
-LAYOUTS: tuple[Layout, ...] = (vdsr_authors.LAYOUT,)
+LAYOUTS: tuple[Layout, ...] = (
+    vdsr_authors.LAYOUT,
+    edsr_pytorch.LAYOUT,
+    edsr_basicsr.LAYOUT,
+    srresnet_keras.LAYOUT,
+    srgan_leftthomas.LAYOUT,
+)
 """Every layout that can be imported; the first one that recognises a file converts it."""
+
+INEXPRESSIBLE: tuple[Inexpressible, ...] = (msrresnet_basicsr.LAYOUT,)
+"""Layouts that are known and refused."""
 
 _SHOWN_NAMES = 3
 
 
-def import_model(source: Path, scale: int | None = None, name: str | None = None) -> LoadedModel:
+def import_model(
+    source: Path, scale: int | None = None, name: str | None = None, residual_scale: float | None = None
+) -> LoadedModel:
     """Read the foreign weights in `source` into a network in eval mode; the descriptor says where they come from.
 
-    `scale` is for layouts whose weights serve several scales; `name` defaults to the file's name without its ending.
+    `scale` is for layouts whose weights serve several scales; elsewhere it is checked against the weights. `name`
+    defaults to the file's name without its ending. `residual_scale` is for EDSRs, whose files do not say how much a
+    residual block adds; it defaults to what was published for their size (0.1 for 32 blocks of 256 channels, else 1).
     Raises `ModelFileError` in one line when the file is missing, damaged, of no known layout, or holds Python objects,
     and when names, shapes, types or values of its weights are not the layout's.
     """
@@ -31,7 +51,9 @@ def import_model(source: Path, scale: int | None = None, name: str | None = None
         raise ModelFileError(f"{source}: a model needs a name that is not empty")
     tensors = _read(source)
     layout = _recognise(source, tensors)
-    architecture, network = layout.convert(source, tensors, scale)
+    if residual_scale is not None and not layout.open_residual_scale:
+        raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
+    architecture, network = layout.convert(source, tensors, Choices(scale, residual_scale))
     origin = {"file": source.name, "sha256": _sha256(source), "layout": layout.title}
     descriptor = ModelDescriptor.of(network, architecture, name or source.stem, {"imported": origin})
     return LoadedModel(network.eval(), descriptor)
@@ -40,15 +62,19 @@ def import_model(source: Path, scale: int | None = None, name: str | None = None
 def _read(source: Path) -> Tensors:
     if not source.is_file():
         raise ModelFileError(f"{source}: no such weights file")
-    if is_zip(source):
-        return read_npz(source)
-    raise ModelFileError(f"{source}: not a file of weights that can be imported (known: {_known()})")
+    tensors = read_tensors(source)
+    if tensors is None:
+        raise ModelFileError(f"{source}: not a file of weights that can be imported ({KINDS}; known: {_known()})")
+    return tensors
 
 
 def _recognise(source: Path, tensors: Tensors) -> Layout:
     for layout in LAYOUTS:
         if layout.recognises(tensors):
             return layout
+    for other in INEXPRESSIBLE:
+        if other.recognises(tensors):
+            raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
     shown = ", ".join(list(tensors)[:_SHOWN_NAMES]) or "nothing"
     more = ", …" if len(tensors) > _SHOWN_NAMES else ""
     raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")

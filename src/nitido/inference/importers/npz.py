@@ -5,21 +5,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
+from nitido.inference.importers.arrays import first_line, to_tensor
 from nitido.inference.model_file import ModelFileError
 
-_ZIP_MAGIC = b"PK"
 # What zipfile and NumPy raise for archives that are damaged, encrypted, or lie about their size.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError)
-
-
-def is_zip(path: Path) -> bool:
-    """Whether the file begins like a zip archive; one that is cut short still does."""
-    with path.open("rb") as file:
-        return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -31,7 +24,9 @@ def read_npz(path: Path) -> dict[str, Tensor]:
                 raise ModelFileError(f"{path}: a zip archive that holds {foreign[0]!r}, no .npz of NumPy arrays")
             return {name: _read_array(path, archive, name) for name in archive.files}
     except _DAMAGE as error:
-        raise ModelFileError(f"{path}: not a readable .npz file, damaged or cut short ({_first_line(error)})") from None
+        raise ModelFileError(
+            f"{path}: not a readable .npz or .pth archive, damaged or cut short ({first_line(error)})"
+        ) from None
 
 
 def _read_array(path: Path, archive: NpzFile, name: str) -> Tensor:
@@ -43,11 +38,4 @@ def _read_array(path: Path, archive: NpzFile, name: str) -> Tensor:
         raise ModelFileError(
             f"{path}: {name!r} holds pickled Python objects, which may run code when read: refused"
         ) from None
-    try:
-        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-    except TypeError:
-        raise ModelFileError(f"{path}: {name!r} holds {array.dtype}, not numbers that can be weights") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return to_tensor(path, name, array)

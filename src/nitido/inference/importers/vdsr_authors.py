@@ -8,9 +8,12 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.architectures import resolve_config
-from nitido.inference.importers.layout import Converted, Layout, Tensors
-from nitido.inference.model_file import ModelFileError, build_blank, check_finite, check_layout
+from nitido.inference.importers.layout import Choices, Converted, Layout, Tensors
+from nitido.inference.importers.transplant import LayerNames, configure, transplant
+from nitido.inference.model_file import ModelFileError
+
+DEPTH = 20
+"""Convolutions of the published network."""
 
 _NAME = re.compile(r"conv[1-9]\d*\.(weight|bias)")
 
@@ -19,21 +22,12 @@ def _recognises(tensors: Tensors) -> bool:
     return bool(tensors) and all(_NAME.fullmatch(name) for name in tensors)
 
 
-def _convert(source: Path, tensors: Tensors, scale: int | None) -> Converted:
-    if scale is None:
+def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
+    if choices.scale is None:
         raise ModelFileError(f"{source}: the VDSR authors' weights serve ×2, ×3 and ×4: say which with --scale")
-    network = build_blank("vdsr", resolve_config("vdsr", "vdsr", {"scale": scale}))
-    convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    foreign = {
-        f"{name}.{kind}": f"conv{number}.{kind}"
-        for number, name in enumerate(convolutions, start=1)
-        for kind in ("weight", "bias")
-    }
-    expected = {foreign[name]: weights for name, weights in network.state_dict().items()}
-    check_layout(source, expected, tensors, "the VDSR authors' layout")
-    check_finite(source, tensors)
-    network.load_state_dict({name: tensors[foreign[name]] for name in foreign})
-    return Converted("vdsr", network)
+    config = configure(source, "vdsr", "vdsr", {"scale": choices.scale, "depth": DEPTH})
+    layers: LayerNames = {nn.Conv2d: [f"conv{number}" for number in range(1, DEPTH + 1)]}
+    return transplant(source, tensors, "vdsr", config, layers, "the VDSR authors' layout")
 
 
 LAYOUT = Layout("VDSR authors' .npz: conv1.weight … conv20.bias", _recognises, _convert)

@@ -1,0 +1,32 @@
+"""From a file to its tensors: the kind of file is recognised by its first bytes, never by its name."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from nitido.inference.importers.checkpoint import PICKLE_MAGIC, is_checkpoint_zip, read_checkpoint
+from nitido.inference.importers.hdf5 import MAGIC as HDF5_MAGIC
+from nitido.inference.importers.hdf5 import read_keras_hdf5
+from nitido.inference.importers.npz import read_npz
+from nitido.inference.importers.safetensors_file import is_safetensors, read_safetensors
+
+KINDS = ".npz, .h5, .pth, .pt, .safetensors"
+"""The usual endings of the files that can be read."""
+
+_ZIP_MAGIC = b"PK"
+_HEAD_BYTES = 16
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of `path` by name, `None` for a file of another kind; raises `ModelFileError` for damage and code."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(_ZIP_MAGIC):  # one that is cut short is no archive of torch's, and NumPy says what is wrong
+        return read_checkpoint(path) if is_checkpoint_zip(path) else read_npz(path)
+    if head.startswith(HDF5_MAGIC):
+        return read_keras_hdf5(path)
+    if is_safetensors(head):
+        return read_safetensors(path)
+    if head.startswith(PICKLE_MAGIC):
+        return read_checkpoint(path)
+    return None

@@ -1,0 +1,218 @@
+"""State dicts in every wrapping people use, and files that would run code when read."""
+
+import os
+import pickle
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nitido.cli import main
+from nitido.inference import ModelFileError, load_model_file, save_model
+from nitido.inference.importers import import_model
+
+WIDTH = 4
+Weights = dict[str, Tensor]
+
+
+@pytest.fixture
+def weights() -> Weights:
+    """A tiny EDSR in BasicSR's layout."""
+    torch.manual_seed(3)
+    channels = {"conv_first": (3, WIDTH), "upsample.0": (WIDTH, 4 * WIDTH), "conv_last": (WIDTH, 3)}
+    channels |= dict.fromkeys(["body.0.conv1", "body.0.conv2", "conv_after_body"], (WIDTH, WIDTH))
+    made: Weights = OrderedDict()
+    for name, (inputs, outputs) in channels.items():
+        made[f"{name}.weight"], made[f"{name}.bias"] = torch.randn(outputs, inputs, 3, 3), torch.randn(outputs)
+    return made
+
+
+def assert_imported(path: Path, weights: Weights) -> None:
+    """The network holds the weights as they are and the biases divided by 255, in the file's order of layers."""
+    layers = [layer for layer in import_model(path).network.modules() if isinstance(layer, nn.Conv2d)]
+    order = ["conv_first", "body.0.conv1", "body.0.conv2", "conv_after_body", "upsample.0", "conv_last"]
+    for name, layer in zip(order, layers, strict=True):
+        assert torch.equal(layer.weight, weights[f"{name}.weight"])
+        torch.testing.assert_close(255 * layer.bias, weights[f"{name}.bias"])
+
+
+WRAPPINGS: dict[str, Callable[[Weights], object]] = {
+    "nothing": lambda w: w,
+    "params": lambda w: {"params": w},
+    "averaged weights preferred": lambda w: {"params": {name: 0 * value for name, value in w.items()}, "params_ema": w},
+    "a training checkpoint": lambda w: {"epoch": 3, "state_dict": w, "optimizer": {"state": {}, "lr": 0.1}},
+    "twice": lambda w: {"model": {"state_dict": w}},
+    "DataParallel": lambda w: {"params": {f"module.{name}": value for name, value in w.items()}},
+    "DataParallel twice": lambda w: {f"module.module.{name}": value for name, value in w.items()},
+    "parameters": lambda w: {name: nn.Parameter(value) for name, value in w.items()},
+    "memory order": lambda w: {n: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for n, v in w.items()},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_every_wrapping(tmp_path: Path, weights: Weights, wrapping: str, zipped: bool) -> None:
+    path = tmp_path / "a name that says nothing.npz"
+    torch.save(WRAPPINGS[wrapping](weights), path, _use_new_zipfile_serialization=zipped)
+    assert zipfile.is_zipfile(path) == zipped
+    assert_imported(path, weights)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_safetensors(tmp_path: Path, weights: Weights, prefix: str) -> None:
+    save_file({prefix + name: value for name, value in weights.items()}, tmp_path / "a.pth")
+    assert_imported(tmp_path / "a.pth", weights)
+
+
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(tmp_path: Path, weights: Weights, narrow: torch.dtype) -> None:
+    halves = {name: value.to(narrow) for name, value in weights.items()}
+    torch.save(halves, tmp_path / "a.pth")
+    assert_imported(tmp_path / "a.pth", {name: value.float() for name, value in halves.items()})
+
+
+def test_the_command(
+    tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"params": weights}, tmp_path / "a.pth")
+    model = tmp_path / "m.safetensors"
+    monkeypatch.setattr(sys, "argv", ["nitido", "model", "import", str(tmp_path / "a.pth"), "-o", str(model)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "edsr ×2" in capsys.readouterr().out
+    assert load_model_file(model).descriptor.name == "a"
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(ModelFileError, match=message) as caught:
+        import_model(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+class Bomb:
+    """Unpickled by an unsuspecting reader, it makes a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch '{self.trace}'",)
+
+
+def pickle_bomb(protocol: int) -> Callable[[object, Path], None]:
+    return lambda content, path: path.write_bytes(pickle.dumps(content, protocol)) and None
+
+
+BOMBS: dict[str, Callable[[object, Path], None]] = {
+    "zip": torch.save,
+    "legacy": lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
+    "zip, protocol 4": lambda content, path: torch.save(content, path, pickle_protocol=4),
+    "bare pickle": pickle_bomb(2),
+    "bare pickle, protocol 4": pickle_bomb(4),
+    "bare pickle, protocol 5": pickle_bomb(5),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_code_is_refused_by_name_and_never_run(tmp_path: Path, weights: Weights, kind: str) -> None:
+    path, trace = tmp_path / "a.pth", tmp_path / "trace"
+    BOMBS[kind]({"params": Bomb(trace)} if "bare" in kind else {"params": weights, "step": Bomb(trace)}, path)
+    refused(path, r"reading it would call '(posix|nt)\.system', which may run code: refused")
+    assert not trace.exists()
+
+
+def test_the_bomb_is_a_real_one(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "trace")))
+    assert (tmp_path / "trace").exists()
+
+
+def test_a_protocol_0_pickle_is_not_even_read(tmp_path: Path) -> None:
+    pickle_bomb(0)(Bomb(tmp_path / "trace"), tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", "not a file of weights that can be imported")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_whole_pickled_network(tmp_path: Path) -> None:
+    torch.save({"model": nn.Sequential(nn.Conv2d(3, 3, 3))}, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", r"would call 'torch\.nn\.modules\.container\.Sequential'.*only a state dict")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_torchscript(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(nn.ReLU(), torch.zeros(1)), tmp_path / "a.pt")
+    refused(tmp_path / "a.pt", "a TorchScript archive, which holds code")
+
+
+CONTENTS: dict[str, tuple[object, str]] = {
+    "a list": ([torch.zeros(2)], "holds a list, not a dict of weights by name"),
+    "a tensor": (torch.zeros(2), "holds a Tensor, not a dict"),
+    "no weights": ({"epoch": 3}, "'epoch' is a int, not weights .* params_ema, params, state_dict, model"),
+    "sparse weights": ({"a": torch.eye(3).to_sparse()}, "'a' is a sparse, quantised or empty tensor"),
+    "weights on no device": ({"a": torch.zeros(3, device="meta")}, "'a' is a sparse, quantised or empty tensor"),
+    "nothing": ({}, r"its arrays \(nothing\) are of no known layout"),
+    "another network": (
+        {"features.0.weight": torch.zeros(2)},
+        r"\(features\.0\.weight\) are of no known layout \(known: VDSR.*EDSR-PyTorch.*BasicSR.*Keras.*leftthomas",
+    ),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_no_state_dict(tmp_path: Path, content: str) -> None:
+    value, message = CONTENTS[content]
+    torch.save(value, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", message)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.9, 0.999])
+def test_a_file_cut_short(tmp_path: Path, weights: Weights, zipped: bool, kept: float) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(weights, path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    refused(path, "damaged or cut short")
+
+
+def test_flipped_bits(tmp_path: Path, weights: Weights) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(weights, path)
+    content = bytearray(path.read_bytes())
+    place = bytes(content).index(weights["conv_after_body.weight"].numpy().tobytes())
+    content[place + 5] ^= 0x10
+    path.write_bytes(content)
+    refused(path, "damaged or cut short")
+
+
+@pytest.mark.parametrize("content", [b"\x80", b"\x80\x02", b"\x80\x04]\x94.", b"\x80\x02K\x01.", b"\x80\x02\xff\xff"])
+def test_a_pickle_of_something_else(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    refused(tmp_path / "a.pth", "not a")
+
+
+@pytest.mark.parametrize("kept", [12, 200, -1])
+def test_safetensors_cut_short(tmp_path: Path, weights: Weights, kept: int) -> None:
+    save_file(weights, tmp_path / "a.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(content[:kept])
+    refused(tmp_path / "a.safetensors", "not a readable safetensors file, damaged or cut short")
+
+
+def test_a_model_of_nitido_needs_no_import(tmp_path: Path, weights: Weights) -> None:
+    torch.save(weights, tmp_path / "a.pth")
+    save_model(tmp_path / "m.safetensors", *import_model(tmp_path / "a.pth"))
+    refused(tmp_path / "m.safetensors", "is a model of nitido already")
+
+
+def test_a_residual_scale_where_there_is_none(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(64, 1, 3, 3)}, tmp_path / "a.pth")
+    with pytest.raises(ModelFileError, match=r"VDSR authors.* has no residual scale to choose"):
+        import_model(tmp_path / "a.pth", 2, residual_scale=0.1)

@@ -1,0 +1,110 @@
+"""SRGAN's generator built in Keras 3 itself (Ledig et al., CVPR 2017, as the usual Keras implementations write it)."""
+
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from nitido.inference import load_model_file, save_model
+from nitido.inference.importers import import_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+
+
+@pytest.fixture(scope="module")
+def keras() -> ModuleType:
+    """Keras on torch; imported here alone, as it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "KERAS_BACKEND", "torch")
+        import keras
+    assert keras.backend.backend() == "torch"
+    return keras
+
+
+def build(keras: Any, scale: int, width: int, blocks: int) -> Any:
+    """Bytes in, bytes (not rounded) out, with random weights, slopes and statistics."""
+    layers = keras.layers
+
+    def convolution(features: Any, channels: int, size: int, activation: str | None = None) -> Any:
+        return layers.Conv2D(channels, size, padding="same", activation=activation)(features)
+
+    def prelu(features: Any) -> Any:
+        return layers.PReLU(shared_axes=[1, 2])(features)
+
+    def depth_to_space(features: Any) -> Any:
+        """TensorFlow's: channels are counted (row, column, feature)."""
+        _, height, breadth, channels = features.shape
+        cells = keras.ops.reshape(features, (-1, height, breadth, 2, 2, channels // 4))
+        return keras.ops.reshape(
+            keras.ops.transpose(cells, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * breadth, channels // 4)
+        )
+
+    picture = keras.Input((6, 7, 3))
+    features = shallow = prelu(convolution(layers.Rescaling(1 / 255)(picture), width, 9))
+    for _ in range(blocks):
+        branch = prelu(layers.BatchNormalization(momentum=0.8)(convolution(features, width, 3)))
+        branch = layers.BatchNormalization(momentum=0.8)(convolution(branch, width, 3))
+        features = layers.Add()([features, branch])
+    features = layers.Add()([shallow, layers.BatchNormalization()(convolution(features, width, 3))])
+    for _ in range({2: 1, 4: 2}[scale]):
+        grown = convolution(features, 4 * width, 3)
+        shape = (2 * grown.shape[1], 2 * grown.shape[2], width)
+        features = prelu(layers.Lambda(depth_to_space, output_shape=shape)(grown))
+    output = layers.Rescaling(127.5, offset=127.5)(convolution(features, 3, 9, "tanh"))
+    model = keras.Model(picture, output)
+
+    rng = np.random.default_rng(7)
+    for weight in model.weights:
+        kind, shape = weight.path.rpartition("/")[2], weight.shape
+        if kind == "kernel":
+            values = rng.normal(0, (0.3 / np.prod(shape[:3])) ** 0.5, shape)
+        elif kind in ("gamma", "moving_variance"):
+            values = rng.uniform(0.3, 1.5, shape)
+            values[:2] = 0.05 if kind == "moving_variance" else values[:2]  # where epsilon counts
+        elif kind == "alpha":
+            values = rng.uniform(-0.3, 0.6, shape)
+        else:
+            values = rng.normal(0, 0.2, shape)
+        weight.assign(values.astype(np.float32))
+    return model
+
+
+def write(keras: Any, path: Path, model: Any) -> None:
+    """Keras' own writer of the legacy layout, which `save_weights("x.h5")` was until Keras 3."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.mark.parametrize(("scale", "width", "blocks"), [(4, 64, 16), (2, 64, 3), (4, 8, 2), (2, 8, 2)])
+def test_the_same_picture(keras: ModuleType, tmp_path: Path, scale: int, width: int, blocks: int) -> None:
+    model = build(keras, scale, width, blocks)
+    write(keras, tmp_path / "generator.h5", model)
+    save_model(tmp_path / "m.safetensors", *import_model(tmp_path / "generator.h5"))
+    network, descriptor = load_model_file(tmp_path / "m.safetensors")
+
+    picture = np.random.default_rng(8).integers(0, 256, (2, 6, 7, 3), np.uint8)
+    with torch.no_grad():
+        expected = model(picture.astype(np.float32), training=False).cpu().permute(0, 3, 1, 2) / 255
+        ours = network(torch.from_numpy(picture).permute(0, 3, 1, 2) / 255)
+    assert expected.std() > 0.05, "a picture so flat that wrong weights could pass"
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+    assert (descriptor.architecture, descriptor.scale) == ("srresnet", scale)
+    assert (descriptor.config["width"], descriptor.config["blocks"]) == (width, blocks)
+    if (scale, width, blocks) == (4, 64, 16):
+        assert descriptor.parameters == 1_550_659
+
+
+def test_a_whole_legacy_model(keras: ModuleType, tmp_path: Path) -> None:
+    """`model.save("x.h5")` keeps the same weights one group deeper."""
+    model = build(keras, 2, 8, 1)
+    write(keras, tmp_path / "weights.h5", model)
+    model.save(tmp_path / "model.h5")
+    weights, whole = (import_model(tmp_path / name).network.state_dict() for name in ("weights.h5", "model.h5"))
+    assert all(torch.equal(weights[name], whole[name]) for name in weights)
