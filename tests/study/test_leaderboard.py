@@ -124,3 +124,47 @@ def test_the_table_gives_the_difference_to_the_baseline() -> None:
     text = as_markdown(header, lines).splitlines()
     assert len(text) == 2 + 3
     assert len({line.count("|") for line in text}) == 1
+
+
+def looks(variant: str, lr: float | None, seed: int | None, validation: float, test: float):
+    metric = {"metric": "perceptual_distance"}
+    tested = [row | metric for row in rows_of(variant, lr, seed, "test", {"a": test}) if row["metric"] == "psnr_y"]
+    chosen = [
+        row | metric for row in rows_of(variant, lr, seed, "validation", {"v": validation}) if row["metric"] == "psnr_y"
+    ]
+    return tested + chosen
+
+
+def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
+    rows = BICUBIC + looks("bicubic", None, None, 0.5, 0.5)
+    rows += run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + looks("vanilla", 1e-3, 0, 0.4, 0.4)
+    # The better PSNR of one learning rate and the better look of the other: perception is chosen by looks.
+    rows += run_rows("gan", 1e-3, 0, 33.0, (36.0, 37.0)) + looks("gan", 1e-3, 0, 0.3, 0.3)
+    rows += run_rows("gan", 1e-4, 0, 30.0, (32.0, 33.0)) + looks("gan", 1e-4, 0, 0.2, 0.2)
+    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, aim="perception")}
+    found = board(rows, facts)
+    assert found.aims() == ("fidelity", "perception")
+    assert found.entry("gan").learning_rate == 1e-4
+    assert {e.variant: e.rank for e in found.entries} == {"vanilla": 1, "bicubic": 2, "gan": None}
+    assert [e.variant for e in found.ranked("perception")] == ["gan", "vanilla", "bicubic"]
+    assert [e.perceptual_rank for e in found.ranked("perception")] == [1, 2, 3]
+    best = found.best()
+    assert best is not None
+    assert best.variant == "vanilla"
+    _, fidelity = as_table(found)
+    assert fidelity[-1][:2] == ["–", "gan (aims at perception)"]
+    header, perception = as_table(found, "perception")
+    assert perception[0][:2] == ["1", "gan"]
+    assert perception[0][header.index("set5 distance / PSNR")] == "0.2000 / 32.50"
+    assert perception[0][-1] == "-0.2000"
+    told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["aim"]) for e in as_json(found)["entries"]}
+    assert told == {
+        "vanilla": (1, 2, "fidelity"),
+        "bicubic": (2, 3, "fidelity"),
+        "gan": (None, 1, "perception"),
+    }
+
+
+def test_without_such_a_variant_there_is_one_ranking() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0))
+    assert board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).aims() == ("fidelity",)

@@ -113,3 +113,17 @@ def test_labels_keep_their_distance_their_order_and_the_frame(values: list[float
 def test_labels_with_room_stay_at_their_lines() -> None:
     wanted = {"a": 22.0, "b": 25.0, "c": 31.0}
     assert spread_labels(wanted, 20.0, 40.0, 0.8) == wanted
+
+
+def test_perception_has_a_ranking_of_its_own_where_less_is_better(tmp_path: Path) -> None:
+    def seen(place: int, variant: str, distance: float) -> Entry:
+        means = {"set5": {"psnr_y": 30.0, "ssim_y": 0.9, "perceptual_distance": distance}}
+        lr = None if variant == "bicubic" else 1e-3
+        return Entry(None, variant, lr, (0,), 81_123, 10**6, "ok", 30.0, means, perceptual_rank=place)
+
+    found = board(seen(2, "vanilla", 0.4), seen(4, "worse", 0.55), seen(1, "gan", 0.3), seen(3, "bicubic", 0.5))
+    draw_ranking(found, tmp_path / "perception.png", "perception")
+    first, second = bars(tmp_path / "perception.png", GAIN)
+    (loss,) = bars(tmp_path / "perception.png", LOSS)
+    assert first / second == pytest.approx(2, rel=0.05)
+    assert second / loss == pytest.approx(2, rel=0.05)

@@ -157,3 +157,69 @@ def test_a_single_run_takes_hyperparameters_network_keys_and_data() -> None:
     assert run.data.train == ("t91",)
     with pytest.raises(StudyError, match="unknown key 'actvation': did you mean 'activation'"):
         single_run("srcnn", None, ["actvation=gelu"])
+
+
+PLAIN = {"name": "plain", "variant": "debug"}
+LATER = {"name": "later", "variant": "debug", "pretrained": "variant:plain", "freeze": "first_half"}
+
+
+def test_a_variant_comes_after_the_one_it_starts_from(study_file) -> None:
+    study = resolve(load_study_file(study_file(variants=[LATER, PLAIN])), "demo")
+    runs = plan(study)
+    assert [run.config.variant for run in runs] == ["plain"] * 4 + ["later"] * 4
+    assert (runs[-1].config.pretrained, runs[-1].config.freeze) == ("variant:plain", "first_half")
+    assert runs[0].config.freeze is None
+
+
+def test_narrowing_keeps_what_a_variant_starts_from(study_file) -> None:
+    study = resolve(load_study_file(study_file(variants=[PLAIN, LATER])), "demo", ["variants=later"])
+    assert [variant.name for variant in study.variants] == ["plain", "later"]
+
+
+def test_a_variant_may_have_its_own_learning_rates(study_file) -> None:
+    own = LATER | {"learning_rates": [1e-5]}
+    runs = plan(resolve(load_study_file(study_file(variants=[PLAIN, own], baseline="plain")), "demo"))
+    rates = {(run.config.variant, run.config.hyperparameters.learning_rate) for run in runs}
+    assert rates == {("plain", 1e-3), ("plain", 2e-3), ("later", 1e-5)}
+
+
+def test_one_variant_for_perception_lets_all_be_measured_for_it(study_file) -> None:
+    gan = PLAIN | {"name": "gan", "hyperparameters": {"loss": {"l1": 1, "adversarial": 0.01}}}
+    assert {run.config.metrics for run in plan(resolve(load_study_file(study_file(variants=[PLAIN])), "demo"))} == {
+        ("psnr_y", "ssim_y", "psnr_rgb")
+    }
+    runs = plan(resolve(load_study_file(study_file(variants=[PLAIN, gan])), "demo"))
+    assert {run.config.metrics for run in runs} == {("psnr_y", "ssim_y", "psnr_rgb", "perceptual_distance")}
+
+
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        ({"pretrained": "variant:plian"}, "variant 'later' starts from unknown variant 'plian': did you mean 'plain'"),
+        ({"pretrained": "variant:later"}, "in a circle: later → later"),
+        ({"pretrained": None, "start_anew": ["body"]}, "pretrained is not given"),
+        ({"freeze": 3}, "freeze"),
+    ],
+)
+def test_impossible_starts_are_named(study_file, later: dict[str, object], message: str) -> None:
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        resolve(load_study_file(study_file(variants=[PLAIN, LATER | later])), "demo")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resolved_study_with_starts_is_read_back(study_file, tmp_path: Path) -> None:
+    patterns = LATER | {"freeze": ["extraction*"], "start_anew": ["mapping"]}
+    study = resolve(load_study_file(study_file(variants=[PLAIN, patterns])), "demo")
+    (tmp_path / "study.yaml").write_text(dump(study))
+    assert load_resolved(tmp_path) == study
+    assert study.variants[1].freeze == ("extraction*",)
+
+
+def test_a_single_run_may_start_from_a_model_but_not_from_a_variant() -> None:
+    run = single_run(
+        "srcnn", "debug", ["pretrained=runs/mine", "freeze=first_half", "start_anew=mapping,reconstruction"]
+    )
+    assert (run.pretrained, run.freeze) == ("runs/mine", "first_half")
+    assert run.start_anew == ("mapping", "reconstruction")
+    with pytest.raises(StudyError, match="only a study has variants to start from"):
+        single_run("srcnn", "debug", ["pretrained=variant:plain"])

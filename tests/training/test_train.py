@@ -13,10 +13,11 @@ from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import DataError, Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.supervised import DivergedError
+from nitido.training.module import DivergedError
 from nitido.training.train import Trained, count_steps, train
 
 OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 3, "ema": 0.8, "warmup": 2}
+OPTIONS["precision"] = "float32"  # the bits must not depend on what the processor can do
 
 
 def fresh_network(architecture: str = "srcnn", **config: object) -> SuperResolutionNetwork:

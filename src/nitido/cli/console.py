@@ -95,6 +95,7 @@ class TrainingProgress:
         if status.state == "finished":
             length = f"{status.steps} steps, {status.seconds:.0f} s"
             text = f"{label}: validation {status.validation_psnr:.2f} dB after {length}"
+            text += f" ({status.start})" if status.start else ""
         else:
             text = f"{label}: {status.state}: {status.reason}"
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

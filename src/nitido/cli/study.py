@@ -118,8 +118,10 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
     if json:
         write_json_output(as_json(board), json)
     if json != JSON_TO_STDOUT:
-        header, lines = as_table(board)
-        print_table(f"{board.study}, profile {board.profile}", header, lines)
+        titles = {"fidelity": "", "perception": ", by perceptual distance (smaller is better)"}
+        for aim in board.aims():
+            header, lines = as_table(board, aim)
+            print_table(f"{board.study}, profile {board.profile}{titles[aim]}", header, lines)
         print(f"report: {directory / 'report.html'}")
 
 

@@ -1,17 +1,18 @@
 """Measure a network, or bicubic, on pictures under the protocol: pictures in, long rows out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
-from nitido.evaluation.metrics import MetricError, luma, psnr, ssim
+from nitido.evaluation.metrics import FIDELITY_METRICS, MetricError, luma, perceptual_distance, psnr, ssim
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
 
 Image = NDArray[np.uint8]
@@ -68,12 +69,8 @@ class NetworkEnlarger:
         """Enlarge `lr` by the network's scale."""
         device = next(self.network.parameters()).device
         rgb = torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float() / 255
-        was_training = self.network.training
-        self.network.eval()
-        try:
+        with _eval_mode(self.network):
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
-        finally:
-            self.network.train(was_training)
 
     def _colour(self, rgb: Tensor, grey: bool) -> Enlarged:
         out = _to_uint8(self.network(rgb))
@@ -93,6 +90,18 @@ class NetworkEnlarger:
         return Enlarged(_to_uint8(ycbcr_to_rgb(colour)), scored)
 
 
+@contextmanager
+def _eval_mode(network: nn.Module) -> Iterator[None]:
+    """Put every part in eval mode, and back into its own mode afterwards: frozen parts may have stood in eval mode."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 _FULL_RANGE_LUMA = np.array([0.299, 0.587, 0.114])
 """BT.601 luma without studio scaling: what a grey picture's three channels are merged by."""
 
@@ -103,30 +112,36 @@ def _to_uint8(out: Tensor) -> Image:
     return quantised.permute(1, 2, 0).cpu().numpy()
 
 
-def score(enlarged: Enlarged, hr: Image, scale: int, *, grey: bool) -> dict[str, float]:
-    """Every metric of one enlarged picture against `hr` `(H, W, 3)` uint8; the border of `scale` pixels is shaved."""
+def score(
+    enlarged: Enlarged, hr: Image, scale: int, *, grey: bool, metrics: Sequence[str] = FIDELITY_METRICS
+) -> dict[str, float]:
+    """The `metrics` of one enlarged picture against `hr` `(H, W, 3)` uint8; the border of `scale` pixels is shaved."""
     truth = luma(hr[..., 0] if grey else hr)
-    return {
-        "psnr_y": psnr(enlarged.y, truth, scale),
-        "ssim_y": ssim(enlarged.y, truth, scale),
-        "psnr_rgb": psnr(enlarged.rgb.astype(np.float64), hr.astype(np.float64), scale),
+    measures: dict[str, Callable[[], float]] = {
+        "psnr_y": lambda: psnr(enlarged.y, truth, scale),
+        "ssim_y": lambda: ssim(enlarged.y, truth, scale),
+        "psnr_rgb": lambda: psnr(enlarged.rgb.astype(np.float64), hr.astype(np.float64), scale),
+        "perceptual_distance": lambda: perceptual_distance(enlarged.rgb, hr, scale),
     }
+    return {name: measures[name]() for name in metrics}
 
 
-def measure(enlarge: Enlarger, store: Store, index: int, scale: int) -> tuple[Enlarged, dict[str, float]]:
-    """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its metrics.
+def measure(
+    enlarge: Enlarger, store: Store, index: int, scale: int, metrics: Sequence[str] = FIDELITY_METRICS
+) -> tuple[Enlarged, dict[str, float]]:
+    """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its `metrics`.
 
     The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names a picture too small.
     """
     grey = store.grey[index]
     enlarged = enlarge(store.lr(index, scale), grey=grey)
     try:
-        return enlarged, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey)
+        return enlarged, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey, metrics=metrics)
     except MetricError as error:
         raise MetricError(f"{store.names[index]} of {store.name}: {error}") from None
 
 
-def evaluate(enlarge: Enlarger, store: Store, scale: int) -> Iterator[Score]:
+def evaluate(enlarge: Enlarger, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:
     """Score every picture of `store`, one at a time, so that memory does not grow with their number."""
     for index, name in enumerate(store.names):
-        yield Score(name, measure(enlarge, store, index, scale)[1])
+        yield Score(name, measure(enlarge, store, index, scale, metrics)[1])

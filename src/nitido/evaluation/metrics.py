@@ -1,15 +1,29 @@
 """PSNR and SSIM as the super-resolution literature measures them."""
 
 import math
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from nitido.errors import NitidoError
 from nitido.imaging import rgb_to_y
+from nitido.perception import PerceptualDistance, PerceptualOptions
 
 PEAK = 255.0
+
+FIDELITY_METRICS = ("psnr_y", "ssim_y", "psnr_rgb")
+"""What is always measured."""
+
+METRICS = (*FIDELITY_METRICS, "perceptual_distance")
+"""Everything that can be measured of a picture and its truth, by the names in the rows."""
+
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 class MetricError(NitidoError):
@@ -27,7 +41,7 @@ def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return image.reshape(image.shape[:2]).astype(np.float64)
 
 
-def shave_border(plane: NDArray[np.float64], shave: int) -> NDArray[np.float64]:
+def shave_border(plane: NDArray[Number], shave: int) -> NDArray[Number]:
     """Cut `shave` pixels off each side of the first two axes."""
     height, width = plane.shape[:2]
     return plane[shave : height - shave, shave : width - shave]
@@ -71,6 +85,28 @@ def psnr_rgb(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """PSNR in dB over all channels of uint8 pictures of equal shape, border `shave` removed."""
     _check_pictures(sr, hr)
     return psnr(sr.astype(np.float64), hr.astype(np.float64), shave)
+
+
+def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
+    """How different RGB pictures `(H, W, 3)` uint8 look, border `shave` removed: 0 for equal ones, smaller is better.
+
+    LPIPS' distance without its calibration (Zhang et al., CVPR 2018): unit-normalised features of a trained
+    classifier, here EfficientNet-Lite0, so that no weights need to be downloaded. Its values are no LPIPS values.
+    """
+    _check_pictures(sr, hr)
+    distance = _perceptual()
+    with torch.inference_mode():
+        return distance(*(_as_tensor(shave_border(image, shave)) for image in (sr, hr))).item()
+
+
+@cache
+def _perceptual() -> PerceptualDistance:
+    return PerceptualDistance(PerceptualOptions(backbone="efficientnet_lite0", normalised=True))
+
+
+def _as_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
 def _check_pictures(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> None:

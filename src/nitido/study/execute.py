@@ -1,8 +1,8 @@
 """One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from nitido.atomic import write_text
 from nitido.data import PatchSampler, Store, prepare, refuse_overlap, resolve, resolve_all
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
+from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import table, write_rows
 from nitido.inference import ModelDescriptor, save_model
@@ -21,10 +22,11 @@ from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.study.environment import describe_environment
 from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, Status, write_json
-from nitido.study.spec import DataSplit
+from nitido.study.spec import DataSplit, Transfer
+from nitido.study.start import begin_from
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision
-from nitido.training.supervised import DivergedError
 from nitido.training.train import Trained, count_steps, train
 
 Split = Literal["validation", "test"]
@@ -55,11 +57,16 @@ def load_pictures(data: DataSplit, scale: int) -> Pictures:
 
 
 def execute(
-    run: RunConfig, path: Path, begin: Callable[[int], ProgressListener], pictures: Pictures | None = None
+    run: RunConfig,
+    path: Path,
+    begin: Callable[[int], ProgressListener],
+    pictures: Pictures | None = None,
+    source: Path | None = None,
 ) -> Status:
     """Train, choose by validation, measure on the test sets; everything lands in the run directory `path`.
 
-    `begin` is told the number of steps when training starts and returns who hears the progress. A finished run is
+    `begin` is told the number of steps when training starts and returns who hears the progress. `source` is the model
+    that the run starts from when its configuration names a variant of a study, not a model. A finished run is
     left alone; a half-done one goes on from its last checkpoint. A run that diverges is recorded and returned as
     such. Bad data and bad configurations raise before anything is written.
     """
@@ -70,9 +77,12 @@ def execute(
         return status
     pictures = pictures or load_pictures(run.data, run.scale)
     pictures.check(run.hyperparameters.patch, run.scale)
-    directory.claim(run)
     network = _build(run)
-    _describe(directory, network, run)
+    start = begin_from(network, run, directory, source)
+    directory.claim(run)
+    if start is not None:
+        directory.write_transfer(start)
+    _describe(directory, network, run, start.summary() if start is not None else "")
     directory.write_status(Status("running"))
     try:
         trained = train(
@@ -84,6 +94,7 @@ def execute(
             directory=path,
             labels={"architecture": run.architecture, "variant": run.variant},
             listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
+            metrics=run.metrics,
         )
     except DivergedError as error:
         status = Status("diverged", reason=str(error))
@@ -98,6 +109,8 @@ def execute(
             directory.write_status(Status("failed", reason=str(error).splitlines()[0]))
         raise
     status = _finish(directory, run, network, trained, pictures)
+    if start is not None:
+        status = replace(status, start=start.summary())
     directory.write_status(status)
     return status
 
@@ -109,11 +122,11 @@ def _build(run: RunConfig) -> SuperResolutionNetwork:
         return build(run.architecture, config)
 
 
-def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig) -> None:
+def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig, start: str) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = resolve_precision(run.hyperparameters.precision, device)
     write_json(directory.environment, describe_environment(precision))
-    write_text(directory.summary, summarize(network) + "\n")
+    write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
     draw_diagram(
         network, directory.diagram, directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"
     )
@@ -131,7 +144,7 @@ def _finish(
         "seed": run.hyperparameters.seed,
         "checkpoint": "best",
     }
-    rows = table([*measured_rows(enlarge, pictures, run.scale, labels)])
+    rows = table([*measured_rows(enlarge, pictures, run.scale, labels, run.metrics)])
     write_rows(rows, directory.rows)
     tested = (
         rows.filter(pl.col("split") == "test")
@@ -145,25 +158,30 @@ def _finish(
         "variant": run.variant,
         "hyperparameters": run.hyperparameters.model_dump(mode="json", exclude_none=True),
         "data": run.data.model_dump(mode="json"),
+        **run.model_dump(mode="json", include=set(Transfer.model_fields), exclude_defaults=True),
         "steps": trained.steps,
         "best_step": trained.best_step,
-        "validation_psnr_y": trained.validation_psnr,
+        "validation": trained.validation,
         "protocol": PROTOCOL,
     }
     save_model(
         directory.model, network, ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics)
     )
-    return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation_psnr)
+    return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation)
 
 
 def measured_rows(
-    enlarge: Enlarger, pictures: Pictures, scale: int, labels: Mapping[str, object]
+    enlarge: Enlarger,
+    pictures: Pictures,
+    scale: int,
+    labels: Mapping[str, object],
+    metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Iterable[dict[str, object]]:
     """Rows of every validation and test picture; `labels` are the columns that are the same in all of them."""
     stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
     stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
     for split, dataset, store in stores:
-        for scored in evaluate(enlarge, store, scale):
+        for scored in evaluate(enlarge, store, scale, metrics):
             for metric, value in scored.metrics.items():
                 yield dict(labels) | {
                     "split": split,

@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 import polars as pl
 
 from nitido.errors import NitidoError
+from nitido.evaluation.aims import YARDSTICKS, Aim
 
-RANKED_BY = "psnr_y"
+RANKED_BY = YARDSTICKS["fidelity"].metric
 
 
 class LeaderboardError(NitidoError):
@@ -21,12 +22,14 @@ class VariantFacts:
     """What the leaderboard needs to know of a variant besides its rows.
 
     `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
+    `aim` is what its training was after: a variant that aims at perception has no rank among those of fidelity.
     """
 
     parameters: int
     macs: int
     status: str = "ok"
     learning_rates: tuple[float, ...] | None = None
+    aim: Aim = "fidelity"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Entry:
     `means[dataset][metric]` is the mean over pictures, then over seeds; `deviations` holds the sample standard
     deviation over seeds where there are at least two. `rank` is None for a variant with a run that did not finish, or
     without results on every test set: it stays in the table, but a mean over fewer runs or sets is not comparable.
+    A variant that aims at perception has no `rank` either, but a `perceptual_rank`; where perceptual distances were
+    measured, every complete variant has one.
     """
 
     rank: int | None
@@ -48,12 +53,22 @@ class Entry:
     validation: float | None
     means: dict[str, dict[str, float]]
     deviations: dict[str, dict[str, float]] = field(default_factory=dict)
+    aim: Aim = "fidelity"
+    perceptual_rank: int | None = None
 
     @property
     def score(self) -> float | None:
         """PSNR-Y in dB, the mean over the test sets' means; None without results."""
-        values = [metrics[RANKED_BY] for metrics in self.means.values() if RANKED_BY in metrics]
+        return self.mean(RANKED_BY)
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of `metric` over the test sets' means; None without results."""
+        values = [metrics[metric] for metrics in self.means.values() if metric in metrics]
         return fmean(values) if values else None
+
+    def place(self, aim: Aim) -> int | None:
+        """Its rank among all that are ranked for `aim`."""
+        return self.rank if aim == "fidelity" else self.perceptual_rank
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,14 @@ class Leaderboard:
         """The first ranked trained variant, or None when nothing was trained to the end."""
         return next((e for e in self.entries if e.rank is not None and e.learning_rate is not None), None)
 
+    def aims(self) -> tuple[Aim, ...]:
+        """The rankings there are: fidelity always, perception where it was measured."""
+        return ("fidelity", "perception") if any(e.perceptual_rank is not None for e in self.entries) else ("fidelity",)
+
+    def ranked(self, aim: Aim) -> tuple[Entry, ...]:
+        """The entries of one ranking, the best first, and behind them those that have no place in it."""
+        return tuple(sorted(self.entries, key=lambda e: e.place(aim) or len(self.entries) + 1))
+
     def entry(self, variant: str) -> Entry:
         """The line of `variant`; KeyError when it is not in the table."""
         for candidate in self.entries:
@@ -83,11 +106,11 @@ class Leaderboard:
 def rank(
     rows: pl.DataFrame, facts: Mapping[str, VariantFacts], *, study: str, profile: str, baseline: str
 ) -> Leaderboard:
-    """Rank every variant of `facts` by its mean test PSNR-Y.
+    """Rank every variant of `facts` that aims at fidelity by its mean test PSNR-Y, and all by perceptual distance.
 
-    A variant's learning rate is the one with the best mean validation PSNR-Y; test rows of other learning rates are
-    not looked at. Bicubic (null learning rate) is ranked among the variants. Raises `LeaderboardError` when the rows
-    mix protocols or scales, or when there is nothing to rank.
+    A variant's learning rate is the one that validated best by the yardstick of its aim; test rows of other learning
+    rates are not looked at. Bicubic (null learning rate) is ranked among the variants. Raises `LeaderboardError` when
+    the rows mix protocols or scales, or when there is nothing to rank.
     """
     if rows.is_empty():
         raise LeaderboardError(f"study {study!r} has no results yet: run it first")
@@ -98,9 +121,11 @@ def rank(
     datasets = tuple(rows.filter(pl.col("split") == "test")["dataset"].unique(maintain_order=True).to_list())
     entries = [_entry(variant, rows.filter(pl.col("variant") == variant), known) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
-    complete.sort(key=lambda e: (-_score(e), e.variant))
-    ranked = [replace(entry, rank=place) for place, entry in enumerate(complete, start=1)]
-    ranked += [entry for entry in entries if entry not in complete]
+    faithful = _places([e for e in complete if e.aim == "fidelity"], "fidelity")
+    looking = _places(complete, "perception") if any(e.aim == "perception" for e in entries) else {}
+    placed = [replace(e, rank=faithful.get(e.variant), perceptual_rank=looking.get(e.variant)) for e in entries]
+    last = len(entries) + 1
+    ranked = sorted(placed, key=lambda e: (e.rank or last, e.perceptual_rank or last))
     return Leaderboard(
         study=study,
         profile=profile,
@@ -112,17 +137,20 @@ def rank(
     )
 
 
-def _score(entry: Entry) -> float:
-    """The score of an entry that has results."""
-    assert entry.score is not None
-    return entry.score
+def _places(entries: Sequence[Entry], aim: Aim) -> dict[str, int]:
+    """The rank of each variant that the yardstick of `aim` was measured for."""
+    yardstick = YARDSTICKS[aim]
+    means = {entry.variant: entry.mean(yardstick.metric) for entry in entries}
+    found = {variant: mean for variant, mean in means.items() if mean is not None}
+    order = sorted(found, key=lambda variant: (yardstick.sort_key(found[variant]), variant))
+    return {variant: place for place, variant in enumerate(order, start=1)}
 
 
 def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
     rows = rows.filter(pl.col("value").is_not_nan())
     if facts.learning_rates is not None:
         rows = rows.filter(pl.col("lr").is_in(facts.learning_rates))
-    learning_rate, validation = _choose_learning_rate(rows)
+    learning_rate, validation = _choose_learning_rate(rows, facts.aim)
     chosen = rows.filter((pl.col("split") == "test") & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64)))
     means: dict[str, dict[str, float]] = {}
     deviations: dict[str, dict[str, float]] = {}
@@ -143,15 +171,18 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
         validation=validation,
         means=means,
         deviations=deviations,
+        aim=facts.aim,
     )
 
 
-def _choose_learning_rate(rows: pl.DataFrame) -> tuple[float | None, float | None]:
-    """The learning rate with the best mean validation PSNR-Y over its seeds, and that mean."""
-    validation = rows.filter((pl.col("split") == "validation") & (pl.col("metric") == RANKED_BY))
+def _choose_learning_rate(rows: pl.DataFrame, aim: Aim) -> tuple[float | None, float | None]:
+    """The learning rate that validated best over its seeds by the yardstick of `aim`, and that mean."""
+    yardstick = YARDSTICKS[aim]
+    validation = rows.filter((pl.col("split") == "validation") & (pl.col("metric") == yardstick.metric))
     if validation.is_empty():
         return None, None
-    means = validation.group_by("lr").agg(pl.col("value").mean()).sort("value", "lr", descending=[True, False])
+    means = validation.group_by("lr").agg(pl.col("value").mean())
+    means = means.sort("value", "lr", descending=[yardstick.higher_is_better, False])
     return means["lr"][0], means["value"][0]
 
 
@@ -166,6 +197,8 @@ def as_json(board: Leaderboard) -> dict[str, object]:
         "entries": [
             {
                 "rank": entry.rank,
+                "perceptual_rank": entry.perceptual_rank,
+                "aim": entry.aim,
                 "variant": entry.variant,
                 "lr": entry.learning_rate,
                 "seeds": list(entry.seeds),
@@ -181,35 +214,52 @@ def as_json(board: Leaderboard) -> dict[str, object]:
     }
 
 
-def as_table(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the leaderboard for people; the difference column is to the baseline variant."""
-    baseline = next((e.score for e in board.entries if e.variant == board.baseline), None)
-    header = ["#", "variant", "lr", "seeds", "parameters", *(f"{d} PSNR / SSIM" for d in board.datasets)]
+def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list[list[str]]]:
+    """Header and cells of a ranking for people; the difference column is to the baseline variant.
+
+    The lines follow `board.ranked(aim)`.
+    """
+    yardstick = YARDSTICKS[aim]
+    baseline = next((e.mean(yardstick.metric) for e in board.entries if e.variant == board.baseline), None)
+    columns = "PSNR / SSIM" if aim == "fidelity" else "distance / PSNR"
+    header = ["#", "variant", "lr", "seeds", "parameters", *(f"{d} {columns}" for d in board.datasets)]
     header.append(f"Δ {board.baseline}")
     lines = []
-    for entry in board.entries:
-        difference = entry.score - baseline if entry.score is not None and baseline is not None else math.nan
+    for entry in board.ranked(aim):
+        mean, place = entry.mean(yardstick.metric), entry.place(aim)
+        difference = mean - baseline if mean is not None and baseline is not None else math.nan
+        unit = " dB" if aim == "fidelity" else ""
         lines.append(
             [
-                str(entry.rank) if entry.rank is not None else "–",
-                entry.variant + ("" if entry.status == "ok" else f" ({entry.status})"),
+                str(place) if place is not None else "–",
+                entry.variant + _remark(entry, aim),
                 f"{entry.learning_rate:g}" if entry.learning_rate is not None else "–",
                 ", ".join(map(str, entry.seeds)) or "–",
                 f"{entry.parameters:,}" if entry.parameters else "–",
-                *(_cell(entry, dataset) for dataset in board.datasets),
-                "–" if math.isnan(difference) or entry.variant == board.baseline else f"{difference:+.2f} dB",
+                *(_cell(entry, dataset, aim) for dataset in board.datasets),
+                "–"
+                if math.isnan(difference) or entry.variant == board.baseline
+                else f"{difference:+.{yardstick.decimals}f}{unit}",
             ]
         )
     return header, lines
 
 
-def _cell(entry: Entry, dataset: str) -> str:
-    metrics = entry.means.get(dataset)
-    if not metrics:
+def _remark(entry: Entry, aim: Aim) -> str:
+    if entry.status != "ok":
+        return f" ({entry.status})"
+    return " (aims at perception)" if aim == "fidelity" and entry.aim == "perception" else ""
+
+
+def _cell(entry: Entry, dataset: str, aim: Aim) -> str:
+    metrics = entry.means.get(dataset, {})
+    first = YARDSTICKS[aim]
+    if first.metric not in metrics:
         return "–"
     spread = entry.deviations.get(dataset, {})
-    psnr = f"{metrics['psnr_y']:.2f}" + (f" ± {spread['psnr_y']:.2f}" if "psnr_y" in spread else "")
-    return f"{psnr} / {metrics['ssim_y']:.4f}"
+    shown = f"{metrics[first.metric]:.{first.decimals}f}"
+    shown += f" ± {spread[first.metric]:.{first.decimals}f}" if first.metric in spread else ""
+    return f"{shown} / {metrics['ssim_y']:.4f}" if aim == "fidelity" else f"{shown} / {metrics['psnr_y']:.2f}"
 
 
 def as_markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -1,21 +1,22 @@
 """From a resolved study to its runs: the product of variants, learning rates and seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nitido.architectures import build, count_parameters, get_architecture, resolve_config
+from nitido.evaluation.aims import YARDSTICKS
+from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.study.spec import DataSplit, Study, merge, parse_settings
+from nitido.study.spec import DataSplit, Study, StudyError, Transfer, Variant, merge, parse_settings
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.validation import StrictModel
 
 
-class RunConfig(StrictModel):
-    """Everything a run is a function of."""
+class RunConfig(Transfer):
+    """Everything a run is a function of. `metrics` are what its validations and its evaluation measure."""
 
     study: str | None = None
     variant: str
@@ -23,6 +24,7 @@ class RunConfig(StrictModel):
     config: dict[str, Any]
     hyperparameters: Hyperparameters
     data: DataSplit
+    metrics: tuple[str, ...] = FIDELITY_METRICS
 
     @property
     def scale(self) -> int:
@@ -39,17 +41,37 @@ class PlannedRun:
 
 
 def plan(study: Study) -> list[PlannedRun]:
-    """Every run of the study, validated: unknown variants and impossible values fail here, before any training."""
-    return [
-        _run(study, variant_index, learning_rate, seed)
-        for variant_index in range(len(study.variants))
-        for learning_rate in study.learning_rates
+    """Every run of the study, validated: unknown variants and impossible values fail here, before any training.
+
+    A variant that starts from another comes after it. When one of them aims at perception, all are measured for it.
+    """
+    runs = [
+        _run(study, variant, learning_rate, seed)
+        for variant in _in_order(study.variants)
+        for learning_rate in variant.learning_rates or study.learning_rates
         for seed in study.seeds
     ]
+    aims = {run.config.hyperparameters.aim for run in runs}
+    metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *(YARDSTICKS[aim].metric for aim in sorted(aims))]))
+    return [replace(run, config=run.config.model_copy(update={"metrics": metrics})) for run in runs]
 
 
-def _run(study: Study, variant_index: int, learning_rate: float, seed: int) -> PlannedRun:
-    variant = study.variants[variant_index]
+def _in_order(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants in their own order, but none ahead of the one it starts from."""
+    by_name = {variant.name: variant for variant in variants}
+    ordered: dict[str, Variant] = {}
+
+    def add(variant: Variant) -> None:
+        if variant.source_variant is not None:
+            add(by_name[variant.source_variant])
+        ordered.setdefault(variant.name, variant)
+
+    for variant in variants:
+        add(variant)
+    return list(ordered.values())
+
+
+def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> PlannedRun:
     architecture = get_architecture(variant.architecture)
     config = resolve_config(architecture.name, variant.variant, {"scale": study.scale} | variant.config)
     values = study.hyperparameters.model_dump(exclude_none=True)
@@ -61,6 +83,7 @@ def _run(study: Study, variant_index: int, learning_rate: float, seed: int) -> P
         config=config.model_dump(mode="json"),
         hyperparameters=Hyperparameters.parse(values, f"variant {variant.name!r}"),
         data=study.data,
+        **{key: getattr(variant, key) for key in Transfer.model_fields},
     )
     return PlannedRun(run, Path("runs", variant.name, f"lr={learning_rate:g}", f"seed={seed}"))
 
@@ -68,21 +91,29 @@ def _run(study: Study, variant_index: int, learning_rate: float, seed: int) -> P
 def single_run(architecture: str, variant: str | None, settings: Sequence[str]) -> RunConfig:
     """The run of `nitido train`: an architecture's variant with `KEY=VALUE` settings.
 
-    A key is a hyperparameter, a key of the network's configuration, or `data.train`, `data.validation`, `data.test`.
+    A key is a hyperparameter, a key of the network's configuration, `data.train`, `data.validation`, `data.test`, or
+    says how to start: `pretrained`, `start_anew`, `freeze`.
     """
     family = get_architecture(architecture)
     variant = variant or family.base
     hyperparameters, network_keys = set(Hyperparameters.model_fields), set(family.config_class.model_fields)
     data_keys = [f"data.{split}" for split in DataSplit.model_fields]
-    values = parse_settings(settings, [*hyperparameters, *network_keys, *data_keys])
+    transfer_keys = set(Transfer.model_fields)
+    values = parse_settings(settings, [*hyperparameters, *network_keys, *data_keys, *transfer_keys])
     config = resolve_config(family.name, variant, {k: v for k, v in values.items() if k in network_keys})
     changes = {k: v for k, v in values.items() if k in hyperparameters}
+    options = Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters")
+    transfer = Transfer.parse({k: v for k, v in values.items() if k in transfer_keys}, "transfer")
+    if transfer.source_variant is not None:
+        raise StudyError(f"pretrained={transfer.pretrained}: only a study has variants to start from; name a model")
     return RunConfig(
         variant=variant,
         architecture=family.name,
         config=config.model_dump(mode="json"),
-        hyperparameters=Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters"),
+        hyperparameters=options,
         data=DataSplit.parse(values.get("data", {}), "data"),
+        metrics=tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[options.aim].metric])),
+        **transfer.model_dump(),
     )
 
 

@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from nitido.atomic import write_text
 from nitido.data import prepare, resolve
+from nitido.evaluation.aims import Aim
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, NetworkEnlarger
 from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.rows import read_rows, write_rows
@@ -24,6 +25,9 @@ from nitido.study.spec import Study, load_resolved, to_yaml
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 
+RANKING_FILES: Mapping[Aim, str] = {"fidelity": "leaderboard", "perception": "perception"}
+"""The name, without ending, of a ranking's table."""
+
 
 def publish(out: Path) -> Leaderboard:
     """Rank the study in `out` and write `rows.parquet`, `leaderboard.{csv,json,md,png}` and `report.html` there.
@@ -33,18 +37,20 @@ def publish(out: Path) -> Leaderboard:
     """
     study = load_resolved(out)
     runs = plan(study)
-    tables = [
+    files = [
         path for path in (BICUBIC_ROWS, *(run.directory / "rows.parquet" for run in runs)) if (out / path).exists()
     ]
-    rows = read_rows([out / path for path in tables])
+    rows = read_rows([out / path for path in files])
     facts = {BICUBIC: VariantFacts(parameters=0, macs=0)}
     facts |= {v.name: _facts(out, [r for r in runs if r.config.variant == v.name]) for v in study.variants}
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     write_rows(rows, out / "rows.parquet")
     write_json(out / "leaderboard.json", as_json(board))
-    header, lines = as_table(board)
-    write_text(out / "leaderboard.md", as_markdown(header, lines) + "\n")
-    write_text(out / "leaderboard.csv", _csv(header, lines))
+    tables = {aim: as_table(board, aim) for aim in board.aims()}
+    write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
+    for aim, name in RANKING_FILES.items():
+        if aim in tables:
+            write_text(out / f"{name}.csv", _csv(*tables[aim]))
     _draw(out, study, runs, rows, board)
     return board
 
@@ -64,7 +70,7 @@ def _facts(out: Path, runs: Sequence[PlannedRun]) -> VariantFacts:
     pending = [state for state in unfinished if state not in ("diverged", "failed")]
     state = pending[0] if pending else "ok" if whole else unfinished[0]
     size = network_size(runs[0].config)
-    return VariantFacts(size.parameters, size.macs, state, whole)
+    return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim)
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -75,9 +81,13 @@ def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _draw(out: Path, study: Study, runs: Sequence[PlannedRun], rows: pl.DataFrame, board: Leaderboard) -> None:
     draw_ranking(board, out / "ranking.png")
+    rankings = [("Ranking", out / "ranking.png")]
+    if "perception" in board.aims():
+        draw_ranking(board, out / "perception.png", "perception")
+        rankings.append(("Ranking by perceptual distance", out / "perception.png"))
     shown = _shown_runs(out, runs, board)
     curves = {name: RunDirectory(out / run.directory).validation_curve() for name, run in shown.items()}
-    pictures = [("Ranking", out / "ranking.png")]
+    pictures = [*rankings]
     if shown:
         draw_training_curves(curves, out / "curves.png")
         dataset, picture = _telling_picture(rows, board)
@@ -125,7 +135,7 @@ def _draw_comparison(
         models[name] = NetworkEnlarger(network)
     results = {candidate.model: candidate for candidate in compare_on(store, index, models, study.scale)}
     order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
-    titles = {entry.variant: f"{entry.rank}. {entry.variant}" for entry in board.entries}
+    titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[n], results[n].image, results[n].psnr_y, results[n].ssim_y) for n in order]
     heading = f"{study.study} ×{study.scale} · {picture} ({dataset}), in the order of the leaderboard"

@@ -17,6 +17,7 @@ from nitido.study.publish import BICUBIC_ROWS, publish
 from nitido.study.report import BICUBIC
 from nitido.study.run_directory import Status, first_difference
 from nitido.study.spec import Study, StudyError, dump, load_resolved
+from nitido.study.start import best_source
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 
 
@@ -52,7 +53,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     for patch in {run.config.hyperparameters.patch for run in runs}:
         pictures.check(patch, study.scale)
     _claim(out, study)
-    _measure_bicubic(out, study, pictures)
+    _measure_bicubic(out, study, pictures, runs[0].config.metrics)
     failures = [*_execute_all(runs, out, pictures, reporter)]
     return Outcome(out, publish(out), tuple(failures))
 
@@ -61,7 +62,8 @@ def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, repo
     for number, run in enumerate(runs, start=1):
         begin = partial(reporter.started, run, number, len(runs))
         try:
-            status = execute(run.config, out / run.directory, begin, pictures)
+            source = best_source(run, runs, out) if run.config.source_variant is not None else None
+            status = execute(run.config, out / run.directory, begin, pictures, source)
         except TrainingInterruptedError:
             raise
         except (NitidoError, RuntimeError) as error:  # torch tells of too little memory by RuntimeError
@@ -84,6 +86,7 @@ def _claim(out: Path, study: Study) -> None:
     write_text(out / "study.yaml", dump(study))
 
 
-def _measure_bicubic(out: Path, study: Study, pictures: Pictures) -> None:
+def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:
     labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
-    write_rows(table(measured_rows(BicubicEnlarger(study.scale), pictures, study.scale, labels)), out / BICUBIC_ROWS)
+    rows = measured_rows(BicubicEnlarger(study.scale), pictures, study.scale, labels, metrics)
+    write_rows(table(rows), out / BICUBIC_ROWS)

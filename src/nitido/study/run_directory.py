@@ -1,7 +1,7 @@
 """The run directory: its file names, and reading and writing what is small in it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from nitido.atomic import write_text
 from nitido.errors import NitidoError
 from nitido.study.plan import RunConfig
 from nitido.study.spec import to_yaml
+from nitido.training.transfer import TransferReport
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
@@ -21,14 +22,24 @@ class RunDirectoryError(NitidoError):
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run came. `reason` says why it ended early; seconds are of the last sitting's training."""
+    """How far a run came.
+
+    `reason` says why it ended early; seconds are of the last sitting's training; `validation` is what the kept weights
+    measured, by metric; `start` says in one line what was taken from a pretrained network and what stood still.
+    """
 
     state: State
     steps: int = 0
     best_step: int = 0
     seconds: float = 0.0
-    validation_psnr: float | None = None
+    validation: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    start: str = ""
+
+    @property
+    def validation_psnr(self) -> float | None:
+        """Validation PSNR-Y in dB of the kept weights."""
+        return self.validation.get("psnr_y")
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,16 @@ class RunDirectory:
         return self.path / "graph.svg"
 
     @property
+    def transfer(self) -> Path:
+        """What was taken from a pretrained network and what stands still; not there without either."""
+        return self.path / "transfer.json"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where a run that was interrupted goes on."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
     def metrics(self) -> Path:
         """Scalars, one JSON object a line."""
         return self.path / "metrics.jsonl"
@@ -95,6 +116,14 @@ class RunDirectory:
     def write_status(self, status: Status) -> None:
         """Replace the status."""
         write_json(self.status, asdict(status))
+
+    def read_transfer(self) -> TransferReport:
+        """What was taken over and frozen."""
+        return TransferReport.parse(json.loads(self.transfer.read_text(encoding="utf-8")), str(self.transfer))
+
+    def write_transfer(self, report: TransferReport) -> None:
+        """Leave what was taken over and frozen."""
+        write_json(self.transfer, report.model_dump(mode="json"))
 
     def claim(self, config: RunConfig) -> None:
         """Write the configuration, or check that the directory belongs to the same run.

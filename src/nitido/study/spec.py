@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
@@ -27,6 +27,9 @@ Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
 class DataSplit(StrictModel):
     """Which pictures a run learns from, is chosen on, and is reported on; each a list of picture sets."""
 
@@ -35,7 +38,33 @@ class DataSplit(StrictModel):
     test: Words = ("samples",)
 
 
-class Variant(StrictModel):
+class Transfer(StrictModel):
+    """How a run starts from a trained network, and what of it stands still.
+
+    `pretrained` is a model (a run directory or file) or `variant:NAME`, the best run of another variant of the study
+    with the same seed. `start_anew` are shell patterns for modules or parameters that begin with random weights all
+    the same, or `second_half`, the second half of the body's blocks: everything else must fit.
+    """
+
+    pretrained: str | None = Field(default=None, min_length=1)
+    start_anew: Literal["second_half"] | Patterns = ()
+    freeze: Literal["first_half"] | Patterns | None = None
+
+    @model_validator(mode="after")
+    def _something_to_start_from(self) -> Self:
+        if self.start_anew and self.pretrained is None:
+            raise ValueError("start_anew says what is not taken from a pretrained network, but pretrained is not given")
+        return self
+
+    @property
+    def source_variant(self) -> str | None:
+        """The variant of the study that the run starts from, if it is one."""
+        prefix = "variant:"
+        found = self.pretrained is not None and self.pretrained.startswith(prefix)
+        return self.pretrained.removeprefix(prefix) if self.pretrained is not None and found else None
+
+
+class Variant(Transfer):
     """A named difference: an architecture's own variant (`variant`, default: the name) plus configuration on top."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
@@ -43,16 +72,32 @@ class Variant(StrictModel):
     variant: str
     config: dict[str, Any] = Field(default_factory=dict)
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    learning_rates: Rates | None = Field(default=None, description="in place of the study's")
+
+
+class Override(StrictModel):
+    """What a profile changes in one variant, on top of what the variant says itself."""
+
+    config: dict[str, Any] = Field(default_factory=dict)
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    learning_rates: Rates | None = None
 
 
 class Profile(StrictModel):
-    """One budget of a study. `variants` narrows the study's list; nothing given means all."""
+    """One budget of a study.
+
+    `variants` narrows the study's list; nothing given means all. `config` is the networks' size under this budget:
+    what every variant's configuration begins with, the variant's own difference on top; `overrides` are for single
+    variants, for instance where one costs many times what the others do.
+    """
 
     description: str = ""
     data: DataSplit
     learning_rates: Rates
     seeds: Seeds = (0,)
     variants: Words | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    overrides: dict[str, Override] = Field(default_factory=dict)
     hyperparameters: dict[str, Any]
 
 
@@ -88,6 +133,8 @@ class Study(StrictModel):
             doubled = next((v for v in values if list(values).count(v) > 1), None)
             if doubled is not None:
                 raise ValueError(f"{what} {doubled} is listed twice")
+        for variant in self.variants:
+            _check_source(variant, self.variants)
         if "bicubic" in names:
             raise ValueError("'bicubic' is in every leaderboard already and cannot name a variant")
         if self.baseline not in names:
@@ -95,9 +142,27 @@ class Study(StrictModel):
         return self
 
 
+def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
+    """Follow a variant's sources to their beginning; `ValueError` for an unknown one and for a circle."""
+    by_name = {known.name: known for known in variants}
+    chain = [variant.name]
+    source = variant.source_variant
+    while source is not None:
+        if source not in by_name:
+            raise ValueError(f"variant {chain[-1]!r} starts from {unknown_name('variant', source, by_name)}")
+        if source in chain:
+            raise ValueError(f"variants start from each other in a circle: {' → '.join([*chain, source])}")
+        chain.append(source)
+        source = by_name[source].source_variant
+
+
 _BUILTIN = files("nitido.study") / "builtin"
 SETTABLE = ("scale", "baseline", "variants", "learning_rates", "seeds", "data.train", "data.validation", "data.test")
 """What `--set` may change besides the hyperparameters."""
+
+
+NATURE = ("loss", "perceptual", "adversarial", "optimizer")
+"""Hyperparameters that make a variant what it is: `--set` does not change those that a variant states itself."""
 
 
 def builtin_names() -> list[str]:
@@ -142,6 +207,7 @@ def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Stu
     wanted = changes.pop("variants", chosen.variants)
     values |= {key: changes.pop(key) for key in SETTABLE if key in changes}
     values["hyperparameters"] = merge(chosen.hyperparameters, changes)
+    variants = _budgeted(variants, chosen, changes)
     values["variants"] = _narrow(variants, _as_list(wanted)) if wanted else variants
     if wanted and values["baseline"] not in _as_list(wanted):
         values["baseline"] = _as_list(wanted)[0]
@@ -196,6 +262,26 @@ def _settable_hyperparameters() -> list[str]:
     return [name for name in Hyperparameters.model_fields if name not in ("learning_rate", "seed")]
 
 
+def _budgeted(variants: Sequence[Variant], profile: Profile, settings: Mapping[str, Any]) -> list[Variant]:
+    """The variants as a profile has them; `settings` win over the length and the like that a variant has of its own."""
+    names = [variant.name for variant in variants]
+    for name in profile.overrides:
+        if name not in names:
+            raise unknown_name("variant in overrides", name, names, StudyError)
+    set_by_user = {*settings, *(("steps", "epochs") if {"steps", "epochs"} & set(settings) else ())}
+    budgeted = []
+    for variant in variants:
+        override = profile.overrides.get(variant.name, Override())
+        own = merge(variant.hyperparameters, override.hyperparameters)
+        changed = {
+            "config": {**profile.config, **variant.config, **override.config},
+            "hyperparameters": {k: v for k, v in own.items() if k in NATURE or k not in set_by_user},
+            "learning_rates": override.learning_rates or variant.learning_rates,
+        }
+        budgeted.append(variant.model_copy(update=changed))
+    return budgeted
+
+
 def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
     values: dict[str, Any] = {"name": entry} if isinstance(entry, str) else dict(entry)
     values.setdefault("architecture", architecture)
@@ -206,11 +292,18 @@ def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
 
 
 def _narrow(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]:
+    """The `wanted` variants in their order, each behind those it starts from."""
     by_name = {variant.name: variant for variant in variants}
     for name in wanted:
         if name not in by_name:
             raise unknown_name("variant", name, by_name, StudyError)
-    return [by_name[name] for name in wanted]
+    kept: dict[str, Variant] = {}
+    for name in wanted:
+        chain = [by_name[name]]
+        while (source := chain[-1].source_variant) in by_name and by_name[source] not in chain:
+            chain.append(by_name[source])
+        kept |= {variant.name: variant for variant in reversed(chain)}
+    return list(kept.values())
 
 
 def _read(path: Path) -> str:

@@ -20,7 +20,10 @@ from torch.utils.tensorboard import SummaryWriter
 from nitido.atomic import write_bytes, write_text
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
-from nitido.training.supervised import MONITORED, SupervisedTraining
+from nitido.training.module import NetworkTraining
+
+PSNR = "validation/psnr_y"
+"""The scalar of the validation that every run has: mean PSNR-Y in dB."""
 
 SAMPLE_SIDE = 256
 """Side in pixels of the sample pictures' centre crop."""
@@ -88,12 +91,19 @@ class JsonLines(Logger):
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
+    def validation_at(self, step: int) -> dict[str, float]:
+        """The metrics of the validation after `step` steps, by their names in the rows."""
+        lines = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+        found = next(line for line in lines if line["step"] == step and PSNR in line)
+        prefix = "validation/"
+        return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
     def rewind(self, step: int) -> None:
         """Keep what was logged before the step with index `step`: losses of earlier steps, validations up to it."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
             whole = [(json.loads(line), line) for line in lines if line.endswith("\n")]
-            kept = [line for found, line in whole if found["step"] < step + (MONITORED in found)]
+            kept = [line for found, line in whole if found["step"] < step + (PSNR in found)]
             write_text(self.path, "".join(kept))
 
 
@@ -124,7 +134,7 @@ class SamplePictures(Callback):
 
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the strip of pictures; here the averaged weights are in place, where there are any."""
-        assert isinstance(pl_module, SupervisedTraining)
+        assert isinstance(pl_module, NetworkTraining)
         store, scale = pl_module.validation, pl_module.scale
         lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
         side = SAMPLE_SIDE // scale
@@ -150,7 +160,7 @@ class ReportProgress(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Tell the step and the validation PSNR-Y in dB."""
-        self.listener(trainer.global_step, float(trainer.callback_metrics[MONITORED]))
+        self.listener(trainer.global_step, float(trainer.callback_metrics[PSNR]))
 
 
 ProgressListener = Callable[[int, float | None], None]

@@ -4,11 +4,30 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nitido.errors import unknown_name
-from nitido.training.losses import LOSSES
+from nitido.architectures.discriminator import DiscriminatorConfig
+from nitido.evaluation.aims import Aim
+from nitido.perception import PerceptualOptions
+from nitido.training.losses import ADVERSARIAL, PERCEPTUAL, check_loss_name
 from nitido.validation import StrictModel
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class AdversarialOptions(StrictModel):
+    """How a discriminator is trained beside the network; only used when `loss` has the term `adversarial`."""
+
+    kind: Literal["vanilla", "hinge", "relativistic"] = Field(
+        default="vanilla", description="the game: SRGAN's, Geometric GAN's, or the relativistic average of ESRGAN"
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="of the discriminator, on the same schedule; default: the network's"
+    )
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    collapse: float = Field(
+        default=6.0,
+        gt=0,
+        description="the run ends when its PSNR on training patches falls this many dB below its start",
+    )
 
 
 class Hyperparameters(StrictModel):
@@ -20,6 +39,8 @@ class Hyperparameters(StrictModel):
     loss: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {"l1": 1.0}, description="weighted sum of loss terms; bare names have weight 1"
     )
+    perceptual: PerceptualOptions = PerceptualOptions()
+    adversarial: AdversarialOptions = AdversarialOptions()
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0)
@@ -51,10 +72,16 @@ class Hyperparameters(StrictModel):
     def _known_losses(cls, value: dict[str, float]) -> dict[str, float]:
         if not value:
             raise ValueError("at least one loss term is needed")
+        if set(value) == {ADVERSARIAL}:
+            raise ValueError("an adversarial term alone forgets the picture: add l1, l2 or perceptual")
         for name in value:
-            if name not in LOSSES:
-                raise ValueError(str(unknown_name("loss", name, LOSSES)))
+            check_loss_name(name)
         return value
+
+    @property
+    def aim(self) -> Aim:
+        """What the run is after, and by what it is chosen and ranked: fidelity (PSNR) or perception."""
+        return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(self.loss) else "fidelity"
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -1,4 +1,4 @@
-"""Loss terms by name. Each takes (sr, hr), both `(N, C, H, W)` float in [0, 1], and returns a scalar."""
+"""Loss terms by name, and the weighted sum of them that a run minimises."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nitido.perception import PerceptualDistance, PerceptualOptions
+from nitido.registry import Registry
+from nitido.training.structural_losses import fourier_loss, ssim_loss
+from nitido.validation import ConfigError
+
 Loss = Callable[[Tensor, Tensor], Tensor]
+"""From (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar."""
+
+PERCEPTUAL = "perceptual"
+"""The term that compares features of a trained backbone; `PerceptualOptions` say which."""
+
+ADVERSARIAL = "adversarial"
+"""The term that a discriminator makes: no function of (sr, hr) alone, see `nitido.training.adversarial`."""
+
+LossMaker = Callable[[PerceptualOptions], Loss]
+"""Makes a loss term for a run with these options."""
+
+_LOSSES = Registry[LossMaker]("loss")
+
+
+def register_loss(name: str, loss: Loss) -> None:
+    """Make `name` a loss term that every run may weigh; a name that is taken raises `ConfigError`."""
+    _LOSSES.register(name, lambda options: loss)
+
+
+def loss_names() -> list[str]:
+    """The valid loss terms, sorted.
+
+    >>> {"adversarial", "l1", "perceptual", "ssim"} <= set(loss_names())
+    True
+    """
+    return _LOSSES.names()
+
+
+def check_loss_name(name: str) -> str:
+    """Return `name`; `ValueError` that names the nearest loss term when it is none."""
+    return _LOSSES.check(name)
 
 
 def charbonnier(sr: Tensor, hr: Tensor, epsilon: float = 1e-3) -> Tensor:
@@ -14,13 +50,36 @@ def charbonnier(sr: Tensor, hr: Tensor, epsilon: float = 1e-3) -> Tensor:
     return torch.sqrt((sr - hr).square() + epsilon**2).mean()
 
 
-LOSSES: Mapping[str, Loss] = {
-    "l1": functional.l1_loss,
-    "l2": functional.mse_loss,
-    "charbonnier": charbonnier,
-}
+def _made_by_the_discriminator(options: PerceptualOptions) -> Loss:
+    raise ConfigError(f"the {ADVERSARIAL!r} term is made by a discriminator, not from two pictures")
 
 
-def loss_terms(weights: Mapping[str, float], sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-    """Every weighted term by name; their sum is what is minimised."""
-    return {name: weight * LOSSES[name](sr, hr) for name, weight in weights.items()}
+register_loss("l1", functional.l1_loss)
+register_loss("l2", functional.mse_loss)
+register_loss("charbonnier", charbonnier)
+register_loss("ssim", ssim_loss)
+register_loss("fourier", fourier_loss)
+_LOSSES.register(PERCEPTUAL, PerceptualDistance)
+_LOSSES.register(ADVERSARIAL, _made_by_the_discriminator)
+
+
+class Criterion:
+    """The weighted sum of the terms that compare an enlarged picture with the truth.
+
+    No `nn.Module`: what a perceptual term needs is not trained and must stay out of checkpoints.
+    """
+
+    def __init__(self, weights: Mapping[str, float], perceptual: PerceptualOptions) -> None:
+        """Prepare every term of `weights` but the adversarial one; `PerceptionError` without backbone weights."""
+        self.weights = {name: weight for name, weight in weights.items() if name != ADVERSARIAL}
+        self.losses = {name: _LOSSES[name](perceptual) for name in self.weights}
+
+    def to(self, device: torch.device) -> None:
+        """Move what the terms need to `device`."""
+        for loss in self.losses.values():
+            if isinstance(loss, PerceptualDistance):
+                loss.to(device)
+
+    def terms(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Every weighted term of `(N, C, H, W)` float in [0, 1] by name; their sum is what is minimised."""
+        return {name: weight * self.losses[name](sr, hr) for name, weight in self.weights.items()}

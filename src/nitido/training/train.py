@@ -2,19 +2,23 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import PatchSampler, Store
+from nitido.evaluation.aims import YARDSTICKS
+from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.training.adversarial import AdversarialTraining
+from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (
     AtomicCheckpoints,
     Histograms,
@@ -27,18 +31,28 @@ from nitido.training.callbacks import (
 )
 from nitido.training.data import PatchStream
 from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.losses import ADVERSARIAL
 from nitido.training.quiet import quiet_lightning
-from nitido.training.supervised import MONITORED, SupervisedTraining
+from nitido.training.supervised import SupervisedTraining
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a training. `best_step` is the step whose weights validated best; the network now holds them."""
+    """The outcome of a training.
+
+    `best_step` is the step whose weights validated best; the network now holds them. `validation` is what they
+    measured there, by metric.
+    """
 
     steps: int
     best_step: int
-    validation_psnr: float
+    validation: dict[str, float]
     seconds: float
+
+    @property
+    def validation_psnr(self) -> float:
+        """Validation PSNR-Y in dB of the kept weights."""
+        return self.validation["psnr_y"]
 
 
 def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
@@ -60,8 +74,12 @@ def train(
     directory: Path,
     labels: Mapping[str, str],
     listener: ProgressListener,
+    metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Trained:
     """Train `network` in place and leave it with the weights that validated best.
+
+    A run with an adversarial term trains a discriminator too. What is best is judged by the yardstick of the run's
+    aim, which must be among the `metrics` of a validation. Parameters that do not require gradients stand still.
 
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
@@ -73,7 +91,9 @@ def train(
     started = time.perf_counter()
     total = count_steps(options, train, scale)
     sampler = PatchSampler(train, scale, options.patch, options.seed, augment=options.augment)
-    module = SupervisedTraining(network, options, total, validation, scale)
+    adversarial = ADVERSARIAL in options.loss
+    way = AdversarialTraining if adversarial else SupervisedTraining
+    module = way(network, options, total, validation, scale, metrics)
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
@@ -86,9 +106,8 @@ def train(
         ReportProgress(listener),
     ]
     if options.ema:
-        callbacks.insert(0, EMAWeightAveraging(decay=options.ema))
-    best_kept = _checkpoints(best, monitor=MONITORED)
-    callbacks += [best_kept, _checkpoints(last)]
+        callbacks.insert(0, AveragedWeights(options.ema))
+    callbacks += [_best(best, options), _checkpoint(last)]
     with quiet_lightning():
         trainer = lightning.Trainer(
             max_steps=total,
@@ -97,7 +116,7 @@ def train(
             callbacks=callbacks,
             logger=[events, scalars],
             plugins=[AtomicCheckpoints()],
-            gradient_clip_val=options.gradient_clip or None,
+            gradient_clip_val=None if adversarial else options.gradient_clip or None,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             enable_progress_bar=False,
@@ -121,19 +140,28 @@ def train(
             weights_only=True,
         )
     checkpoint = _load(best)
-    weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
+    prefix = "network."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     network.load_state_dict(weights)
-    assert best_kept.best_model_score is not None
-    psnr = float(best_kept.best_model_score)
-    events.log_hyperparams({**labels, **options.model_dump(exclude={"loss"}), **options.loss}, {MONITORED: psnr})
+    best_step = checkpoint["global_step"]
+    measured = scalars.validation_at(best_step)
+    words = options.model_dump(exclude={"loss", "perceptual", "adversarial"})
+    events.log_hyperparams({**labels, **words, **options.loss}, {f"validation/{k}": v for k, v in measured.items()})
     events.finalize("success")
-    return Trained(total, checkpoint["global_step"], psnr, time.perf_counter() - started)
+    return Trained(total, best_step, measured, time.perf_counter() - started)
 
 
-def _checkpoints(path: Path, monitor: str | None = None) -> MovableCheckpoint:
-    """Keep one checkpoint at `path` after each validation: the newest, or the one where `monitor` is highest."""
+def _best(path: Path, options: Hyperparameters) -> MovableCheckpoint:
+    """Keep the checkpoint that validated best at `path`."""
+    yardstick = YARDSTICKS[options.aim]
+    mode = "max" if yardstick.higher_is_better else "min"
+    return _checkpoint(path, monitor=f"validation/{yardstick.metric}", mode=mode)
+
+
+def _checkpoint(path: Path, monitor: str | None = None, mode: str = "max") -> MovableCheckpoint:
+    """Keep one checkpoint at `path` after each validation: the newest, or the best by `monitor`."""
     return MovableCheckpoint(
-        dirpath=path.parent, filename=path.stem, monitor=monitor, mode="max", enable_version_counter=False
+        dirpath=path.parent, filename=path.stem, monitor=monitor, mode=mode, enable_version_counter=False
     )
 
 

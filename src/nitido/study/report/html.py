@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nitido.atomic import write_text
+from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.study.leaderboard import RANKED_BY, Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC, ReportError
 
@@ -61,19 +62,34 @@ def write_report(
     )
     environment.filters["duration"] = duration
     environment.filters["link"] = lambda relative: quote(f"./{relative}/")
-    header, lines = as_table(board)
-    best = board.best()
     page = environment.get_template("template.html.j2").render(
         board=board,
         verdict=verdict(board),
-        header=header,
-        lines=[(cells, entry.rank is None, entry == best) for cells, entry in zip(lines, board.entries, strict=True)],
+        tables=[_table(board, aim) for aim in board.aims()],
         pictures=[(caption, data_uri(path)) for caption, path in pictures],
         sections=_sections(runs),
     )
     target = directory / "report.html"
     write_text(target, page)
     return target
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A ranking: its lines are (cells, has no place in it, is the best)."""
+
+    title: str
+    header: list[str]
+    lines: list[tuple[list[str], bool, bool]]
+
+
+def _table(board: Leaderboard, aim: Aim) -> _Table:
+    header, cells = as_table(board, aim)
+    best = board.best() if aim == "fidelity" else next(iter(board.ranked(aim)))
+    entries = board.ranked(aim)
+    lines = [(line, entry.place(aim) is None, entry == best) for line, entry in zip(cells, entries, strict=True)]
+    title = "Leaderboard" if aim == "fidelity" else f"By {YARDSTICKS[aim].title} (smaller is better)"
+    return _Table(title, header, lines)
 
 
 def data_uri(path: Path) -> str:
@@ -118,7 +134,7 @@ def _sections(runs: Sequence[RunFacts]) -> list[_Section]:
 
 def verdict(board: Leaderboard) -> str:
     """What the study found, in a few honest sentences: the winner, its gains, and what they are worth."""
-    return " ".join([*_finding(board), *_unfinished(board)])
+    return " ".join([*_finding(board), *_perception(board), *_unfinished(board)])
 
 
 def _finding(board: Leaderboard) -> list[str]:
@@ -146,6 +162,20 @@ def _finding(board: Leaderboard) -> list[str]:
     sentence = f"{best.variant} ranks first: {where}" + (f", {' and '.join(gains)}." if gains else ".")
     after = f"The next, {_behind(best, rival)}." if rival is not None and rival.variant != board.baseline else ""
     return [sentence, *([after] if after else []), *_caveat(best, rival)]
+
+
+def _perception(board: Leaderboard) -> list[str]:
+    if "perception" not in board.aims():
+        return []
+    yardstick = YARDSTICKS["perception"]
+    first, *others = [entry for entry in board.ranked("perception") if entry.perceptual_rank is not None]
+    sentence = (
+        f"By {yardstick.title}, {first.variant} ranks first: {first.mean(yardstick.metric):.{yardstick.decimals}f}"
+    )
+    rival = next((entry for entry in others if entry.variant == board.baseline), None) or next(iter(others), None)
+    if rival is not None:
+        sentence += f" against {rival.mean(yardstick.metric):.{yardstick.decimals}f} of {rival.variant}"
+    return [f"{sentence}; its PSNR is {first.score:.2f} dB."]
 
 
 def _entry(board: Leaderboard, variant: str) -> Entry | None:

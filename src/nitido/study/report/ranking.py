@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nitido.atomic import replacing
-from nitido.study.leaderboard import RANKED_BY, Entry, Leaderboard
+from nitido.evaluation.aims import YARDSTICKS, Aim, Yardstick
+from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC, ReportError
 
 _DPI = 150
@@ -20,33 +21,39 @@ _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1b
 _DASHES = ("-", "--", "-.", ":")
 
 
-def draw_ranking(board: Leaderboard, path: Path) -> None:
-    """Draw each variant's gain over bicubic in dB (mean PSNR-Y over pictures), one column of bars per test set.
+def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
+    """Draw each variant's gain over bicubic by the yardstick of `aim`, one column of bars per test set.
+
+    For fidelity the gain is in dB (mean PSNR-Y over pictures), for perception how much nearer than bicubic it looks.
 
     The best stands on top. A whisker is the standard deviation over seeds; a dashed line marks the baseline variant;
     variants without a result are named in grey, without a bar. Raises `ReportError` when the board has no bicubic.
     """
     bicubic = next((entry for entry in board.entries if entry.variant == BICUBIC), None)
-    datasets = [name for name in board.datasets if bicubic is not None and _psnr(bicubic, name) is not None]
+    yardstick = YARDSTICKS[aim]
+    metric, entries = yardstick.metric, board.ranked(aim)
+    datasets = [name for name in board.datasets if bicubic is not None and metric in bicubic.means.get(name, {})]
     if bicubic is None or not datasets:
         raise ReportError(f"study {board.study!r} has no results of {BICUBIC}: gains over it cannot be drawn")
-    names = 0.7 + 0.08 * max(len(entry.variant) for entry in board.entries)  # inches
-    width, height = max(7.5, names + 0.3 + 3.0 * len(datasets)), 1.5 + 0.46 * len(board.entries)
+    names = 0.7 + 0.08 * max(len(entry.variant) for entry in entries)  # inches
+    width, height = max(7.5, names + 0.3 + 3.0 * len(datasets)), 1.5 + 0.46 * len(entries)
     figure = Figure(figsize=(width, height), dpi=_DPI)
     grid = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
     for axes, dataset in zip(grid[0], datasets, strict=True):
-        _gain_bars(axes, board, bicubic, dataset)
+        _gain_bars(axes, entries, board.baseline, bicubic, dataset, yardstick)
     first: Axes = grid[0][0]
-    first.set_yticks(range(len(board.entries)), [""] * len(board.entries))
-    first.set_ylim(len(board.entries) - 0.5, -0.5)
-    for row, entry in enumerate(board.entries):
-        _name(first, row, entry, bold=entry == board.best())
+    first.set_yticks(range(len(entries)), [""] * len(entries))
+    first.set_ylim(len(entries) - 0.5, -0.5)
+    best = next((e for e in entries if e.place(aim) is not None and e.learning_rate is not None), None)
+    for row, entry in enumerate(entries):
+        _name(first, row, entry, aim, bold=entry == best)
     figure.subplots_adjust(
         left=names / width, right=1 - 0.25 / width, top=1 - 0.95 / height, bottom=0.5 / height, wspace=0.12
     )
-    heading = f"{board.study} ×{board.scale}: gain over bicubic in dB"
-    note = f"PSNR on Y, mean over pictures · dashed: {board.baseline}"
-    note += " · whisker: sd over seeds" if any(entry.deviations for entry in board.entries) else ""
+    gain = "gain over bicubic in dB" if aim == "fidelity" else "how much nearer than bicubic it looks"
+    heading = f"{board.study} ×{board.scale}: {gain}"
+    note = f"{yardstick.title}, mean over pictures · dashed: {board.baseline}"
+    note += " · whisker: sd over seeds" if any(entry.deviations for entry in entries) else ""
     for text, below, size, colour, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
         figure.text(
             0.2 / width, 1 - below / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False
@@ -54,25 +61,24 @@ def draw_ranking(board: Leaderboard, path: Path) -> None:
     _save(figure, path)
 
 
-def _psnr(entry: Entry, dataset: str) -> float | None:
-    return entry.means.get(dataset, {}).get(RANKED_BY)
-
-
-def _gain_bars(axes: Axes, board: Leaderboard, bicubic: Entry, dataset: str) -> None:
+def _gain_bars(
+    axes: Axes, entries: Sequence[Entry], baseline: str, bicubic: Entry, dataset: str, yardstick: Yardstick
+) -> None:
     """One test set's column: a bar per variant, its figure beside it, and the baseline's dashed line."""
-    zero = bicubic.means[dataset][RANKED_BY]
-    gains = {
-        row: value - zero for row, entry in enumerate(board.entries) if (value := _psnr(entry, dataset)) is not None
-    }
-    spreads = {row: board.entries[row].deviations.get(dataset, {}).get(RANKED_BY, 0.0) for row in gains}
+    metric, digits = yardstick.metric, yardstick.decimals
+    zero = yardstick.sort_key(bicubic.means[dataset][metric])
+    measured = {row: e.means[dataset][metric] for row, e in enumerate(entries) if metric in e.means.get(dataset, {})}
+    gains = {row: zero - yardstick.sort_key(value) for row, value in measured.items()}
+    spreads = {row: entries[row].deviations.get(dataset, {}).get(metric, 0.0) for row in gains}
     low = min(gains[row] - spreads[row] for row in gains)
     high = max(gains[row] + spreads[row] for row in gains)
     span = max(high, 0.0) - min(low, 0.0) or 1.0
     axes.set_xlim(min(low, 0.0) - (0.3 * span if low < 0 else 0.02 * span), max(high, 0.0) + 0.3 * span)
     for row, gain in gains.items():
         spread = spreads[row]
-        if board.entries[row].variant == BICUBIC:
-            axes.text(0.02 * span, row, f"{zero:.2f} dB", va="center", fontsize=8.5, color=_MUTED)
+        if entries[row].variant == BICUBIC:
+            unit = " dB" if metric == "psnr_y" else ""
+            axes.text(0.02 * span, row, f"{measured[row]:.{digits}f}{unit}", va="center", fontsize=8.5, color=_MUTED)
             continue
         axes.barh(row, gain, height=0.62, color=_GAIN if gain >= 0 else _LOSS, zorder=2)
         if spread:
@@ -81,7 +87,7 @@ def _gain_bars(axes: Axes, board: Leaderboard, bicubic: Entry, dataset: str) -> 
         label = axes.text(
             gain + side * (spread + 0.02 * span),
             row,
-            f"{gain:+.2f}".replace("-", "−"),
+            f"{gain:+.{digits}f}".replace("-", "−"),
             va="center",
             fontsize=8.5,
             color=_INK,
@@ -89,9 +95,9 @@ def _gain_bars(axes: Axes, board: Leaderboard, bicubic: Entry, dataset: str) -> 
         label.set_horizontalalignment("left" if side > 0 else "right")
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
         label.set_zorder(4)
-    baseline = next((row for row, entry in enumerate(board.entries) if entry.variant == board.baseline), None)
-    if baseline in gains and board.baseline != BICUBIC:
-        axes.axvline(gains[baseline], color=_BASELINE, linestyle=(0, (4, 3)), linewidth=1.0, zorder=2.5)
+    base = next((row for row, entry in enumerate(entries) if entry.variant == baseline), None)
+    if base in gains and baseline != BICUBIC:
+        axes.axvline(gains[base], color=_BASELINE, linestyle=(0, (4, 3)), linewidth=1.0, zorder=2.5)
     axes.axvline(0, color=_MUTED, linewidth=1.0, zorder=2.5)
     axes.set_title(dataset, fontsize=10, color=_INK, loc="left", parse_math=False)
     axes.grid(axis="x", color=_GRID, linewidth=0.8)
@@ -101,10 +107,11 @@ def _gain_bars(axes: Axes, board: Leaderboard, bicubic: Entry, dataset: str) -> 
     axes.spines[:].set_visible(False)
 
 
-def _name(axes: Axes, row: int, entry: Entry, *, bold: bool) -> None:
+def _name(axes: Axes, row: int, entry: Entry, aim: Aim, *, bold: bool) -> None:
     """A variant's name and size, right-aligned beside its bar."""
-    known = entry.rank is not None
+    known = entry.place(aim) is not None
     facts = [] if entry.status == "ok" else [entry.status]
+    facts += ["aims at perception"] if aim == "fidelity" and entry.aim == "perception" else []
     facts += [f"{entry.parameters:,} parameters"] if entry.parameters else []
     texts = [(entry.variant, 9.5, _INK if known else _FAINT, 5.0 if facts else 0.0)]
     texts += [(" · ".join(facts), 7.5, _MUTED if known else _FAINT, -6.0)] if facts else []

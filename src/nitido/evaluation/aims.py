@@ -1,0 +1,36 @@
+"""What a network may be after, and the metric that chooses and ranks it: fidelity and perception never mix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Aim = Literal["fidelity", "perception"]
+"""`fidelity`: near the truth pixel by pixel. `perception`: looks like a photograph, at the cost of fidelity (Blau and
+Michaeli, "The Perception-Distortion Tradeoff", CVPR 2018)."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The metric of an aim.
+
+    Attributes:
+        metric: its name in the rows.
+        title: what people call it, with its unit.
+        higher_is_better: the direction.
+        decimals: how many are worth printing.
+    """
+
+    metric: str
+    title: str
+    higher_is_better: bool
+    decimals: int
+
+    def sort_key(self, value: float) -> float:
+        """Smaller for better values."""
+        return -value if self.higher_is_better else value
+
+
+YARDSTICKS: Mapping[Aim, Yardstick] = {
+    "fidelity": Yardstick("psnr_y", "PSNR on Y in dB", higher_is_better=True, decimals=2),
+    "perception": Yardstick("perceptual_distance", "perceptual distance", higher_is_better=False, decimals=4),
+}

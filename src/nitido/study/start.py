@@ -1,0 +1,69 @@
+"""How a run begins: from a trained network or from random weights, and with which parts standing still."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.evaluation.aims import YARDSTICKS
+from nitido.inference.models import find_model, model_path
+from nitido.study.plan import PlannedRun, RunConfig
+from nitido.study.run_directory import RunDirectory
+from nitido.study.spec import StudyError
+from nitido.training.freezing import freeze
+from nitido.training.transfer import TransferReport, load_weights
+
+
+def begin_from(
+    network: SuperResolutionNetwork, run: RunConfig, directory: RunDirectory, source: Path | None
+) -> TransferReport | None:
+    """Load and freeze what `run` asks for, and tell what became of every weight; None when it asks for neither.
+
+    A run that goes on from a checkpoint keeps the report of its first start, and the source need not exist any more.
+    Raises `TransferError`, `ModelFileError` and `ConfigError` in one line.
+    """
+    if run.pretrained is None and run.freeze is None:
+        return None
+    if directory.transfer.exists() and directory.last_checkpoint.exists():
+        report = directory.read_transfer()
+    else:
+        report = _load(network, run, source)
+    if run.freeze is not None:
+        report = report.model_copy(update={"frozen": freeze(network, run.freeze)})
+    return report
+
+
+def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) -> TransferReport:
+    if run.pretrained is None:
+        return TransferReport()
+    path = source or model_path(run.pretrained)
+    found = find_model(path)
+    said = f"pretrained {run.pretrained} ({found.descriptor.architecture} {found.descriptor.name!r})"
+    report = load_weights(network, found.network.state_dict(), run.start_anew, said)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return TransferReport(
+        source=run.pretrained, sha256=digest, loaded=report.loaded, skipped=report.skipped, unused=report.unused
+    )
+
+
+def best_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path) -> Path:
+    """The model file that `run` starts from: of its source variant, the run with its seed that validated best.
+
+    Raises `StudyError` when none of them has finished.
+    """
+    candidates: list[tuple[float, str, Path]] = []
+    for other in runs:
+        if other.config.variant != run.config.source_variant:
+            continue
+        if other.config.hyperparameters.seed != run.config.hyperparameters.seed:
+            continue
+        yardstick = YARDSTICKS[other.config.hyperparameters.aim]
+        directory = RunDirectory(out / other.directory)
+        status = directory.read_status()
+        if status is not None and status.state == "finished":
+            score = yardstick.sort_key(status.validation[yardstick.metric])
+            candidates.append((score, other.directory.as_posix(), directory.model))
+    if not candidates:
+        raise StudyError(f"no run of {run.config.source_variant}, which it starts from, has finished")
+    return min(candidates)[2]

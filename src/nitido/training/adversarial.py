@@ -1,0 +1,161 @@
+"""Adversarial training: the network learns to enlarge so that a discriminator takes its pictures for photographs."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.architectures.discriminator import Discriminator
+from nitido.data import Store
+from nitido.training.adversarial_losses import ADVERSARIAL_LOSSES
+from nitido.training.collapse import CollapseGuard
+from nitido.training.data import Batch
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.losses import ADVERSARIAL
+from nitido.training.module import DivergedError, NetworkTraining
+
+
+class AdversarialTraining(NetworkTraining):
+    """SRGAN's training (Ledig et al., CVPR 2017): discriminator and network take turns, one step each.
+
+    The network minimises the weighted sum of its loss terms, the adversarial one among them; the discriminator learns
+    to tell its pictures from the truth. A step of the run is one step of both; only the network's is counted by
+    Lightning, so that lengths, schedules and the patches' order mean the same as in supervised training.
+    """
+
+    def __init__(
+        self,
+        network: SuperResolutionNetwork,
+        hyperparameters: Hyperparameters,
+        total_steps: int,
+        validation: Store,
+        scale: int,
+        metrics: Iterable[str],
+    ) -> None:
+        """Build the discriminator from the run's seed; raises `ConfigError` when its size does not fit the patches."""
+        super().__init__(network, hyperparameters, total_steps, validation, scale, metrics)
+        self.automatic_optimization = False
+        options = hyperparameters.adversarial
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hyperparameters.seed)
+            self.discriminator = Discriminator(options.discriminator, network.channels, hyperparameters.patch * scale)
+        self.game = ADVERSARIAL_LOSSES[options.kind]
+        self.guard = CollapseGuard(options.collapse)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the discriminator and one of the network.
+
+        Raises `DivergedError` that names the term that became non-finite, or the collapse.
+        """
+        lr, hr = self.patches(batch)
+        with self.autocast():
+            sr = self.network(lr)
+        sr = sr.float()
+        scalars = self._teach_discriminator(sr.detach(), hr) | self._teach_network(sr, hr)
+        self._refuse_collapse(_psnr(sr.detach(), hr), scalars)
+        optimizer, judge = self.optimizers()  # type: ignore[attr-defined]
+        if self.is_logged():
+            scalars["learning_rate"] = torch.tensor(optimizer.param_groups[0]["lr"])
+            self.write_scalars({name: value.item() for name, value in scalars.items()})
+        judge.optimizer.step()  # past Lightning, which would count it as a step of the run
+        optimizer.step()
+        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+            schedule.step()
+
+    def _teach_discriminator(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Gradients of the discriminator, and what is logged of them."""
+        real, fake = self._judge(hr), self._judge(sr)
+        loss = self.game.discriminator(real, fake)
+        self.refuse_non_finite({"discriminator": loss})
+        self.discriminator.zero_grad()
+        self.manual_backward(loss)
+        return {
+            "loss/discriminator": loss.detach(),
+            "discriminator/real": torch.sigmoid(real.detach()).mean(),
+            "discriminator/fake": torch.sigmoid(fake.detach()).mean(),
+            "discriminator/gradient_norm": self._clip(self.discriminator, "discriminator"),
+        }
+
+    def _teach_network(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """Gradients of the network, and what is logged of them."""
+        terms = self.criterion.terms(sr, hr)
+        with _unchanged(self.discriminator):
+            fake = self._judge(sr)
+            real = self._judge(hr) if self.game.relative else fake
+            terms[ADVERSARIAL] = self.options.loss[ADVERSARIAL] * self.game.generator(real, fake)
+            loss = torch.stack(list(terms.values())).sum()
+            self.refuse_non_finite(terms | {"sum": loss})
+            self.network.zero_grad()
+            self.manual_backward(loss)
+        scalars = {f"loss/{name}": term.detach() for name, term in terms.items()}
+        return scalars | {"loss/total": loss.detach(), "gradient_norm": self._clip(self.network, "network")}
+
+    def _refuse_collapse(self, psnr: float, scalars: Mapping[str, Tensor]) -> None:
+        collapse = self.guard.observe(psnr)
+        if collapse is None:
+            return
+        real, fake = scalars["discriminator/real"].item(), scalars["discriminator/fake"].item()
+        raise DivergedError(
+            f"the generator collapsed at step {self.global_step}: {collapse} (D(real) {real:.2f}, D(fake) {fake:.2f}): "
+            f"try a smaller weight of the loss term {ADVERSARIAL!r} or a smaller learning rate"
+        )
+
+    def _judge(self, pictures: Tensor) -> Tensor:
+        with self.autocast():
+            logits = self.discriminator(pictures)
+        as_float: Tensor = logits.float()
+        return as_float
+
+    def _clip(self, network: nn.Module, name: str) -> Tensor:
+        """The gradient norm before clipping, if any."""
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        self.refuse_non_finite({f"gradient of the {name}": norm})
+        if self.options.gradient_clip:
+            nn.utils.clip_grads_with_norm_(network.parameters(), self.options.gradient_clip, norm)
+        return norm
+
+    def configure_optimizers(self) -> Any:
+        """Both optimisers and their schedules."""
+        rate = self.options.learning_rate
+        network, network_schedule = self.make_optimizer(self.network.parameters(), rate)
+        judge, judge_schedule = self.make_optimizer(
+            self.discriminator.parameters(), self.options.adversarial.learning_rate or rate
+        )
+        return [network, judge], [network_schedule, judge_schedule]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the guard has seen."""
+        checkpoint["collapse_guard"] = self.guard.state()
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Give the guard its memory back."""
+        self.guard.restore(checkpoint["collapse_guard"])
+
+
+@contextmanager
+def _unchanged(discriminator: nn.Module) -> Iterator[None]:
+    """Let gradients pass through the discriminator to the picture, but collect none in it, and keep its statistics.
+
+    In train mode it judges by the batch's own statistics, as when it learns; what it adds to the running ones is
+    undone.
+    """
+    buffers = [buffer.clone() for buffer in discriminator.buffers()]
+    discriminator.requires_grad_(False)
+    try:
+        yield
+    finally:
+        discriminator.requires_grad_(True)
+        with torch.no_grad():
+            for buffer, before in zip(discriminator.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+
+
+def _psnr(sr: Tensor, hr: Tensor) -> float:
+    """PSNR in dB of a whole batch of patches."""
+    error = (sr.clamp(0, 1) - hr).square().mean().item()
+    return 10 * math.log10(1 / max(error, 1e-10))

@@ -1,0 +1,104 @@
+"""Studies whose variants start from each other, and an adversarial one, from the command to the report."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from tests.cli.conftest import SMALL_STUDY
+
+ADVERSARIAL_STUDY = SMALL_STUDY | {
+    "architecture": "srresnet",
+    "baseline": "plain",
+    "variants": [
+        {
+            "name": "gan",
+            "variant": "debug",
+            "pretrained": "variant:plain",
+            "learning_rates": [1e-4],
+            "hyperparameters": {
+                "loss": {"l1": 1.0, "perceptual": 1e-4, "adversarial": 1e-3},
+                "adversarial": {"discriminator": {"width": 4, "dense_width": 8}},
+            },
+        },
+        {"name": "plain", "variant": "debug"},
+        {
+            "name": "half",
+            "variant": "debug",
+            "config": {"second_half_block": "dense"},
+            "pretrained": "variant:plain",
+            "start_anew": ["body.1"],
+            "freeze": "first_half",
+        },
+    ],
+}
+
+
+def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, tmp_path: Path) -> None:
+    study = tmp_path / "adversarial.yaml"
+    study.write_text(yaml.safe_dump(ADVERSARIAL_STUDY))
+    out = tmp_path / "out"
+    done = nitido("study", "run", study, "--out", out)
+    assert done.code == 0, done.err
+    order = [line.split()[1] for line in done.err.splitlines() if line.startswith("[")]
+    assert order == ["plain", "gan", "half"]
+
+    board = {e["variant"]: e for e in json.loads((out / "leaderboard.json").read_text())["entries"]}
+    assert board["gan"]["rank"] is None
+    assert board["gan"]["perceptual_rank"] is not None
+    assert {e["rank"] for e in board.values() if e["variant"] != "gan"} == {1, 2, 3}
+    assert all("perceptual_distance" in e["metrics"]["samples/test[:2]"] for e in board.values())
+    assert "perceptual distance" in done.out
+    assert "perceptual distance" in (out / "report.html").read_text()
+    assert (out / "perception.csv").read_text().splitlines()[0].startswith("#,variant")
+    assert (out / "perception.png").stat().st_size > 1000
+
+    report = json.loads((out / "runs/half/lr=0.002/seed=0/transfer.json").read_text())
+    assert report["source"] == "variant:plain"
+    assert {name.split(".")[0] for name in report["frozen"]} == {"head", "body"}
+    assert all(name.startswith("body.1") for name in [*report["skipped"], *report["unused"]])
+    again = nitido("study", "run", study, "--out", out)
+    assert again.code == 0, again.err
+    assert json.loads((out / "leaderboard.json").read_text())["entries"] == list(board.values())
+
+
+def test_a_failed_source_fails_what_starts_from_it_and_nothing_else(nitido, tmp_path: Path) -> None:
+    variants = [v for v in ADVERSARIAL_STUDY["variants"] if v["name"] != "gan"]
+    variants[0] = variants[0] | {
+        "learning_rates": [10.0],
+        "hyperparameters": {"optimizer": "sgd", "momentum": 0.99, "loss": "l2"},
+    }
+    study = tmp_path / "failing.yaml"
+    study.write_text(
+        yaml.safe_dump(ADVERSARIAL_STUDY | {"variants": [*variants, {"name": "other", "variant": "debug"}]})
+    )
+    done = nitido("study", "run", study, "--out", tmp_path / "out", "--set", "steps=100")
+    assert done.code == 1
+    complaints = [line for line in done.err.splitlines() if line.startswith("nitido: ")]
+    assert "plain" in complaints[0]
+    assert "diverged" in complaints[0]
+    assert "no run of plain, which it starts from, has finished" in complaints[1]
+    assert len(complaints) == 2
+
+
+def test_train_starts_from_a_model(nitido, call, tmp_path: Path) -> None:
+    common = [
+        "--variant",
+        "debug",
+        "--set",
+        "steps=4",
+        "--set",
+        "batch=2",
+        "--set",
+        "patch=12",
+        "--set",
+        "data.test=samples/test[:1]",
+    ]
+    assert nitido("train", "srresnet", *common, "--out", "first").code == 0
+    start = ["--set", "pretrained=first", "--set", "freeze=first_half"]
+    second = nitido("train", "srresnet", *common, *start, "--out", "second")
+    assert second.code == 0, second.err
+    assert "frozen" in second.err
+    missing = call("train", "srresnet", *common, "--set", "pretrained=nowhere.safetensors", "--out", "third")
+    assert "no such model file" in missing.error_line
+    assert not (tmp_path / "third").exists()
