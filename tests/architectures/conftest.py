@@ -14,6 +14,7 @@ def measured_radius() -> Callable[[SuperResolutionNetwork], int]:
     """Measures by gradients how far the support of an output pixel reaches, in LR pixels; overwrites the weights."""
 
     def measure(network: SuperResolutionNetwork) -> int:
+        assert network.receptive_field_radius is not None
         network.double()
         for parameter in network.parameters():  # positive features: no rectifier hides a connection
             torch.nn.init.uniform_(parameter, 0.1, 1.0)

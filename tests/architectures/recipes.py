@@ -1,11 +1,20 @@
 """Networks small enough to measure: what `test_contract.py` asks of every architecture is asked of each of these."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from nitido.architectures import SuperResolutionNetwork, build, get_architecture, resolve_config
+from nitido.architectures import (
+    SuperResolutionNetwork,
+    activation_names,
+    block_names,
+    build,
+    get_architecture,
+    resolve_config,
+)
+from nitido.architectures.convolutions import NormalizationName, OrderName
+from nitido.architectures.upsamplers import UpsamplerName
 
 COMPACT = ("compact", "debug")
 """What the names of the small variants begin with."""
@@ -35,6 +44,30 @@ def small_variants(architecture: str, starts: tuple[str, ...] = COMPACT) -> list
 
 def debug(architecture: str, **overrides: object) -> Recipe:
     return Recipe(architecture, "debug", overrides)
+
+
+NORMALIZATIONS, ORDERS = get_args(NormalizationName), get_args(OrderName)
+
+LARGE_BLOCKS = ("dense", "rrdb")
+"""Blocks that reach far; one of them is enough."""
+
+
+def combinations(architecture: str, blocks: list[str], scales: tuple[int, ...]) -> list[Recipe]:
+    """Every block with every upsampler, and every pair of the other choices at least once."""
+    return [
+        debug(
+            architecture,
+            block=block,
+            upsampler=upsampler,
+            order=ORDERS[(row + column) % 2],
+            normalization=NORMALIZATIONS[(row + column // 2) % 2],
+            scale=scales[(row + column) % len(scales)],
+            blocks=1 if block in LARGE_BLOCKS else 2,
+            activation="silu" if block == "channel_attention" else "leaky_relu",  # no unit of a small gate is off
+        )
+        for row, block in enumerate(blocks)
+        for column, upsampler in enumerate(get_args(UpsamplerName))
+    ]
 
 
 TRANSPOSED_SRCNN = {"upsampler": "transposed", "widths": (8, 6), "kernel_sizes": (3, 1, 3)}
@@ -70,6 +103,24 @@ RECIPES: list[Recipe] = [
         debug(architecture, scale=scale, upsampler=upsampler, residual=upsampler == "transposed", channels=channels)
         for architecture, scales in (("edsr", (2, 3, 4)), ("rdn", (2, 3, 4)), ("srresnet", (2, 4)))
         for scale in scales
-        for upsampler, channels in (("pixel_shuffle", 1), ("transposed", 3))
+        for upsampler, channels in (("pixel_shuffle", 1), ("transposed", 3), ("bicubic", 1), ("nearest", 3))
     ),
+    *combinations("edsr", block_names(), (2, 3, 4)),
+    *combinations("srresnet", ["channel_attention", "rrdb"], (2, 4)),
+    *(debug("edsr", activation=name, width=9, order="pre_activation") for name in activation_names()),
+    debug("edsr", rgb_mean=(0.45, 0.44, 0.4), upsampler="bicubic"),
+    debug("srresnet", second_half_block="separable", blocks=3),
+    *(
+        debug("rdn", upsampler=upsampler, normalization=normalization, order=order)
+        for upsampler in get_args(UpsamplerName)
+        for normalization, order in (("batch", "conv_norm_act"), ("none", "pre_activation"))
+    ),
+    debug("rdn", normalization="batch", order="pre_activation"),
+    *(
+        Recipe(architecture, "debug", {**width, "upsampler": upsampler, "normalization": "batch"})
+        for architecture, width in (("srcnn", {"widths": (4, 8)}), ("vdsr", {"width": 8}))
+        for upsampler in get_args(UpsamplerName)
+    ),
+    *(debug(architecture, upsampler="nearest", scale=4) for architecture in ("srcnn", "vdsr")),
+    debug("vdsr", upsampler="nearest", scale=3, bias=False, depth=2),
 ]

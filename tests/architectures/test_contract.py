@@ -1,13 +1,26 @@
 """What every network of every architecture keeps: shapes, gradients, its receptive field, its start at bicubic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import combinations, product
+from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
-from nitido.architectures import SuperResolutionNetwork, architecture_names
+from nitido.architectures import (
+    SuperResolutionNetwork,
+    architecture_names,
+    block_names,
+    build,
+    count_parameters,
+    get_architecture,
+    resolve_config,
+)
+from nitido.architectures.convolutions import NormalizationName, OrderName
+from nitido.architectures.upsamplers import UpsamplerName
 from nitido.imaging import bicubic_upscale
-from tests.architectures.recipes import RECIPES, Recipe
+from tests.architectures.recipes import RECIPES, Recipe, debug
 
 every_network = pytest.mark.parametrize("recipe", RECIPES, ids=str)
 
@@ -23,6 +36,19 @@ NARROW: dict[str, dict[str, object]] = {
 
 def test_no_architecture_is_left_out() -> None:
     assert {recipe.architecture for recipe in RECIPES} == set(architecture_names()) == set(NARROW)
+
+
+def test_every_pair_of_choices_is_asked_together() -> None:
+    choices: dict[str, Sequence[str]] = {
+        "block": block_names(),
+        "upsampler": get_args(UpsamplerName),
+        "order": get_args(OrderName),
+        "normalization": get_args(NormalizationName),
+    }
+    configs = [recipe.build().config.model_dump() for recipe in RECIPES if recipe.architecture == "edsr"]
+    for one, other in combinations(choices, 2):
+        asked = {(config[one], config[other]) for config in configs}
+        assert asked >= set(product(choices[one], choices[other]))
 
 
 @every_network
@@ -54,7 +80,17 @@ def test_receptive_field_radius_is_exact(
     recipe: Recipe, measured_radius: Callable[[SuperResolutionNetwork], int]
 ) -> None:
     network = narrow(recipe)
-    assert measured_radius(network) == network.receptive_field_radius
+    if network.receptive_field_radius is None:  # an output pixel sees the whole picture
+        assert whole_picture_is_seen(network)
+    else:
+        assert measured_radius(network) == network.receptive_field_radius
+
+
+def whole_picture_is_seen(network: SuperResolutionNetwork) -> bool:
+    """Whether the middle of the first output row has a gradient to every pixel of a large input."""
+    lr = torch.rand(1, network.channels, 60, 60, requires_grad=True)
+    network(lr)[..., 0, 30].sum().backward()
+    return lr.grad is not None and bool((lr.grad[:, :, 1:-1, 1:-1].abs().amax((0, 1)) > 0).all())
 
 
 SHALLOW = [
@@ -70,6 +106,7 @@ SHALLOW = [
 def test_a_change_beyond_the_radius_changes_nothing(recipe: Recipe) -> None:
     network = recipe.build().double().eval()
     radius, scale = network.receptive_field_radius, network.scale
+    assert radius is not None
     centre = radius + 2
     lr = torch.rand(1, network.channels, 2 * centre + 1, 2 * centre + 1, dtype=torch.float64)
     near, far = lr.clone(), lr.clone()
@@ -90,3 +127,80 @@ def test_an_untrained_residual_network_is_nearly_bicubic(recipe: Recipe, trainin
     with torch.no_grad():
         difference = (network(lr) - bicubic_upscale(lr, network.scale)).abs().max()
     assert 0 < difference < 0.1
+
+
+NORMALIZED = [
+    debug("srcnn", normalization="batch", widths=(8, 8)),
+    debug("vdsr", normalization="batch", width=8),
+    debug("edsr", normalization="batch", width=8),
+    debug("edsr", block="batch", width=8),
+    debug("rdn", normalization="batch", width=8, growth=6, order="pre_activation"),
+    debug("srresnet", width=8, scale=2),
+]
+
+
+@pytest.mark.parametrize("recipe", NORMALIZED, ids=str)
+def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch(recipe: Recipe) -> None:
+    network = recipe.build(residual=False)
+    lr = torch.rand(4, network.channels, 24, 24)
+    with torch.no_grad():
+        untrained = network.eval()(lr)
+        network.train()
+        for _ in range(150):
+            batch = network(lr)
+        running = network.eval()(lr)
+    assert (untrained - batch).abs().max() > 0.05 * batch.std()
+    assert (running - batch).abs().max() < 0.005 * batch.std()
+
+
+@pytest.mark.parametrize("recipe", NORMALIZED, ids=str)
+def test_the_picture_and_the_reconstruction_are_never_normalised(recipe: Recipe) -> None:
+    network = recipe.build()
+    calls: list[nn.Module] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            module.register_forward_pre_hook(lambda module, inputs: calls.append(module))
+    network(torch.rand(2, network.channels, 9, 9))
+    assert isinstance(calls[0], nn.Conv2d)
+    assert isinstance(calls[1], nn.Conv2d)
+    assert isinstance(calls[-1], nn.Conv2d)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in calls)
+
+
+HALVES = [
+    debug("srcnn", activation="prelu"),
+    debug("srcnn", activation="prelu", normalization="batch", upsampler="nearest"),
+    debug("vdsr", depth=9, activation="prelu"),
+    *(debug("edsr", blocks=blocks, block="batch", rgb_mean=(0.4, 0.4, 0.4)) for blocks in (4, 5)),
+    debug("edsr", blocks=4, block="rrdb", upsampler="bicubic"),
+    debug("rdn", blocks=4),
+    debug("srresnet", blocks=4, second_half_block="dense", upsampler="nearest"),
+]
+
+
+@pytest.mark.parametrize("recipe", HALVES, ids=str)
+def test_the_first_half_is_what_data_passes_first(recipe: Recipe) -> None:
+    network = recipe.build()
+    inside = {id(parameter) for module in network.first_half() for parameter in module.parameters()}
+    order: list[bool] = []
+    for module in network.modules():
+        own = [id(parameter) in inside for parameter in module.parameters(recurse=False)]
+        if own:
+            assert len(set(own)) == 1
+            module.register_forward_pre_hook(lambda _, inputs, frozen=own[0]: order.append(frozen))
+    network(torch.rand(1, network.channels, 9, 9))
+    assert order == sorted(order, reverse=True), "no module of the first half comes after one of the second"
+    assert order[0]
+    assert not order[-1]
+    share = sum(p.numel() for p in network.parameters() if id(p) in inside) / count_parameters(network)
+    assert 0.1 < share < 0.6
+
+
+@pytest.mark.parametrize("architecture", ["edsr", "srresnet", "rdn", "vdsr"])
+def test_half_of_the_published_blocks_are_in_the_first_half(architecture: str) -> None:
+    with torch.device("meta"):
+        network = build(architecture, resolve_config(architecture, get_architecture(architecture).base, {}))
+    body = list(network.get_submodule("body").children())
+    half = network.first_half()
+    assert [block in half for block in body] == [index < len(body) // 2 for index in range(len(body))]
+    assert {name for name, child in network.named_children() if child in half} <= {"head", "head_again"}

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from nitido.architectures import build, count_parameters, resolve_config
-from nitido.architectures.edsr import EDSR, EDSRConfig
+from nitido.architectures import block_names, build, count_parameters, resolve_config
+from nitido.architectures.edsr import EDSR, VARIANTS, EDSRConfig
 from nitido.imaging import bicubic_upscale
-from nitido.inspection import draw_diagram
+from nitido.inspection import count_macs, draw_diagram
 from nitido.inspection.data_flow import data_flow
 from nitido.validation import ConfigError
 
@@ -52,31 +52,45 @@ def test_the_published_network_is_what_the_paper_draws(residual: bool) -> None:
     assert len(inner) == 6
 
 
-def test_depth_does_not_blow_the_features_up() -> None:
-    features = torch.randn(1, 16, 24, 24)
-    with torch.no_grad():
-        for residual_scale in (1.0, 0.1):
-            deep = make("baseline", {"blocks": 64, "width": 16, "residual_scale": residual_scale})
-            assert 1 < deep.body(features).square().mean() / features.square().mean() < 2.5  # 1.01 ** 64 = 1.9
+MEAN = (0.4488, 0.4371, 0.404)
+"""DIV2K's, as EDSR-PyTorch subtracts it."""
 
 
-def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch() -> None:
-    network = make("compact_batch", {"blocks": 3, "width": 8, "residual": False})
-    lr = torch.rand(4, 3, 24, 24)
+@pytest.mark.parametrize("upsampler", ["bicubic", "pixel_shuffle"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_mean_colour_is_taken_off_first_and_added_last(upsampler: str, residual: bool) -> None:
+    overrides: dict[str, object] = {"upsampler": upsampler, "residual": residual}
+    usual, shifted = make("debug", overrides).double(), make("debug", {**overrides, "rgb_mean": MEAN}).double()
+    assert shifted.state_dict().keys() == usual.state_dict().keys()
+    assert count_parameters(shifted) == count_parameters(usual)
+    lr, mean = torch.rand(1, 3, 7, 9, dtype=torch.float64), torch.tensor(MEAN).double()[:, None, None]
     with torch.no_grad():
-        untrained = network.eval()(lr)
-        network.train()
-        for _ in range(150):
-            batch = network(lr)
-        running = network.eval()(lr)
-    assert (untrained - batch).abs().max() > 0.05 * batch.std()
-    assert (running - batch).abs().max() < 0.005 * batch.std()
+        torch.testing.assert_close(shifted(lr), usual(lr - mean) + mean)
+
+
+def test_a_network_of_luma_has_no_mean_colour() -> None:
+    with pytest.raises(ConfigError, match=r"edsr\.debug: rgb_mean must be \(0, 0, 0\) where channels is 1"):
+        resolve_config("edsr", "debug", {"channels": 1, "rgb_mean": MEAN})
+    with pytest.raises(ConfigError, match=r"rgb_mean\.0: input should be less than or equal to 1"):
+        resolve_config("edsr", "debug", {"rgb_mean": (114.4, 111.5, 103.0)})
+
+
+def test_every_recipe_has_a_compact_variant() -> None:
+    studied = {resolve_config("edsr", name, {}).model_dump()["block"] for name in VARIANTS if "compact" in name}
+    assert studied == set(block_names()) - {"edsr"}, "edsr is plain here, as EDSR has no normalisation"
+
+
+def test_compact_variants_cost_about_as_much_as_compact() -> None:
+    costs = {name: count_macs(make(name, {}), 48, 48) for name in VARIANTS if "compact" in name}
+    cheap = {"compact_bottleneck", "compact_separable"}
+    assert all(0.8 < cost / costs["compact"] < 1.3 for name, cost in costs.items() if name not in cheap)
+    assert all(costs[name] < costs["compact"] for name in cheap)
 
 
 def test_equal_blocks_are_one_box_of_the_diagram(tmp_path: Path) -> None:
     network = make("baseline", {})
     blocks = [(block.lines, block.repeats) for block in data_flow(network).values() if block.kind == "block"]
-    assert blocks == [(("ResidualBlock",), 16)]
+    assert blocks == [(("ResidualBlock", "plain"), 16)]
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "EDSR")
     assert "16 × ResidualBlock" in (tmp_path / "m.svg").read_text(encoding="utf-8")
 

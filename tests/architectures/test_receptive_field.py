@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nitido.architectures import receptive_field
-from nitido.architectures.layers import BicubicUpscale, FeatureUpsamplerName, make_staged_upsampler
+from nitido.architectures.layers import BicubicUpscale
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UpsamplerName, make_staged_upsampler
 
 SIZE = 21
 scales = st.integers(2, 4)
@@ -68,8 +69,8 @@ def test_convolution(kernel_size: int, first: int, length: int) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(scales, st.sampled_from(["pixel_shuffle", "transposed"]), offsets, lengths)
-def test_staged_upsampler(scale: int, upsampler: FeatureUpsamplerName, first: int, length: int) -> None:
+@given(scales, st.sampled_from(["nearest", "pixel_shuffle", "transposed"]), offsets, lengths)
+def test_staged_upsampler(scale: int, upsampler: UpsamplerName, first: int, length: int) -> None:
     last = first + length - 1
     assert receptive_field.through_staged_upsampler(Span(first, last), upsampler, scale) == measured(
         make_staged_upsampler(upsampler, 1, scale), scale, first, last

@@ -80,6 +80,21 @@ def test_equal_blocks_in_a_row_become_one() -> None:
     assert users(flow, "head") == [chain.name, "add"]
 
 
+def test_a_block_says_its_recipe_however_nested_it_is() -> None:
+    overrides = {"block": "rrdb", "second_half_block": "channel_attention", "normalization": "none", "blocks": 5}
+    flow = data_flow(build("srresnet", resolve_config("srresnet", "debug", overrides)))
+    blocks = [(block.lines, block.repeats) for block in flow.values() if block.kind == "block"]
+    assert blocks == [(("ResidualBlock", "rrdb"), 2), (("ResidualBlock", "channel attention"), 3)]
+    normalised = data_flow(build("srresnet", resolve_config("srresnet", "debug", {"block": "dense"})))
+    assert ("ResidualBlock", "dense", "BatchNorm2d") in [block.lines for block in normalised.values()]
+
+
+def test_nearest_neighbours_are_an_upsampling() -> None:
+    flow = data_flow(build("edsr", resolve_config("edsr", "debug", {"upsampler": "nearest", "scale": 4})))
+    shapes = [(block.lines, block.shape) for block in flow.values() if block.kind == "upsampling"]
+    assert shapes == [(("Nearest ×2",), "4 · 2h×2w"), (("Nearest ×2",), "4 · 4h×4w")]
+
+
 def test_a_convolution_takes_its_normalisation_and_activation_in() -> None:
     labels = [block.lines for block in data_flow(Deep(2)).values()]
     assert ("Conv 3×3", "BatchNorm2d", "PReLU", "8 → 8 channels") in labels

@@ -48,3 +48,11 @@ def test_the_same_network_gives_the_same_svg(tmp_path: Path) -> None:
         network = build("srcnn", resolve_config("srcnn", "debug", {}))
         draw_diagram(network, tmp_path / f"{name}.svg", tmp_path / f"{name}.png", "debug")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_network_that_sees_the_whole_picture_says_so(tmp_path: Path) -> None:
+    network = build("edsr", resolve_config("edsr", "debug", {"block": "channel_attention"}))
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "attention")
+    texts = svg_texts(tmp_path / "m.svg")
+    assert any(text.endswith("sees the whole picture") for text in texts)
+    assert "channel attention" in texts

@@ -1,9 +1,11 @@
 from itertools import combinations, pairwise
+from typing import get_args
 
 import pytest
+import torch
 
-from nitido.architectures import build, resolve_config
-from nitido.architectures.srcnn import VARIANTS
+from nitido.architectures import architecture_names, build, get_architecture, resolve_config
+from nitido.architectures.upsamplers import UpsamplerName
 from nitido.errors import NitidoError
 from nitido.inspection.data_flow import Block, Flow, data_flow
 from nitido.inspection.layout import Box, Layout, Measure, lay_out
@@ -38,9 +40,25 @@ def assert_tidy(layout: Layout) -> None:
                 assert not (inside_x and inside_y), box.block.name
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_is_tidy(variant: str) -> None:
-    flow = data_flow(build("srcnn", resolve_config("srcnn", variant, {})))
+@pytest.mark.parametrize(
+    ("architecture", "variant"),
+    [(name, variant) for name in architecture_names() for variant in get_architecture(name).variants],
+)
+def test_every_variant_is_tidy(architecture: str, variant: str) -> None:
+    assert_drawn_tidily(architecture, variant, {})
+
+
+@pytest.mark.parametrize("architecture", architecture_names())
+@pytest.mark.parametrize("upsampler", get_args(UpsamplerName))
+@pytest.mark.parametrize("residual", [False, True])
+def test_every_upsampler_is_tidy(architecture: str, upsampler: str, residual: bool) -> None:
+    wide = {"widths": (4, 16)} if architecture == "srcnn" else {"width": 16}
+    assert_drawn_tidily(architecture, "debug", {"upsampler": upsampler, "residual": residual, "scale": 4, **wide})
+
+
+def assert_drawn_tidily(architecture: str, variant: str, overrides: dict[str, object]) -> None:
+    with torch.device("meta"):
+        flow = data_flow(build(architecture, resolve_config(architecture, variant, overrides)))
     layout = lay_out(flow, MEASURE)
     assert set(by_name(layout)) == set(flow)
     assert_tidy(layout)

@@ -50,3 +50,8 @@ def test_summary_tells_layers_parameters_macs_and_receptive_field() -> None:
 def test_output_size_is_the_true_one_when_the_scale_does_not_divide_hd() -> None:
     text = summarize(build("srcnn", resolve_config("srcnn", "debug", {"scale": 3})))
     assert "MACs, 1281x720 output:" in text
+
+
+def test_a_network_that_sees_the_whole_picture_says_so() -> None:
+    text = summarize(build("edsr", resolve_config("edsr", "debug", {"block": "channel_attention"})))
+    assert text.splitlines()[-1].split(":")[1].strip() == "the whole picture"

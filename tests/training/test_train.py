@@ -102,7 +102,7 @@ def test_batch_norm_and_its_averages_survive_an_interruption(small_store: Store,
 
 def test_a_half_done_run_may_be_moved(small_store: Store, tmp_path: Path) -> None:
     # Validation is at its best early in this run, so that forgetting the best score would show.
-    unsteady = {"learning_rate": 0.2, "ema": 0, "schedule": "constant", "steps": 16}
+    unsteady = {"learning_rate": 0.5, "ema": 0, "schedule": "constant", "steps": 16}
     _, expected = run(small_store, tmp_path / "whole", **unsteady)
     assert expected.best_step < 12, "choose a learning rate that spoils the network later"
     with pytest.raises(TrainingInterruptedError):

@@ -1,6 +1,10 @@
 """Super-resolution networks: typed configurations, named variants, one contract."""
 
+from nitido.architectures import block_recipes as block_recipes  # registers the blocks that come with nitido
+from nitido.architectures.activations import activation_names, register_activation
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.blocks import block_names, register_block
+from nitido.architectures.convolutions import BlockSettings
 from nitido.architectures.registry import (
     architecture_names,
     build,
@@ -12,12 +16,17 @@ from nitido.architectures.registry import (
 
 __all__ = [
     "Architecture",
+    "BlockSettings",
     "NetworkConfig",
     "SuperResolutionNetwork",
+    "activation_names",
     "architecture_names",
+    "block_names",
     "build",
     "count_parameters",
     "get_architecture",
+    "register_activation",
     "register_architecture",
+    "register_block",
     "resolve_config",
 ]

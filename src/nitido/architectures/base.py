@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from nitido.errors import NitidoError
 from nitido.validation import StrictModel
 
 
@@ -27,15 +28,16 @@ class SuperResolutionNetwork(nn.Module, ABC):
         channels: 1 (Y alone) or 3 (RGB).
         receptive_field_radius: how far, in LR pixels, the support of an output pixel reaches beyond the LR pixel it
             lies in. Exact, and it includes the support of a bicubic input or skip; a tile with that much margin gives
-            the same pixels as the whole picture.
+            the same pixels as the whole picture. None where an output pixel depends on the whole picture, as under
+            channel attention: then no margin makes a tile exact.
     """
 
     config: NetworkConfig
     scale: int
     channels: int
-    receptive_field_radius: int
+    receptive_field_radius: int | None
 
-    def __init__(self, config: NetworkConfig, receptive_field_radius: int) -> None:
+    def __init__(self, config: NetworkConfig, receptive_field_radius: int | None) -> None:
         """Remember the configuration; subclasses add their layers."""
         super().__init__()
         self.config = config
@@ -46,6 +48,22 @@ class SuperResolutionNetwork(nn.Module, ABC):
     @abstractmethod
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1], to `(N, channels, k*h, k*w)` float, not clamped."""
+
+    def first_half(self) -> list[nn.Module]:
+        """The modules with weights that data passes up to and including the first half of the body's blocks.
+
+        Of an odd number of blocks the middle one belongs to the second half. This is for networks whose children are
+        in the order of their data flow, with their repeated blocks in `body`; others override it. Raises
+        `NitidoError` where there is no body.
+        """
+        passed: list[nn.Module] = []
+        for name, child in self.named_children():
+            if name == "body":
+                blocks = list(child.children())
+                return [*passed, *blocks[: len(blocks) // 2]]
+            if next(child.parameters(), None) is not None:
+                passed.append(child)
+        raise NitidoError(f"{type(self).__name__} has no body of blocks, so nothing says what its first half is")
 
     # nn.Module's own __call__ is typed Any; this makes `network(lr)` a Tensor for the type checker.
     def __call__(self, lr: Tensor) -> Tensor:

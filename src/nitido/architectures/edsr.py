@@ -1,28 +1,33 @@
 """EDSR: residual blocks without normalisation on the small picture, enlarged at the end, and its modifications."""
 
 from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
+from nitido.architectures.activations import ActivationName
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.architectures.layers import (
-    ActivationName,
-    BicubicUpscale,
-    BlockName,
+from nitido.architectures.blocks import BlockName, block_reach, make_block
+from nitido.architectures.convolutions import (
+    NORMALIZATION_DESCRIPTION,
+    ORDER_DESCRIPTION,
     BlockSettings,
-    FeatureUpsamplerName,
-    block_reach,
-    initialize_residual_network,
-    make_block,
-    make_staged_upsampler,
-    same_convolution,
+    NormalizationName,
+    OrderName,
+    make_norm,
 )
+from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.layers import BicubicUpscale, ColourShift, same_convolution
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
 KERNEL_SIZE = 3
 """Kernel size of the head, of the body's last convolution and of the reconstruction."""
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EDSRConfig(NetworkConfig):
@@ -33,50 +38,76 @@ class EDSRConfig(NetworkConfig):
     block: BlockName = Field(default="plain", description="recipe of the residual blocks")
     residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each residual block adds")
     activation: ActivationName = Field(default="relu", description="activation inside the residual blocks")
-    upsampler: FeatureUpsamplerName = Field(
-        default="pixel_shuffle",
-        description="how the features grow: `pixel_shuffle` behind a convolution, or a `transposed` convolution",
-    )
+    normalization: NormalizationName = Field(default="none", description=NORMALIZATION_DESCRIPTION)
+    order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
+    upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+    rgb_mean: tuple[Share, Share, Share] = Field(
+        default=(0.0, 0.0, 0.0),
+        description="mean colour of the training pictures, in [0, 1]; taken off the input and added to the output",
+    )
+
+    @model_validator(mode="after")
+    def _mean_of_colours(self) -> Self:
+        if self.channels == 1 and any(self.rgb_mean):
+            raise ValueError(f"rgb_mean must be (0, 0, 0) where channels is 1, got {self.rgb_mean}")
+        return self
 
 
 class EDSR(SuperResolutionNetwork):
     """Residual blocks under a long skip (Lim et al., CVPRW 2017), zero padded, with the modifications.
 
     `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. The authors subtract the
-    mean colour of their training set first and add it last; that is left out here: the biases can learn it.
+    mean colour of their training set first and add it last: `rgb_mean`, which is left out here by default, as the
+    biases can learn it.
     """
 
     config: EDSRConfig
 
     def __init__(self, config: EDSRConfig) -> None:
         """Build the layers; weights are drawn from torch's global random generator."""
-        super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
-        settings = BlockSettings(config.width, config.activation)
+        super().__init__(config, _radius(config))
+        settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
         self.enlarge = BicubicUpscale(config.scale)
-        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE)
+        self.subtract_mean = ColourShift(tuple(-value for value in config.rgb_mean)) if any(config.rgb_mean) else None
+        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
         self.body = nn.Sequential(
             *(make_block(config.block, settings, config.residual_scale) for _ in range(config.blocks))
         )
         self.body_end = same_convolution(config.width, config.width, KERNEL_SIZE)
+        self.body_end_norm = make_norm(settings, config.width)
         self.upsampler = make_staged_upsampler(config.upsampler, config.width, config.scale)
-        self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE)
-
-        initialize_residual_network(self, self.reconstruction)
+        self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE, gain=LAST_GAIN)
+        self.add_mean = ColourShift(config.rgb_mean) if any(config.rgb_mean) else None
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        shallow = self.head(lr)
-        features = shallow + self.body_end(self.body(shallow))
-        output: Tensor = self.reconstruction(self.upsampler(features))
-        return self.enlarge(lr) + output if self.config.residual else output
+        if self.subtract_mean is not None:
+            lr = self.subtract_mean(lr)
+        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = self.head(picture)
+        deep = self.body_end(self.body(shallow))
+        if self.body_end_norm is not None:
+            deep = self.body_end_norm(deep)
+        output: Tensor = self.reconstruction(self.upsampler(shallow + deep))
+        if self.config.residual:
+            output = (picture if self.config.upsampler == "bicubic" else self.enlarge(lr)) + output
+        return output if self.add_mean is None else self.add_mean(output)
 
 
-def _support(config: EDSRConfig, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on."""
-    reach = 2 * (KERNEL_SIZE // 2) + config.blocks * block_reach(config.block)
-    return receptive_field.through_small_picture_network(
+def _radius(config: EDSRConfig) -> int | None:
+    """The receptive field's radius; None where the blocks see the whole picture."""
+    blocks = block_reach([config.block] * config.blocks)
+    if blocks is None:
+        return None
+    reach = blocks + 2 * (KERNEL_SIZE // 2)
+    return receptive_field.radius(config.scale, lambda output: _support(config, reach, output))
+
+
+def _support(config: EDSRConfig, reach: int, output: Span) -> Span:
+    """The LR pixels that a span of output pixels depends on, where the layers up to the upsampler reach `reach`."""
+    return receptive_field.through_body_network(
         output, reach, config.upsampler, KERNEL_SIZE, config.scale, config.residual
     )
 
@@ -89,9 +120,17 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "compact": {**_COMPACT},
     "compact_residual_scale": {**_COMPACT, "residual_scale": 0.1},
     "compact_batch": {**_COMPACT, "block": "batch"},
+    "compact_bottleneck": {**_COMPACT, "block": "bottleneck"},
+    "compact_separable": {**_COMPACT, "block": "separable"},
+    "compact_channel_attention": {**_COMPACT, "block": "channel_attention"},
+    "compact_dense": {**_COMPACT, "block": "dense", "blocks": 4},
+    "compact_rrdb": {**_COMPACT, "block": "rrdb", "blocks": 1},
     "debug": {"blocks": 2, "width": 4, "residual": True},
 }
-"""Name -> what differs from `EDSRConfig`'s defaults. `compact` trains in minutes on a CPU; `debug` is tiny."""
+"""Name -> what differs from `EDSRConfig`'s defaults. `compact` trains in minutes on a CPU; `debug` is tiny.
+
+`compact_dense` and `compact_rrdb` have fewer blocks, as one of theirs costs as much as 2 and 10 plain ones.
+"""
 
 ARCHITECTURE = Architecture(
     name="edsr",

@@ -7,18 +7,22 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
+from nitido.architectures.activations import ActivationName
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.architectures.layers import (
-    ActivationName,
-    BicubicUpscale,
-    FeatureUpsamplerName,
-    ResidualBlock,
-    initialize_residual_network,
-    make_activation,
-    make_staged_upsampler,
-    same_convolution,
+from nitido.architectures.blocks import ResidualBlock
+from nitido.architectures.convolutions import (
+    NORMALIZATION_DESCRIPTION,
+    ORDER_DESCRIPTION,
+    BlockSettings,
+    NormalizationName,
+    OrderName,
+    make_norm,
 )
+from nitido.architectures.dense import dense_branch
+from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.layers import BicubicUpscale, same_convolution
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
 KERNEL_SIZE = 3
 """Kernel size of every convolution but the 1×1 fusions."""
@@ -33,36 +37,19 @@ class RDNConfig(NetworkConfig):
     width: PositiveInt = Field(default=64, description="feature channels between the blocks (G0 in the paper)")
     activation: ActivationName = Field(default="relu", description="activation after each convolution of a block")
     residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each block adds")
-    upsampler: FeatureUpsamplerName = Field(
-        default="pixel_shuffle",
-        description="how the features grow: `pixel_shuffle` behind a convolution, or a `transposed` convolution",
-    )
+    normalization: NormalizationName = Field(default="none", description=NORMALIZATION_DESCRIPTION)
+    order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
+    upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
-
-
-class DenseLayer(nn.Module):
-    """A convolution and activation whose output is put behind its input: `(N, C, H, W)` -> `(N, C + G, H, W)`."""
-
-    def __init__(self, in_channels: int, growth: int, activation: str) -> None:
-        """Add `growth` channels to `in_channels`."""
-        super().__init__()
-        self.convolution = same_convolution(in_channels, growth, KERNEL_SIZE)
-        self.activation = make_activation(activation, growth)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Append what the convolution makes of `features`."""
-        return torch.cat([features, self.activation(self.convolution(features))], dim=1)
 
 
 class ResidualDenseBlock(ResidualBlock):
     """Dense layers and their 1×1 fusion, added to the input: `(N, width, H, W)` -> `(N, width, H, W)`."""
 
-    def __init__(self, config: RDNConfig) -> None:
+    def __init__(self, config: RDNConfig, settings: BlockSettings) -> None:
         """Build the layers of one block of `config`."""
-        inputs = [config.width + index * config.growth for index in range(config.layers + 1)]
-        dense = [DenseLayer(channels, config.growth, config.activation) for channels in inputs[:-1]]
-        fusion = same_convolution(inputs[-1], config.width, 1)
-        super().__init__(nn.Sequential(*dense, fusion), config.residual_scale)
+        branch = dense_branch(settings, config.layers, config.growth, fusion_kernel_size=1)
+        super().__init__(branch, config.residual_scale)
 
 
 class RDN(SuperResolutionNetwork):
@@ -76,34 +63,41 @@ class RDN(SuperResolutionNetwork):
     def __init__(self, config: RDNConfig) -> None:
         """Build the layers; weights are drawn from torch's global random generator."""
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
+        settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
+
         self.enlarge = BicubicUpscale(config.scale)
-        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE)
+        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
         self.head_again = same_convolution(config.width, config.width, KERNEL_SIZE)
-        self.body = nn.ModuleList(ResidualDenseBlock(config) for _ in range(config.blocks))
+        self.body = nn.ModuleList(ResidualDenseBlock(config, settings) for _ in range(config.blocks))
         self.fusion = same_convolution(config.blocks * config.width, config.width, 1)
         self.body_end = same_convolution(config.width, config.width, KERNEL_SIZE)
+        self.body_end_norm = make_norm(settings, config.width)
         self.upsampler = make_staged_upsampler(config.upsampler, config.width, config.scale)
-        self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE)
-
-        initialize_residual_network(self, self.reconstruction)
+        self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE, gain=LAST_GAIN)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        shallow = self.head(lr)
+        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = self.head(picture)
         features = self.head_again(shallow)
         outputs = []
         for block in self.body:
             features = block(features)
             outputs.append(features)
-        fused = shallow + self.body_end(self.fusion(torch.cat(outputs, dim=1)))
-        output: Tensor = self.reconstruction(self.upsampler(fused))
-        return self.enlarge(lr) + output if self.config.residual else output
+        fused = self.body_end(self.fusion(torch.cat(outputs, dim=1)))
+        if self.body_end_norm is not None:
+            fused = self.body_end_norm(fused)
+        output: Tensor = self.reconstruction(self.upsampler(shallow + fused))
+        if not self.config.residual:
+            return output
+        skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
+        return skip + output
 
 
 def _support(config: RDNConfig, output: Span) -> Span:
     """The LR pixels that a span of output pixels depends on."""
     reach = (3 + config.blocks * config.layers) * (KERNEL_SIZE // 2)  # two heads, the body's end, the dense layers
-    return receptive_field.through_small_picture_network(
+    return receptive_field.through_body_network(
         output, reach, config.upsampler, KERNEL_SIZE, config.scale, config.residual
     )
 
@@ -118,6 +112,7 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "compact_elu": {**_COMPACT, "activation": "elu"},
     "compact_gelu": {**_COMPACT, "activation": "gelu"},
     "compact_silu": {**_COMPACT, "activation": "silu"},
+    "compact_mish": {**_COMPACT, "activation": "mish"},
     "debug": {"blocks": 2, "layers": 2, "growth": 3, "width": 4, "residual": True},
 }
 """Name -> what differs from `RDNConfig`'s defaults. `compact` trains in minutes on a CPU; `debug` is tiny."""

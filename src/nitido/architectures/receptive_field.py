@@ -7,9 +7,8 @@ the LR input. `radius` then takes the worst case over all positions of an output
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from nitido.architectures.layers import (
+from nitido.architectures.upsamplers import (
     STAGE_KERNEL_SIZE,
-    FeatureUpsamplerName,
     UpsamplerName,
     transposed_geometry,
     upsampling_stages,
@@ -30,7 +29,7 @@ def through_convolution(span: Span, kernel_size: int) -> Span:
 
 
 def through_pixel_shuffle(span: Span, scale: int) -> Span:
-    """The input of a pixel shuffle that `span` of its output depends on."""
+    """The input of a pixel shuffle, or of a repetition of pixels, that `span` of its output depends on."""
     return Span(span.first // scale, span.last // scale)
 
 
@@ -68,6 +67,8 @@ def through_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
     if upsampler == "transposed":
         kernel_size, padding = transposed_geometry(scale)
         return through_transposed_convolution(span, kernel_size, scale, padding)
+    if upsampler == "nearest":
+        return through_pixel_shuffle(through_convolution(span, STAGE_KERNEL_SIZE), scale)
     return span
 
 
@@ -90,8 +91,8 @@ def through_chain(
     return union(span, through_bicubic(output, scale)) if residual else span
 
 
-def through_staged_upsampler(span: Span, upsampler: FeatureUpsamplerName, scale: int) -> Span:
-    """The features before `layers.make_staged_upsampler` that `span` of its output depends on."""
+def through_staged_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
+    """The features before `upsamplers.make_staged_upsampler` that `span` of its output depends on."""
     for factor in reversed(upsampling_stages(scale)):
         span = through_upsampler(span, upsampler, factor)
         if upsampler == "pixel_shuffle":
@@ -99,16 +100,18 @@ def through_staged_upsampler(span: Span, upsampler: FeatureUpsamplerName, scale:
     return span
 
 
-def through_small_picture_network(
-    output: Span, reach: int, upsampler: FeatureUpsamplerName, last: int, scale: int, residual: bool
+def through_body_network(
+    output: Span, reach: int, upsampler: UpsamplerName, last: int, scale: int, residual: bool
 ) -> Span:
-    """The LR pixels that `output` of a network with a staged upsampler depends on.
+    """The LR pixels that `output` of a network with a body and a staged upsampler depends on.
 
     `reach` is how far, to each side, all layers ahead of the upsampler see together; `last` is the kernel size of the
     convolution behind it; `residual` adds the bicubically enlarged input to the output.
     """
     span = through_staged_upsampler(through_convolution(output, last), upsampler, scale)
     span = Span(span.first - reach, span.last + reach)
+    if upsampler == "bicubic":
+        return through_bicubic(span, scale)
     return union(span, through_bicubic(output, scale)) if residual else span
 
 

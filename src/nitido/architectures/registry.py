@@ -7,19 +7,18 @@ from torch import nn
 from nitido.architectures import edsr, rdn, srcnn, srresnet, vdsr
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.errors import unknown_name
+from nitido.registry import Registry
 from nitido.validation import ConfigError
 
-_REGISTRY: dict[str, Architecture] = {}
+_ARCHITECTURES = Registry[Architecture]("architecture")
 
 
 def register_architecture(architecture: Architecture) -> None:
     """Make an architecture known by its name; a name that is taken or a base that is no variant is a `ConfigError`."""
     name = architecture.name.lower()
-    if name in _REGISTRY:
-        raise ConfigError(f"architecture {name!r} is already registered")
     if architecture.base not in architecture.variants:
         raise unknown_name(f"base variant of {name}", architecture.base, architecture.variants, ConfigError)
-    _REGISTRY[name] = architecture
+    _ARCHITECTURES.register(name, architecture)
 
 
 register_architecture(srcnn.ARCHITECTURE)
@@ -31,7 +30,7 @@ register_architecture(srresnet.ARCHITECTURE)
 
 def architecture_names() -> list[str]:
     """The names of all architectures, sorted."""
-    return sorted(_REGISTRY)
+    return _ARCHITECTURES.names()
 
 
 def get_architecture(name: str) -> Architecture:
@@ -40,9 +39,7 @@ def get_architecture(name: str) -> Architecture:
     >>> get_architecture("SRCNN").title
     'SRCNN'
     """
-    if name.lower() not in _REGISTRY:
-        raise unknown_name("architecture", name, _REGISTRY, ConfigError)
-    return _REGISTRY[name.lower()]
+    return _ARCHITECTURES[name.lower()]
 
 
 def resolve_config(architecture: str, variant: str, overrides: Mapping[str, object]) -> NetworkConfig:

@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
+from nitido.architectures.activations import ActivationName, activation_gain, make_activation
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.architectures.layers import (
-    ActivationName,
-    BicubicUpscale,
-    UpsamplerName,
-    initialize_network,
-    make_activation,
-    make_upsampler,
-    same_convolution,
-    upsampled_channels,
-)
+from nitido.architectures.convolutions import BlockSettings, NormalizationName, make_norm
+from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.layers import BicubicUpscale, same_convolution
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
 
 def _odd(value: int) -> int:
@@ -40,13 +35,8 @@ class SRCNNConfig(NetworkConfig):
         default=(128, 64), description="feature channels made by feature extraction and by mapping"
     )
     activation: ActivationName = Field(default="relu", description="activation after every layer but the last")
-    upsampler: UpsamplerName = Field(
-        default="bicubic",
-        description=(
-            "where the picture grows: `bicubic` enlarges the input; `pixel_shuffle` and `transposed` (convolution) "
-            "work on the small picture and enlarge between mapping and reconstruction"
-        ),
-    )
+    normalization: NormalizationName = Field(default="none", description="`batch` normalises behind the mapping")
+    upsampler: UpsamplerName = Field(default="bicubic", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
 
     @model_validator(mode="after")
@@ -60,7 +50,7 @@ class SRCNN(SuperResolutionNetwork):
 
     `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
     mapped features are rearranged to 1/k² of the channels at k times the size; with `transposed` a transposed
-    convolution and an activation follow the mapping.
+    convolution and an activation follow the mapping, with `nearest` larger features, a convolution and an activation.
     """
 
     config: SRCNNConfig
@@ -72,24 +62,31 @@ class SRCNN(SuperResolutionNetwork):
         features, mapped = config.widths
         grown = upsampled_channels(config.upsampler, mapped, config.scale)
 
+        settings = BlockSettings(mapped, config.activation, config.normalization)
+        gain = activation_gain(config.activation)
+
         self.enlarge = BicubicUpscale(config.scale)
-        self.extraction = same_convolution(config.channels, features, first)
+        self.extraction = same_convolution(config.channels, features, first, gain=PICTURE_GAIN)
         self.extraction_activation = make_activation(config.activation, features)
-        self.mapping = same_convolution(features, mapped, second)
+        self.mapping = same_convolution(features, mapped, second, gain=gain)
+        self.mapping_norm = make_norm(settings, mapped)
         self.mapping_activation = make_activation(config.activation, mapped)
         self.upsampler = make_upsampler(config.upsampler, mapped, config.scale, config.activation)
-        self.reconstruction = same_convolution(grown, config.channels, third)
+        self.reconstruction = same_convolution(grown, config.channels, third, gain=LAST_GAIN)
 
-        initialize_network(self, self.reconstruction)
+    def first_half(self) -> list[nn.Module]:
+        """The feature extraction and its activation."""
+        return [self.extraction, self.extraction_activation]
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         features = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
         skip = features
         features = self.extraction_activation(self.extraction(features))
-        features = self.mapping_activation(self.mapping(features))
-        if self.upsampler is not None:
-            features = self.upsampler(features)
+        features = self.mapping(features)
+        if self.mapping_norm is not None:
+            features = self.mapping_norm(features)
+        features = self.upsampler(self.mapping_activation(features))
         output: Tensor = self.reconstruction(features)
         if not self.config.residual:
             return output

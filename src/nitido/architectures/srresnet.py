@@ -9,22 +9,21 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
+from nitido.architectures.activations import ActivationName, make_activation
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.architectures.layers import (
-    ActivationName,
-    BicubicUpscale,
-    BlockName,
+from nitido.architectures.blocks import BlockName, block_reach, make_block
+from nitido.architectures.convolutions import (
+    NORMALIZATION_DESCRIPTION,
+    ORDER_DESCRIPTION,
     BlockSettings,
-    FeatureUpsamplerName,
-    batch_norm,
-    block_reach,
-    initialize_residual_network,
-    make_activation,
-    make_block,
-    make_staged_upsampler,
-    same_convolution,
+    NormalizationName,
+    OrderName,
+    make_norm,
 )
+from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.layers import BicubicUpscale, same_convolution
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
 OUTER_KERNEL_SIZE = 9
 """Kernel size of the first and the last convolution."""
@@ -39,13 +38,15 @@ class SRResNetConfig(NetworkConfig):
     scale: Literal[2, 4] = Field(default=4, description="enlargement factor k: (h, w) becomes (k*h, k*w)")
     blocks: PositiveInt = Field(default=16, description="number of residual blocks")
     width: PositiveInt = Field(default=64, description="feature channels")
-    block: BlockName = Field(default="batch", description="recipe of the residual blocks")
+    block: BlockName = Field(default="plain", description="recipe of the residual blocks")
+    second_half_block: BlockName | None = Field(
+        default=None, description="recipe of the blocks from number blocks // 2 on (counted from 0), if it is another"
+    )
     residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each residual block adds")
     activation: ActivationName = Field(default="prelu", description="activation of the whole network")
-    upsampler: FeatureUpsamplerName = Field(
-        default="pixel_shuffle",
-        description="how the features grow: `pixel_shuffle` behind a convolution, or a `transposed` convolution",
-    )
+    normalization: NormalizationName = Field(default="batch", description=NORMALIZATION_DESCRIPTION)
+    order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
+    upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     output: Literal["linear", "tanh"] = Field(
         default="linear",
         description="`tanh` bounds the picture to (0, 1) as (tanh(x) + 1) / 2; `linear` leaves it as it is",
@@ -69,6 +70,15 @@ class SRResNetConfig(NetworkConfig):
             raise ValueError("a tanh output is the picture itself, so residual must be false (or output linear)")
         return self
 
+    def recipes(self) -> list[str]:
+        """The recipe of every block, in order.
+
+        >>> SRResNetConfig(blocks=3, second_half_block="dense").recipes()
+        ['plain', 'dense', 'dense']
+        """
+        first = self.blocks // 2
+        return [self.block] * first + [self.second_half_block or self.block] * (self.blocks - first)
+
 
 class UnitTanh(nn.Module):
     """The hyperbolic tangent moved from (-1, 1) to the range of pictures, (0, 1)."""
@@ -90,45 +100,60 @@ class SRResNet(SuperResolutionNetwork):
 
     def __init__(self, config: SRResNetConfig) -> None:
         """Build the layers; weights are drawn from torch's global random generator."""
-        super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
-        settings = BlockSettings(config.width, config.activation, config.batch_norm_momentum, config.batch_norm_epsilon)
+        super().__init__(config, _radius(config))
+        settings = BlockSettings(
+            config.width,
+            config.activation,
+            config.normalization,
+            config.order,
+            config.batch_norm_momentum,
+            config.batch_norm_epsilon,
+        )
 
         self.enlarge = BicubicUpscale(config.scale)
         self.head = nn.Sequential(
             OrderedDict(
-                convolution=same_convolution(config.channels, config.width, OUTER_KERNEL_SIZE),
+                convolution=same_convolution(config.channels, config.width, OUTER_KERNEL_SIZE, gain=PICTURE_GAIN),
                 activation=make_activation(config.activation, config.width),
             )
         )
-        self.body = nn.Sequential(
-            *(make_block(config.block, settings, config.residual_scale) for _ in range(config.blocks))
-        )
+        self.body = nn.Sequential(*(make_block(recipe, settings, config.residual_scale) for recipe in config.recipes()))
         self.body_end = nn.Sequential(
-            OrderedDict(
-                convolution=same_convolution(config.width, config.width, BODY_END_KERNEL_SIZE),
-                norm=batch_norm(settings),
-            )
+            OrderedDict(convolution=same_convolution(config.width, config.width, BODY_END_KERNEL_SIZE))
         )
+        norm = make_norm(settings, config.width)
+        if norm is not None:
+            self.body_end.add_module("norm", norm)
         self.upsampler = make_staged_upsampler(config.upsampler, config.width, config.scale, config.activation)
-        self.reconstruction = same_convolution(config.width, config.channels, OUTER_KERNEL_SIZE)
+        self.reconstruction = same_convolution(config.width, config.channels, OUTER_KERNEL_SIZE, gain=LAST_GAIN)
         self.bound = UnitTanh() if config.output == "tanh" else None
-
-        initialize_residual_network(self, self.reconstruction)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        shallow = self.head(lr)
+        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = self.head(picture)
         features = shallow + self.body_end(self.body(shallow))
         output: Tensor = self.reconstruction(self.upsampler(features))
         if self.bound is not None:
             output = self.bound(output)
-        return self.enlarge(lr) + output if self.config.residual else output
+        if not self.config.residual:
+            return output
+        skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
+        return skip + output
 
 
-def _support(config: SRResNetConfig, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on, in eval mode."""
-    reach = OUTER_KERNEL_SIZE // 2 + config.blocks * block_reach(config.block) + BODY_END_KERNEL_SIZE // 2
-    return receptive_field.through_small_picture_network(
+def _radius(config: SRResNetConfig) -> int | None:
+    """The receptive field's radius, in eval mode; None where the blocks see the whole picture."""
+    blocks = block_reach(config.recipes())
+    if blocks is None:
+        return None
+    reach = blocks + OUTER_KERNEL_SIZE // 2 + BODY_END_KERNEL_SIZE // 2
+    return receptive_field.radius(config.scale, lambda output: _support(config, reach, output))
+
+
+def _support(config: SRResNetConfig, reach: int, output: Span) -> Span:
+    """The LR pixels that a span of output pixels depends on, where the layers up to the upsampler reach `reach`."""
+    return receptive_field.through_body_network(
         output, reach, config.upsampler, OUTER_KERNEL_SIZE, config.scale, config.residual
     )
 
@@ -139,7 +164,10 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "srresnet": {},
     "keras": {"output": "tanh"},
     "compact": {**_COMPACT},
-    "compact_plain": {**_COMPACT, "block": "plain"},
+    "compact_plain": {**_COMPACT, "normalization": "none"},
+    "compact_edsr_second_half": {**_COMPACT, "second_half_block": "edsr"},
+    "compact_dense_second_half": {**_COMPACT, "second_half_block": "dense"},
+    "compact_dense": {**_COMPACT, "block": "dense"},
     "debug": {"blocks": 2, "width": 4, "residual": True},
 }
 """Name -> what differs from `SRResNetConfig`'s defaults.

@@ -8,18 +8,13 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
+from nitido.architectures.activations import ActivationName, activation_gain
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.architectures.layers import (
-    ActivationName,
-    BicubicUpscale,
-    UpsamplerName,
-    initialize_network,
-    make_activation,
-    make_upsampler,
-    same_convolution,
-    upsampled_channels,
-)
+from nitido.architectures.convolutions import BlockSettings, NormalizationName, unit
+from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.layers import BicubicUpscale, same_convolution
 from nitido.architectures.receptive_field import Span
+from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
 KERNEL_SIZE = 3
 """Every convolution's kernel size: depth takes the place of large kernels, which is the network's idea."""
@@ -32,13 +27,10 @@ class VDSRConfig(NetworkConfig):
     depth: int = Field(default=20, ge=2, description="number of convolutions, the last one included")
     width: PositiveInt = Field(default=64, description="feature channels between the convolutions")
     activation: ActivationName = Field(default="relu", description="activation after every convolution but the last")
-    upsampler: UpsamplerName = Field(
-        default="bicubic",
-        description=(
-            "where the picture grows: `bicubic` enlarges the input; `pixel_shuffle` and `transposed` (convolution) "
-            "work on the small picture and enlarge before the last convolution"
-        ),
+    normalization: NormalizationName = Field(
+        default="none", description="`batch` normalises behind every convolution but the first and the last"
     )
+    upsampler: UpsamplerName = Field(default="bicubic", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=True, description="add the bicubically enlarged input to the output")
     bias: bool = Field(default=True, description="let every convolution add a learnt constant per channel")
 
@@ -53,7 +45,8 @@ class VDSR(SuperResolutionNetwork):
 
     `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
     features before the last convolution are rearranged to 1/k² of the channels at k times the size; with `transposed`
-    a transposed convolution and an activation stand there.
+    a transposed convolution and an activation stand there, with `nearest` larger features, a convolution and an
+    activation.
     """
 
     config: VDSRConfig
@@ -61,39 +54,37 @@ class VDSR(SuperResolutionNetwork):
     def __init__(self, config: VDSRConfig) -> None:
         """Build the layers; weights are drawn from torch's global random generator."""
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
-        inputs = [config.channels] + [config.width] * (config.depth - 2)
         grown = upsampled_channels(config.upsampler, config.width, config.scale)
 
         self.enlarge = BicubicUpscale(config.scale)
-        self.body = nn.Sequential(*(_layer(config, channels) for channels in inputs))
+        self.body = nn.Sequential(_first_layer(config), *(_inner_layer(config) for _ in range(config.depth - 2)))
         self.upsampler = make_upsampler(
             config.upsampler, config.width, config.scale, config.activation, bias=config.bias
         )
-        self.reconstruction = same_convolution(grown, config.channels, KERNEL_SIZE, bias=config.bias)
-
-        initialize_network(self, self.reconstruction)
+        self.reconstruction = same_convolution(grown, config.channels, KERNEL_SIZE, bias=config.bias, gain=LAST_GAIN)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
-        features = self.body(picture)
-        if self.upsampler is not None:
-            features = self.upsampler(features)
-        output: Tensor = self.reconstruction(features)
+        output: Tensor = self.reconstruction(self.upsampler(self.body(picture)))
         if not self.config.residual:
             return output
         skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
         return skip + output
 
 
-def _layer(config: VDSRConfig, in_channels: int) -> nn.Sequential:
-    """One convolution of the body and its activation."""
-    return nn.Sequential(
-        OrderedDict(
-            convolution=same_convolution(in_channels, config.width, KERNEL_SIZE, bias=config.bias),
-            activation=make_activation(config.activation, config.width),
-        )
-    )
+def _first_layer(config: VDSRConfig) -> nn.Sequential:
+    """The convolution of the picture itself, never normalised, and its activation."""
+    convolution = same_convolution(config.channels, config.width, KERNEL_SIZE, bias=config.bias)
+    settings = BlockSettings(config.width, config.activation)
+    return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=PICTURE_GAIN)))
+
+
+def _inner_layer(config: VDSRConfig) -> nn.Sequential:
+    """A convolution of features, its normalisation and activation."""
+    convolution = same_convolution(config.width, config.width, KERNEL_SIZE, bias=config.bias)
+    settings = BlockSettings(config.width, config.activation, config.normalization)
+    return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=activation_gain(config.activation))))
 
 
 def _support(config: VDSRConfig, output: Span) -> Span:
@@ -112,6 +103,8 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "compact_elu": {**_COMPACT, "activation": "elu"},
     "compact_gelu": {**_COMPACT, "activation": "gelu"},
     "compact_silu": {**_COMPACT, "activation": "silu"},
+    "compact_mish": {**_COMPACT, "activation": "mish"},
+    "compact_batch": {**_COMPACT, "normalization": "batch"},
     "debug": {"depth": 4, "width": 4},
 }
 """Name -> what differs from `VDSRConfig`'s defaults. `compact` trains in minutes on a CPU; `debug` is tiny."""

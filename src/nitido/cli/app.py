@@ -7,6 +7,7 @@ import typer
 
 from nitido.cli import data, evaluation, model, study, training
 from nitido.errors import NitidoError
+from nitido.plugins import load_plugins
 
 app = typer.Typer(
     name="nitido",
@@ -22,6 +23,13 @@ app.add_typer(model.app)
 app.command()(training.train)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.compare)
+
+
+@app.callback()
+def before_any_command() -> None:
+    """Load what others have registered; help answers without it."""
+    if not {"--help", "-h"} & set(sys.argv):
+        load_plugins()
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
+from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.layers import BicubicUpscale
 from nitido.inspection.meta import meta_copy, meta_picture
 
@@ -116,6 +117,11 @@ def _module_lines(module: nn.Module) -> tuple[str, ...]:
         return (f"Bicubic ×{module.scale}",)
     if isinstance(module, nn.PixelShuffle):
         return (f"Pixel shuffle ×{module.upscale_factor}",)
+    if isinstance(module, nn.Upsample):
+        return (f"{module.mode.capitalize()} ×{module.scale_factor:g}",)
+    if isinstance(module, ResidualBlock) and module.recipe:
+        normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
+        return (type(module).__name__, module.recipe.replace("_", " "), *(["BatchNorm2d"] if normalised else []))
     if isinstance(module, nn.LeakyReLU):
         return (f"LeakyReLU {module.negative_slope:g}",)
     return (type(module).__name__,)

@@ -56,9 +56,10 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
 
 
 def _subtitle(network: SuperResolutionNetwork) -> str:
-    side = 2 * network.receptive_field_radius + 1
+    radius = network.receptive_field_radius
+    sees = "the whole picture" if radius is None else f"{2 * radius + 1}×{2 * radius + 1} LR pixels"
     colours = "Y" if network.channels == 1 else "RGB"
-    return f"×{network.scale} · {colours} · {count_parameters(network):,} parameters · sees {side}×{side} LR pixels"
+    return f"×{network.scale} · {colours} · {count_parameters(network):,} parameters · sees {sees}"
 
 
 def _text(block: Block) -> list[str]:

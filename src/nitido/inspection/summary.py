@@ -50,7 +50,9 @@ def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 4
         "Parameters": f"{count_parameters(network):,}",
         f"MACs, {width}x{height} LR": f"{count_macs(network, height, width):,}",
         f"MACs, {hd_width * scale}x{hd_height * scale} output": f"{count_macs(network, hd_height, hd_width):,}",
-        "Receptive field": f"{2 * radius + 1}x{2 * radius + 1} LR pixels (radius {radius})",
+        "Receptive field": "the whole picture"
+        if radius is None
+        else f"{2 * radius + 1}x{2 * radius + 1} LR pixels (radius {radius})",
     }
     lines = [f"{name + ':':<28}{value}" for name, value in facts.items()]
     return "\n".join([layers, *lines, ""])

@@ -1,0 +1,117 @@
+"""The branches of the residual blocks that come with nitido: each a function, and a line that registers it."""
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from nitido.architectures.attention import ChannelAttention
+from nitido.architectures.blocks import ResidualBlock, register_block
+from nitido.architectures.convolutions import BlockSettings, chain
+from nitido.architectures.dense import dense_branch
+from nitido.architectures.layers import same_convolution
+
+DENSE_LAYERS = 4
+"""Convolutions of a dense block ahead of the one that fuses them, as in ESRGAN."""
+
+RRDB_BLOCKS = 3
+"""Dense blocks within a residual in residual dense block."""
+
+RRDB_RESIDUAL_SCALE = 0.2
+"""Factor of what each of them adds."""
+
+
+def plain(settings: BlockSettings) -> nn.Module:
+    """EDSR's branch (Lim et al., CVPRW 2017), with batch normalisation SRResNet's: two 3×3 convolutions."""
+    width = settings.width
+    return chain(settings, {"first": same_convolution(width, width, 3), "second": same_convolution(width, width, 3)})
+
+
+def batch(settings: BlockSettings) -> nn.Module:
+    """SRResNet's branch (Ledig et al., CVPR 2017): `plain` with batch normalisation, whatever the settings say."""
+    return plain(replace(settings, normalization="batch"))
+
+
+def edsr(settings: BlockSettings) -> nn.Module:
+    """EDSR's branch (Lim et al., CVPRW 2017): `plain` without normalisation, whatever the settings say."""
+    return plain(replace(settings, normalization="none"))
+
+
+def bottleneck(settings: BlockSettings) -> nn.Module:
+    """A 3×3 convolution between 1×1 convolutions to half the width and back (He et al., CVPR 2016).
+
+    He et al. go down to a quarter, from four times the width that restoration networks have.
+    """
+    width, narrow = settings.width, max(1, settings.width // 2)
+    convolutions = {
+        "reduce": same_convolution(width, narrow, 1),
+        "middle": same_convolution(narrow, narrow, 3),
+        "expand": same_convolution(narrow, width, 1),
+    }
+    return chain(settings, convolutions)
+
+
+def separable(settings: BlockSettings) -> nn.Module:
+    """Twice a 3×3 convolution of each channel alone and a 1×1 convolution over the channels (MobileNets, Howard 2017).
+
+    As there, normalisation and activation stand between all of them.
+    """
+    width = settings.width
+    convolutions = {
+        "first_depthwise": same_convolution(width, width, 3, groups=width),
+        "first_pointwise": same_convolution(width, width, 1),
+        "second_depthwise": same_convolution(width, width, 3, groups=width),
+        "second_pointwise": same_convolution(width, width, 1),
+    }
+    return chain(settings, convolutions)
+
+
+def channel_attention(settings: BlockSettings) -> nn.Module:
+    """RCAN's branch (Zhang et al., ECCV 2018): `plain`, its channels weighed by their means over the whole picture."""
+    branch = nn.Sequential()
+    branch.add_module("convolutions", plain(settings))
+    branch.add_module("attention", ChannelAttention(settings.width, settings.activation))
+    return branch
+
+
+def dense(settings: BlockSettings) -> nn.Module:
+    """RDN's branch (Zhang et al., CVPR 2018): four dense 3×3 convolutions of half the width, fused by a 1×1."""
+    return dense_branch(settings, DENSE_LAYERS, growth=max(1, settings.width // 2), fusion_kernel_size=1)
+
+
+class ResidualInResidual(nn.Module):
+    """What residual blocks in a row add to their input: `(N, C, H, W)` -> `(N, C, H, W)`, blocks(x) - x."""
+
+    def __init__(self, *blocks: ResidualBlock) -> None:
+        """Run through `blocks`."""
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Say what the blocks add to `features`."""
+        through: Tensor = self.blocks(features)
+        return through - features
+
+
+def rrdb(settings: BlockSettings) -> nn.Module:
+    """ESRGAN's residual in residual dense block (Wang et al., ECCVW 2018): three dense blocks under a skip.
+
+    The paper adds β times all that comes out of the three, x + β blocks(x), the carried features included, so that
+    features grow by 1 + β per block: 1.2^23 = 66 at its depth. Here only what the three add is scaled,
+    x + s (blocks(x) - x), which for s = β / (1 + β) is the paper's block without that factor.
+    """
+
+    def block() -> ResidualBlock:
+        branch = dense_branch(settings, DENSE_LAYERS, growth=max(1, settings.width // 2), fusion_kernel_size=3)
+        return ResidualBlock(branch, RRDB_RESIDUAL_SCALE)
+
+    return ResidualInResidual(*(block() for _ in range(RRDB_BLOCKS)))
+
+
+register_block("plain", plain, reach=2)
+register_block("batch", batch, reach=2)
+register_block("edsr", edsr, reach=2)
+register_block("bottleneck", bottleneck, reach=1)
+register_block("separable", separable, reach=2)
+register_block("channel_attention", channel_attention, reach=None)
+register_block("dense", dense, reach=DENSE_LAYERS)
+register_block("rrdb", rrdb, reach=RRDB_BLOCKS * (DENSE_LAYERS + 1))

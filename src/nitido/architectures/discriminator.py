@@ -1,0 +1,88 @@
+"""SRGAN's discriminator: strided convolutions that judge whether a picture is a photograph or was enlarged.
+
+It is no super-resolution network, so it is not in the registry: `nitido.training.adversarial` builds it beside one.
+"""
+
+from collections import OrderedDict
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from nitido.architectures.activations import LEAKY_SLOPE, make_activation
+from nitido.validation import ConfigError, StrictModel
+
+KERNEL_SIZE = 3
+"""Kernel size of every convolution."""
+
+LEVELS = 4
+"""How often the picture is halved."""
+
+
+class DiscriminatorConfig(StrictModel):
+    """The configuration of a discriminator; the defaults are the published network."""
+
+    width: PositiveInt = Field(default=64, description="feature channels of the first convolution; doubled per level")
+    dense_width: PositiveInt = Field(default=1024, description="neurons of the dense layer before the verdict")
+    normalization: Literal["none", "batch"] = Field(
+        default="batch", description="normalisation after every convolution but the first"
+    )
+    batch_norm_momentum: float = Field(
+        default=0.2, gt=0, le=1, description="weight of the newest batch in the running statistics (Keras: 1 - 0.8)"
+    )
+    batch_norm_epsilon: float = Field(default=1e-3, gt=0, description="added to the variance (Keras' default)")
+
+
+class Discriminator(nn.Module):
+    """Judges pictures of one size: `(N, channels, side, side)` float in [0, 1] -> logits `(N, 1)`.
+
+    Eight 3×3 convolutions, every second one with stride 2 before the width doubles, LeakyReLU 0.2, batch
+    normalisation behind all but the first, and two dense layers (Ledig et al., CVPR 2017). A positive logit means
+    "real"; the paper's sigmoid is left to the loss.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, channels: int, side: int) -> None:
+        """Build it for pictures of `side` pixels; `ConfigError` when four halvings do not fit into them."""
+        super().__init__()
+        if side < 2**LEVELS or side % 2**LEVELS:
+            nearest = max(1, round(side / 2**LEVELS)) * 2**LEVELS
+            raise ConfigError(
+                f"the discriminator judges patches whose side is a multiple of {2**LEVELS} high-resolution pixels, "
+                f"got {side} (nearest: {nearest})"
+            )
+        layers: list[nn.Module] = []
+        inputs = channels
+        for level in range(LEVELS):
+            width = config.width * 2**level
+            layers.append(_layer(config, inputs, width, stride=1, normalize=level > 0))
+            layers.append(_layer(config, width, width, stride=2, normalize=True))
+            inputs = width
+        self.features = nn.Sequential(*layers)
+        self.verdict = nn.Sequential(
+            OrderedDict(
+                flatten=nn.Flatten(),
+                dense=nn.Linear(inputs * (side // 2**LEVELS) ** 2, config.dense_width),
+                activation=make_activation("leaky_relu", config.dense_width),
+                output=nn.Linear(config.dense_width, 1),
+            )
+        )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, a=LEAKY_SLOPE)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The logits of `image`; the network sees it in [-1, 1], as a tanh generator makes it."""
+        logits: Tensor = self.verdict(self.features(2 * image - 1))
+        return logits
+
+
+def _layer(config: DiscriminatorConfig, inputs: int, outputs: int, stride: int, normalize: bool) -> nn.Sequential:
+    """A convolution, its normalisation if any, and LeakyReLU."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["convolution"] = nn.Conv2d(inputs, outputs, KERNEL_SIZE, stride=stride, padding=KERNEL_SIZE // 2)
+    if normalize and config.normalization == "batch":
+        layers["norm"] = nn.BatchNorm2d(outputs, eps=config.batch_norm_epsilon, momentum=config.batch_norm_momentum)
+    layers["activation"] = make_activation("leaky_relu", outputs)
+    return nn.Sequential(layers)

@@ -1,0 +1,126 @@
+"""How networks enlarge: their input, or their features in one step or in stages."""
+
+from typing import Literal
+
+from torch import nn
+
+from nitido.architectures.activations import activation_gain, make_activation
+from nitido.architectures.initialization import initialize
+from nitido.architectures.layers import same_convolution
+
+UpsamplerName = Literal["bicubic", "nearest", "pixel_shuffle", "transposed"]
+"""What a network enlarges, and how.
+
+- `bicubic`: its input; all layers work on the large picture.
+- `nearest`: its features, every pixel repeated, with a 3×3 convolution behind (Odena et al., Distill 2016).
+- `pixel_shuffle`: its features, channels spread out to pixels (Shi et al., CVPR 2016).
+- `transposed`: its features, by a transposed convolution.
+"""
+
+UPSAMPLER_DESCRIPTION = (
+    "what grows, and how: `bicubic` enlarges the input; the others work on the small picture and enlarge its features: "
+    "`pixel_shuffle`, a `transposed` convolution, or `nearest` neighbours and a convolution"
+)
+"""What configurations say about their `upsampler`."""
+
+STAGE_KERNEL_SIZE = 3
+"""Kernel size of the convolution behind `nearest`, and ahead of each pixel shuffle of `make_staged_upsampler`."""
+
+
+def transposed_geometry(scale: int) -> tuple[int, int]:
+    """Kernel size and padding of the transposed convolution that enlarges exactly `scale` times.
+
+    The kernel 2k - (k mod 2) is the support of bilinear interpolation (Long et al., CVPR 2015): it is centred on its
+    input pixel, overlaps evenly and gives (h - 1)*k - 2*padding + kernel = k*h.
+
+    >>> [transposed_geometry(scale) for scale in (2, 3, 4)]
+    [(4, 1), (5, 1), (8, 2)]
+    """
+    kernel_size = 2 * scale - scale % 2
+    return kernel_size, (kernel_size - scale) // 2
+
+
+def transposed_convolution(channels: int, scale: int, *, bias: bool = True, gain: float = 1.0) -> nn.ConvTranspose2d:
+    """A transposed convolution that maps `(N, channels, h, w)` to `(N, channels, scale*h, scale*w)`."""
+    kernel_size, padding = transposed_geometry(scale)
+    layer = nn.ConvTranspose2d(channels, channels, kernel_size, stride=scale, padding=padding, bias=bias)
+    initialize(layer, gain)
+    return layer
+
+
+def upsampled_channels(upsampler: UpsamplerName, channels: int, scale: int) -> int:
+    """How many of `channels` feature channels `upsampler` leaves; `ValueError` when a pixel shuffle cannot share them.
+
+    >>> upsampled_channels("pixel_shuffle", 64, 2), upsampled_channels("transposed", 64, 2)
+    (16, 64)
+    """
+    if upsampler != "pixel_shuffle":
+        return channels
+    area = scale**2
+    if channels % area:
+        fitting = max(area, round(channels / area) * area)
+        raise ValueError(
+            f"pixel_shuffle at scale {scale} needs a last feature width that is divisible by {area}, "
+            f"got {channels} (nearest: {fitting})"
+        )
+    return channels // area
+
+
+def make_upsampler(
+    upsampler: UpsamplerName, channels: int, scale: int, activation: str, bias: bool = True
+) -> nn.Sequential:
+    """What enlarges activated features `(N, channels, h, w)` by `scale` in one step.
+
+    `pixel_shuffle` rearranges them to 1/scale² of the channels; `transposed` and `nearest` keep the channels and have
+    an activation behind their convolution. It is empty for `bicubic`, where the input is enlarged.
+    """
+    gain = activation_gain(activation)
+    if upsampler == "pixel_shuffle":
+        return nn.Sequential(nn.PixelShuffle(scale))
+    if upsampler == "transposed":
+        layer = transposed_convolution(channels, scale, bias=bias, gain=gain)
+        return nn.Sequential(layer, make_activation(activation, channels))
+    if upsampler == "nearest":
+        convolution = same_convolution(channels, channels, STAGE_KERNEL_SIZE, bias=bias, gain=gain)
+        return nn.Sequential(_repeat_pixels(scale), convolution, make_activation(activation, channels))
+    return nn.Sequential()
+
+
+def upsampling_stages(scale: int) -> list[int]:
+    """The factors that features grow by one after another: 4 is 2 twice, as in EDSR and SRResNet.
+
+    >>> [upsampling_stages(scale) for scale in (2, 3, 4)]
+    [[2], [3], [2, 2]]
+    """
+    return [2, 2] if scale == 4 else [scale]
+
+
+def make_staged_upsampler(
+    upsampler: UpsamplerName, channels: int, scale: int, activation: str | None = None
+) -> nn.Sequential:
+    """What enlarges features in stages: `(N, channels, h, w)` -> `(N, channels, scale*h, scale*w)`.
+
+    A stage of factor r is a convolution to r² times the channels and a pixel shuffle, a transposed convolution, or
+    nearest neighbours and a convolution; an `activation`, if named, ends each stage. There are none for `bicubic`.
+    """
+    stages = nn.Sequential()
+    if upsampler == "bicubic":
+        return stages
+    gain = 1.0
+    for factor in upsampling_stages(scale):
+        if upsampler == "pixel_shuffle":
+            stages.append(same_convolution(channels, channels * factor**2, STAGE_KERNEL_SIZE, gain=gain))
+            stages.append(nn.PixelShuffle(factor))
+        elif upsampler == "transposed":
+            stages.append(transposed_convolution(channels, factor, gain=gain))
+        else:
+            stages.append(_repeat_pixels(factor))
+            stages.append(same_convolution(channels, channels, STAGE_KERNEL_SIZE, gain=gain))
+        if activation is not None:
+            stages.append(make_activation(activation, channels))
+            gain = activation_gain(activation)
+    return stages
+
+
+def _repeat_pixels(scale: int) -> nn.Upsample:
+    return nn.Upsample(scale_factor=scale, mode="nearest")
