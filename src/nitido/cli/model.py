@@ -63,6 +63,10 @@ def import_weights(
         typer.Option(min=2, max=4, help="The enlargement: needed where the weights serve several, else checked."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What tables call the model; default: FILE's name.")] = None,
+    residual_scale: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much each residual block of an EDSR adds; default: as published for its size."),
+    ] = None,
 ) -> None:
     """Make a model file from weights in a foreign layout, recognised by what is in the file, never by its name.
 
@@ -81,7 +85,7 @@ def import_weights(
     from nitido.inference import save_model
     from nitido.inference.importers import import_model
 
-    network, descriptor = import_model(file, scale, name)
+    network, descriptor = import_model(file, scale, name, residual_scale)
     save_model(output, network, descriptor)
     layout = descriptor.training["imported"]["layout"]
     print(f"{output}: {descriptor.architecture} ×{descriptor.scale}, {descriptor.parameters:,} parameters ({layout})")
