@@ -1,5 +1,6 @@
 """CONTRIBUTING.md means what it says: its examples run as they stand, from outside of the package."""
 
+import hashlib
 import json
 import os
 import re
@@ -180,3 +181,8 @@ def test_the_document_names_only_what_exists() -> None:
         path for path in paths if "NAME" not in path and not any((base / path).exists() for base in (root, package))
     ]
     assert missing == []
+
+
+def test_a_run_records_which_plugin_it_had(folder: Path, study: Path) -> None:
+    environment = json.loads((run_directory(study, "hardswish") / "environment.json").read_text())
+    assert environment["plugins"] == {"my_words.py": hashlib.sha256((folder / "my_words.py").read_bytes()).hexdigest()}

@@ -1,5 +1,6 @@
 """Words from outside: modules that register activations, blocks, losses or architectures when they are imported."""
 
+import hashlib
 import importlib
 import os
 import sys
@@ -19,8 +20,17 @@ VARIABLE = "NITIDO_PLUGINS"
 """The environment variable that lists modules and `.py` files, separated as in `PATH`."""
 
 
+_loaded: dict[str, Path] = {}
+"""The files of the plugins that were loaded, by what the user calls them."""
+
+
 class PluginError(NitidoError):
     """A plugin cannot be loaded."""
+
+
+def describe_plugins() -> dict[str, str]:
+    """The loaded plugins by what the user calls them, each with the sha256 of its file."""
+    return {title: hashlib.sha256(file.read_bytes()).hexdigest() for title, file in _loaded.items()}
 
 
 def load_plugins() -> None:
@@ -53,6 +63,8 @@ def _load(word: str, title: str) -> None:
             _run(spec)
         else:
             importlib.import_module(word)
+        if origin is not None:
+            _loaded[title] = Path(origin)
     except PluginError as error:
         raise PluginError(f"plugin {title}: {error}") from None
     except (Exception, SystemExit) as error:  # a stranger's code may raise anything, and its user must hear of it

@@ -1,6 +1,7 @@
 """Adversarial training: a real discriminator against a small SRResNet, on real pixels."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -210,3 +211,37 @@ def test_a_discriminator_without_normalisation_judges_each_picture_alone() -> No
     pictures = torch.rand(3, 3, 16, 16)
     torch.testing.assert_close(alone(pictures)[1:2], alone(pictures[1:2]))
     assert alone(pictures).shape == (3, 1)
+
+
+def test_two_hundred_steps_from_a_trained_start_stay_finite_and_lose_less_than_3_db(
+    small_store: Store, tmp_path: Path
+) -> None:
+    network = fresh_network()
+    common = {"train": small_store, "validation": small_store, "scale": 2, "labels": {}, "metrics": METRICS}
+    supervised = OPTIONS | {"loss": "l1", "steps": 100, "validate_every": 100, "learning_rate": 2e-3}
+    start = train(
+        network,
+        Hyperparameters.parse(supervised, "test"),
+        directory=tmp_path / "srresnet",
+        listener=lambda step, psnr: None,
+        **common,
+    )
+    srgan = OPTIONS | {
+        "loss": {"l1": 1.0, "perceptual": 1e-4, "adversarial": 1e-2},
+        "steps": 200,
+        "validate_every": 50,
+        "learning_rate": 2e-4,
+    }
+    train(
+        network,
+        Hyperparameters.parse(srgan, "test"),
+        directory=tmp_path / "srgan",
+        listener=lambda step, psnr: None,
+        **common,
+    )
+    logged = lines(tmp_path / "srgan")
+    assert len([line for line in logged if "loss/total" in line]) == 200
+    assert all(math.isfinite(value) for line in logged for value in line.values())
+    psnrs = [line["validation/psnr_y"] for line in logged if "validation/psnr_y" in line]
+    assert len(psnrs) == 4
+    assert min(psnrs) > start.validation_psnr - 3

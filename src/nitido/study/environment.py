@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from nitido.plugins import describe_plugins
+
 PACKAGES = ("nitido", "torch", "lightning", "numpy", "pyvips", "scikit-image")
 
 
@@ -19,6 +21,7 @@ def describe_environment(precision: str) -> dict[str, object]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),
+        "plugins": describe_plugins(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": processor_name(),
