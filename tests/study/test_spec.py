@@ -223,3 +223,54 @@ def test_a_single_run_may_start_from_a_model_but_not_from_a_variant() -> None:
     assert run.start_anew == ("mapping", "reconstruction")
     with pytest.raises(StudyError, match="only a study has variants to start from"):
         single_run("srcnn", "debug", ["pretrained=variant:plain"])
+
+
+def test_settings_reach_into_groups_of_hyperparameters(study_file) -> None:
+    gan = PLAIN | {
+        "name": "gan",
+        "hyperparameters": {"loss": {"l1": 1, "adversarial": 0.01}, "adversarial": {"kind": "hinge"}, "steps": 7},
+    }
+    settings = ["adversarial.discriminator.width=8", "perceptual.layers=stage1,stage2", "steps=5"]
+    study = resolve(load_study_file(study_file(variants=[PLAIN, gan])), "demo", settings)
+    options = plan(study)[-1].config.hyperparameters
+    assert (options.adversarial.kind, options.adversarial.discriminator.width) == ("hinge", 8)
+    assert options.perceptual.layers == ("stage1", "stage2")
+    assert options.steps == 5, "what the user sets wins over a variant's own length"
+    assert options.loss == {"l1": 1.0, "adversarial": 0.01}, "but a variant's own loss is what it is"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("adversarial.knd=hinge", r"unknown key 'knd' in \S*adversarial: did you mean 'kind'"),
+        ("adversarial.kind=hing", "did you mean 'hinge'"),
+        ("adversrial.kind=hinge", "unknown key 'adversrial.kind'"),
+        ("perceptual.backbone=vgg18", "unknown backbone 'vgg18': did you mean 'vgg19'"),
+        ("loss.sim=1", "unknown loss 'sim': did you mean 'ssim'"),
+        ("loss=adversarial", "an adversarial term alone forgets the picture"),
+    ],
+)
+def test_wrong_words_inside_groups_are_named(study_file, setting: str, message: str) -> None:
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        plan(resolve(load_study_file(study_file()), "demo", [setting]))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_profile_gives_networks_their_size_and_single_variants_their_own(study_file) -> None:
+    demo = SMALL["profiles"]["demo"] | {
+        "config": {"widths": [6, 5]},
+        "overrides": {
+            "gelu": {"config": {"widths": [3, 2]}, "hyperparameters": {"patch": 9}, "learning_rates": [1e-5]}
+        },
+    }
+    runs = {
+        run.config.variant: run.config
+        for run in plan(resolve(load_study_file(study_file(profiles={"demo": demo})), "demo"))
+    }
+    assert runs["plain"].config["widths"] == [6, 5]
+    assert runs["gelu"].config["widths"] == [3, 2]
+    assert (runs["gelu"].hyperparameters.patch, runs["gelu"].hyperparameters.batch) == (9, 2)
+    assert runs["gelu"].hyperparameters.learning_rate == 1e-5
+    wrong = SMALL["profiles"]["demo"] | {"overrides": {"gleu": {}}}
+    with pytest.raises(StudyError, match="unknown variant in overrides 'gleu': did you mean 'gelu'"):
+        resolve(load_study_file(study_file(profiles={"demo": wrong})), "demo")

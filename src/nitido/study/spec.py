@@ -161,6 +161,9 @@ SETTABLE = ("scale", "baseline", "variants", "learning_rates", "seeds", "data.tr
 """What `--set` may change besides the hyperparameters."""
 
 
+NESTED = ("loss", "perceptual", "adversarial")
+"""Groups of hyperparameters whose keys `--set` reaches by a dot."""
+
 NATURE = ("loss", "perceptual", "adversarial", "optimizer")
 """Hyperparameters that make a variant what it is: `--set` does not change those that a variant states itself."""
 
@@ -215,34 +218,46 @@ def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Stu
 
 
 def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, Any]:
-    """`KEY=VALUE` words as nested values: commas make lists, dots lead into `data` and `loss`.
+    """`KEY=VALUE` words as nested values: commas make lists, dots lead into `data`, `loss` and the like.
 
     >>> parse_settings(["seeds=0,1", "data.test=set5"], ["seeds", "data.test"])
     {'seeds': ['0', '1'], 'data': {'test': 'set5'}}
+    >>> parse_settings(["adversarial.discriminator.width=8"], ["adversarial"])
+    {'adversarial': {'discriminator': {'width': '8'}}}
     """
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        if not equals or not key or not text:
+        *groups, name = key.split(".")
+        if not equals or not all([*groups, name]) or not text:
             raise StudyError(f"--set {setting}: expected KEY=VALUE")
-        group, dot, name = key.partition(".")
-        if key not in valid and not (dot and group == "loss" and group in valid):
+        if key not in valid and not (groups and groups[0] in NESTED and groups[0] in valid):
             raise unknown_name("key", key, valid, StudyError)
-        value: Any = text.split(",") if "," in text else text
-        if dot:
-            values.setdefault(group, {})[name] = value
-        else:
-            values[key] = value
+        place = values
+        for group in groups:
+            place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise StudyError(f"--set {setting}: {group} has a value already")
+        place[name] = text.split(",") if "," in text else text
     return values
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters with changes on top; a length in `steps` replaces one in `epochs` and the other way round."""
+    """Hyperparameters with changes on top; a length in `steps` replaces one in `epochs` and the other way round.
+
+    Groups of hyperparameters are merged key by key; a loss is replaced whole, as its terms belong together.
+
+    >>> merge({"steps": 9, "loss": {"l1": 1}, "adversarial": {"kind": "hinge"}}, {"epochs": 1, "loss": {"l2": 1}})
+    {'loss': {'l2': 1}, 'adversarial': {'kind': 'hinge'}, 'epochs': 1}
+    """
     merged = dict(base)
     if "steps" in changes or "epochs" in changes:
         merged.pop("steps", None)
         merged.pop("epochs", None)
-    return merged | dict(changes)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "loss"
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
 
 
 def dump(study: Study) -> str:

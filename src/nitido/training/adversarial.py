@@ -33,16 +33,17 @@ class AdversarialTraining(NetworkTraining):
         hyperparameters: Hyperparameters,
         total_steps: int,
         validation: Store,
-        scale: int,
         metrics: Iterable[str],
     ) -> None:
         """Build the discriminator from the run's seed; raises `ConfigError` when its size does not fit the patches."""
-        super().__init__(network, hyperparameters, total_steps, validation, scale, metrics)
+        super().__init__(network, hyperparameters, total_steps, validation, metrics)
         self.automatic_optimization = False
         options = hyperparameters.adversarial
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hyperparameters.seed)
-            self.discriminator = Discriminator(options.discriminator, network.channels, hyperparameters.patch * scale)
+            self.discriminator = Discriminator(
+                options.discriminator, network.channels, hyperparameters.patch * self.scale
+            )
         self.game = ADVERSARIAL_LOSSES[options.kind]
         self.guard = CollapseGuard(options.collapse)
 

@@ -41,7 +41,6 @@ class NetworkTraining(lightning.LightningModule):
         hyperparameters: Hyperparameters,
         total_steps: int,
         validation: Store,
-        scale: int,
         metrics: Iterable[str],
     ) -> None:
         super().__init__()
@@ -49,7 +48,7 @@ class NetworkTraining(lightning.LightningModule):
         self.options = hyperparameters
         self.total_steps = total_steps
         self.validation = validation
-        self.scale = scale
+        self.scale = network.scale
         self.metrics = tuple(metrics)
         self.enlarge = NetworkEnlarger(network)
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)

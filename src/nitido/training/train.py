@@ -93,7 +93,7 @@ def train(
     sampler = PatchSampler(train, scale, options.patch, options.seed, augment=options.augment)
     adversarial = ADVERSARIAL in options.loss
     way = AdversarialTraining if adversarial else SupervisedTraining
-    module = way(network, options, total, validation, scale, metrics)
+    module = way(network, options, total, validation, metrics)
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
