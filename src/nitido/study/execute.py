@@ -17,6 +17,7 @@ from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import table, write_rows
+from nitido.exclusive import exclusive
 from nitido.inference import ModelDescriptor, save_model
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.study.environment import describe_environment
@@ -28,6 +29,7 @@ from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision
 from nitido.training.train import Trained, count_steps, train
+from nitido.training.transfer import TransferReport
 
 Split = Literal["validation", "test"]
 
@@ -80,9 +82,23 @@ def execute(
     network = _build(run)
     start = begin_from(network, run, directory, source)
     directory.claim(run)
+    with exclusive(path):
+        return _carry_out(run, directory, network, start, begin, pictures)
+
+
+def _carry_out(
+    run: RunConfig,
+    directory: RunDirectory,
+    network: SuperResolutionNetwork,
+    start: TransferReport | None,
+    begin: Callable[[int], ProgressListener],
+    pictures: Pictures,
+) -> Status:
+    """Train and measure in a directory that is this run's alone; its status tells at any time how far it came."""
+    told = start.summary() if start is not None else ""
     if start is not None:
         directory.write_transfer(start)
-    _describe(directory, network, run, start.summary() if start is not None else "")
+    _describe(directory, network, run, told)
     directory.write_status(Status("running"))
     try:
         trained = train(
@@ -91,15 +107,14 @@ def execute(
             train=pictures.train,
             validation=pictures.validation,
             scale=run.scale,
-            directory=path,
+            directory=directory.path,
             labels={"architecture": run.architecture, "variant": run.variant},
             listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
             metrics=run.metrics,
         )
+        status = replace(_finish(directory, run, network, trained, pictures), start=told)
     except DivergedError as error:
         status = Status("diverged", reason=str(error))
-        directory.write_status(status)
-        return status
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
         directory.write_status(Status("interrupted", reason=str(error) or "interrupted"))
         raise
@@ -108,9 +123,6 @@ def execute(
         with suppress(OSError):
             directory.write_status(Status("failed", reason=str(error).splitlines()[0]))
         raise
-    status = _finish(directory, run, network, trained, pictures)
-    if start is not None:
-        status = replace(status, start=start.summary())
     directory.write_status(status)
     return status
 

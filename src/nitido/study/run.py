@@ -10,6 +10,7 @@ from nitido.atomic import write_text
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
+from nitido.exclusive import exclusive
 from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.plan import PlannedRun, plan
@@ -53,9 +54,10 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     for patch in {run.config.hyperparameters.patch for run in runs}:
         pictures.check(patch, study.scale)
     _claim(out, study)
-    _measure_bicubic(out, study, pictures, runs[0].config.metrics)
-    failures = [*_execute_all(runs, out, pictures, reporter)]
-    return Outcome(out, publish(out), tuple(failures))
+    with exclusive(out):
+        _measure_bicubic(out, study, pictures, runs[0].config.metrics)
+        failures = [*_execute_all(runs, out, pictures, reporter)]
+        return Outcome(out, publish(out), tuple(failures))
 
 
 def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:

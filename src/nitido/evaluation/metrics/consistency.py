@@ -1,0 +1,27 @@
+"""Whether an enlarged picture still is the picture that was enlarged."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitido.evaluation.metrics.fidelity import psnr
+from nitido.evaluation.metrics.pictures import MetricError, check_pictures
+from nitido.imaging import bicubic_downscale
+
+
+def lr_consistency(sr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> float:
+    """PSNR in dB between the input `lr` `(h, w, C)` uint8 and MATLAB's bicubic of the result `sr` `(h·scale, w·scale, C)`.
+
+    Zero or positive, infinite when shrinking the result gives the input back, as it does for the truth. High values say
+    that details were added and nothing was changed; from 45 dB on a result counts as consistent. Over all channels and
+    the whole picture. Source: LR-PSNR of Lugmayr et al., "NTIRE 2021 Learning the Super-Resolution Space Challenge".
+
+    Raises `MetricError` for other types and sizes.
+
+    >>> lr_consistency(np.full((4, 4, 3), 7, np.uint8), np.full((2, 2, 3), 7, np.uint8), 2)
+    inf
+    """
+    if (lr.shape[0] * scale, lr.shape[1] * scale, *lr.shape[2:]) != sr.shape:
+        raise MetricError(f"sr {sr.shape} is not {scale} times as high and wide as lr {lr.shape}")
+    shrunk = bicubic_downscale(sr, scale)
+    check_pictures(shrunk, lr)
+    return psnr(shrunk.astype(np.float64), lr.astype(np.float64), 0)
