@@ -1,7 +1,7 @@
 """Measure a network, or bicubic, on pictures under the protocol: pictures in, long rows out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
-from nitido.evaluation.metrics import FIDELITY_METRICS, MetricError, luma, perceptual_distance, psnr, ssim
+from nitido.evaluation.metrics import (
+    FIDELITY_METRICS,
+    MetricError,
+    MetricInput,
+    MetricNotAvailableError,
+    luma,
+    metric,
+)
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
 
 Image = NDArray[np.uint8]
@@ -28,7 +35,7 @@ class Enlarged:
 
 @dataclass(frozen=True)
 class Score:
-    """What one picture measured. `metrics` maps a metric's name (`psnr_y`, `ssim_y`, `psnr_rgb`) to its value."""
+    """What one picture measured. `metrics` maps a metric's name (`psnr_y`, `ssim_y`, …) to its value."""
 
     picture: str
     metrics: dict[str, float]
@@ -112,18 +119,13 @@ def _to_uint8(out: Tensor) -> Image:
     return quantised.permute(1, 2, 0).cpu().numpy()
 
 
-def score(
-    enlarged: Enlarged, hr: Image, scale: int, *, grey: bool, metrics: Sequence[str] = FIDELITY_METRICS
-) -> dict[str, float]:
-    """The `metrics` of one enlarged picture against `hr` `(H, W, 3)` uint8; the border of `scale` pixels is shaved."""
-    truth = luma(hr[..., 0] if grey else hr)
-    measures: dict[str, Callable[[], float]] = {
-        "psnr_y": lambda: psnr(enlarged.y, truth, scale),
-        "ssim_y": lambda: ssim(enlarged.y, truth, scale),
-        "psnr_rgb": lambda: psnr(enlarged.rgb.astype(np.float64), hr.astype(np.float64), scale),
-        "perceptual_distance": lambda: perceptual_distance(enlarged.rgb, hr, scale),
-    }
-    return {name: measures[name]() for name in metrics}
+def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict[str, float]:
+    """The `metrics` of one enlarged picture; those that cannot be had of it are left out."""
+    values: dict[str, float] = {}
+    for name in metrics:
+        with suppress(MetricNotAvailableError):
+            values[name] = metric(name).measure(given)
+    return values
 
 
 def measure(
@@ -134,9 +136,11 @@ def measure(
     The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names a picture too small.
     """
     grey = store.grey[index]
-    enlarged = enlarge(store.lr(index, scale), grey=grey)
+    lr = store.lr(index, scale)
+    enlarged = enlarge(lr, grey=grey)
     try:
-        return enlarged, score(enlarged, store.hr_cropped(index, scale), scale, grey=grey, metrics=metrics)
+        hr = store.hr_cropped(index, scale)
+        return enlarged, score(MetricInput(enlarged.rgb, enlarged.y, hr, lr, scale, grey), metrics)
     except MetricError as error:
         raise MetricError(f"{store.names[index]} of {store.name}: {error}") from None
 

@@ -13,8 +13,8 @@ BOX = 16
 def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Mean ΔE (CIEDE2000) between the mean colours of 16×16 boxes of RGB pictures `(H, W, 3)` uint8, border removed.
 
-    Zero or positive, 0 for equal pictures; below about 1 nobody sees it. Means are of the sRGB values themselves, not of
-    light: they hardly change when detail is lost, so that this tells a tint or a change of brightness and no blur.
+    Zero or positive, 0 for equal pictures; below about 1 nobody sees it. Means are of the sRGB values themselves, not
+    of light: they hardly change when detail is lost, so that this tells a tint or a change of brightness and no blur.
     What is left over at the right and bottom does not count. Source of the distance: Sharma, Wu and Dalal, "The
     CIEDE2000 color-difference formula", 2005.
 
@@ -27,7 +27,7 @@ def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> fl
 
     pictures = comparable_rgb("colour_shift", sr, hr, shave, BOX)
     a, b = (rgb2lab(_box_means(picture) / 255) for picture in pictures)
-    return float(deltaE_ciede2000(b, a).mean())
+    return float(deltaE_ciede2000(b, a).mean())  # type: ignore[no-untyped-call]
 
 
 def _box_means(image: NDArray[np.uint8]) -> NDArray[np.float64]:

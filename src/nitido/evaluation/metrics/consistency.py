@@ -9,11 +9,11 @@ from nitido.imaging import bicubic_downscale
 
 
 def lr_consistency(sr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> float:
-    """PSNR in dB between the input `lr` `(h, w, C)` uint8 and MATLAB's bicubic of the result `sr` `(h·scale, w·scale, C)`.
+    """PSNR in dB between the input `lr` `(h, w, C)` and the result `sr` `(h·scale, w·scale, C)` shrunk again, uint8.
 
-    Zero or positive, infinite when shrinking the result gives the input back, as it does for the truth. High values say
-    that details were added and nothing was changed; from 45 dB on a result counts as consistent. Over all channels and
-    the whole picture. Source: LR-PSNR of Lugmayr et al., "NTIRE 2021 Learning the Super-Resolution Space Challenge".
+    Shrunk by MATLAB's bicubic, over all channels and the whole picture. Zero or positive; infinite when the input comes
+    back exactly, as it does for the truth. High values say that detail was added and nothing was changed; the source
+    asks for 45 dB: LR-PSNR of Lugmayr et al., "NTIRE 2021 Learning the Super-Resolution Space Challenge", CVPRW 2021.
 
     Raises `MetricError` for other types and sizes.
 

@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.requirement import Requirement
+
+FLIP = Requirement(("flip_evaluator",))
 
 
 def flip(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
@@ -13,11 +16,12 @@ def flip(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     computed by NVIDIA's own code. Source: Andersson et al., "FLIP: A Difference Evaluator for Alternating Images",
     HPG 2020.
 
-    Raises `MetricError` for other arrays.
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` where the package has no build for the machine.
 
     >>> flip(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), 0)
     0.0
     """
+    FLIP.require("flip")
     from flip_evaluator import evaluate  # type: ignore[import-untyped]
 
     pictures = comparable_rgb("flip", sr, hr, shave, smallest=1)

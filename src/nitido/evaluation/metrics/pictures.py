@@ -66,7 +66,7 @@ def check_shapes(sr: NDArray[Any], hr: NDArray[Any]) -> None:
 def comparable(
     a: NDArray[np.float64], b: NDArray[np.float64], shave: int, smallest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both arrays shaved; raises `MetricError` for unequal shapes and when a side is left with fewer than `smallest`."""
+    """Both arrays shaved; raises `MetricError` for unequal shapes and for fewer than `smallest` pixels left a side."""
     check_shapes(a, b)
     if shave < 0 or min(a.shape[:2]) - 2 * shave < smallest:
         size = f"{a.shape[1]}×{a.shape[0]}"
@@ -89,7 +89,12 @@ def comparable_rgb(
 
 
 def require_size(metric: str, image: NDArray[Any], shave: int, smallest: int) -> None:
-    """Raise `MetricNotAvailableError` when shaving leaves a side of `image` with fewer than `smallest` pixels."""
+    """Raise `MetricNotAvailableError` when shaving leaves a side of `image` with fewer than `smallest` pixels.
+
+    Raises `MetricError` for a border that is no number of pixels.
+    """
+    if shave < 0:
+        raise MetricError(f"a border of {shave} pixels cannot be shaved: zero or more are right")
     height, width = (side - 2 * shave for side in image.shape[:2])
     if min(height, width) < smallest:
         left = f"{width}×{height} with its border of {shave} shaved"

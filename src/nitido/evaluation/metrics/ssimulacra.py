@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.requirement import Requirement
+
+SSIMULACRA2 = Requirement(("ssimulacra2",))
 
 SMALLEST = 8
 """Pixels a side, as in the authors' program."""
@@ -13,11 +16,11 @@ _SCALES = 6
 # The impulse response of the authors' recursive blur, σ 1.5 (Charalampidis, "Recursive Implementation of the Gaussian
 # Filter Using Truncated Cosine Functions", IEEE TSP 2016, radius 5, whose outermost taps are zero).
 _HALF_WINDOW = (
-    0.26462110534822134,
-    0.21292859211452945,
-    0.10933537322424905,
-    0.03601114680741204,
-    0.00941436781,
+    0.26462110548819856,
+    0.2129285920104222,
+    0.10933537277746032,
+    0.036011114658364374,
+    0.0094143678096537,
 )
 
 
@@ -29,8 +32,9 @@ def ssimulacra2(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> flo
     blur are the authors' (Sneyers, libjxl, 2023; zero beyond the border): the package mirrors one of the axes and
     leaves out the smallest size, so that below 225 pixels a side it weighs the wrong terms.
 
-    Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 8 pixels a side.
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` without the package or below 8 pixels a side.
     """
+    SSIMULACRA2.require("ssimulacra2")
     from ssimulacra2 import ssimulacra2 as parts  # type: ignore[import-untyped]
 
     pictures = comparable_rgb("ssimulacra2", sr, hr, shave, SMALLEST)

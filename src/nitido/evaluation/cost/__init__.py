@@ -1,0 +1,7 @@
+"""What a network costs: counted on shapes, and measured on this machine."""
+
+from nitido.evaluation.cost.counts import Counts, count
+from nitido.evaluation.cost.latency import latency
+from nitido.evaluation.cost.memory import peak_memory
+
+__all__ = ["Counts", "count", "latency", "peak_memory"]

@@ -1,0 +1,38 @@
+"""What is measured of an enlarged picture: likeness to the truth, to its input, and to how an eye sees both."""
+
+from nitido.evaluation.metrics.colour import colour_shift
+from nitido.evaluation.metrics.consistency import lr_consistency
+from nitido.evaluation.metrics.fidelity import psnr, psnr_rgb, psnr_y, ssim, ssim_y
+from nitido.evaluation.metrics.ldr_flip import flip
+from nitido.evaluation.metrics.learned import dists, lpips, perceptual_distance
+from nitido.evaluation.metrics.multiscale import ms_ssim, ms_ssim_y
+from nitido.evaluation.metrics.pictures import PEAK, MetricError, MetricNotAvailableError, luma, shave_border
+from nitido.evaluation.metrics.registry import FIDELITY_METRICS, METRICS, Metric, MetricInput, metric
+from nitido.evaluation.metrics.ssimulacra import ssimulacra2
+
+__all__ = [
+    "FIDELITY_METRICS",
+    "METRICS",
+    "PEAK",
+    "Metric",
+    "MetricError",
+    "MetricInput",
+    "MetricNotAvailableError",
+    "colour_shift",
+    "dists",
+    "flip",
+    "lpips",
+    "lr_consistency",
+    "luma",
+    "metric",
+    "ms_ssim",
+    "ms_ssim_y",
+    "perceptual_distance",
+    "psnr",
+    "psnr_rgb",
+    "psnr_y",
+    "shave_border",
+    "ssim",
+    "ssim_y",
+    "ssimulacra2",
+]

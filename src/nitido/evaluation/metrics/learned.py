@@ -1,0 +1,113 @@
+"""Distances between the features of networks that were trained to recognise things.
+
+`perceptual_distance` is always there. LPIPS and DISTS are the published, calibrated distances: they need their own
+packages and a file of torchvision's weights, which is looked for and never downloaded.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.requirement import Requirement
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nitido.perception import PerceptualDistance
+
+
+LPIPS = Requirement(("lpips", "torchvision"), "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth")
+DISTS = Requirement(("DISTS_pytorch", "torchvision"), "https://download.pytorch.org/models/vgg16-397923af.pth")
+
+# Where the deepest layer that is compared still has a pixel.
+_PERCEPTUAL_SMALLEST = 16
+_LPIPS_SMALLEST = 32
+_DISTS_SMALLEST = 16
+
+
+def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
+    """How different RGB pictures `(H, W, 3)` uint8 look, border `shave` removed: 0 for equal ones, at most 4.
+
+    LPIPS' distance without its calibration (Zhang et al., CVPR 2018): unit-normalised features of a trained
+    classifier, here EfficientNet-Lite0, so that no weights need to be downloaded. Its values are no LPIPS values.
+
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 16 pixels a side.
+    """
+    pair = comparable_rgb("perceptual_distance", sr, hr, shave, _PERCEPTUAL_SMALLEST)
+    return _distance(_perceptual(), pair)
+
+
+def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
+    """LPIPS 0.1 (AlexNet) of RGB pictures `(H, W, 3)` uint8, border `shave` removed: 0 for equal ones, else positive.
+
+    Computed by the authors' package. Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
+    Perceptual Metric", CVPR 2018.
+
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` when a package or the weights are missing, or for
+    less than 32 pixels a side.
+    """
+    pair = comparable_rgb("lpips", sr, hr, shave, _LPIPS_SMALLEST)
+    return _distance(_lpips_network(), pair, normalize=True)
+
+
+def dists(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
+    """DISTS of RGB pictures `(H, W, 3)` uint8, border `shave` removed: 0 for equal ones, 1 for unlike ones.
+
+    At the pictures' own size; computed by the authors' package. Source: Ding et al., "Image Quality Assessment:
+    Unifying Structure and Texture Similarity", IEEE TPAMI 2020.
+
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` when a package or the weights are missing, or for
+    less than 16 pixels a side.
+    """
+    pair = comparable_rgb("dists", sr, hr, shave, _DISTS_SMALLEST)
+    return _distance(_dists_network(), pair)
+
+
+def _distance(network: Any, pair: tuple[NDArray[np.uint8], NDArray[np.uint8]], **options: bool) -> float:
+    import torch
+
+    with torch.inference_mode():
+        return float(network(*map(_as_tensor, pair), **options))
+
+
+@cache
+def _perceptual() -> "PerceptualDistance":
+    from nitido.perception import PerceptualDistance, PerceptualOptions
+
+    return PerceptualDistance(PerceptualOptions(backbone="efficientnet_lite0", normalised=True))
+
+
+@cache
+def _lpips_network() -> Any:
+    LPIPS.require("lpips")
+    with _without_torchvision_warnings():
+        return import_module("lpips").LPIPS(net="alex", verbose=False)
+
+
+@cache
+def _dists_network() -> Any:
+    DISTS.require("dists")
+    with _without_torchvision_warnings():
+        return import_module("DISTS_pytorch").DISTS().eval()
+
+
+@contextmanager
+def _without_torchvision_warnings() -> Iterator[None]:
+    """Both packages build their networks in a way that torchvision calls deprecated; nobody here can change it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+        yield
+
+
+def _as_tensor(image: NDArray[np.uint8]) -> "Tensor":
+    """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

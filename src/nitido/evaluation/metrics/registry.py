@@ -1,0 +1,123 @@
+"""Every metric by name: what the rows call it, how a table shows it, and how it is measured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitido.errors import unknown_name
+from nitido.evaluation.metrics import learned
+from nitido.evaluation.metrics.colour import colour_shift
+from nitido.evaluation.metrics.consistency import lr_consistency
+from nitido.evaluation.metrics.fidelity import psnr, psnr_rgb, ssim
+from nitido.evaluation.metrics.ldr_flip import FLIP, flip
+from nitido.evaluation.metrics.multiscale import ms_ssim
+from nitido.evaluation.metrics.pictures import MetricError, luma
+from nitido.evaluation.metrics.ssimulacra import SSIMULACRA2, ssimulacra2
+
+
+@dataclass(frozen=True)
+class MetricInput:
+    """One enlarged picture with everything it can be measured against.
+
+    Attributes:
+        rgb: the result to look at, `(H, W, 3)` uint8.
+        y: the result's plane that is scored, `(H, W)` float in [0, 255].
+        hr: the truth, `(H, W, 3)` uint8.
+        lr: what was enlarged, `(H / scale, W / scale, 3)` uint8.
+        scale: the factor, and how many pixels of border are shaved.
+        grey: whether the three channels of `hr` and `lr` are one.
+    """
+
+    rgb: NDArray[np.uint8]
+    y: NDArray[np.float64]
+    hr: NDArray[np.uint8]
+    lr: NDArray[np.uint8]
+    scale: int
+    grey: bool
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """The plane of `hr` that `y` is compared with: a grey picture is its own."""
+        return luma(self.hr[..., 0] if self.grey else self.hr)
+
+
+def _nothing_missing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of one enlarged picture.
+
+    Attributes:
+        name: in the rows and on the command line.
+        title: for people, without the unit.
+        unit: "" for a pure number.
+        higher_is_better: the direction.
+        decimals: how many are worth printing.
+        measure: the value; raises `MetricError`, of which `MetricNotAvailableError` says that there is none here.
+        missing: why it can be measured on no picture at all (a package, its weights), or None.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+    measure: Callable[[MetricInput], float]
+    missing: Callable[[], str | None] = _nothing_missing
+
+    @property
+    def label(self) -> str:
+        """Title and unit.
+
+        >>> METRICS["psnr_y"].label
+        'PSNR on Y in dB'
+        """
+        return f"{self.title} in {self.unit}" if self.unit else self.title
+
+
+# Name, title, unit, whether higher is better, decimals.
+_ALL = (
+    Metric("psnr_y", "PSNR on Y", "dB", True, 2, lambda i: psnr(i.y, i.truth, i.scale)),
+    Metric("ssim_y", "SSIM on Y", "", True, 4, lambda i: ssim(i.y, i.truth, i.scale)),
+    Metric("psnr_rgb", "PSNR on RGB", "dB", True, 2, lambda i: psnr_rgb(i.rgb, i.hr, i.scale)),
+    Metric("ms_ssim_y", "MS-SSIM on Y", "", True, 4, lambda i: ms_ssim(i.y, i.truth, i.scale)),
+    Metric(
+        "lr_consistency", "PSNR of the shrunk result", "dB", True, 2, lambda i: lr_consistency(i.rgb, i.lr, i.scale)
+    ),
+    Metric("colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale)),
+    Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing),
+    Metric(
+        "ssimulacra2", "SSIMULACRA 2", "", True, 2, lambda i: ssimulacra2(i.rgb, i.hr, i.scale), SSIMULACRA2.missing
+    ),
+    Metric(
+        "perceptual_distance",
+        "perceptual distance",
+        "",
+        False,
+        4,
+        lambda i: learned.perceptual_distance(i.rgb, i.hr, i.scale),
+    ),
+    Metric("lpips", "LPIPS", "", False, 4, lambda i: learned.lpips(i.rgb, i.hr, i.scale), learned.LPIPS.missing),
+    Metric("dists", "DISTS", "", False, 4, lambda i: learned.dists(i.rgb, i.hr, i.scale), learned.DISTS.missing),
+)
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+"""Everything that can be measured of an enlarged picture, by the names in the rows, in the order of a table."""
+
+FIDELITY_METRICS = ("psnr_y", "ssim_y", "psnr_rgb")
+"""What is always measured."""
+
+
+def metric(name: str) -> Metric:
+    """The metric `name`; raises `MetricError` that names the nearest one.
+
+    >>> metric("colour_shift").higher_is_better
+    False
+    """
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS, MetricError)
+    return METRICS[name]
