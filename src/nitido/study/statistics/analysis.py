@@ -1,0 +1,161 @@
+"""All the statistics of a study's test rows: every variant against the base, and every variant against every other."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import polars as pl
+
+from nitido.errors import unknown_name
+from nitido.study.statistics.bootstrap import RankInterval, bootstrap_scores, rank_intervals
+from nitido.study.statistics.caveats import caveats
+from nitido.study.statistics.difference import PairedDifference, paired_difference
+from nitido.study.statistics.improvement import ProbabilityOfImprovement, probability_of_improvement
+from nitido.study.statistics.multiplicity import holm
+from nitido.study.statistics.ranks import shared_ranks
+from nitido.study.statistics.scores import Scores, StatisticsError, StudyScores, gather
+from nitido.study.statistics.signed_rank import wilcoxon_signed_rank
+
+
+@dataclass(frozen=True)
+class VariantStatistics:
+    """One ranked variant. The fields about the base are None (or empty) for the base itself.
+
+    Attributes:
+        seeds: the number of trainings; 0 for bicubic.
+        rank: 1 + how many variants are better beyond noise; shared by those that cannot be told apart.
+        better: the variants that are better beyond noise (Holm over all pairs).
+        rank_interval: where it would rank with other seeds and pictures.
+        difference: to the base, over all test sets.
+        by_dataset: to the base, on each test set; these intervals are not corrected for their number.
+        adjusted_p_value: of `difference`, after Holm over the variants; None where it cannot be told.
+        improves: True for better than the base beyond noise, False for worse, None for neither.
+        improvement: the probability of improvement over the base.
+        wilcoxon_p_value: over pictures, after Holm: about these trained networks, not other seeds.
+    """
+
+    variant: str
+    seeds: int
+    rank: int
+    better: tuple[str, ...]
+    rank_interval: RankInterval
+    difference: PairedDifference | None
+    by_dataset: dict[str, PairedDifference]
+    adjusted_p_value: float | None
+    improves: bool | None
+    improvement: ProbabilityOfImprovement | None
+    wilcoxon_p_value: float | None
+
+
+@dataclass(frozen=True)
+class StudyStatistics:
+    """The statistics of one metric on one study; `variants` by rank, then by score. `unranked` were left out."""
+
+    base: str
+    metric: str
+    higher_is_better: bool
+    alpha: float
+    variants: tuple[VariantStatistics, ...]
+    unranked: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    def variant(self, name: str) -> VariantStatistics:
+        """The statistics of `name`; KeyError when it is not ranked."""
+        for found in self.variants:
+            if found.variant == name:
+                return found
+        raise KeyError(name)
+
+
+def analyse(
+    rows: pl.DataFrame,
+    base: str,
+    *,
+    higher_is_better: bool,
+    unranked: Collection[str] = (),
+    alpha: float = 0.05,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> StudyStatistics:
+    """Compare and rank the variants of `rows`: test rows of one metric, one learning rate for each variant.
+
+    `unranked` names the variants that have no rank (diverged, unfinished, another aim); their rows are not looked at.
+    `seed` is that of the bootstrap behind the rank intervals. Raises `StatisticsError` as `gather` does, and for a
+    base that is not among the ranked variants.
+    """
+    names = rows["variant"].unique(maintain_order=True).to_list()
+    ranked = [name for name in names if name not in unranked]
+    if base in unranked:
+        raise StatisticsError(f"the base {base!r} has no rank, so nothing can be compared to it")
+    if base not in ranked:
+        raise unknown_name("base variant", base, ranked, StatisticsError)
+    study = gather(rows, ranked)
+    pairs = {pair: paired_difference(*_pick(study, pair), study.pictures, alpha) for pair in combinations(ranked, 2)}
+    better = _better(pairs, ranked, higher_is_better, alpha)
+    ranks = shared_ranks(ranked, better)
+    intervals = rank_intervals(bootstrap_scores(study, resamples, seed), higher_is_better=higher_is_better, alpha=alpha)
+    others = [name for name in ranked if name != base]
+    differences = {name: paired_difference(*_pick(study, (name, base)), study.pictures, alpha) for name in others}
+    adjusted = holm({name: d.p_value for name, d in differences.items() if d.p_value is not None})
+    wilcoxon = holm({name: wilcoxon_signed_rank(d.by_picture) for name, d in differences.items()})
+    improvements = {
+        name: probability_of_improvement(
+            *_pick(study, (name, base)), study.pictures, higher_is_better=higher_is_better, alpha=alpha
+        )
+        for name in others
+    }
+    sets = {dataset: study.on(dataset) for dataset in study.pictures.datasets}
+
+    def statistics(name: str) -> VariantStatistics:
+        difference = differences.get(name)
+        improves = None
+        if difference is not None and adjusted.get(name, 1.0) < alpha:
+            improves = (difference.value > 0) == higher_is_better
+        return VariantStatistics(
+            variant=name,
+            seeds=study.variants[name].seeds,
+            rank=ranks[name],
+            better=tuple(better[name]),
+            rank_interval=intervals[name],
+            difference=difference,
+            by_dataset={
+                dataset: paired_difference(*_pick(alone, (name, base)), alone.pictures, alpha)
+                for dataset, alone in sets.items()
+                if name != base
+            },
+            adjusted_p_value=adjusted.get(name),
+            improves=improves,
+            improvement=improvements.get(name),
+            wilcoxon_p_value=wilcoxon.get(name),
+        )
+
+    sign = -1 if higher_is_better else 1
+    scores = {name: float(study.pictures.weights @ study.variants[name].by_picture) for name in ranked}
+    order = sorted(ranked, key=lambda name: (ranks[name], sign * scores[name], name))
+    return StudyStatistics(
+        base=base,
+        metric=rows["metric"][0],
+        higher_is_better=higher_is_better,
+        alpha=alpha,
+        variants=tuple(statistics(name) for name in order),
+        unranked=tuple(unranked),
+        caveats=caveats(study.variants, study.pictures),
+    )
+
+
+def _pick(study: StudyScores, pair: tuple[str, str]) -> tuple[Scores, Scores]:
+    return study.variants[pair[0]], study.variants[pair[1]]
+
+
+def _better(
+    pairs: dict[tuple[str, str], PairedDifference], ranked: Sequence[str], higher_is_better: bool, alpha: float
+) -> dict[str, list[str]]:
+    """For each variant those that are better beyond noise, after Holm over all pairs that can be tested."""
+    adjusted = holm({pair: d.p_value for pair, d in pairs.items() if d.p_value is not None})
+    better: dict[str, list[str]] = {name: [] for name in ranked}
+    for (first, second), p_value in adjusted.items():
+        if p_value < alpha:
+            first_wins = (pairs[first, second].value > 0) == higher_is_better
+            winner, loser = (first, second) if first_wins else (second, first)
+            better[loser].append(winner)
+    return better

@@ -1,0 +1,83 @@
+"""The hierarchical bootstrap over pictures × seeds, jointly for all variants: how ranks would move."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from nitido.study.statistics.scores import Floats, Scores, StudyScores
+
+CELLS = 4_000_000
+"""How many picture weights are held at a time."""
+
+
+@dataclass(frozen=True)
+class RankInterval:
+    """Where a variant ranks in 95% of the resamples, and in what share of them it is first."""
+
+    low: int
+    high: int
+    probability_best: float
+
+
+def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0) -> dict[str, Floats]:
+    """For each variant `(resamples,)` scores as other seeds and other pictures of the same kind might give them.
+
+    Pictures are drawn with replacement within each test set, the same ones for every variant; seeds within each
+    variant (the pigeonhole bootstrap, Owen 2007). A plain bootstrap of n values has a variance that is (n - 1) / n of
+    the unbiased one, and ignores that n values hardly tell their own spread; so the deviation of each factor is
+    multiplied by sqrt(n / chi²), with a new chi² of n - 1 degrees of freedom for each resample, which turns it into
+    Student's t. A factor of size 1 does not move. The same `seed` gives the same numbers.
+    """
+    rng = np.random.default_rng(seed)
+    pictures, share = study.pictures, 1 / len(study.pictures.datasets)
+    scores = {name: _seed_deviations(s, pictures.weights, resamples, rng) for name, s in study.variants.items()}
+    stacked = np.stack([s.by_picture for s in study.variants.values()], axis=1)
+    for members in pictures.members:
+        inflation = _inflation(len(members), resamples, rng)
+        centred = stacked[members] - stacked[members].mean(axis=0)
+        step = max(1, CELLS // len(members))
+        for start in range(0, resamples, step):
+            stop = min(start + step, resamples)
+            moved = _resampling_weights(len(members), stop - start, rng) @ centred
+            for name, column in zip(scores, moved.T, strict=True):
+                scores[name][start:stop] += share * inflation[start:stop] * column
+    return scores
+
+
+def rank_intervals(
+    scores: Mapping[str, Floats], *, higher_is_better: bool, alpha: float = 0.05
+) -> dict[str, RankInterval]:
+    """The ranks of each variant over the resamples of `bootstrap_scores`; ties count for both as the better rank."""
+    table = np.stack(list(scores.values())) * (1.0 if higher_is_better else -1.0)
+    ordered = np.sort(table, axis=0)
+    intervals = {}
+    for name, row in zip(scores, table, strict=True):
+        ranks = 1 + (ordered > row).sum(axis=0)
+        low, high = np.quantile(ranks, [alpha / 2, 1 - alpha / 2], method="inverted_cdf")
+        intervals[name] = RankInterval(int(low), int(high), float((ranks == 1).mean()))
+    return intervals
+
+
+def _seed_deviations(scores: Scores, weights: Floats, resamples: int, rng: Generator) -> Floats:
+    """The score with other seeds of the same variant, `(resamples,)`."""
+    by_seed = scores.values.T @ weights
+    n = len(by_seed)
+    deviations = _resampling_weights(n, resamples, rng) @ (by_seed - by_seed.mean())
+    moved: Floats = by_seed.mean() + _inflation(n, resamples, rng) * deviations
+    return moved
+
+
+def _resampling_weights(n: int, resamples: int, rng: Generator) -> Floats:
+    """`(resamples, n)`: how often each of n values was drawn in n draws with replacement, divided by n."""
+    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n
+
+
+def _inflation(n: int, resamples: int, rng: Generator) -> Floats:
+    if n == 1:
+        return np.zeros(resamples)
+    inflation: Floats = math.sqrt(n) / np.sqrt(rng.chisquare(n - 1, resamples))
+    return inflation

@@ -1,0 +1,143 @@
+"""From the long table to arrays: the same pictures for every variant, one column for each training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nitido.errors import NitidoError
+
+Floats = NDArray[np.float64]
+
+
+class StatisticsError(NitidoError):
+    """Rows from which nothing honest can be computed."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that every variant is measured on.
+
+    Attributes:
+        datasets: the names of the test sets.
+        dataset: `(P,)`, for each picture the index of its test set.
+    """
+
+    datasets: tuple[str, ...]
+    dataset: NDArray[np.int64]
+
+    @cached_property
+    def members(self) -> tuple[NDArray[np.int64], ...]:
+        """For each test set the indices of its pictures."""
+        return tuple(np.flatnonzero(self.dataset == d) for d in range(len(self.datasets)))
+
+    @cached_property
+    def weights(self) -> Floats:
+        """`(P,)`, what a picture counts in the mean over the test sets' means; they sum to 1."""
+        sizes = np.array([len(m) for m in self.members])
+        weights: Floats = 1.0 / (len(self.datasets) * sizes[self.dataset])
+        return weights
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One variant's values of one metric.
+
+    Attributes:
+        values: `(P, S)`, a row for each picture and a column for each seed.
+        trained: False for what has no seeds (bicubic): S is 1, and there is no noise of training.
+    """
+
+    values: Floats
+    trained: bool = True
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or 0 in self.values.shape:
+            raise StatisticsError(f"scores need the shape (pictures, seeds), not {self.values.shape}")
+        if not self.trained and self.values.shape[1] != 1:
+            raise StatisticsError(f"scores without training have one column, not {self.values.shape[1]}")
+        if not np.isfinite(self.values).all():
+            raise StatisticsError("scores must be finite numbers: leave a variant that diverged out")
+
+    @cached_property
+    def by_picture(self) -> Floats:
+        """`(P,)`, the mean over the seeds."""
+        means: Floats = self.values.mean(axis=1)
+        return means
+
+    @property
+    def seeds(self) -> int:
+        """The number of trainings; 0 for what is not trained."""
+        return self.values.shape[1] if self.trained else 0
+
+    @property
+    def seed_noise_known(self) -> bool:
+        """Whether the noise of training can be estimated, or does not exist."""
+        return self.seeds != 1
+
+
+@dataclass(frozen=True)
+class StudyScores:
+    """Every variant of a study on the same pictures."""
+
+    pictures: Pictures
+    variants: dict[str, Scores]
+
+    def on(self, dataset: str) -> "StudyScores":
+        """The same variants on one test set."""
+        chosen = self.pictures.members[self.pictures.datasets.index(dataset)]
+        alone = Pictures((dataset,), np.zeros(len(chosen), np.int64))
+        return StudyScores(alone, {n: Scores(s.values[chosen], s.trained) for n, s in self.variants.items()})
+
+
+def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
+    """Arrays of `variants` from long rows that hold one split, one metric and one learning rate for each variant.
+
+    Raises `StatisticsError` for rows that mix what must not be mixed, for values that are not finite, for a picture
+    measured twice, and for a variant that lacks a picture or the whole of a seed.
+    """
+    rows = rows.filter(pl.col("variant").is_in(list(variants)))
+    for column in ("split", "metric", "scale", "protocol"):
+        found = rows[column].unique().sort().to_list()
+        if len(found) > 1:
+            raise StatisticsError(f"rows of different {column}s cannot be compared: {found[0]} and {found[1]}")
+    pictures = rows.select("dataset", "picture").unique().sort("dataset", "picture")
+    datasets = tuple(pictures["dataset"].unique().sort().to_list())
+    index = {name: i for i, name in enumerate(datasets)}
+    membership = np.array([index[name] for name in pictures["dataset"]], np.int64)
+    by_variant = rows.partition_by("variant", as_dict=True)
+    scores = {}
+    for variant in variants:
+        own = by_variant.get((variant,))
+        if own is None:
+            raise StatisticsError(f"variant {variant!r} has no rows: leave it out or run it")
+        scores[variant] = _scores(variant, own, pictures)
+    return StudyScores(Pictures(datasets, membership), scores)
+
+
+def _scores(variant: str, rows: pl.DataFrame, pictures: pl.DataFrame) -> Scores:
+    rates = rows["lr"].unique().sort().to_list()
+    if len(rates) > 1:
+        raise StatisticsError(f"variant {variant!r} has rows of learning rates {rates[0]} and {rates[1]}: choose one")
+    seeds = rows["seed"].unique().sort()
+    if seeds.null_count() and len(seeds) > 1:
+        raise StatisticsError(f"variant {variant!r} has rows with a seed and rows without one")
+    broken = rows.filter(~pl.col("value").is_finite().fill_null(value=False))
+    if len(broken):
+        where = f"seed {broken['seed'][0]}, {broken['dataset'][0]} {broken['picture'][0]}"
+        raise StatisticsError(f"variant {variant!r} has a value that is no finite number ({where}): leave it out")
+    if rows.select("dataset", "picture", "seed").is_duplicated().any():
+        raise StatisticsError(f"variant {variant!r} has a picture that was measured twice with the same seed")
+    if len(rows) != len(pictures) * len(seeds):
+        every = pictures.join(seeds.to_frame(), how="cross")
+        lacking = every.join(rows, on=["dataset", "picture", "seed"], how="anti", nulls_equal=True)
+        where = f"{lacking['dataset'][0]} {lacking['picture'][0]}, seed {lacking['seed'][0]}"
+        raise StatisticsError(
+            f"variant {variant!r} lacks {len(lacking)} of {len(every)} values, the first of them {where}: "
+            "paired differences need the same pictures for all"
+        )
+    values = rows.sort("dataset", "picture", "seed")["value"].to_numpy().reshape(len(pictures), len(seeds))
+    return Scores(values, trained=seeds.null_count() == 0)
