@@ -119,7 +119,7 @@ def test_the_json_is_what_scripts_read() -> None:
 def test_the_table_gives_the_difference_to_the_baseline() -> None:
     rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + run_rows("better", 1e-3, 0, 32.0, (35.0, 36.0))
     header, lines = as_table(board(rows))
-    by_variant = {line[1]: line[-1] for line in lines}
+    by_variant = {line[1]: line[header.index("Δ vanilla")].split(" [")[0] for line in lines}
     assert by_variant == {"better": "+1.00 dB", "vanilla": "–", "bicubic": "-1.00 dB"}
     text = as_markdown(header, lines).splitlines()
     assert len(text) == 2 + 3
@@ -156,7 +156,7 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
     header, perception = as_table(found, "perception")
     assert perception[0][:2] == ["1", "gan"]
     assert perception[0][header.index("set5 distance / PSNR")] == "0.2000 / 32.50"
-    assert perception[0][-1] == "-0.2000"
+    assert perception[0][header.index("Δ vanilla")] == "-0.2000"
     told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["aim"]) for e in as_json(found)["entries"]}
     assert told == {
         "vanilla": (1, 2, "fidelity"),
@@ -168,3 +168,61 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
 def test_without_such_a_variant_there_is_one_ranking() -> None:
     rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0))
     assert board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).aims() == ("fidelity",)
+
+
+def seeded(variant: str, level: float, spread: float = 0.01, seeds: int = 5, pictures: int = 12):
+    """Rows of several trainings: pictures of very unequal difficulty, seeds that differ by `spread`."""
+    rows = []
+    for seed in range(seeds):
+        moved = level + spread * (seed - (seeds - 1) / 2)
+        rows += run_rows(variant, 1e-3, seed, moved, (0, 0))[:2]
+        rows += rows_of(variant, 1e-3, seed, "test", {f"p{i}": 25 + i + moved for i in range(pictures)})
+    return rows
+
+
+def reference(pictures: int = 12):
+    return run_rows("bicubic", None, None, 0.0, (0, 0))[:2] + rows_of(
+        "bicubic", None, None, "test", {f"p{i}": 25.0 + i for i in range(pictures)}
+    )
+
+
+def test_variants_that_cannot_be_told_apart_share_a_rank() -> None:
+    facts = FACTS | {"twin": VariantFacts(90, 950)}
+    rows = reference() + seeded("vanilla", 1.0) + seeded("twin", 1.001) + seeded("better", 1.5)
+    found = board(rows, facts)
+    assert {e.variant: e.rank for e in found.entries} == {"better": 1, "vanilla": 2, "twin": 2, "bicubic": 4}
+    header, lines = as_table(found)
+    said = {line[1]: line[header.index("beyond noise")] for line in lines}
+    assert said == {"better": "better", "twin": "no", "vanilla": "–", "bicubic": "worse"}
+    shown = next(line for line in lines if line[1] == "better")[header.index("Δ vanilla")]
+    assert shown.startswith("+0.50 dB [+0.4")
+    told = next(e for e in as_json(found)["entries"] if e["variant"] == "better")["versus_baseline"]["fidelity"]
+    assert told["difference"] == pytest.approx(0.5)
+    assert told["interval"][0] < 0.5 < told["interval"][1]
+    assert (told["improves"], told["covers"]) == (True, "seeds and pictures")
+    assert told["probability_of_improvement"] == 1
+
+
+def test_with_one_seed_the_order_is_that_of_the_means_and_nothing_is_called_better() -> None:
+    rows = reference() + seeded("vanilla", 1.0, seeds=1) + seeded("better", 9.0, seeds=1)
+    found = board(rows)
+    assert [(e.variant, e.rank) for e in found.entries] == [("better", 1), ("vanilla", 2), ("bicubic", 3)]
+    header, lines = as_table(found)
+    assert {line[header.index("beyond noise")] for line in lines} == {"unknown", "–"}
+    assert "seed noise unknown" in found.caveats["fidelity"][0]
+
+
+def test_a_variant_that_lacks_pictures_costs_the_statistics_not_the_table() -> None:
+    rows = reference() + seeded("vanilla", 1.0) + seeded("better", 1.5)
+    lacking = [r for r in rows if not (r["variant"] == "better" and r["picture"] == "p3" and r["seed"] == 2)]
+    found = board(lacking)
+    assert found.statistics == {}
+    assert "variant 'better' lacks" in found.caveats["fidelity"][0]
+    assert [e.variant for e in found.entries] == ["better", "vanilla", "bicubic"]
+
+
+def test_a_baseline_that_diverged_is_said() -> None:
+    rows = reference() + seeded("better", 1.5)
+    found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
+    assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: nothing is compared to it",)
+    assert found.entry("better").rank == 1

@@ -9,6 +9,7 @@ import polars as pl
 
 from nitido.errors import NitidoError
 from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyse
 
 RANKED_BY = YARDSTICKS["fidelity"].metric
 
@@ -82,6 +83,13 @@ class Leaderboard:
     protocol: str
     datasets: tuple[str, ...]
     entries: tuple[Entry, ...]
+    statistics: Mapping[Aim, StudyStatistics] = field(default_factory=dict)
+    caveats: Mapping[Aim, tuple[str, ...]] = field(default_factory=dict)
+
+    def versus_baseline(self, variant: str, aim: Aim) -> VariantStatistics | None:
+        """What is known of a variant's difference to the baseline; None for the baseline and for what has no place."""
+        found = self.statistics[aim].variants if aim in self.statistics else ()
+        return next((s for s in found if s.variant == variant and s.difference is not None), None)
 
     def best(self) -> Entry | None:
         """The first ranked trained variant, or None when nothing was trained to the end."""
@@ -93,7 +101,11 @@ class Leaderboard:
 
     def ranked(self, aim: Aim) -> tuple[Entry, ...]:
         """The entries of one ranking, the best first, and behind them those that have no place in it."""
-        return tuple(sorted(self.entries, key=lambda e: e.place(aim) or len(self.entries) + 1))
+        if aim == "fidelity":
+            return self.entries
+        yardstick, last = YARDSTICKS[aim], len(self.entries) + 1
+        means = {e.variant: e.mean(yardstick.metric) or math.inf for e in self.entries}
+        return tuple(sorted(self.entries, key=lambda e: (e.place(aim) or last, yardstick.sort_key(means[e.variant]))))
 
     def entry(self, variant: str) -> Entry:
         """The line of `variant`; KeyError when it is not in the table."""
@@ -121,11 +133,16 @@ def rank(
     datasets = tuple(rows.filter(pl.col("split") == "test")["dataset"].unique(maintain_order=True).to_list())
     entries = [_entry(variant, rows.filter(pl.col("variant") == variant), known) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
-    faithful = _places([e for e in complete if e.aim == "fidelity"], "fidelity")
-    looking = _places(complete, "perception") if any(e.aim == "perception" for e in entries) else {}
-    placed = [replace(e, rank=faithful.get(e.variant), perceptual_rank=looking.get(e.variant)) for e in entries]
-    last = len(entries) + 1
-    ranked = sorted(placed, key=lambda e: (e.rank or last, e.perceptual_rank or last))
+    rankings: dict[Aim, _Ranking] = {
+        "fidelity": _ranking([e for e in complete if e.aim == "fidelity"], rows, baseline, "fidelity")
+    }
+    if any(e.aim == "perception" for e in entries):
+        rankings["perception"] = _ranking(complete, rows, baseline, "perception")
+    looks = rankings.get("perception", _Ranking())
+    places = rankings["fidelity"].places
+    placed = [replace(e, rank=places.get(e.variant), perceptual_rank=looks.places.get(e.variant)) for e in entries]
+    order = [*rankings["fidelity"].order, *looks.order, *(e.variant for e in entries)]
+    ranked = sorted(placed, key=lambda e: order.index(e.variant))
     return Leaderboard(
         study=study,
         profile=profile,
@@ -134,16 +151,50 @@ def rank(
         protocol=rows["protocol"][0],
         datasets=datasets,
         entries=tuple(ranked),
+        statistics={aim: found.statistics for aim, found in rankings.items() if found.statistics is not None},
+        caveats={aim: found.caveats for aim, found in rankings.items()},
     )
 
 
-def _places(entries: Sequence[Entry], aim: Aim) -> dict[str, int]:
-    """The rank of each variant that the yardstick of `aim` was measured for."""
+@dataclass(frozen=True)
+class _Ranking:
+    """The places of one aim: by variant, and the variants from the best mean to the worst."""
+
+    places: Mapping[str, int] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    statistics: StudyStatistics | None = None
+    caveats: tuple[str, ...] = ()
+
+
+def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, aim: Aim) -> _Ranking:
+    """Rank `entries` by the yardstick of `aim`; those that cannot be told apart share a rank.
+
+    With one seed everywhere nothing can be told apart: the ranks are then those of the means, and a caveat says so.
+    """
     yardstick = YARDSTICKS[aim]
     means = {entry.variant: entry.mean(yardstick.metric) for entry in entries}
-    found = {variant: mean for variant, mean in means.items() if mean is not None}
-    order = sorted(found, key=lambda variant: (yardstick.sort_key(found[variant]), variant))
-    return {variant: place for place, variant in enumerate(order, start=1)}
+    known = {variant: mean for variant, mean in means.items() if mean is not None}
+    by_mean = sorted(known, key=lambda variant: (yardstick.sort_key(known[variant]), variant))
+    places = {variant: place for place, variant in enumerate(by_mean, start=1)}
+    if baseline not in known:
+        said = f"the baseline {baseline} has no result here: nothing is compared to it" if known else ""
+        return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())
+    chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
+    tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == yardstick.metric))
+    try:
+        statistics = analyse(tested, baseline, higher_is_better=yardstick.higher_is_better)
+    except StatisticsError as error:
+        return _Ranking(places, tuple(by_mean), caveats=(f"no statistics: {error}",))
+    if max(found.seeds for found in statistics.variants) > 1:
+        places = {found.variant: found.rank for found in statistics.variants}
+        by_mean.sort(key=lambda variant: places[variant])
+    return _Ranking(places, tuple(by_mean), statistics, statistics.caveats)
+
+
+def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
+    """The rows of a variant at its learning rate; null for what is not trained."""
+    rate = pl.lit(learning_rate, pl.Float64)
+    return rows.filter((pl.col("variant") == variant) & pl.col("lr").eq_missing(rate) & pl.col("value").is_not_nan())
 
 
 def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
@@ -194,6 +245,7 @@ def as_json(board: Leaderboard) -> dict[str, object]:
         "baseline": board.baseline,
         "scale": board.scale,
         "protocol": board.protocol,
+        "caveats": {aim: list(said) for aim, said in board.caveats.items()},
         "entries": [
             {
                 "rank": entry.rank,
@@ -208,9 +260,26 @@ def as_json(board: Leaderboard) -> dict[str, object]:
                 "validation": entry.validation,
                 "metrics": entry.means,
                 "deviations": entry.deviations,
+                "versus_baseline": {aim: _as_plain(board.versus_baseline(entry.variant, aim)) for aim in board.aims()},
             }
             for entry in board.entries
         ],
+    }
+
+
+def _as_plain(known: VariantStatistics | None) -> dict[str, object] | None:
+    if known is None or known.difference is None or known.improvement is None:
+        return None
+    interval = known.difference.interval
+    return {
+        "difference": known.difference.value,
+        "interval": [interval.low, interval.high] if interval is not None else None,
+        "covers": known.difference.covers,
+        "p_value_holm": known.adjusted_p_value,
+        "improves": known.improves,
+        "probability_of_improvement": known.improvement.value,
+        "wilcoxon_p_value_holm": known.wilcoxon_p_value,
+        "rank_interval": [known.rank_interval.low, known.rank_interval.high],
     }
 
 
@@ -223,12 +292,12 @@ def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list
     baseline = next((e.mean(yardstick.metric) for e in board.entries if e.variant == board.baseline), None)
     columns = "PSNR / SSIM" if aim == "fidelity" else "distance / PSNR"
     header = ["#", "variant", "lr", "seeds", "parameters", *(f"{d} {columns}" for d in board.datasets)]
-    header.append(f"Δ {board.baseline}")
+    header += [f"Δ {board.baseline}", "beyond noise"]
     lines = []
     for entry in board.ranked(aim):
         mean, place = entry.mean(yardstick.metric), entry.place(aim)
         difference = mean - baseline if mean is not None and baseline is not None else math.nan
-        unit = " dB" if aim == "fidelity" else ""
+        known = board.versus_baseline(entry.variant, aim)
         lines.append(
             [
                 str(place) if place is not None else "–",
@@ -239,10 +308,28 @@ def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list
                 *(_cell(entry, dataset, aim) for dataset in board.datasets),
                 "–"
                 if math.isnan(difference) or entry.variant == board.baseline
-                else f"{difference:+.{yardstick.decimals}f}{unit}",
+                else _difference(difference, known, aim),
+                _verdict(known),
             ]
         )
     return header, lines
+
+
+def _difference(value: float, known: VariantStatistics | None, aim: Aim) -> str:
+    digits = YARDSTICKS[aim].decimals
+    text = f"{value:+.{digits}f}" + (" dB" if aim == "fidelity" else "")
+    if known is None or known.difference is None or known.difference.interval is None:
+        return text
+    return f"{text} [{known.difference.interval.low:+.{digits}f}, {known.difference.interval.high:+.{digits}f}]"
+
+
+def _verdict(known: VariantStatistics | None) -> str:
+    """Whether a variant's difference to the baseline is more than noise."""
+    if known is None or known.difference is None:
+        return "–"
+    if known.adjusted_p_value is None:
+        return "unknown"
+    return {True: "better", False: "worse", None: "no"}[known.improves]
 
 
 def _remark(entry: Entry, aim: Aim) -> str:
