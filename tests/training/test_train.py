@@ -78,6 +78,15 @@ def press_ctrl_c_at(step: int):
     return listener
 
 
+def test_signals_are_given_back(small_store: Store, tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run(small_store, tmp_path / "whole", steps=2, validate_every=2)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", press_ctrl_c_at(1))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 @pytest.mark.parametrize("step", [1, 4, 6, 11])
 def test_interrupted_and_continued_equals_uninterrupted(small_store: Store, whole, tmp_path: Path, step: int) -> None:
     with pytest.raises(TrainingInterruptedError, match=f"after step {step}"):

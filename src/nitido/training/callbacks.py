@@ -173,21 +173,23 @@ class StopAtInterrupt(Callback):
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self.requested = False
-        self.previous: dict[int, Any] = {}
+        # Those of before the trainer: Lightning sets its own too, and puts these back before callbacks are torn down.
+        self.original: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Listen to the signals, which only the main thread may; after Lightning, whose SIGTERM exits with 0."""
         if threading.current_thread() is threading.main_thread():
-            self.previous = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
+            for number in self.original:
+                signal.signal(number, self._request)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-        self.previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self.original.items():
+                signal.signal(number, handler)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
