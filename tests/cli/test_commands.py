@@ -82,6 +82,10 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
         (["evaluate", "nothing.safetensors", "--data", "samples", "--scale", "2"], "no such model file"),
         (["evaluate", "bicubic", "--data", "./empty", "--scale", "2"], "empty"),
         (["evaluate", "bicubic", "--data", "./broken", "--scale", "2"], "broken/a.png"),
+        (
+            ["evaluate", "bicubic", "--data", "samples", "--scale", "2", "--metric", "flipp"],
+            "unknown metric 'flipp': did you mean 'flip'",
+        ),
         (["compare", "missing.png", "bicubic", "--scale", "2", "-o", "f.png"], "missing.png"),
         (["compare", "missing.png", "bicubic", "--scale", "2", "-o", "f.jpg"], "ends in .png"),
         (["data", "fetch", "sett5"], "unknown dataset 'sett5': did you mean 'set5'"),
@@ -125,3 +129,40 @@ def test_data_list_prepare_and_check(call, tmp_path: Path) -> None:
     prepared = call("data", "prepare", folder, "--scale", "2", "--scale", "3")
     assert prepared.code == 0, prepared.err
     assert "2 pictures" in prepared.out
+
+
+def test_evaluate_measures_what_it_is_asked_for(call, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    asked = ["--metric", "psnr_y", "--metric", "colour_shift", "--metric", "ms_ssim_y", "--metric", "lpips"]
+    done = call("evaluate", "bicubic", "--data", "./photos", "--scale", 2, *asked, "--json", tmp_path / "m.json")
+    assert done.code == 0, done.err
+    found = {row["metric"] for row in json.loads((tmp_path / "m.json").read_text())["rows"]}
+    assert found == {"psnr_y", "colour_shift"}, "the picture is too small for MS-SSIM, and LPIPS has no weights here"
+    assert "not available" in next(line for line in done.out.splitlines() if "./photos" in line)
+    assert "lpips not available: " in done.out
+
+
+def test_self_ensemble_changes_the_figures_of_a_network(nitido, call, tmp_path: Path) -> None:
+    settings = [
+        "steps=2",
+        "validate_every=2",
+        "batch=2",
+        "patch=8",
+        "data.test=samples/test[:1]",
+        "data.validation=samples[:1]",
+    ]
+    done = nitido("train", "srcnn", "--variant", "debug", "--out", "run", *(x for s in settings for x in ("--set", s)))
+    assert done.code == 0, done.err
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photos" / "a.png")
+    values = []
+    for option in ([], ["--self-ensemble"]):
+        done = call("evaluate", "run", "--data", "./photos", "--scale", 2, *option, "--json", tmp_path / "m.json")
+        assert done.code == 0, done.err
+        values.append(json.loads((tmp_path / "m.json").read_text())["means"][0]["value"])
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], abs=1)

@@ -23,37 +23,52 @@ def evaluate(
     models: Models,
     data: Annotated[list[str], typer.Option(help="A picture set: a name, name/split, name[:20], or a folder.")],
     scale: Scale,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="A metric, or `all`; repeatable. Default: psnr_y, ssim_y, psnr_rgb.", show_default=False),
+    ] = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average over the eight symmetries: eight times the time.")
+    ] = False,
     json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write rows and means to FILE ('-': standard output).")
     ] = None,
 ) -> None:
     """Measure models on picture sets under the literature's protocol.
 
-    Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2
+    Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
     from nitido.data import prepare, resolve
+    from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
+    from nitido.evaluation.metrics import metric as metric_called
     from nitido.evaluation.report import evaluate_models, means
 
+    wanted = list(METRICS) if metric == ["all"] else metric or list(FIDELITY_METRICS)
+    measures = [metric_called(name) for name in dict.fromkeys(wanted)]
+    enlargers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
-    rows = evaluate_models({name: _enlarger(name, scale) for name in models}, stores, scale)
+    rows = evaluate_models(enlargers, stores, scale, [measure.name for measure in measures])
     averages = means(rows)
     if json:
         write_json_output({"rows": rows, "means": averages}, json)
     if json != JSON_TO_STDOUT:
         by_cell = {(m["model"], m["dataset"], m["metric"]): m["value"] for m in averages}
+        missing = {measure.name: measure.missing() for measure in measures}
+        shown = [measure for measure in measures if missing[measure.name] is None]
         lines = [
             [
                 model,
                 dataset,
                 str(len(stores[dataset])),
-                f"{by_cell[model, dataset, 'psnr_y']:.2f}",
-                f"{by_cell[model, dataset, 'ssim_y']:.4f}",
-                f"{by_cell[model, dataset, 'psnr_rgb']:.2f}",
+                *(_cell(by_cell.get((model, dataset, measure.name)), measure.decimals) for measure in shown),
             ]
             for dataset in stores
             for model in models
         ]
-        print_table(f"×{scale}", ["model", "dataset", "images", "PSNR-Y dB", "SSIM-Y", "PSNR-RGB dB"], lines)
+        print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in shown)], lines)
+        for name, reason in missing.items():
+            if reason is not None:
+                print(f"{name} not available: {reason}")
 
 
 def compare(
@@ -91,6 +106,10 @@ def compare(
         print(f"figure: {output}")
 
 
+def _cell(value: float | None, decimals: int) -> str:
+    return "not available" if value is None else f"{value:.{decimals}f}"
+
+
 def _title(name: str) -> str:
     """What a model calls itself; a run directory's own name says no more than its seed."""
     from nitido.inference.models import find_model
@@ -98,8 +117,9 @@ def _title(name: str) -> str:
     return name if name == BICUBIC else find_model(name).descriptor.name
 
 
-def _enlarger(name: str, scale: int) -> "Enlarger":
+def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Enlarger":
     from nitido.evaluation.benchmark import BicubicEnlarger, NetworkEnlarger
+    from nitido.evaluation.self_ensemble import SelfEnsemble
     from nitido.inference.models import find_model
 
     if name == BICUBIC:
@@ -107,4 +127,4 @@ def _enlarger(name: str, scale: int) -> "Enlarger":
     model = find_model(name)
     if model.descriptor.scale != scale:
         raise NitidoError(f"{name}: this model enlarges ×{model.descriptor.scale}, --scale asks for ×{scale}")
-    return NetworkEnlarger(model.network)
+    return NetworkEnlarger(SelfEnsemble(model.network) if self_ensemble else model.network)

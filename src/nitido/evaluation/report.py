@@ -5,13 +5,19 @@ from typing import Any
 
 from nitido.data import Store
 from nitido.evaluation.benchmark import Enlarger, evaluate
+from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 
 Row = dict[str, Any]
 
 
-def evaluate_models(models: Mapping[str, Enlarger], stores: Mapping[str, Store], scale: int) -> list[Row]:
-    """One row per model, picture and metric: model, dataset, scale, image, metric, value, protocol."""
+def evaluate_models(
+    models: Mapping[str, Enlarger],
+    stores: Mapping[str, Store],
+    scale: int,
+    metrics: Sequence[str] = FIDELITY_METRICS,
+) -> list[Row]:
+    """One row per model, picture and metric that was had: model, dataset, scale, image, metric, value, protocol."""
     return [
         {
             "model": model,
@@ -24,7 +30,7 @@ def evaluate_models(models: Mapping[str, Enlarger], stores: Mapping[str, Store],
         }
         for model, enlarge in models.items()
         for dataset, store in stores.items()
-        for scored in evaluate(enlarge, store, scale)
+        for scored in evaluate(enlarge, store, scale, metrics)
         for metric, value in scored.metrics.items()
     ]
 

@@ -110,7 +110,7 @@ def _carry_out(
             directory=directory.path,
             labels={"architecture": run.architecture, "variant": run.variant},
             listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
-            metrics=run.metrics,
+            metrics=run.validated,
         )
         status = replace(_finish(directory, run, network, trained, pictures), start=told)
     except DivergedError as error:

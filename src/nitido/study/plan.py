@@ -16,7 +16,7 @@ from nitido.training.hyperparameters import Hyperparameters
 
 
 class RunConfig(Transfer):
-    """Everything a run is a function of. `metrics` are what its validations and its evaluation measure."""
+    """Everything a run is a function of. `metrics` are what its evaluation measures."""
 
     study: str | None = None
     variant: str
@@ -25,6 +25,11 @@ class RunConfig(Transfer):
     hyperparameters: Hyperparameters
     data: DataSplit
     metrics: tuple[str, ...] = FIDELITY_METRICS
+
+    @property
+    def validated(self) -> tuple[str, ...]:
+        """The metrics of a validation during training: the usual ones and the yardstick of the run's aim."""
+        return tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[self.hyperparameters.aim].metric]))
 
     @property
     def scale(self) -> int:
@@ -52,7 +57,8 @@ def plan(study: Study) -> list[PlannedRun]:
         for seed in study.seeds
     ]
     aims = {run.config.hyperparameters.aim for run in runs}
-    metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *(YARDSTICKS[aim].metric for aim in sorted(aims))]))
+    yardsticks = [YARDSTICKS[aim].metric for aim in sorted(aims)]
+    metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *yardsticks, *study.metrics]))
     return [replace(run, config=run.config.model_copy(update={"metrics": metrics})) for run in runs]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nitido.architectures import get_architecture
 from nitido.errors import NitidoError, unknown_name
+from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.validation import StrictModel
 
@@ -26,6 +27,17 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1
 Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(str(unknown_name("metric", name, METRICS)))
+    return name
+
+
+Metrics = Annotated[
+    tuple[Annotated[str, AfterValidator(_known_metric)], ...], BeforeValidator(_as_list), Field(min_length=1)
+]
+"""What is measured of every test picture, besides what ranks."""
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
@@ -109,6 +121,7 @@ class StudyFile(StrictModel):
     architecture: str
     scale: int = Field(ge=2, le=8)
     baseline: str
+    metrics: Metrics = FIDELITY_METRICS
     variants: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     profiles: dict[str, Profile] = Field(min_length=1)
 
@@ -120,6 +133,7 @@ class Study(StrictModel):
     profile: str
     scale: int = Field(ge=2, le=8)
     baseline: str
+    metrics: Metrics = FIDELITY_METRICS
     variants: tuple[Variant, ...] = Field(min_length=1)
     data: DataSplit
     learning_rates: Rates
@@ -157,7 +171,17 @@ def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
 
 
 _BUILTIN = files("nitido.study") / "builtin"
-SETTABLE = ("scale", "baseline", "variants", "learning_rates", "seeds", "data.train", "data.validation", "data.test")
+SETTABLE = (
+    "scale",
+    "baseline",
+    "metrics",
+    "variants",
+    "learning_rates",
+    "seeds",
+    "data.train",
+    "data.validation",
+    "data.test",
+)
 """What `--set` may change besides the hyperparameters."""
 
 
@@ -203,6 +227,7 @@ def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Stu
         "profile": profile,
         "scale": study.scale,
         "baseline": study.baseline,
+        "metrics": study.metrics,
         "data": chosen.data.model_dump() | changes.pop("data", {}),
         "learning_rates": chosen.learning_rates,
         "seeds": chosen.seeds,
