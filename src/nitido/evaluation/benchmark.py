@@ -21,6 +21,7 @@ from nitido.evaluation.metrics import (
     metric,
 )
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.inference.tiling import enlarge
 
 Image = NDArray[np.uint8]
 
@@ -62,7 +63,7 @@ class BicubicEnlarger:
 
 
 class NetworkEnlarger:
-    """A network in float32 and eval mode, run on the whole picture.
+    """A network in float32 and eval mode, run on the whole picture, or on exact pieces of a very large one.
 
     A network with one channel gets Y (BT.601 studio range; a grey picture as it is) and its colour is bicubic.
     """
@@ -80,7 +81,7 @@ class NetworkEnlarger:
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
     def _colour(self, rgb: Tensor, grey: bool) -> Enlarged:
-        out = _to_uint8(self.network(rgb))
+        out = _to_uint8(enlarge(self.network, rgb))
         if grey:
             plane = np.rint(out.astype(np.float64) @ _FULL_RANGE_LUMA)
             return Enlarged(out, plane)
@@ -88,9 +89,9 @@ class NetworkEnlarger:
 
     def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> Enlarged:
         if grey:
-            out = _to_uint8(self.network(rgb[:, :1]))
+            out = _to_uint8(enlarge(self.network, rgb[:, :1]))
             return Enlarged(np.repeat(out, 3, axis=2), out[..., 0].astype(np.float64))
-        sr_y = self.network(rgb_to_ycbcr(rgb)[:, :1])
+        sr_y = enlarge(self.network, rgb_to_ycbcr(rgb)[:, :1])
         scored = _to_uint8(sr_y)[..., 0].astype(np.float64)
         bicubic = torch.from_numpy(bicubic_upscale(lr, self.scale)).to(rgb.device).permute(2, 0, 1)[None].float() / 255
         colour = torch.cat([sr_y, rgb_to_ycbcr(bicubic)[:, 1:]], dim=1)

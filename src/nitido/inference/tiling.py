@@ -1,0 +1,58 @@
+"""Large pictures in pieces, to the same pixels: every piece sees as much around it as the network can see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nitido.architectures import SuperResolutionNetwork
+
+LARGEST_AREA = 512 * 512
+"""LR pixels that are enlarged at once, their margin not counted."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of one axis: the LR pixels [`first`, `last`) are its own, [`start`, `stop`) with its margin."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+
+def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
+    """Cut an axis of `length` pixels into pieces of nearly equal length, at most `side`, each with its margin.
+
+    The margin ends at the picture's own border, where the network pads as it does for the whole picture.
+
+    >>> [(tile.first, tile.last, tile.start, tile.stop) for tile in tiles(10, 6, 2)]
+    [(0, 5, 0, 7), (5, 10, 3, 10)]
+    """
+    count = -(-length // side)
+    for index in range(count):
+        first, last = index * length // count, (index + 1) * length // count
+        yield Tile(first, last, max(0, first - margin), min(length, last + margin))
+
+
+def enlarge(network: SuperResolutionNetwork, lr: Tensor, largest_area: int = LARGEST_AREA) -> Tensor:
+    """What `network` makes of `lr`, `(N, C, h, w)`, piece by piece where it is larger than `largest_area` pixels.
+
+    The margin of a piece is the network's receptive-field radius, so the pixels are those of the whole picture (but for
+    the order of sums). A network that sees the whole picture at once (radius None) is not cut.
+    """
+    height, width = lr.shape[-2:]
+    radius, scale = network.receptive_field_radius, network.scale
+    if radius is None or height * width <= largest_area:
+        return network(lr)
+    side = max(1, int(largest_area**0.5))
+    output = lr.new_empty((*lr.shape[:-2], height * scale, width * scale), dtype=torch.float32)
+    for row in tiles(height, side, radius):
+        for column in tiles(width, side, radius):
+            piece = network(lr[..., row.start : row.stop, column.start : column.stop])
+            top, left = scale * (row.first - row.start), scale * (column.first - column.start)
+            tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
+            target = output[..., scale * row.first : scale * row.last, scale * column.first : scale * column.last]
+            target.copy_(piece[..., top : top + tall, left : left + wide])
+    return output
