@@ -1,0 +1,79 @@
+"""On which pictures a study's best variant gains, from its rows and the pictures themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nitido.data import Store
+from nitido.evaluation.content import DESCRIPTORS, describe
+from nitido.study.leaderboard import RANKED_BY, Leaderboard
+from nitido.study.statistics.content import Relation, relate
+from nitido.study.statistics.scores import Floats
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class ContentStudy:
+    """The gain of `variant` over `base` on each test picture, beside what the picture shows.
+
+    Attributes:
+        pictures: (dataset, picture) of each.
+        gains: `(P,)` in dB of PSNR-Y, means over seeds.
+        descriptors: name -> `(P,)`.
+        relations: the strongest first; empty where there are too few pictures.
+    """
+
+    variant: str
+    base: str
+    pictures: tuple[tuple[str, str], ...]
+    gains: Floats
+    descriptors: Mapping[str, Floats]
+    relations: tuple[Relation, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one sentence."""
+        number = len(self.pictures)
+        if not self.relations:
+            return f"{number} test pictures are too few to say on which of them {self.variant} helps."
+        best = self.relations[0]
+        if best.p_value >= SIGNIFICANT:
+            return f"The gain of {self.variant} over {self.base} goes with nothing that was measured of the {number} pictures."
+        kind = DESCRIPTORS[best.descriptor]
+        more, less = (kind.high, kind.low) if best.correlation > 0 else (kind.low, kind.high)
+        return (
+            f"{self.variant} gains most over {self.base} on pictures with {more}, least on those with {less} "
+            f"(rank correlation with {best.descriptor} {best.correlation:+.2f} over {number} pictures)."
+        )
+
+
+def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]) -> ContentStudy | None:
+    """Look at the best variant's gain over the baseline, or over bicubic where the baseline itself is best.
+
+    `stores` holds the pictures of each test set. None when no trained variant has a rank.
+    """
+    best = board.best()
+    if best is None:
+        return None
+    base = board.baseline if best.variant != board.baseline else "bicubic"
+    scores = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY))
+    ours = _by_picture(scores, best.variant, best.learning_rate)
+    theirs = _by_picture(scores, base, board.entry(base).learning_rate)
+    both = ours.join(theirs, on=("dataset", "picture"), suffix="_base").sort("dataset", "picture")
+    pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "picture").iter_rows()]
+    described = [_describe(stores[dataset], picture, board.scale) for dataset, picture in pictures]
+    gains = (both["value"] - both["value_base"]).to_numpy()
+    descriptors = {name: np.array([found[name] for found in described]) for name in DESCRIPTORS}
+    return ContentStudy(best.variant, base, tuple(pictures), gains, descriptors, relate(gains, descriptors))
+
+
+def _by_picture(scores: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
+    chosen = (pl.col("variant") == variant) & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64))
+    return scores.filter(chosen).group_by("dataset", "picture").agg(pl.col("value").mean())
+
+
+def _describe(store: Store, picture: str, scale: int) -> dict[str, float]:
+    return describe(store.hr_cropped(store.names.index(picture), scale))

@@ -1,0 +1,81 @@
+"""The gain of a variant over pictures whose content is made to drive it."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from nitido.data import PictureSet, Store, prepare
+from nitido.evaluation.rows import table
+from nitido.study.content import study_content
+from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
+from nitido.study.report.content import draw_content
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Fourteen pictures of waves, from coarse to fine."""
+    folder = tmp_path_factory.mktemp("waves")
+    rows, columns = np.mgrid[:48, :48]
+    for index in range(14):
+        plane = 128 + 80 * np.sin(2 * np.pi * (0.02 + 0.03 * index) * (rows + 0.3 * columns))
+        Image.fromarray(np.repeat(plane.astype(np.uint8)[..., None], 3, 2)).save(folder / f"{index:02}.png")
+    return prepare(PictureSet("waves", tuple(sorted(folder.iterdir()))), [2], tmp_path_factory.mktemp("packs"))
+
+
+def study(store: Store, gain, pictures: int = 14) -> tuple[pl.DataFrame, Leaderboard]:
+    def row(variant: str, lr: float | None, split: str, picture: str, value: float) -> dict[str, object]:
+        fixed = {"study": "s", "seed": None if lr is None else 0, "checkpoint": "", "scale": 2, "protocol": "p"}
+        own = {"variant": variant, "lr": lr, "split": split, "picture": picture, "metric": "psnr_y", "value": value}
+        return fixed | own | {"dataset": "waves"}
+
+    rows = []
+    for index, picture in enumerate(store.names[:pictures]):
+        for variant, lr, value in (("bicubic", None, 30), ("base", 1e-3, 31), ("better", 1e-3, 31 + gain(index))):
+            rows += [row(variant, lr, "test", picture, value), row(variant, lr, "validation", picture, value)]
+    facts = {"bicubic": VariantFacts(0, 0), "base": VariantFacts(1, 1), "better": VariantFacts(1, 1)}
+    found = table(rows)
+    return found, rank(found, facts, study="s", profile="p", baseline="base")
+
+
+def test_a_gain_on_fine_texture_is_found_said_and_drawn(store: Store, tmp_path: Path) -> None:
+    rows, board = study(store, lambda index: 0.1 + 0.05 * index)
+    found = study_content(rows, board, {"waves": store})
+    assert found is not None
+    strongest = {r.descriptor: r.correlation for r in found.relations}
+    assert strongest["dominant frequency"] == pytest.approx(1, abs=0.02)
+    assert "better gains most over base on pictures with" in found.sentence
+    assert "over 14 pictures" in found.sentence
+    draw_content(found, tmp_path / "content.png")
+    with Image.open(tmp_path / "content.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert (pixels == (213, 94, 0)).all(axis=2).sum() > 200, "a line shows the relation"
+
+
+def test_a_gain_by_chance_is_called_so(store: Store, tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).normal(0.3, 0.1, 14)
+    rows, board = study(store, lambda index: float(noise[index]))
+    found = study_content(rows, board, {"waves": store})
+    assert found is not None
+    assert found.sentence == "The gain of better over base goes with nothing that was measured of the 14 pictures."
+    draw_content(found, tmp_path / "content.png")
+    with Image.open(tmp_path / "content.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert not (pixels == (213, 94, 0)).all(axis=2).any()
+
+
+def test_few_pictures_say_nothing(store: Store) -> None:
+    rows, board = study(store, lambda index: 1.0 + index, pictures=4)
+    found = study_content(rows, board, {"waves": store})
+    assert found is not None
+    assert found.relations == ()
+    assert found.sentence == "4 test pictures are too few to say on which of them better helps."
+
+
+def test_where_the_baseline_is_best_its_gain_over_bicubic_is_looked_at(store: Store) -> None:
+    rows, board = study(store, lambda index: -0.5)
+    found = study_content(rows, board, {"waves": store})
+    assert found is not None
+    assert (found.variant, found.base) == ("base", "bicubic")
