@@ -41,7 +41,10 @@ class ContentStudy:
             return f"{number} test pictures are too few to say on which of them {self.variant} helps."
         best = self.relations[0]
         if best.p_value >= SIGNIFICANT:
-            return f"The gain of {self.variant} over {self.base} goes with nothing that was measured of the {number} pictures."
+            return (
+                f"The gain of {self.variant} over {self.base} goes with nothing "
+                f"that was measured of the {number} pictures."
+            )
         kind = DESCRIPTORS[best.descriptor]
         more, less = (kind.high, kind.low) if best.correlation > 0 else (kind.low, kind.high)
         return (
