@@ -187,7 +187,6 @@ def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, aim: A
         return _Ranking(places, tuple(by_mean), caveats=(f"no statistics: {error}",))
     if max(found.seeds for found in statistics.variants) > 1:
         places = {found.variant: found.rank for found in statistics.variants}
-        by_mean.sort(key=lambda variant: places[variant])
     return _Ranking(places, tuple(by_mean), statistics, statistics.caveats)
 
 

@@ -23,7 +23,7 @@ class VariantStatistics:
 
     Attributes:
         seeds: the number of trainings; 0 for bicubic.
-        rank: 1 + how many variants are better beyond noise; shared by those that cannot be told apart.
+        rank: 1 + how many variants are better beyond noise, and not above that of a variant with a better mean.
         better: the variants that are better beyond noise (Holm over all pairs).
         rank_interval: where it would rank with other seeds and pictures.
         difference: to the base, over all test sets.
@@ -49,7 +49,7 @@ class VariantStatistics:
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """The statistics of one metric on one study; `variants` by rank, then by score. `unranked` were left out."""
+    """The statistics of one metric on one study; `variants` from the best mean to the worst, `unranked` left out."""
 
     base: str
     metric: str
@@ -92,7 +92,10 @@ def analyse(
     study = gather(rows, ranked)
     pairs = {pair: paired_difference(*_pick(study, pair), study.pictures, alpha) for pair in combinations(ranked, 2)}
     better = _better(pairs, ranked, higher_is_better, alpha)
-    ranks = shared_ranks(ranked, better)
+    sign = -1 if higher_is_better else 1
+    scores = {name: float(study.pictures.weights @ study.variants[name].by_picture) for name in ranked}
+    order = sorted(ranked, key=lambda name: (sign * scores[name], name))
+    ranks = shared_ranks(order, better)
     intervals = rank_intervals(bootstrap_scores(study, resamples, seed), higher_is_better=higher_is_better, alpha=alpha)
     others = [name for name in ranked if name != base]
     differences = {name: paired_difference(*_pick(study, (name, base)), study.pictures, alpha) for name in others}
@@ -129,9 +132,6 @@ def analyse(
             wilcoxon_p_value=wilcoxon.get(name),
         )
 
-    sign = -1 if higher_is_better else 1
-    scores = {name: float(study.pictures.weights @ study.variants[name].by_picture) for name in ranked}
-    order = sorted(ranked, key=lambda name: (ranks[name], sign * scores[name], name))
     return StudyStatistics(
         base=base,
         metric=rows["metric"][0],
