@@ -119,8 +119,8 @@ def _title(name: str) -> str:
 
 def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Enlarger":
     from nitido.evaluation.benchmark import BicubicEnlarger, NetworkEnlarger
-    from nitido.evaluation.self_ensemble import SelfEnsemble
     from nitido.inference.models import find_model
+    from nitido.inference.self_ensemble import SelfEnsemble
 
     if name == BICUBIC:
         return BicubicEnlarger(scale)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, resolve_config
-from nitido.evaluation.self_ensemble import SelfEnsemble
+from nitido.inference.self_ensemble import SelfEnsemble
 
 
 def network() -> SuperResolutionNetwork:
