@@ -1,4 +1,5 @@
 import base64
+import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -6,101 +7,52 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
+from tests.study.report_boards import PARAMETERS, RATE, WINNER, board_of, rows_of, usual
 
-from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import ReportError
-from nitido.study.report.html import RunFacts, data_uri, verdict, write_report
+from nitido.study.report.costs import Cost
+from nitido.study.report.curves import Curve
+from nitido.study.report.html import Content, write_report
+from nitido.study.report.runs import RunFacts, data_uri
+from nitido.study.report.setting import protocol_words
+from nitido.study.report.verdict import verdict
 
-WINNER = "pixel_shuffle_residual_leaky_relu"
-
-
-def entry(rank: int | None, variant: str, psnr: float | None, parameters: int = 109_827, seeds: int = 1) -> Entry:
-    means = {} if psnr is None else {"set5": {"psnr_y": psnr, "ssim_y": 0.9}}
-    deviations = {"set5": {"psnr_y": 0.03, "ssim_y": 0.001}} if seeds > 1 and means else {}
-    lr = None if variant == "bicubic" else 1e-3
-    status = "diverged" if psnr is None else "ok"
-    return Entry(rank, variant, lr, tuple(range(seeds)), parameters, 10**6, status, psnr, means, deviations)
-
-
-def board(*entries: Entry) -> Leaderboard:
-    return Leaderboard("srcnn", "demo", "vanilla", 3, "bt601-y/test/1", ("set5",), entries)
-
-
-def usual(seeds: int = 1, rival: float = 33.80) -> Leaderboard:
-    return board(
-        entry(1, WINNER, 33.91, 81_123, seeds),
-        entry(2, "residual", rival, 109_827, seeds),
-        entry(3, "vanilla", 33.70, 109_827, seeds),
-        entry(4, "bicubic", 32.49, 0, 0),
-    )
-
-
-def test_verdict_names_the_winner_its_gains_and_its_size() -> None:
-    text = verdict(usual())
-    assert text.startswith(f"{WINNER} ranks first: 33.91 dB")
-    assert "+1.42 dB over bicubic and +0.21 dB over vanilla with 26% fewer parameters" in text
-    assert "residual, is 0.11 dB behind" in text
-
-
-def test_verdict_warns_of_a_single_seed_only_when_there_is_one() -> None:
-    warning = "Single seed: differences below the seed noise mean nothing."
-    assert warning in verdict(usual(seeds=1))
-    assert warning not in verdict(usual(seeds=3))
-
-
-def test_verdict_doubts_a_gap_inside_the_spread_over_seeds() -> None:
-    assert "may be chance" in verdict(usual(seeds=3, rival=33.88))
-    assert "may be chance" not in verdict(usual(seeds=3, rival=33.80))
-
-
-def test_verdict_when_no_variant_beats_bicubic() -> None:
-    text = verdict(board(entry(1, "bicubic", 32.49, 0, 0), entry(2, WINNER, 32.0), entry(3, "vanilla", 31.0)))
-    assert text.startswith(f"No variant beats bicubic: the best, {WINNER}, reaches 32.00 dB")
-    assert "0.49 dB short" in text
-    assert "ranks first" not in text
-
-
-def test_verdict_when_the_baseline_wins() -> None:
-    text = verdict(board(entry(1, "vanilla", 33.7), entry(2, "residual", 33.6), entry(3, "bicubic", 32.49, 0, 0)))
-    assert text.startswith("vanilla, the baseline, ranks first: 33.70 dB")
-    assert "No change improved on it; the next, residual, is 0.10 dB behind." in text
-
-
-def test_verdict_names_what_did_not_finish() -> None:
-    text = verdict(board(*usual().entries, entry(None, "prelu", None)))
-    assert "Did not finish: prelu (diverged)." in text
-    assert verdict(board(entry(None, "vanilla", None))) == (
-        "No trained variant has a result yet. Did not finish: vanilla (diverged)."
-    )
-
-
-@pytest.mark.parametrize("missing", ["bicubic", "vanilla"])
-def test_verdict_leaves_out_what_is_missing(missing: str) -> None:
-    text = verdict(board(*(e for e in usual().entries if e.variant != missing)))
-    assert text.startswith(f"{WINNER} ranks first")
-    assert f"over {missing}" not in text
+VOID = {"meta", "img", "br", "input", "link", "hr", "path", "line", "circle", "rect"}
 
 
 class Page(HTMLParser):
-    """What a browser would load, and what it would show as text."""
+    """What a browser would load, what it would show as text, and whether every tag is closed in its turn."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.sources: list[str] = []
         self.links: list[str] = []
         self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.handlers: list[str] = []
         self.text = ""
+        self.open: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
         self.sources += [value or "" for name, value in attrs if name in ("src", "srcset", "poster", "data")]
         self.links += [value or "" for name, value in attrs if name == "href"]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes another tag"
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text += data
 
 
 @pytest.fixture
@@ -111,12 +63,12 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def run(variant: str, seed: int = 0, diagram: Path | None = None) -> RunFacts:
+def run(variant: str, seed: int = 0, diagram: Path | None = None, status: str = "finished") -> RunFacts:
     return RunFacts(
         variant=variant,
         learning_rate=1e-3,
         seed=seed,
-        status="ok",
+        status=status,
         steps=2000,
         seconds=75.0,
         parameters=81_123,
@@ -124,6 +76,8 @@ def run(variant: str, seed: int = 0, diagram: Path | None = None) -> RunFacts:
         directory=f"runs/{variant}/lr=0.001/seed={seed}",
         diagram=diagram,
         difference="residual: true",
+        summary="Conv2d (head)  [9, 9]  <0>",
+        reason="the loss was not finite" if status == "diverged" else "",
     )
 
 
@@ -131,45 +85,141 @@ def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> Non
     diagram = tmp_path / "in" / "model.svg"
     diagram.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     out = tmp_path / "out"
-    shown = board(*usual().entries, entry(None, "prelu", None))
-    runs = [run(WINNER, 0, diagram), run(WINNER, 1, diagram), run("vanilla")]
-    path = write_report(out, shown, pictures=[("The ranking", picture)], runs=runs)
+    rows = rows_of({WINNER: 33.91, "residual": 33.80, "vanilla": 33.70, "bicubic": 32.49})
+    shown = board_of(rows, broken={"prelu": "diverged"})
+    curves = [Curve(name, RATE, 0, True, ((0, 30.0), (10, 33.0))) for name in (WINNER, "vanilla")]
+    content = Content(
+        pictures=[("Side by side", picture)],
+        runs=[run(WINNER, 0, diagram), run(WINNER, 1, diagram), run("vanilla"), run("prelu", status="diverged")],
+        curves={"psnr_y": curves},
+        rows=rows,
+        costs={name: Cost(p, p * 1000, p * 10, 0.01, 10**6) for name, p in PARAMETERS.items()},
+        conditions="Measured somewhere.",
+        setting=[("Training", "2,000 steps.")],
+    )
+    path = write_report(out, shown, content)
     assert path == out / "report.html"
     assert [file.name for file in out.iterdir()] == ["report.html"]
     source = path.read_text(encoding="utf-8")
     page = Page(source)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
     assert "http://" not in source
     assert "https://" not in source
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert not re.search(r"@import|url\(", source)
+    assert not {"link", "iframe", "object", "base"} & set(page.tags)
+    assert not page.handlers
+    assert not re.search(r"@import|url\((?!#)", source)
+    assert "default-src 'none'" in source
     assert len(page.sources) == 2  # the picture, and the diagram once for both runs
     assert all(value.startswith("data:image/") for value in page.sources)
     assert base64.b64decode(page.sources[0].split(",", 1)[1]) == picture.read_bytes()
     for line in shown.entries:
         assert line.variant in page.text
-    assert verdict(shown) in page.text
-    assert "bt601-y/test/1" in page.text
-    assert "33.46 dB" in page.text
-    assert "1 min 15 s" in page.text
+    for sentence in (verdict(shown, "fidelity", content.costs).headline, *verdict(shown).caveats):
+        assert sentence in page.text
+    for words in ("bt601-y/test/1", "33.46 dB", "1 min 15 s", "2,000 steps.", "Measured somewhere.", "Conv2d (head)"):
+        assert words in page.text
+    assert "diverged: the loss was not finite" in page.text
     assert f"./runs/{WINNER}/lr%3D0.001/seed%3D1/" in page.links
+    headings = re.findall("<h2>(.*?)</h2>", source)
+    assert [h.partition(":")[0] for h in headings] == [
+        "Leaderboard",
+        "Differences to vanilla",
+        "Picture by picture",
+        "Quality against cost",
+        "Training",
+        "Side by side",
+        "How it was made",
+        "Runs",
+    ]
 
 
 def test_names_are_escaped(tmp_path: Path, picture: Path) -> None:
-    name = '<script>alert("&")</script>'
-    shown = board(replace(usual().entries[0], variant=name), *usual().entries[1:])
-    path = write_report(tmp_path / "out", shown, pictures=[(name, picture)], runs=[run(name)])
-    source = path.read_text(encoding="utf-8")
-    assert "<script" not in source
+    name = '</script><script>alert("&")</script>'
+    rows = rows_of({name: 33.91, "vanilla": 33.70, "bicubic": 32.49})
+    curve = Curve(name, RATE, 0, True, ((0, 30.0), (10, 33.0)))
+    content = Content(pictures=[(name, picture)], runs=[run(name)], rows=rows, curves={"psnr_y": [curve]})
+    usual_page = write_report(tmp_path / "usual", usual()[0], Content()).read_text(encoding="utf-8")
+    source = write_report(tmp_path / "out", board_of(rows), content).read_text(encoding="utf-8")
+    assert "<script>alert" not in source
     assert name in unescape(source)
-    assert "script" not in Page(source).tags
+    assert Page(source).tags.count("script") == Page(usual_page).tags.count("script")
 
 
 def test_unreadable_pictures_leave_the_old_report(tmp_path: Path, picture: Path) -> None:
-    path = write_report(tmp_path / "out", usual(), pictures=[], runs=[])
+    board, _ = usual()
+    path = write_report(tmp_path / "out", board, Content())
     before = path.read_bytes()
     gone = tmp_path / "gone.png"
     with pytest.raises(ReportError, match=r"gone\.png cannot be embedded"):
-        write_report(tmp_path / "out", usual(), pictures=[("ranking", gone)], runs=[])
+        write_report(tmp_path / "out", board, Content(pictures=[("ranking", gone)]))
     with pytest.raises(ReportError, match="expected an image"):
         data_uri(tmp_path / "rows.parquet")
     assert path.read_bytes() == before
+
+
+def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
+    """Rows and broken variants that must not break the page, and what the page must say."""
+    good = {WINNER: 33.91, "vanilla": 33.70, "bicubic": 32.49}
+    nan = pl.when(pl.col("variant") == WINNER).then(math.nan).otherwise("value").alias("value")
+    hole = (pl.col("variant") == WINNER) & (pl.col("picture") == "set5_0") & (pl.col("split") == "test")
+    return {
+        "diverged with rows": (rows_of({**good, "prelu": 50.0}), {"prelu": "diverged"}, "prelu (diverged)"),
+        "missing": (rows_of(good), {"prelu": "missing", "gelu": "running"}, "prelu (missing)"),
+        "one seed": (rows_of(good, seeds=1), {}, "seed noise unknown"),
+        "all NaN": (rows_of(good).with_columns(nan), {}, "Nothing to compare yet"),
+        "a hole": (rows_of(good).filter(~hole), {}, "no statistics: variant"),
+        "infinite": (rows_of({**good, WINNER: math.inf}, seeds=1), {}, "no statistics: variant"),
+        "no bicubic": (rows_of({WINNER: 33.91, "vanilla": 33.70}), {}, WINNER),
+        "only bicubic": (rows_of({"bicubic": 32.49}), {"vanilla": "failed"}, "No trained variant has a result yet."),
+        "baseline failed": (rows_of({WINNER: 33.9, "bicubic": 32.4}), {"vanilla": "failed"}, "has no result"),
+        "one picture": (rows_of(good, sets={"one": 1}), {}, "one has one picture"),
+    }
+
+
+@pytest.mark.parametrize("case", list(bad_boards()))
+def test_bad_input_is_said_and_never_breaks_the_page(case: str, tmp_path: Path) -> None:
+    rows, broken, words = bad_boards()[case]
+    board = board_of(rows, broken=broken)
+    curves = [Curve(WINNER, RATE, 0, True, ((0, math.nan), (1, math.inf))), Curve("vanilla", RATE, 0, True, ())]
+    costs = {name: Cost(p, p) for name, p in PARAMETERS.items()}
+    content = Content(rows=rows, costs=costs, curves={"psnr_y": curves})
+    source = write_report(tmp_path, board, content).read_text(encoding="utf-8")
+    page = Page(source)
+    assert page.open == []
+    assert words in page.text
+    assert not re.search(r"\bnan\b|\bNone\b", page.text)
+    assert not re.search(r'(?:[xyd]\d?|c[xy]|points|data-value)="[^"]*(?:nan|inf)', source)
+    for name, status in broken.items():
+        line = re.search(rf'<tr class="([^"]*)">(?:(?!</tr>).)*{name} \({status}\)', source)
+        assert line
+        assert "out" in line[1]
+        assert "best" not in line[1]
+        assert not verdict(board).headline.startswith(name)
+
+
+def test_a_perceptual_ranking_has_its_own_table_forest_and_matrix(tmp_path: Path) -> None:
+    distances = {"gan": 0.30, "vanilla": 0.40, "bicubic": 0.50}
+    rows = rows_of({"gan": 33.0, "vanilla": 33.7, "bicubic": 32.49}, distances=distances)
+    board = board_of(rows, perceptual=["gan"])
+    costs = {name: Cost(100, 100) for name in ("gan", "vanilla")}
+    page = Page(write_report(tmp_path, board, Content(rows=rows, costs=costs)).read_text(encoding="utf-8"))
+    for heading in (
+        "Leaderboard by perceptual distance (smaller is better)",
+        "Differences to vanilla: perceptual distance",
+        "perceptual distance, difference to vanilla",
+        "perceptual distance against cost",
+    ):
+        assert heading in page.text
+
+
+def test_the_protocol_is_told_in_words_and_a_strange_one_only_by_name() -> None:
+    assert "MATLAB" in protocol_words("bt601-y/uint8/shave=scale/matlab-bicubic/1")
+    assert protocol_words("other/2") == "Measured under the protocol other/2."
+
+
+def test_a_name_that_is_no_identifier_is_shown_as_it_is(tmp_path: Path) -> None:
+    board, rows = usual()
+    odd = replace(board, study="my study: ×2 & more")
+    page = Page(write_report(tmp_path, odd, Content(rows=rows)).read_text(encoding="utf-8"))
+    assert "my study: ×2 & more" in page.text

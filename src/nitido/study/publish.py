@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,19 +10,26 @@ import polars as pl
 
 from nitido.atomic import write_text
 from nitido.data import prepare, resolve
-from nitido.evaluation.aims import Aim
-from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, NetworkEnlarger
-from nitido.evaluation.comparison import compare_on
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image, NetworkEnlarger
+from nitido.evaluation.comparison import Candidate, compare_on
 from nitido.evaluation.rows import read_rows, write_rows
 from nitido.inference import load_model_file
-from nitido.study.leaderboard import RANKED_BY, Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
+from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import Panel, draw_comparison
-from nitido.study.report.html import RunFacts, write_report
+from nitido.study.report.costs import FILE as COST_FILE
+from nitido.study.report.costs import Costs, measure_costs
+from nitido.study.report.curves import Curve, read_curve
+from nitido.study.report.html import Content, write_report
+from nitido.study.report.latex import as_latex
 from nitido.study.report.ranking import draw_ranking, draw_training_curves
+from nitido.study.report.runs import RunFacts
+from nitido.study.report.setting import describe_setting
+from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
 from nitido.study.run_directory import RunDirectory, write_json
-from nitido.study.spec import Study, load_resolved, to_yaml
+from nitido.study.spec import Study, Transfer, load_resolved, to_yaml
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 
@@ -30,10 +38,11 @@ RANKING_FILES: Mapping[Aim, str] = {"fidelity": "leaderboard", "perception": "pe
 
 
 def publish(out: Path) -> Leaderboard:
-    """Rank the study in `out` and write `rows.parquet`, `leaderboard.{csv,json,md,png}` and `report.html` there.
+    """Rank the study in `out` and write `rows.parquet`, `leaderboard.{csv,json,md,tex,png}` and `report.html` there.
 
-    Runs that are missing or did not finish are in the table without figures. Raises `LeaderboardError` when there
-    are no rows at all, `StudyError` when `out` holds no study.
+    What the variants cost is measured once and kept in `cost.json`. Runs that are missing or did not finish are in the
+    table without figures. Raises `LeaderboardError` when there are no rows at all, `StudyError` when `out` holds no
+    study.
     """
     study = load_resolved(out)
     runs = plan(study)
@@ -48,6 +57,7 @@ def publish(out: Path) -> Leaderboard:
     write_json(out / "leaderboard.json", as_json(board))
     tables = {aim: as_table(board, aim) for aim in board.aims()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
+    write_text(out / "leaderboard.tex", as_latex(board))
     for aim, name in RANKING_FILES.items():
         if aim in tables:
             write_text(out / f"{name}.csv", _csv(*tables[aim]))
@@ -80,21 +90,28 @@ def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _draw(out: Path, study: Study, runs: Sequence[PlannedRun], rows: pl.DataFrame, board: Leaderboard) -> None:
-    draw_ranking(board, out / "ranking.png")
-    rankings = [("Ranking", out / "ranking.png")]
-    if "perception" in board.aims():
-        draw_ranking(board, out / "perception.png", "perception")
-        rankings.append(("Ranking by perceptual distance", out / "perception.png"))
+    """The pictures and the page. Whatever has no results yet is left out of them."""
+    if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
+        draw_ranking(board, out / "ranking.png")
+        if "perception" in board.aims():
+            draw_ranking(board, out / "perception.png", "perception")
     shown = _shown_runs(out, runs, board)
-    curves = {name: RunDirectory(out / run.directory).validation_curve() for name, run in shown.items()}
-    pictures = [*rankings]
-    if shown:
-        draw_training_curves(curves, out / "curves.png")
-        dataset, picture = _telling_picture(rows, board)
-        _draw_comparison(out, study, shown, board, dataset, picture)
-        pictures = [(f"Where it shows most: {picture} ({dataset})", out / "leaderboard.png"), *pictures]
-        pictures.append(("Validation during training", out / "curves.png"))
-    write_report(out, board, pictures=pictures, runs=[_run_facts(out, study, board, run) for run in runs])
+    costs = _costs(out, shown, board)
+    _draw_curves(out, shown)
+    views = _look(out, study, shown, rows, board)
+    compared = [(f"{views[0].picture} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
+    content = Content(
+        pictures=compared,
+        runs=[_run_facts(out, study, board, run) for run in runs],
+        curves=_curves(out, runs, board),
+        rows=rows,
+        costs=costs.by_variant,
+        conditions=costs.conditions if shown else "",
+        views=views,
+        setting=describe_setting(study, runs, out),
+        asked=runs[0].config.metrics,
+    )
+    write_report(out, board, content)
 
 
 def _shown_runs(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, PlannedRun]:
@@ -108,46 +125,80 @@ def _shown_runs(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> di
     return shown
 
 
-def _telling_picture(rows: pl.DataFrame, board: Leaderboard) -> tuple[str, str]:
-    """The test picture on which the best variant gains most over bicubic: (dataset, picture)."""
-    best = board.best()
-    assert best is not None
-    scores = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY)).group_by(
-        "dataset", "picture", maintain_order=True
-    )
-    gains = scores.agg(
-        pl.col("value").filter((pl.col("variant") == best.variant) & (pl.col("lr") == best.learning_rate)).mean()
-        - pl.col("value").filter(pl.col("variant") == BICUBIC).mean()
-    )
-    top = gains.sort("value", descending=True, nulls_last=True).row(0, named=True)
-    return top["dataset"], top["picture"]
+def _costs(out: Path, shown: Mapping[str, PlannedRun], board: Leaderboard) -> Costs:
+    models = {name: RunDirectory(out / run.directory).model for name, run in shown.items()}
+    sizes = {entry.variant: (entry.parameters, entry.macs) for entry in board.entries}
+    return measure_costs(models, sizes, out / COST_FILE)
+
+
+def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, list[Curve]]:
+    """By the yardstick of each ranking, the validations of every run."""
+    rates = {entry.variant: entry.learning_rate for entry in board.entries}
+    return {
+        YARDSTICKS[aim].metric: [
+            Curve(
+                variant=run.config.variant,
+                learning_rate=run.config.hyperparameters.learning_rate,
+                seed=run.config.hyperparameters.seed,
+                chosen=run.config.hyperparameters.learning_rate == rates.get(run.config.variant),
+                points=read_curve(RunDirectory(out / run.directory).metrics, YARDSTICKS[aim].metric),
+            )
+            for run in runs
+        ]
+        for aim in board.aims()
+    }
+
+
+def _draw_curves(out: Path, shown: Mapping[str, PlannedRun]) -> None:
+    """`curves.png`, unless no shown run has a finite validation."""
+    curves = {name: RunDirectory(out / run.directory).validation_curve() for name, run in shown.items()}
+    if any(math.isfinite(value) for points in curves.values() for _, value in points):
+        draw_training_curves(curves, out / "curves.png")
+
+
+def _look(
+    out: Path, study: Study, shown: Mapping[str, PlannedRun], rows: pl.DataFrame, board: Leaderboard
+) -> list[View]:
+    """The telling pictures enlarged by every shown variant; the first is drawn to `leaderboard.png` as well."""
+    telling = telling_pictures(rows, board) if shown else []
+    if not telling:
+        return []
+    models: dict[str, Enlarger] = {BICUBIC: BicubicEnlarger(study.scale)}
+    for name, run in shown.items():
+        models[name] = NetworkEnlarger(load_model_file(RunDirectory(out / run.directory).model).network)
+    order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
+    views = []
+    for index, chosen in enumerate(telling):
+        hr, results = _enlarged(study, models, chosen)
+        if index == 0:
+            _draw_comparison(out, study, board, chosen, hr, [results[name] for name in order])
+        scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
+        side = crop_limit(len(order) + 1, len(telling))
+        views.append(make_view(chosen, hr, {name: results[name].image for name in order}, scores, side))
+    return views
+
+
+def _enlarged(study: Study, models: Mapping[str, Enlarger], chosen: Telling) -> tuple[Image, dict[str, Candidate]]:
+    """The original of one picture, and every model's result."""
+    store = prepare(resolve(chosen.dataset, "test"), [study.scale])
+    index = store.names.index(chosen.picture)
+    found = compare_on(store, index, models, study.scale)
+    return store.hr_cropped(index, study.scale), {candidate.model: candidate for candidate in found}
 
 
 def _draw_comparison(
-    out: Path, study: Study, shown: dict[str, PlannedRun], board: Leaderboard, dataset: str, picture: str
+    out: Path, study: Study, board: Leaderboard, chosen: Telling, hr: Image, candidates: Sequence[Candidate]
 ) -> None:
-    store = prepare(resolve(dataset, "test"), [study.scale])
-    index = store.names.index(picture)
-    hr = store.hr_cropped(index, study.scale)
-    models: dict[str, Enlarger] = {BICUBIC: BicubicEnlarger(study.scale)}
-    for name, run in shown.items():
-        network = load_model_file(RunDirectory(out / run.directory).model).network
-        models[name] = NetworkEnlarger(network)
-    results = {candidate.model: candidate for candidate in compare_on(store, index, models, study.scale)}
-    order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
-    panels += [Panel(titles[n], results[n].image, results[n].psnr_y, results[n].ssim_y) for n in order]
-    heading = f"{study.study} ×{study.scale} · {picture} ({dataset}), in the order of the leaderboard"
+    panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
+    heading = f"{study.study} ×{study.scale} · {chosen.picture} ({chosen.dataset}), in the order of the leaderboard"
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 
 
 def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun) -> RunFacts:
     directory = RunDirectory(out / run.directory)
     status = directory.read_status()
-    network_config = run.config.config
-    base = next(p for p in plan(study) if p.config.variant == study.baseline).config.config
-    changed = {key: value for key, value in network_config.items() if base.get(key) != value}
     return RunFacts(
         variant=run.config.variant,
         learning_rate=run.config.hyperparameters.learning_rate,
@@ -159,5 +210,20 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun) -> 
         validation_psnr=status.validation_psnr if status else None,
         directory=run.directory.as_posix(),
         diagram=directory.diagram if directory.diagram.exists() else None,
-        difference=to_yaml(changed).strip() if changed else "",
+        difference=_difference(study, run),
+        summary=directory.summary.read_text(encoding="utf-8") if directory.summary.exists() else "",
+        reason=status.reason if status else "",
     )
+
+
+def _difference(study: Study, run: PlannedRun) -> str:
+    """Where a run's network and training are not the baseline's, as YAML; its learning rate and seed are not told."""
+    base = next(p for p in plan(study) if p.config.variant == study.baseline).config
+    changed = {key: value for key, value in run.config.config.items() if base.config.get(key) != value}
+    own, usual = (c.hyperparameters.model_dump(mode="json", exclude_none=True) for c in (run.config, base))
+    trained = {k: v for k, v in own.items() if usual.get(k) != v and k not in ("learning_rate", "seed")}
+    changed |= {"hyperparameters": trained} if trained else {}
+    changed |= {
+        key: getattr(run.config, key) for key in Transfer.model_fields if getattr(run.config, key) != getattr(base, key)
+    }
+    return to_yaml(changed).strip() if changed else ""

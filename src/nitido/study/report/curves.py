@@ -1,0 +1,153 @@
+"""The training curves of all runs: one line each, named by a legend that shows and hides variants."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from nitido.evaluation.metrics import METRICS
+from nitido.study.report.svg import Axis, drawing, element
+
+COLOURS = 7
+"""Colours of lines in the page's CSS, `c0` to `c6`; after them the same again with another dash, `d1` to `d3`."""
+DASHES = 4
+WIDTHS = {"wide": 720.0, "narrow": 340.0}
+"""Every chart is drawn for a desk and for a phone, since letters must not shrink with it."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 20.0, 10.0, 40.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's validations, (step, value); `chosen` tells that its learning rate is its variant's."""
+
+    variant: str
+    learning_rate: float
+    seed: int
+    chosen: bool
+    points: tuple[tuple[int, float], ...]
+
+    @property
+    def finite(self) -> list[tuple[int, float]]:
+        """Its points in the order of steps, without those that are no number."""
+        return sorted((step, value) for step, value in self.points if math.isfinite(value))
+
+
+@dataclass(frozen=True)
+class CurveChart:
+    """All runs by one metric. `legend` names the variants with their line's classes, `silent` those without a point."""
+
+    title: str
+    pictures: dict[str, Markup]
+    legend: tuple[tuple[str, str], ...]
+    silent: tuple[str, ...]
+
+
+def read_curve(metrics: Path, metric: str) -> tuple[tuple[int, float], ...]:
+    """(step, value) of every validation by `metric` in a run's `metrics.jsonl`; none where there is no such file."""
+    if not metrics.exists():
+        return ()
+    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines())
+    key = f"validation/{metric}"
+    return tuple((line["step"], float(line[key])) for line in lines if line.get(key) is not None)
+
+
+def line_class(index: int) -> str:
+    """The colour and dash of the variant `index`.
+
+    >>> line_class(0), line_class(8)
+    ('c0 d0', 'c1 d1')
+    """
+    return f"c{index % COLOURS} d{index // COLOURS % DASHES}"
+
+
+def curve_chart(curves: Sequence[Curve], metric: str, order: Sequence[str]) -> CurveChart | None:
+    """The chart of `metric`; `order` gives the variants their colours. None when no run has a finite validation."""
+    drawn = [curve for curve in curves if curve.finite]
+    if not drawn:
+        return None
+    classes = {variant: line_class(index) for index, variant in enumerate(order)}
+    shown = {curve.variant for curve in drawn}
+    silent = [f"{c.variant} (lr {c.learning_rate:g}, seed {c.seed})" for c in curves if not c.finite]
+    return CurveChart(
+        title=f"Validation: {METRICS[metric].label}",
+        pictures={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
+        legend=tuple((variant, classes[variant]) for variant in order if variant in shown),
+        silent=tuple(silent),
+    )
+
+
+def limits(curves: Sequence[Curve], *, higher_is_better: bool) -> tuple[float, float]:
+    """The ends of the value axis: from a little beyond the worst final value to the best value.
+
+    A bad first validation, or a run that diverged before its last one, must not flatten the rest.
+    """
+    lasts = [curve.finite[-1][1] for curve in curves]
+    values = [value for curve in curves for _, value in curve.finite]
+    if higher_is_better:
+        best, worst = max(values), min(lasts)
+        typical = sorted(lasts)[len(lasts) // 2]
+        worst = max(worst, best - 4 * max(best - typical, 0.25 * abs(best - worst), 1e-6))
+        return worst - 0.35 * max(best - worst, 1e-3), best + 0.05 * max(best - worst, 1e-3)
+    mirrored = [
+        Curve(c.variant, c.learning_rate, c.seed, c.chosen, tuple((s, -v) for s, v in c.finite)) for c in curves
+    ]
+    low, high = limits(mirrored, higher_is_better=True)
+    return -high, -low
+
+
+def _draw(curves: Sequence[Curve], metric: str, classes: dict[str, str], width: float) -> Markup:
+    known = METRICS[metric]
+    height = 360.0 if width > 500 else 280.0
+    steps = [step for curve in curves for step, _ in curve.finite]
+    across = Axis(min(steps), max(max(steps), min(steps) + 1), _LEFT, width - _RIGHT)
+    low, high = limits(curves, higher_is_better=known.higher_is_better)
+    up = Axis(low, high, height - _BOTTOM, _TOP)
+    frame = "curves-" + metric + f"-{width:.0f}"
+    clip = element(
+        "clipPath",
+        element("rect", x=_LEFT - 4, y=_TOP - 6, width=width - _LEFT - _RIGHT + 8, height=height - _TOP - _BOTTOM + 8),
+        id=frame,
+    )
+    lines = [_line(curve, across, up, classes[curve.variant], known.decimals) for curve in curves]
+    return drawing(
+        width,
+        height,
+        f"{known.label} of {len(curves)} runs over training steps",
+        clip,
+        *_axes(across, up, width, height),
+        element("g", *lines, clip_path=f"url(#{frame})"),
+    )
+
+
+def _axes(across: Axis, up: Axis, width: float, height: float) -> list[Markup]:
+    parts = []
+    for value in up.ticks(6):
+        parts.append(element("line", x1=_LEFT, x2=width - _RIGHT, y1=up(value), y2=up(value), class_="grid"))
+        parts.append(element("text", f"{value:.6g}", x=_LEFT - 6, y=up(value) + 4, text_anchor="end", class_="tick"))
+    parts += [
+        element("text", f"{value:,.0f}", x=across(value), y=height - 22, text_anchor="middle", class_="tick")
+        for value in across.ticks(5 if width > 500 else 3)
+    ]
+    parts.append(element("text", "training step", x=width / 2, y=height - 4, text_anchor="middle", class_="tick"))
+    return parts
+
+
+def _line(curve: Curve, across: Axis, up: Axis, look: str, decimals: int) -> Markup:
+    points = [(across(step), up(value)) for step, value in curve.finite]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    last = curve.finite[-1]
+    value = f"{last[1]:.{decimals}f} at step {last[0]:,}"
+    label = f"{curve.variant}, lr {curve.learning_rate:g}, seed {curve.seed}: {value}"
+    return element(
+        "g",
+        element("title", label),
+        element("path", d=path, class_="hit"),
+        element("path", d=path, class_="line"),
+        element("circle", cx=points[-1][0], cy=points[-1][1], r=3.0, class_="end"),
+        class_=f"run {look}" + ("" if curve.chosen else " other"),
+        data_variant=curve.variant,
+        data_label=label,
+    )

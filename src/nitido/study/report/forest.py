@@ -1,0 +1,152 @@
+"""The forest plot: every variant's difference to the baseline with its interval, overall and on each test set."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.study.leaderboard import Leaderboard
+from nitido.study.report import BICUBIC
+from nitido.study.report.svg import Axis, drawing, element
+from nitido.study.report.words import interval, signed
+from nitido.study.statistics import PairedDifference
+
+WIDTH = 360.0
+_ROW, _EDGE, _FOOT = 40.0, 10.0, 38.0
+_NAME = 34
+"""Letters of a name that fit beside its figures; the whole name is the row's title."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One variant on one panel. `improves` is the verdict over all test sets: True, False, or None for neither."""
+
+    variant: str
+    difference: PairedDifference
+    improves: bool | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing: over all test sets, or on a single one."""
+
+    title: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The panels of one aim, and what a reader must know of their whiskers."""
+
+    aim: Aim
+    title: str
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+
+
+def forest(board: Leaderboard, aim: Aim) -> Forest | None:
+    """The plots of one aim; None when nothing was compared to the baseline."""
+    known = [board.versus_baseline(entry.variant, aim) for entry in board.ranked(aim)]
+    found = [statistics for statistics in known if statistics is not None]
+    overall = [Line(s.variant, s.difference, s.improves) for s in found if s.difference is not None]
+    if not overall:
+        return None
+    panels = [Panel("over all test sets" if len(board.datasets) > 1 else board.datasets[0], _draw(overall, aim))]
+    for dataset in board.datasets if len(board.datasets) > 1 else ():
+        lines = [Line(s.variant, s.by_dataset[dataset], s.improves) for s in found if dataset in s.by_dataset]
+        panels.append(Panel(dataset, _draw(lines, aim)))
+    title = f"Differences to {board.baseline}: {YARDSTICKS[aim].title}"
+    return Forest(aim, title, tuple(panels), tuple(_notes(overall, aim)))
+
+
+def _notes(lines: Sequence[Line], aim: Aim) -> list[str]:
+    better = "right" if YARDSTICKS[aim].higher_is_better else "left"
+    notes = [f"Better lies to the {better}. Whiskers: 95% intervals, each for itself."]
+    if any(line.difference.covers == "seeds and pictures" for line in lines):
+        notes.append("Solid whiskers allow for other seeds and other pictures.")
+    if any(line.difference.covers == "pictures" and line.difference.interval for line in lines):
+        notes.append("Dashed whiskers allow for other pictures only: seed noise is unknown, and they are too short.")
+    if any(line.difference.interval is None for line in lines):
+        notes.append("A point without whiskers has no interval: a test set has a single picture.")
+    notes.append("Blue or orange: better or worse beyond noise after Holm's correction. Grey: not told from noise.")
+    return notes
+
+
+def _draw(lines: Sequence[Line], aim: Aim) -> Markup:
+    low, high = limits(lines)
+    axis = Axis(low, high, _EDGE, WIDTH - _EDGE)
+    height = len(lines) * _ROW + _FOOT
+    rows = [_row(line, axis, index * _ROW, aim) for index, line in enumerate(lines)]
+    zero = element("line", x1=axis(0), x2=axis(0), y1=0.0, y2=height - _FOOT + 4, class_="zero")
+    marks = [
+        element("text", _tick(value), x=axis(value), y=height - 20, text_anchor="middle", class_="tick")
+        for value in axis.ticks(5)
+    ]
+    grid = [
+        element("line", x1=axis(v), x2=axis(v), y1=0.0, y2=height - _FOOT + 4, class_="grid") for v in axis.ticks(5)
+    ]
+    unit = "difference in dB" if aim == "fidelity" else "difference (smaller is better)"
+    name = element("text", unit, x=WIDTH / 2, y=height - 4, text_anchor="middle", class_="tick")
+    said = "; ".join(f"{line.variant} {figures(line.difference, aim)}" for line in lines)
+    return drawing(WIDTH, height, f"Differences to the baseline: {said}", *grid, zero, *rows, *marks, name)
+
+
+def limits(lines: Sequence[Line]) -> tuple[float, float]:
+    """The ends of the axis: all trained variants, 0, and whiskers up to three times the largest difference.
+
+    Bicubic and whiskers of two seeds may reach many times as far; they run out of the picture with an arrow.
+    """
+    trained = [line for line in lines if line.variant != BICUBIC] or list(lines)
+    reach = max(3 * max(abs(line.difference.value) for line in trained), 1e-4)
+    ends = [0.0]
+    for line in trained:
+        span = line.difference.interval
+        ends += [line.difference.value, *([span.low, span.high] if span is not None else [])]
+    ends = [min(max(end, -reach), reach) for end in ends if math.isfinite(end)]
+    margin = 0.06 * (max(ends) - min(ends)) or 1e-4
+    return min(ends) - margin, max(ends) + margin
+
+
+def figures(difference: PairedDifference, aim: Aim) -> str:
+    """The difference and its interval as text."""
+    digits = YARDSTICKS[aim].decimals
+    text = signed(difference.value, digits)
+    span = difference.interval
+    return f"{text} {interval(span.low, span.high, digits)}" if span is not None else text
+
+
+def _row(line: Line, axis: Axis, top: float, aim: Aim) -> Markup:
+    kind = {True: "better", False: "worse", None: "unsure"}[line.improves]
+    name = line.variant if len(line.variant) <= _NAME else line.variant[: _NAME - 1] + "…"
+    middle = top + 27
+    parts = [
+        element("title", f"{line.variant}: {figures(line.difference, aim)}"),
+        element("text", name, x=0, y=top + 14, class_="name"),
+        element("text", figures(line.difference, aim), x=WIDTH, y=top + 14, text_anchor="end", class_="value"),
+        *_whisker(line, axis, middle),
+    ]
+    if axis.inside(line.difference.value):
+        parts.append(element("circle", cx=axis(line.difference.value), cy=middle, r=4.5, class_="dot"))
+    return element("g", *parts, class_=kind)
+
+
+def _whisker(line: Line, axis: Axis, y: float) -> list[Markup]:
+    """The interval as far as the axis reaches, with an arrow where it goes on; an arrow too for a point outside."""
+    span = line.difference.interval
+    low, high = (span.low, span.high) if span is not None else (line.difference.value,) * 2
+    ends = [min(max(axis(end), axis.start), axis.end) for end in (low, high)]
+    dashed = " dashed" if line.difference.covers == "pictures" else ""
+    parts = []
+    if ends[1] > ends[0]:
+        parts.append(element("line", x1=ends[0], x2=ends[1], y1=y, y2=y, class_=f"whisker{dashed}"))
+    for beyond, x, way in ((low < axis.low, axis.start, 1), (high > axis.high, axis.end, -1)):
+        if beyond:
+            arrow = f"M{x + 6 * way:.1f} {y - 5:.1f}L{x:.1f} {y:.1f}L{x + 6 * way:.1f} {y + 5:.1f}"
+            parts.append(element("path", d=arrow, class_="arrow"))
+    return parts
+
+
+def _tick(value: float) -> str:
+    return f"{value:+.4g}".replace("-", "−") if value else "0"

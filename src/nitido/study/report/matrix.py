@@ -1,0 +1,120 @@
+"""The per-picture matrix: each variant's difference to the baseline on each test picture, and who wins where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.study.leaderboard import Leaderboard
+from nitido.study.report import BICUBIC
+from nitido.study.report.words import signed
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """`strength` in [-1, 1] is how strongly the cell is coloured: positive is better than the baseline."""
+
+    text: str
+    strength: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One picture; `base` is the baseline's own value there."""
+
+    dataset: str
+    picture: str
+    base: str
+    cells: tuple[MatrixCell | None, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Pictures down, variants across. `wins` counts for each variant, the baseline first, where it is the best."""
+
+    aim: Aim
+    title: str
+    variants: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+    base_wins: int
+    wins: tuple[int, ...]
+    full: str
+    better_is: str
+
+
+def matrix(board: Leaderboard, rows: pl.DataFrame, aim: Aim) -> Matrix | None:
+    """The matrix of one aim, at each variant's chosen learning rate; None without results of the baseline."""
+    yardstick = YARDSTICKS[aim]
+    values = _values(board, rows, yardstick.metric)
+    if board.baseline not in values.columns:
+        return None
+    shown = [e.variant for e in board.ranked(aim) if e.variant in values.columns and e.place(aim) is not None]
+    variants = [name for name in shown if name not in (board.baseline, BICUBIC)]
+    values = values.filter(pl.col(board.baseline).is_not_null())
+    if not variants or values.is_empty():
+        return None
+    gains = values.select(
+        [(pl.col(name) - pl.col(board.baseline)) * (1 if yardstick.higher_is_better else -1) for name in variants]
+    )
+    full = _full_strength(gains)
+    lines = [
+        _row(line, gain, board.baseline, variants, aim, full)
+        for line, gain in zip(values.iter_rows(named=True), gains.iter_rows(), strict=True)
+    ]
+    wins = tuple(_wins(cells) for cells in zip(*(line.cells for line in lines), strict=True))
+    return Matrix(
+        aim=aim,
+        title=f"{yardstick.title}, difference to {board.baseline}",
+        variants=tuple(variants),
+        rows=tuple(lines),
+        base_wins=len(lines) - sum(_wins(line.cells) > 0 for line in lines),
+        wins=wins,
+        full=f"{full:.{yardstick.decimals}f}" + (" dB" if aim == "fidelity" else ""),
+        better_is="higher" if yardstick.higher_is_better else "lower",
+    )
+
+
+def _wins(cells: Sequence[MatrixCell | None]) -> int:
+    return sum(cell is not None and cell.best for cell in cells)
+
+
+def _values(board: Leaderboard, rows: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """Pictures × variants, the mean over seeds at the chosen learning rate; null where there is no finite value."""
+    chosen = pl.DataFrame(
+        {"variant": [e.variant for e in board.entries], "lr": [e.learning_rate for e in board.entries]},
+        schema={"variant": pl.String, "lr": pl.Float64},
+    )
+    tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == metric) & pl.col("value").is_finite())
+    tested = tested.join(chosen, on=["variant", "lr"], how="semi", nulls_equal=True)
+    means = tested.group_by("dataset", "picture", "variant", maintain_order=True).agg(pl.col("value").mean())
+    return means.pivot("variant", index=["dataset", "picture"], values="value")
+
+
+def _full_strength(gains: pl.DataFrame) -> float:
+    """The difference of full colour: 95% of all lie below it, lest one picture make all others pale."""
+    found = np.abs(gains.to_numpy().astype(np.float64))
+    found = found[np.isfinite(found)]
+    return float(max(np.quantile(found, 0.95), 1e-4)) if len(found) else 1e-4
+
+
+def _row(
+    line: dict[str, object],
+    gains: Sequence[float | None],
+    baseline: str,
+    variants: Sequence[str],
+    aim: Aim,
+    full: float,
+) -> MatrixRow:
+    digits = YARDSTICKS[aim].decimals
+    sign = 1 if YARDSTICKS[aim].higher_is_better else -1
+    top = max((gain for gain in gains if gain is not None), default=0.0)
+    cells = tuple(
+        MatrixCell(signed(sign * gain, digits), max(-1.0, min(1.0, gain / full)), gain == top and gain > 0)
+        if gain is not None
+        else None
+        for gain in gains
+    )
+    return MatrixRow(str(line["dataset"]), str(line["picture"]), f"{line[baseline]:.{digits}f}", cells)

@@ -1,0 +1,187 @@
+"""Picture quality against each cost: which variants nothing beats in both."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.study.leaderboard import Leaderboard
+from nitido.study.report import BICUBIC
+from nitido.study.report.costs import Cost
+from nitido.study.report.ranking import spread_labels
+from nitido.study.report.svg import Axis, drawing, element, ticks
+from nitido.study.report.words import amount, milliseconds
+
+_LEFT, _TOP, _BOTTOM = 48.0, 12.0, 42.0
+_NAMES, _NUMBERS = 238.0, 34.0
+_LABEL = 13.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A cost by name: what it is called, how it is read from a variant's costs, and how it is printed."""
+
+    key: str
+    title: str
+    read: Callable[[Cost], float | None]
+    show: Callable[[float], str]
+
+
+MEASURES = (
+    Measure("parameters", "parameters", lambda c: c.parameters, amount),
+    Measure("macs", "MACs at 1280×720", lambda c: c.macs, amount),
+    Measure("activations", "activations at 256×256 LR", lambda c: c.activations, amount),
+    Measure("latency", "time a picture", lambda c: c.latency, milliseconds),
+    Measure("memory", "peak memory", lambda c: c.peak_memory, lambda v: amount(v, "B")),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant: its place in the leaderboard, what it costs, how good it is."""
+
+    number: int
+    variant: str
+    cost: float
+    quality: float
+
+
+@dataclass(frozen=True)
+class ParetoChart:
+    """One cost: drawn for a desk and for a phone, with the names that the phone's numbers stand for."""
+
+    measure: Measure
+    pictures: dict[str, Markup]
+    key: tuple[tuple[int, str, str, bool], ...]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """The charts of one aim."""
+
+    aim: Aim
+    title: str
+    charts: tuple[ParetoChart, ...]
+
+
+def pareto(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> Pareto | None:
+    """The charts of every cost that was measured; None when no trained variant has both a cost and a result."""
+    charts = [chart for measure in MEASURES if (chart := _chart(board, aim, costs, measure)) is not None]
+    title = f"{YARDSTICKS[aim].title} against cost"
+    return Pareto(aim, title, tuple(charts)) if charts else None
+
+
+def dominated(points: Sequence[Point], *, higher_is_better: bool) -> set[str]:
+    """The variants that another one beats: no worse in quality and in cost, and better in one of them."""
+    sign = 1 if higher_is_better else -1
+    return {
+        p.variant
+        for p in points
+        for q in points
+        if sign * q.quality >= sign * p.quality and q.cost <= p.cost and (q.cost, q.quality) != (p.cost, p.quality)
+    }
+
+
+def _chart(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost], measure: Measure) -> ParetoChart | None:
+    yardstick = YARDSTICKS[aim]
+    points: list[Point] = []
+    absent: list[str] = []
+    for entry in board.ranked(aim):
+        if entry.variant == BICUBIC or entry.place(aim) is None:
+            continue
+        quality = entry.mean(yardstick.metric)
+        cost = measure.read(costs[entry.variant]) if entry.variant in costs else None
+        if quality is None or not math.isfinite(quality) or not cost:
+            absent.append(entry.variant)
+        else:
+            points.append(Point(len(points) + 1, entry.variant, cost, quality))
+    if not points:
+        return None
+    beaten = dominated(points, higher_is_better=yardstick.higher_is_better)
+    level = next((e.mean(yardstick.metric) for e in board.entries if e.variant == BICUBIC), None)
+    pictures = {
+        name: _draw(points, beaten, aim, measure, level, width, names=name == "wide")
+        for name, width in (("wide", 720.0), ("narrow", 340.0))
+    }
+    key = tuple((p.number, p.variant, measure.show(p.cost), p.variant in beaten) for p in points)
+    return ParetoChart(measure, pictures, key, tuple(absent))
+
+
+def _draw(
+    points: Sequence[Point],
+    beaten: set[str],
+    aim: Aim,
+    measure: Measure,
+    bicubic: float | None,
+    width: float,
+    *,
+    names: bool,
+) -> Markup:
+    yardstick = YARDSTICKS[aim]
+    height = max(340.0 if names else 280.0, _TOP + _BOTTOM + _LABEL * len(points) + 10)
+    right = width - (_NAMES if names else _NUMBERS)
+    across = _cost_axis([p.cost for p in points], _LEFT + 12, right - 12)
+    low, high = min(p.quality for p in points), max(p.quality for p in points)
+    margin = 0.12 * (high - low) or 0.01
+    ends = (low - margin, high + margin) if yardstick.higher_is_better else (high + margin, low - margin)
+    up = Axis(*ends, height - _BOTTOM, _TOP)
+    parts = [*_axes(across, up, right, height, measure), *_front(points, beaten, across, up, right)]
+    if bicubic is not None and min(ends) <= bicubic <= max(ends):
+        parts.append(element("line", x1=_LEFT, x2=right, y1=up(bicubic), y2=up(bicubic), class_="level"))
+        parts.append(element("text", "bicubic", x=_LEFT + 4, y=up(bicubic) - 4, class_="tick"))
+    heights = spread_labels({p.variant: up(p.quality) for p in points}, _TOP, height - _BOTTOM, _LABEL)
+    parts += [_point(p, p.variant in beaten, across, up, right, heights[p.variant], names=names) for p in points]
+    said = "; ".join(
+        f"{p.variant} {p.quality:.{yardstick.decimals}f} for {measure.show(p.cost)}"
+        + (" (dominated)" if p.variant in beaten else "")
+        for p in points
+    )
+    return drawing(width, height, f"{yardstick.title} against {measure.title}: {said}", *parts)
+
+
+def _cost_axis(costs: Sequence[float], start: float, end: float) -> Axis:
+    """Logarithmic from a factor of 4 on; a cost that all share stands in the middle."""
+    low, high = min(costs), max(costs)
+    if high / low > 4:
+        return Axis(low * 0.9, high * 1.1, start, end, log=True)
+    margin = 0.08 * (high - low) or 0.1 * high
+    return Axis(low - margin, high + margin, start, end)
+
+
+def _axes(across: Axis, up: Axis, right: float, height: float, measure: Measure) -> list[Markup]:
+    parts = []
+    for value in ticks(min(up.low, up.high), max(up.low, up.high), 5):
+        parts.append(element("line", x1=_LEFT, x2=right, y1=up(value), y2=up(value), class_="grid"))
+        parts.append(element("text", f"{value:.6g}", x=_LEFT - 6, y=up(value) + 4, text_anchor="end", class_="tick"))
+    for value in across.ticks(4 if right > 400 else 3):
+        parts.append(element("line", x1=across(value), x2=across(value), y1=_TOP, y2=height - _BOTTOM, class_="grid"))
+        words = {"x": across(value), "y": height - 24, "text_anchor": "middle", "class_": "tick"}
+        parts.append(element("text", measure.show(value), **words))
+    middle = (_LEFT + right) / 2
+    parts.append(element("text", measure.title, x=middle, y=height - 6, text_anchor="middle", class_="tick"))
+    return parts
+
+
+def _front(points: Sequence[Point], beaten: set[str], across: Axis, up: Axis, right: float) -> list[Markup]:
+    """The staircase through what nothing dominates."""
+    front = sorted((across(p.cost), up(p.quality)) for p in points if p.variant not in beaten)
+    path = f"M{front[0][0]:.1f} {front[0][1]:.1f}"
+    for x, y in front[1:]:
+        path += f"H{x:.1f}V{y:.1f}"
+    return [element("path", d=f"{path}H{right - 12:.1f}", class_="front")]
+
+
+def _point(p: Point, beaten: bool, across: Axis, up: Axis, right: float, label: float, *, names: bool) -> Markup:
+    x, y = across(p.cost), up(p.quality)
+    text = p.variant if names else str(p.number)
+    return element(
+        "g",
+        element("title", p.variant),
+        element("line", x1=x, y1=y, x2=right + 6, y2=label, class_="lead"),
+        element("circle", cx=x, cy=y, r=5.0, class_="dot"),
+        element("text", text, x=right + 10, y=label + 4, class_="name"),
+        class_="point dominated" if beaten else "point",
+    )

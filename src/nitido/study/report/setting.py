@@ -1,0 +1,90 @@
+"""How a study was made, in words: the training, the protocol, the machines."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from nitido.evaluation.protocol import PROTOCOL
+from nitido.study.plan import PlannedRun
+from nitido.study.report.words import listed
+from nitido.study.run_directory import RunDirectory
+from nitido.study.spec import Study
+
+Facts = list[tuple[str, str]]
+"""A heading and a sentence or two, for each."""
+
+
+def protocol_words(protocol: str) -> str:
+    """What is measured and how; a protocol of another version is only named."""
+    if protocol != PROTOCOL:
+        return f"Measured under the protocol {protocol}."
+    return (
+        "The low-resolution picture is MATLAB's bicubic of the 8-bit original, cropped to a multiple of the scale. The "
+        "result is rounded to 8 bits; PSNR and SSIM are taken on Y of BT.601 (studio range, as MATLAB's rgb2ycbcr, not "
+        "rounded) without a border of as many pixels as the scale. PSNR is per picture, then the mean over pictures. A "
+        "grey picture is its own Y; a network that works on Y alone is scored on its own Y, and its colour is bicubic."
+    )
+
+
+def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path) -> Facts:
+    """The study's training, data and machines."""
+    return [
+        ("Compared", _compared(study, runs)),
+        ("Training", _training(study, runs)),
+        ("Pictures", _pictures(study)),
+        *_machines(runs, out),
+    ]
+
+
+def _compared(study: Study, runs: Sequence[PlannedRun]) -> str:
+    rates = sorted({run.config.hyperparameters.learning_rate for run in runs})
+    return (
+        f"{_count(len(study.variants), 'variant')} × {_count(len(rates), 'learning rate')} "
+        f"({listed([f'{rate:g}' for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
+        f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. Each "
+        "variant's learning rate was chosen on the validation pictures; test pictures chose nothing."
+    )
+
+
+def _training(study: Study, runs: Sequence[PlannedRun]) -> str:
+    """The hyperparameters of the baseline; a run's own stand in its config.yaml."""
+    run = next((r for r in runs if r.config.variant == study.baseline), runs[0])
+    h = run.config.hyperparameters
+    loss = " + ".join(f"{weight:g} {name}" for name, weight in h.loss.items())
+    return (
+        f"{study.baseline}: {h.steps:,} steps of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
+        f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps."
+    )
+
+
+def _pictures(study: Study) -> str:
+    data = study.data.model_dump()
+    return "; ".join(f"{split} {listed(list(names))}" for split, names in data.items()) + "."
+
+
+def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
+    """Processors, versions and commits of all runs that left them; several where the runs differ."""
+    found = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for run in runs
+        if (file := RunDirectory(out / run.directory).environment).exists()
+    ]
+    if not found:
+        return []
+    machines = dict.fromkeys(
+        f"{e.get('gpu') or e.get('processor')}, {e.get('threads')} of {e.get('cores')} cores, {e.get('precision')}"
+        for e in found
+    )
+    versions = dict.fromkeys(
+        ", ".join(
+            [f"Python {e.get('python')}", *(f"{name} {version}" for name, version in e.get("packages", {}).items())]
+        )
+        for e in found
+    )
+    commits = dict.fromkeys(str(e["git_commit"]) for e in found if e.get("git_commit"))
+    facts = [("Machine", "; ".join(machines) + "."), ("Software", "; ".join(versions) + ".")]
+    return facts + ([("Commit", "; ".join(commits))] if commits else [])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"

@@ -1,0 +1,135 @@
+"""Test pictures to look into: the same crop by every model, lossless, to lay over one another in the page."""
+
+import io
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from nitido.study.leaderboard import RANKED_BY, Leaderboard
+from nitido.study.report import BICUBIC
+from nitido.study.report.comparison import error_limit, error_maps
+from nitido.study.report.crop import Box, choose_box
+
+Picture = NDArray[np.uint8]
+
+BYTES = 9_000_000
+"""About how much of the page the crops may take."""
+_BYTES_A_PIXEL = 2.2  # a lossless WebP of a photograph, in base64
+_SIDES = (160, 512)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """A picture worth looking at, and why."""
+
+    dataset: str
+    picture: str
+    why: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture in the page: `images` maps "HR", bicubic and the variants to `data:` addresses of the same crop."""
+
+    dataset: str
+    picture: str
+    why: str
+    box: Box
+    images: Mapping[str, str]
+    scores: Mapping[str, str]
+    error_limit: float
+    left: str
+    right: str
+
+
+def telling_pictures(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> list[Telling]:
+    """Up to `count` test pictures: where the best variant gains most over its rival, where least, and over bicubic.
+
+    The rival is the baseline, or the next variant when the baseline is the best. Pictures that bicubic or a variant
+    lacks are not chosen.
+    """
+    trained = [e for e in board.entries if e.learning_rate is not None and e.score is not None]
+    if not trained:
+        return []
+    best, *others = trained
+    rival = next((e for e in others if e.variant == board.baseline), None) or next(iter(others), None)
+    values = _by_picture(rows, board)
+    over_bicubic = pl.col(best.variant) - pl.col(BICUBIC)
+    wanted = [(over_bicubic, True, f"where {best.variant} gains most over bicubic")]
+    if rival is not None:
+        gain = pl.col(best.variant) - pl.col(rival.variant)
+        wanted.insert(0, (gain, True, f"where {best.variant} gains most over {rival.variant}"))
+        wanted.insert(1, (gain, False, f"where {best.variant} does worst against {rival.variant}"))
+    found: dict[tuple[str, str], Telling] = {}
+    for key, descending, why in wanted:
+        if not set(key.meta.root_names()) <= set(values.columns):
+            continue
+        order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[descending, False, False])
+        for dataset, picture in order.select("dataset", "picture").iter_rows():
+            if (dataset, picture) not in found:
+                found[dataset, picture] = Telling(dataset, picture, why)
+                break
+    return list(found.values())[:count]
+
+
+def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
+    rates = {e.variant: e.learning_rate for e in board.entries}
+    tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY))
+    chosen = pl.any_horizontal(
+        [(pl.col("variant") == v) & pl.col("lr").eq_missing(pl.lit(r, pl.Float64)) for v, r in rates.items()]
+    )
+    means = tested.filter(chosen).group_by("dataset", "picture", "variant").agg(pl.col("value").mean())
+    return means.pivot("variant", index=["dataset", "picture"], values="value").sort("dataset", "picture")
+
+
+def crop_limit(models: int, pictures: int) -> int:
+    """The largest side of a crop that keeps the page small.
+
+    >>> crop_limit(10, 3), crop_limit(3, 1), crop_limit(100, 3)
+    (369, 512, 160)
+    """
+    side = int((BYTES / (_BYTES_A_PIXEL * max(models * pictures, 1))) ** 0.5)
+    return min(max(side, _SIDES[0]), _SIDES[1])
+
+
+def make_view(
+    telling: Telling, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
+) -> View:
+    """The view of one picture: all of it, or the `side` x `side` window in which the models differ most.
+
+    `images` are bicubic's and the variants' results in the order of the leaderboard, `(H, W, 3)` uint8 like `hr`.
+    """
+    box = _box(hr, list(images.values()), side)
+    everything = {"HR": hr, **images}
+    limit = error_limit(error_maps(list(everything.values()), hr, box))
+    best = next((name for name in images if name != BICUBIC), BICUBIC)
+    return View(
+        dataset=telling.dataset,
+        picture=telling.picture,
+        why=telling.why,
+        box=box,
+        images={name: lossless(image[box.slices]) for name, image in everything.items()},
+        scores=scores,
+        error_limit=limit or 1.0,
+        left=BICUBIC if BICUBIC in images else "HR",
+        right=best,
+    )
+
+
+def _box(hr: Picture, images: Sequence[Picture], side: int) -> Box:
+    height, width = hr.shape[:2]
+    if max(height, width) <= side:
+        return Box(0, 0, width, height)
+    return choose_box([hr, *images], side, reference=hr)
+
+
+def lossless(image: Picture) -> str:
+    """A `data:` address of the picture, bit for bit, as WebP."""
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(content, format="WEBP", lossless=True, method=2, exact=True)
+    return f"data:image/webp;base64,{b64encode(content.getvalue()).decode('ascii')}"

@@ -1,0 +1,164 @@
+"""The leaderboards as sortable tables, and every metric that was measured."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.metrics import METRICS
+from nitido.study.leaderboard import Entry, Leaderboard, as_table
+from nitido.study.report import BICUBIC
+from nitido.study.report.costs import Cost
+from nitido.study.report.words import amount, milliseconds
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `descending` says which way a first click sorts it."""
+
+    name: str
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is printed, and what is sorted by; None comes last either way."""
+
+    text: str
+    value: float | str | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One variant: `placed` in this ranking or only mentioned, and whether it is the first of the trained ones."""
+
+    variant: str
+    cells: tuple[Cell, ...]
+    placed: bool
+    best: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns can be sorted."""
+
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+
+def leaderboard_table(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> Table:
+    """A ranking with its costs: the cells of `as_table`, then MACs, time and memory."""
+    header, texts = as_table(board, aim)
+    entries = board.ranked(aim)
+    known = {entry.variant: costs.get(entry.variant) or Cost(entry.parameters, entry.macs) for entry in entries}
+    yardstick = YARDSTICKS[aim]
+    higher = {name for name in header if name.startswith("Δ") or name.endswith(("SSIM", "distance / PSNR"))}
+    columns = [Column(name, descending=name in higher and yardstick.higher_is_better) for name in header]
+    columns += [Column(name) for name in ("MACs", "time", "memory")]
+    best = next((e for e in entries if e.place(aim) is not None and e.learning_rate is not None), None)
+    lines = []
+    for entry, cells in zip(entries, texts, strict=True):
+        values = _sort_values(board, entry, aim)
+        shown = [Cell(_unbroken(text), value) for text, value in zip(cells, values, strict=True)]
+        shown += _cost_cells(known[entry.variant])
+        lines.append(Line(entry.variant, tuple(shown), entry.place(aim) is not None, entry is best))
+    title = "Leaderboard" if aim == "fidelity" else f"Leaderboard by {yardstick.title} (smaller is better)"
+    return Table(title, _shared(board, aim), tuple(columns), tuple(lines))
+
+
+def _unbroken(text: str) -> str:
+    """Where an interval stands in the text, a line breaks only before it."""
+    value, bracket, rest = text.partition(" [")
+    return f"{value.replace(' ', chr(160))} [{rest.replace(' ', chr(160))}" if bracket else text
+
+
+def _shared(board: Leaderboard, aim: Aim) -> str:
+    places = [entry.place(aim) for entry in board.entries if entry.place(aim) is not None]
+    if len(set(places)) < len(places):
+        return "Variants that cannot be told apart share a rank: 1 + the number of variants better beyond noise."
+    if aim in board.statistics and any(s.seeds == 1 for s in board.statistics[aim].variants):
+        return "One seed: the ranks are those of the means, and nothing here can be told from noise."
+    return ""
+
+
+def _sort_values(board: Leaderboard, entry: Entry, aim: Aim) -> list[float | str | None]:
+    """What the columns of `as_table` are sorted by."""
+    metric = YARDSTICKS[aim].metric
+    mean = entry.mean(metric)
+    base = next((e.mean(metric) for e in board.entries if e.variant == board.baseline), None)
+    known = board.versus_baseline(entry.variant, aim)
+    verdict = None if known is None or known.adjusted_p_value is None else {True: 0, None: 1, False: 2}[known.improves]
+    return [
+        entry.place(aim),
+        entry.variant,
+        entry.learning_rate,
+        len(entry.seeds) or None,
+        entry.parameters or None,
+        *(_finite(entry.means.get(dataset, {}).get(metric)) for dataset in board.datasets),
+        _finite(mean - base) if mean is not None and base is not None else None,
+        verdict,
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _cost_cells(cost: Cost) -> list[Cell]:
+    return [
+        Cell(amount(cost.macs) if cost.macs else UNKNOWN, cost.macs or None),
+        Cell(milliseconds(cost.latency) if cost.latency is not None else UNKNOWN, cost.latency),
+        Cell(amount(cost.peak_memory, "B") if cost.peak_memory is not None else UNKNOWN, cost.peak_memory),
+    ]
+
+
+def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | None:
+    """Every metric of the rows, the mean over the test sets' means; None without results.
+
+    `asked` are the metrics that the study wanted: the note says why one of them is not there.
+    """
+    measured = {metric for entry in board.entries for means in entry.means.values() for metric in means}
+    metrics = [METRICS[name] for name in METRICS if name in measured]
+    if not metrics:
+        return None
+    columns = [Column("variant")]
+    columns += [
+        Column(f"{m.label} ({_way(higher_is_better=m.higher_is_better)})", descending=m.higher_is_better)
+        for m in metrics
+    ]
+    entries = [entry for entry in board.entries if entry.means]
+    best = {m.name: _best(entries, m.name, higher_is_better=m.higher_is_better) for m in metrics}
+    lines = []
+    for entry in entries:
+        cells = [Cell(entry.variant, entry.variant)]
+        for m in metrics:
+            value = _finite(entry.mean(m.name))
+            text = UNKNOWN if value is None else f"{value:.{m.decimals}f}"
+            cells.append(Cell(text, value, value is not None and value == best[m.name]))
+        lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
+    return Table("Every metric", _absent([m for m in asked if m not in measured]), tuple(columns), tuple(lines))
+
+
+def _way(*, higher_is_better: bool) -> str:
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def _best(entries: list[Entry], metric: str, *, higher_is_better: bool) -> float | None:
+    found = [entry.mean(metric) for entry in entries if entry.variant != BICUBIC and entry.status == "ok"]
+    finite = [value for value in found if value is not None and math.isfinite(value)]
+    return (max if higher_is_better else min)(finite) if finite else None
+
+
+def _absent(names: list[str]) -> str:
+    """Which metrics were asked for and cannot be had, and why."""
+    said = [
+        f"{METRICS[name].title} is not available: {METRICS[name].missing() or 'the test pictures do not allow it'}."
+        for name in names
+        if name in METRICS
+    ]
+    return " ".join(said)

@@ -1,0 +1,141 @@
+"""What a study found, in words: the change, its interval, its cost, and whether it is more than noise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.study.leaderboard import Entry, Leaderboard
+from nitido.study.report import BICUBIC
+from nitido.study.report.costs import Cost
+from nitido.study.report.forest import figures
+from nitido.study.report.words import change, listed, signed
+from nitido.study.statistics import VariantStatistics
+
+_NOTABLE = 0.05
+"""A share of time that is worth a word."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one aim, what belongs to it, and what to know before believing it."""
+
+    aim: Aim
+    headline: str
+    sentences: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Headline and sentences in one paragraph."""
+        return " ".join([self.headline, *self.sentences])
+
+
+def verdict(board: Leaderboard, aim: Aim = "fidelity", costs: Mapping[str, Cost] | None = None) -> Verdict:
+    """The verdict of one aim. It never calls a variant better that cannot be told from noise."""
+    sentences = [*_over_bicubic(board, aim), *_others(board, aim)]
+    if aim == "fidelity":
+        sentences += _unfinished(board)
+    return Verdict(aim, _headline(board, aim, costs or {}), tuple(sentences), tuple(board.caveats.get(aim, ())))
+
+
+def _trained(board: Leaderboard, aim: Aim) -> list[Entry]:
+    """The trained variants that have a place, the best first."""
+    return [e for e in board.ranked(aim) if e.place(aim) is not None and e.learning_rate is not None]
+
+
+def _headline(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> str:
+    trained = _trained(board, aim)
+    if not trained:
+        return "No trained variant has a result yet."
+    if all(entry.variant != board.baseline for entry in trained) and board.baseline != BICUBIC:
+        first = trained[0]
+        return f"{first.variant} ranks first with {_value(first, aim)}; {board.baseline}, the baseline, has no result."
+    changes = [entry for entry in trained if entry.variant != board.baseline]
+    if not changes:
+        return f"Nothing to compare yet: only {board.baseline}, the baseline, has a result ({_value(trained[0], aim)})."
+    known = {entry.variant: board.versus_baseline(entry.variant, aim) for entry in changes}
+    improving = [entry for entry in changes if (found := known[entry.variant]) is not None and found.improves]
+    first = (improving or changes)[0]
+    return _judged(_gain(board, first, aim, costs), known[first.variant], board, trained[0])
+
+
+def _judged(gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry) -> str:
+    if known is None or known.adjusted_p_value is None:
+        return f"{_unknown(known)}: {gain}."
+    if known.improves:
+        return f"{gain}: better beyond noise."
+    if known.improves is False:
+        return f"No change improved on {board.baseline}: the nearest, {gain}, is worse beyond noise."
+    nearest = f"{board.baseline} has the best mean; the nearest" if first.variant == board.baseline else "the best mean"
+    return f"No change can be told from noise: {nearest}, {gain}."
+
+
+def _unknown(known: VariantStatistics | None) -> str:
+    """Why nothing can be said about noise."""
+    if known is None:
+        return "Cannot be told from noise, for want of statistics"
+    if known.difference is not None and known.difference.interval is None:
+        return "Cannot be told from noise, as a test set has a single picture"
+    return "Cannot be told from noise with one seed"
+
+
+def _gain(board: Leaderboard, entry: Entry, aim: Aim, costs: Mapping[str, Cost]) -> str:
+    """Who, by how much, over what, at what cost."""
+    metric, base = YARDSTICKS[aim].metric, board.entry(board.baseline)
+    known = board.versus_baseline(entry.variant, aim)
+    if known is not None and known.difference is not None:
+        amount, _, span = figures(known.difference, aim).partition(" ")
+    else:
+        mean, zero = entry.mean(metric), base.mean(metric)
+        assert mean is not None  # whoever has a place has a mean
+        assert zero is not None
+        amount, span = signed(mean - zero, YARDSTICKS[aim].decimals), ""
+    unit = " dB" if aim == "fidelity" else " perceptual distance"
+    over = "over" if amount.startswith("+") and aim == "fidelity" else "against"
+    price = f" {_cost(entry, base, costs)}" if base.parameters and entry.parameters else ""
+    return f"{entry.variant}: {amount}{unit}{' ' if span else ''}{span} {over} {board.baseline}{price}"
+
+
+def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
+    words = f"with {change(entry.parameters, base.parameters, 'parameters')}"
+    here, there = (costs[e.variant].latency if e.variant in costs else None for e in (entry, base))
+    if here and there and abs(here / there - 1) >= _NOTABLE:
+        words += f" and {change(here, there, 'time', 'less')} a picture"
+    return words
+
+
+def _value(entry: Entry, aim: Aim) -> str:
+    yardstick = YARDSTICKS[aim]
+    return f"{entry.mean(yardstick.metric):.{yardstick.decimals}f}" + (" dB" if aim == "fidelity" else "")
+
+
+def _over_bicubic(board: Leaderboard, aim: Aim) -> list[str]:
+    """Whether the best trained variant is any better than no network at all."""
+    yardstick, trained = YARDSTICKS[aim], _trained(board, aim)
+    bicubic = next((e for e in board.entries if e.variant == BICUBIC), None)
+    zero = bicubic.mean(yardstick.metric) if bicubic is not None else None
+    if not trained or zero is None or board.baseline == BICUBIC:
+        return []
+    best = trained[0]
+    mean = best.mean(yardstick.metric)
+    assert mean is not None  # whoever has a place has a mean
+    unit = " dB" if aim == "fidelity" else ""
+    if yardstick.sort_key(mean) >= yardstick.sort_key(zero):
+        against = f"{zero:.{yardstick.decimals}f}{unit}"
+        return [f"No variant beats bicubic: the best, {best.variant}, has {_value(best, aim)} against {against}."]
+    where = f" on {listed(list(board.datasets))}"
+    gain = signed(mean - zero, yardstick.decimals)
+    return [f"The best mean, {best.variant}, is {_value(best, aim)}{where}, {gain}{unit} against bicubic."]
+
+
+def _others(board: Leaderboard, aim: Aim) -> list[str]:
+    """Every variant that differs from the baseline beyond noise."""
+    known = [board.versus_baseline(entry.variant, aim) for entry in _trained(board, aim)]
+    sides = {side: [s.variant for s in known if s is not None and s.improves is side] for side in (True, False)}
+    said = [f"Better beyond noise: {listed(sides[True])}."] if len(sides[True]) > 1 else []
+    return said + ([f"Worse beyond noise: {listed(sides[False])}."] if sides[False] else [])
+
+
+def _unfinished(board: Leaderboard) -> list[str]:
+    failed = [f"{entry.variant} ({entry.status})" for entry in board.entries if entry.status != "ok"]
+    return [f"Without a rank, since not all runs finished: {listed(failed)}."] if failed else []

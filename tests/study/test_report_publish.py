@@ -1,0 +1,80 @@
+"""A small study that really ran, published whole, and again with runs that diverged or are missing."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cli.conftest import SMALL_STUDY
+
+from nitido.cli.console import TrainingProgress
+from nitido.study.leaderboard import Leaderboard
+from nitido.study.publish import publish
+from nitido.study.run import run_study
+from nitido.study.run_directory import RunDirectory
+from nitido.study.spec import load_study_file, resolve
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants × two seeds, eight steps each."""
+    folder = tmp_path_factory.mktemp("study")
+    file = folder / "small.yaml"
+    file.write_text(yaml.safe_dump(SMALL_STUDY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NITIDO_CACHE", str(folder / "cache"))
+        with TrainingProgress() as progress:
+            run_study(resolve(load_study_file(str(file)), "demo", ["seeds=0,1"]), folder / "out", progress)
+    return folder / "out"
+
+
+def published(directory: Path) -> tuple[Leaderboard, str]:
+    board = publish(directory)
+    return board, unescape((directory / "report.html").read_text(encoding="utf-8"))
+
+
+def test_everything_is_there_and_costs_are_not_measured_again(study: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(study, again)
+    record = json.loads((again / "cost.json").read_text())
+    assert len(record["models"]) == 2, "one network stands for a variant"
+    for model in record["models"].values():
+        model["latency"] = 7.0
+    (again / "cost.json").write_text(json.dumps(record))
+    board, page = published(again)
+    assert page.count(">7.00 s<") >= 2, "the times of cost.json are shown"
+    assert "\\begin{tabular}" in (again / "leaderboard.tex").read_text()
+    for entry in board.entries:
+        assert entry.variant in page
+    assert page.count('class="viewer card"') == 2, "both test pictures"
+    assert page.count('class="run c') == 2 * 4, "every run's curve, for a desk and for a phone"
+    assert "residual: true" in page
+    assert re.search(r"2 variants × 1 learning rate \(0.002\) × 2 seeds \(0 and 1\) = 4 runs", page)
+    assert "torch" in page
+    assert "fewer than 3 seeds" in page
+
+
+def test_what_diverged_or_is_missing_is_marked_and_never_first(study: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(study, broken)
+    run = RunDirectory(broken / "runs/residual/lr=0.002/seed=1")
+    status = run.read_status()
+    assert status is not None
+    run.write_status(replace(status, state="diverged", reason="the loss was not finite", validation={}))
+    with run.metrics.open("a", encoding="utf-8") as log:
+        log.write('{"step": 8, "validation/psnr_y": NaN}\n')
+    (broken / "cost.json").write_text("{broken")
+    board, page = published(broken)
+    assert board.entry("residual").rank is None
+    assert "Without a rank, since not all runs finished: residual (diverged)." in page
+    assert "diverged: the loss was not finite" in page
+    assert "residual (diverged)" in page
+
+    shutil.rmtree(broken / "runs/plain")
+    board, page = published(broken)
+    assert "No trained variant has a result yet." in page
+    assert "plain (missing)" in page

@@ -1,0 +1,231 @@
+"""The sections of the report as data and drawings: forest, Pareto, matrix, curves, slider, table."""
+
+import base64
+import io
+import json
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
+
+from nitido.study.report.costs import Cost
+from nitido.study.report.curves import Curve, curve_chart, line_class, read_curve
+from nitido.study.report.curves import limits as curve_limits
+from nitido.study.report.forest import forest
+from nitido.study.report.matrix import matrix
+from nitido.study.report.pareto import Point, dominated, pareto
+from nitido.study.report.slider import Telling, crop_limit, lossless, make_view, telling_pictures
+from nitido.study.report.tables import leaderboard_table, metrics_table
+
+
+def drawn(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(picture)
+
+
+def test_the_forest_has_a_panel_for_each_set_and_places_points_by_their_value() -> None:
+    board, _ = usual()
+    found = forest(board, "fidelity")
+    assert found is not None
+    assert [panel.title for panel in found.panels] == ["over all test sets", *board.datasets]
+    picture = drawn(found.panels[0].picture)
+    groups = {g.find("title").text.split(":")[0]: g for g in picture.iter("g")}  # type: ignore[union-attr]
+    zero = float(next(e for e in picture.iter("line") if e.get("class") == "zero").get("x1", ""))
+    winner, residual = (float(groups[n].find("circle").get("cx", "")) for n in (WINNER, "residual"))  # type: ignore[union-attr]
+    values = {n: board.versus_baseline(n, "fidelity").difference.value for n in (WINNER, "residual")}  # type: ignore[union-attr]
+    assert (winner - zero) / (residual - zero) == pytest.approx(values[WINNER] / values["residual"], rel=0.02)
+    assert groups[WINNER].get("class") == "better"
+    assert groups["bicubic"].get("class") == "worse"
+    assert any(e.get("class") == "arrow" for e in groups["bicubic"]), "bicubic lies outside and says so"
+
+
+def test_whiskers_of_one_seed_are_dashed_and_the_note_says_why() -> None:
+    board, _ = usual(seeds=1)
+    found = forest(board, "fidelity")
+    assert found is not None
+    assert "dashed" in found.panels[0].picture
+    assert any("other pictures only" in note for note in found.notes)
+    assert 'class="better"' not in found.panels[0].picture
+
+
+def test_without_a_baseline_there_is_no_forest() -> None:
+    board = board_of(rows_of({WINNER: 33.9, "bicubic": 32.0}), broken={"vanilla": "failed"})
+    assert forest(board, "fidelity") is None
+
+
+def test_dominated_against_the_definition() -> None:
+    rng = np.random.default_rng(1)
+    points = [Point(i, str(i), float(c), float(q)) for i, (c, q) in enumerate(rng.integers(1, 8, (40, 2)))]
+    for higher in (True, False):
+        expected = set()
+        for p in points:
+            for q in points:
+                as_good = q.quality >= p.quality if higher else q.quality <= p.quality
+                better = q.quality > p.quality if higher else q.quality < p.quality
+                if as_good and q.cost <= p.cost and (better or q.cost < p.cost):
+                    expected.add(p.variant)
+        assert dominated(points, higher_is_better=higher) == expected
+
+
+def test_the_pareto_charts_grey_what_is_dominated_and_say_what_was_not_measured() -> None:
+    board, _ = usual()
+    costs = {n: Cost(p, p * 1000, latency=0.1 if n == WINNER else None) for n, p in PARAMETERS.items()}
+    found = pareto(board, "fidelity", costs)
+    assert found is not None
+    assert [chart.measure.key for chart in found.charts] == ["parameters", "macs", "latency"]
+    beaten = {name: grey for _, name, _, grey in found.charts[0].key}
+    assert beaten == {WINNER: False, "residual": True, "vanilla": True}
+    assert set(found.charts[2].absent) == {"residual", "vanilla"}
+    groups = list(drawn(found.charts[0].pictures["wide"]).iter("g"))
+    assert sum(g.get("class") == "point dominated" for g in groups) == 2
+
+
+def test_the_matrix_agrees_with_the_rows() -> None:
+    board, rows = usual()
+    found = matrix(board, rows, "fidelity")
+    assert found is not None
+    assert len(found.rows) == sum(SETS.values())
+    assert "bicubic" not in found.variants
+    assert found.base_wins + sum(found.wins) == len(found.rows)
+    tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
+
+    def mean(variant: str, picture: str) -> float:
+        chosen = tested.filter((pl.col("variant") == variant) & (pl.col("picture") == picture))
+        return float(chosen["value"].mean())  # type: ignore[arg-type]
+
+    for row in found.rows:
+        for variant, cell in zip(found.variants, row.cells, strict=True):
+            assert cell is not None
+            expected = mean(variant, row.picture) - mean("vanilla", row.picture)
+            assert float(cell.text.replace("−", "-")) == pytest.approx(expected, abs=0.0051)
+            assert math.copysign(1, cell.strength) == math.copysign(1, expected)
+
+
+def test_the_matrix_shows_better_as_positive_where_less_is_better_and_gaps_as_gaps() -> None:
+    distances = {"gan": 0.30, "vanilla": 0.40, "bicubic": 0.50}
+    rows = rows_of({"gan": 33.0, "vanilla": 33.7, "bicubic": 32.49}, distances=distances)
+    found = matrix(board_of(rows, perceptual=["gan"]), rows, "perception")
+    assert found is not None
+    assert all(
+        cell is not None and cell.strength > 0 and cell.text.startswith("−") for r in found.rows for cell in r.cells
+    )
+    holed = rows.with_columns(
+        pl.when((pl.col("variant") == "gan") & (pl.col("picture") == "set5_0"))
+        .then(math.nan)
+        .otherwise("value")
+        .alias("value")
+    )
+    found = matrix(board_of(holed, perceptual=["gan"]), holed, "perception")
+    assert found is not None
+    assert [row.picture for row in found.rows if row.cells == (None,)] == ["set5_0"]
+
+
+def test_curves_come_from_the_log_and_leave_out_what_is_no_number(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    lines = [
+        {"step": 50, "loss/total": 1.0},
+        {"step": 100, "validation/psnr_y": 30.0},
+        {"step": 200, "validation/psnr_y": math.nan},
+    ]
+    log.write_text("\n".join(map(json.dumps, lines)))
+    points = read_curve(log, "psnr_y")
+    assert points[0] == (100, 30.0)
+    assert math.isnan(points[1][1])
+    assert read_curve(tmp_path / "none.jsonl", "psnr_y") == ()
+    curves = [Curve("vanilla", RATE, seed, True, ((0, 5.0), (100, 30.0 + seed))) for seed in range(3)]
+    chart = curve_chart([*curves, Curve("gone", RATE, 0, True, ((0, math.nan),))], "psnr_y", ["vanilla", "gone"])
+    assert chart is not None
+    assert len(re.findall('data-variant="vanilla"', chart.pictures["wide"])) == 3
+    assert chart.silent == ("gone (lr 0.001, seed 0)",)
+    assert [name for name, _ in chart.legend] == ["vanilla"]
+    assert "nan" not in chart.pictures["wide"]
+    assert curve_chart([], "psnr_y", []) is None
+
+
+def test_a_bad_first_validation_does_not_flatten_the_curves() -> None:
+    good = [Curve(f"v{i}", RATE, 0, True, ((0, 5.0), (100, 30.0 + i / 10))) for i in range(4)]
+    low, high = curve_limits(good, higher_is_better=True)
+    assert low > 25
+    assert low < 30.0 < 30.3 < high
+    low, high = curve_limits([Curve("v", RATE, 0, True, ((0, 2.0), (9, 0.4)))], higher_is_better=False)
+    assert low < 0.4 < high
+
+
+def test_every_variant_has_a_line_of_its_own() -> None:
+    looks = {line_class(index) for index in range(28)}
+    assert len(looks) == 28
+
+
+def test_telling_pictures_are_where_the_best_gains_most_and_where_it_does_worst() -> None:
+    board, rows = usual()
+    telling = telling_pictures(rows, board)
+    found = matrix(board, rows, "fidelity")
+    assert found is not None
+    tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
+    means = (
+        tested.group_by("picture", "variant")
+        .agg(pl.col("value").mean())
+        .pivot("variant", index="picture", values="value")
+    )
+    order = means.sort(pl.col(WINNER) - pl.col("vanilla"))["picture"].to_list()
+    assert telling[0].picture == order[-1]
+    assert telling[1].picture == order[0]
+    assert len({(t.dataset, t.picture) for t in telling}) == 3
+    assert telling_pictures(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
+
+
+def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
+    rng = np.random.default_rng(0)
+    hr = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    worse = hr.copy()
+    worse[40:80, 70:110] = 255 - worse[40:80, 70:110]
+    view = make_view(Telling("set5", "p", "why"), hr, {"bicubic": worse, "vanilla": hr // 2}, {}, 48)
+    assert (view.left, view.right) == ("bicubic", "vanilla")
+    for name, image in {"HR": hr, "bicubic": worse, "vanilla": hr // 2}.items():
+        content = base64.b64decode(view.images[name].partition(",")[2])
+        with Image.open(io.BytesIO(content)) as decoded:
+            np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), image[view.box.slices])
+    assert view.error_limit > 1
+    whole = make_view(Telling("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
+    assert (whole.box.width, whole.box.height) == (120, 90)
+
+
+def test_crops_of_many_models_stay_within_the_limit_of_the_page() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    photograph = len(lossless(noise)) / noise.size * 0.6  # noise cannot be packed, photographs to about half
+    for models in (3, 10, 20):
+        side = crop_limit(models, 3)
+        assert models * 3 * side**2 * 3 * photograph < 12_000_000
+
+
+def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
+    rows = rows_of({"prelu": 40.0, WINNER: 33.91, "vanilla": 33.70, "bicubic": 32.49})
+    board = board_of(rows, broken={"prelu": "diverged"})
+    table = leaderboard_table(board, "fidelity", {WINNER: Cost(81_123, 10**9, 1, 0.0123, 48_300_000)})
+    names = [column.name for column in table.columns]
+    assert names[-3:] == ["MACs", "time", "memory"]
+    assert "beyond noise" in names
+    first, last = table.lines[0], table.lines[-1]
+    assert (first.variant, first.best, first.placed) == (WINNER, True, True)
+    assert (last.variant, last.best, last.placed) == ("prelu", False, False)
+    assert "(diverged)" in last.cells[1].text
+    cells = dict(zip(names, first.cells, strict=True))
+    assert cells["parameters"].value == 81_123
+    assert (cells["time"].text, cells["time"].value) == ("12.3 ms", 0.0123)
+    assert cells["memory"].text == "48.3 MB"
+    assert cells["beyond noise"].text == "better"
+
+
+def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
+    board, _ = usual()
+    table = metrics_table(board, ("psnr_y", "ssim_y", "ms_ssim_y"))
+    assert table is not None
+    assert [column.name.partition(" (")[0] for column in table.columns] == ["variant", "PSNR on Y in dB", "SSIM on Y"]
+    assert table.columns[1].descending
+    assert [line.variant for line in table.lines if line.cells[1].best] == [WINNER]
+    assert "MS-SSIM on Y is not available" in table.note

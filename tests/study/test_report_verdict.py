@@ -1,0 +1,97 @@
+import math
+
+import pytest
+from tests.study.report_boards import WINNER, board_of, rows_of, usual
+
+from nitido.study.report.costs import Cost
+from nitido.study.report.verdict import verdict
+
+
+def test_a_change_that_is_beyond_noise_leads_with_its_interval_and_its_cost() -> None:
+    board, _ = usual()
+    found = verdict(board)
+    known = board.versus_baseline(WINNER, "fidelity")
+    assert known is not None
+    assert known.difference is not None
+    assert known.difference.interval is not None
+    low, high = known.difference.interval.low, known.difference.interval.high
+    gain = f"{WINNER}: +{known.difference.value:.2f} dB [{low:.2f}, {high:.2f}] over vanilla"
+    assert found.headline == f"{gain} with 26% fewer parameters: better beyond noise."
+    assert known.difference.value == pytest.approx(0.21, abs=0.03)
+    assert "Better beyond noise: pixel_shuffle_residual_leaky_relu and residual." in found.text
+    assert "+1.4" in found.text
+    assert "against bicubic" in found.text
+
+
+def test_the_time_is_told_when_it_differs() -> None:
+    board, _ = usual()
+    costs = {WINNER: Cost(81_123, 1, latency=0.5), "vanilla": Cost(109_827, 1, latency=1.0)}
+    assert "with 26% fewer parameters and 50% less time a picture" in verdict(board, costs=costs).headline
+    level = {**costs, WINNER: Cost(81_123, 1, latency=0.99)}
+    assert "time" not in verdict(board, costs=level).headline
+
+
+def test_a_difference_inside_the_noise_is_called_that() -> None:
+    board, _ = usual(spread=0.5)
+    found = verdict(board)
+    assert found.headline.startswith("No change can be told from noise")
+    assert "better beyond noise" not in found.text.lower()
+
+
+def test_one_seed_never_finds_anything_and_its_caveat_stands_beside() -> None:
+    board, _ = usual(seeds=1)
+    found = verdict(board)
+    assert found.headline.startswith(f"Cannot be told from noise with one seed: {WINNER}: +0.2")
+    assert any("seed noise unknown" in caveat for caveat in found.caveats)
+
+
+def test_single_pictures_allow_no_interval() -> None:
+    board = board_of(rows_of({"residual": 33.8, "vanilla": 33.7, "bicubic": 32.0}, sets={"one": 1}))
+    assert verdict(board).headline.startswith("Cannot be told from noise, as a test set has a single picture: residual")
+
+
+def test_when_every_change_is_worse() -> None:
+    board = board_of(rows_of({"vanilla": 33.7, "residual": 33.2, "bicubic": 32.49}))
+    found = verdict(board)
+    assert found.headline.startswith("No change improved on vanilla: the nearest, residual: −0.5")
+    assert found.headline.endswith("is worse beyond noise.")
+    assert "over vanilla" not in found.headline
+
+
+def test_when_no_variant_beats_bicubic() -> None:
+    board = board_of(rows_of({WINNER: 32.0, "vanilla": 31.0, "bicubic": 32.49}))
+    assert f"No variant beats bicubic: the best, {WINNER}, has " in verdict(board).text
+
+
+def test_what_did_not_finish_is_named_and_never_first() -> None:
+    rows = rows_of({"prelu": 40.0, WINNER: 33.91, "vanilla": 33.70, "bicubic": 32.49})
+    found = verdict(board_of(rows, broken={"prelu": "diverged", "gelu": "missing"}))
+    assert found.headline.startswith(f"{WINNER}: +0.2")
+    assert "Without a rank, since not all runs finished: prelu (diverged) and gelu (missing)." in found.text
+
+
+def test_nothing_trained_and_nothing_to_compare() -> None:
+    nothing = board_of(rows_of({"bicubic": 32.49}), broken={"vanilla": "running"})
+    assert verdict(nothing).headline == "No trained variant has a result yet."
+    alone = board_of(rows_of({"vanilla": 33.7, "bicubic": 32.49}))
+    assert verdict(alone).headline.startswith("Nothing to compare yet: only vanilla")
+    without = board_of(rows_of({WINNER: 33.9, "bicubic": 32.49}), broken={"vanilla": "failed"})
+    assert verdict(without).headline.startswith(f"{WINNER} ranks first with 33.")
+    assert "vanilla, the baseline, has no result" in verdict(without).headline
+
+
+def test_perception_is_judged_by_itself_where_less_is_better() -> None:
+    distances = {"gan": 0.30, "vanilla": 0.40, "bicubic": 0.50}
+    rows = rows_of({"gan": 33.0, "vanilla": 33.7, "bicubic": 32.49}, distances=distances)
+    found = verdict(board_of(rows, perceptual=["gan"]), "perception")
+    assert found.headline.startswith("gan: −0.1")
+    assert found.headline.endswith("better beyond noise.")
+    assert "over" not in found.headline
+
+
+def test_an_infinite_score_is_no_finding() -> None:
+    rows = rows_of({"residual": math.inf, "vanilla": 33.7, "bicubic": 32.49}, seeds=1)
+    board = board_of(rows)
+    found = verdict(board)
+    assert "better beyond noise" not in found.text
+    assert found.caveats
