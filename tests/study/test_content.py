@@ -79,3 +79,11 @@ def test_where_the_baseline_is_best_its_gain_over_bicubic_is_looked_at(store: St
     found = study_content(rows, board, {"waves": store})
     assert found is not None
     assert (found.variant, found.base) == ("base", "bicubic")
+
+
+def test_a_base_without_results_leaves_nothing_to_say(store: Store) -> None:
+    rows, _ = study(store, lambda index: 0.1)
+    rows = rows.filter(pl.col("variant") != "base")
+    facts = {"bicubic": VariantFacts(0, 0), "base": VariantFacts(1, 1, "missing"), "better": VariantFacts(1, 1)}
+    board = rank(rows, facts, study="s", profile="p", baseline="base")
+    assert study_content(rows, board, {"waves": store}) is None

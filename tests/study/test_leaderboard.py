@@ -226,3 +226,11 @@ def test_a_baseline_that_diverged_is_said() -> None:
     found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
     assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: nothing is compared to it",)
     assert found.entry("better").rank == 1
+
+
+def test_an_infinite_value_has_no_deviation() -> None:
+    rows = reference() + seeded("vanilla", 1.0) + [r | {"value": float("inf")} for r in seeded("better", 1.5)]
+    found = board(rows)
+    assert found.entry("better").deviations == {}
+    assert found.statistics == {}
+    assert "no finite number" in found.caveats["fidelity"][0]

@@ -56,7 +56,7 @@ class ContentStudy:
 def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]) -> ContentStudy | None:
     """Look at the best variant's gain over the baseline, or over bicubic where the baseline itself is best.
 
-    `stores` holds the pictures of each test set. None when no trained variant has a rank.
+    `stores` holds the pictures of each test set. None when no trained variant has a rank, or nothing to compare with.
     """
     best = board.best()
     if best is None:
@@ -66,6 +66,9 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
     ours = _by_picture(scores, best.variant, best.learning_rate)
     theirs = _by_picture(scores, base, board.entry(base).learning_rate)
     both = ours.join(theirs, on=("dataset", "picture"), suffix="_base").sort("dataset", "picture")
+    both = both.filter((pl.col("value") - pl.col("value_base")).is_finite())
+    if both.is_empty():
+        return None
     pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "picture").iter_rows()]
     described = [_describe(stores[dataset], picture, board.scale) for dataset, picture in pictures]
     gains = (both["value"] - both["value_base"]).to_numpy()

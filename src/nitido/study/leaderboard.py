@@ -208,7 +208,7 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
     for (dataset, metric), group in per_seed.group_by("dataset", "metric", maintain_order=True):
         values = group["value"].to_list()
         means.setdefault(str(dataset), {})[str(metric)] = fmean(values)
-        if len(values) > 1:
+        if len(values) > 1 and all(map(math.isfinite, values)):
             deviations.setdefault(str(dataset), {})[str(metric)] = stdev(values)
     return Entry(
         rank=None,
@@ -316,10 +316,21 @@ def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list
 
 def _difference(value: float, known: VariantStatistics | None, aim: Aim) -> str:
     digits = YARDSTICKS[aim].decimals
-    text = f"{value:+.{digits}f}" + (" dB" if aim == "fidelity" else "")
+    text = signed(value, digits) + (" dB" if aim == "fidelity" else "")
     if known is None or known.difference is None or known.difference.interval is None:
         return text
-    return f"{text} [{known.difference.interval.low:+.{digits}f}, {known.difference.interval.high:+.{digits}f}]"
+    low, high = known.difference.interval.low, known.difference.interval.high
+    return f"{text} [{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign; zero has none.
+
+    >>> signed(0.214, 2), signed(-0.001, 2)
+    ('+0.21', '0.00')
+    """
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def _verdict(known: VariantStatistics | None) -> str:

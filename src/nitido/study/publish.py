@@ -15,10 +15,12 @@ from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image, Networ
 from nitido.evaluation.comparison import Candidate, compare_on
 from nitido.evaluation.rows import read_rows, write_rows
 from nitido.inference import load_model_file
+from nitido.study.content import study_content
 from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import Panel, draw_comparison
+from nitido.study.report.content import draw_content
 from nitido.study.report.costs import FILE as COST_FILE
 from nitido.study.report.costs import Costs, measure_costs
 from nitido.study.report.curves import Curve, read_curve
@@ -110,8 +112,21 @@ def _draw(out: Path, study: Study, runs: Sequence[PlannedRun], rows: pl.DataFram
         views=views,
         setting=describe_setting(study, runs, out),
         asked=runs[0].config.metrics,
+        on_content=_on_content(out, study, rows, board),
     )
     write_report(out, board, content)
+
+
+def _on_content(out: Path, study: Study, rows: pl.DataFrame, board: Leaderboard) -> tuple[str, Path | None]:
+    """On which pictures the best variant gains: a sentence, and `content.png` where there are pictures enough."""
+    stores = {dataset: prepare(resolve(dataset, "test"), [study.scale]) for dataset in board.datasets}
+    found = study_content(rows, board, stores)
+    if found is None:
+        return "", None
+    if not found.relations:
+        return found.sentence, None
+    draw_content(found, out / "content.png")
+    return found.sentence, out / "content.png"
 
 
 def _shown_runs(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, PlannedRun]:

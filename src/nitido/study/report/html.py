@@ -41,6 +41,7 @@ class Content:
         rows: the study's long table, for the matrix.
         costs: by variant, and in `conditions` how they were measured.
         asked: the metrics that the study wanted.
+        on_content: a sentence on which pictures the best variant gains, and its picture if there is one.
     """
 
     pictures: Sequence[tuple[str, Path]] = ()
@@ -52,6 +53,7 @@ class Content:
     views: Sequence[View] = ()
     setting: Facts = field(default_factory=list)
     asked: tuple[str, ...] = ()
+    on_content: tuple[str, Path | None] = ("", None)
 
 
 def write_report(directory: Path, board: Leaderboard, content: Content) -> Path:
@@ -101,6 +103,8 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
         "views": content.views,
         "view_data": [{"images": dict(v.images), "limit": v.error_limit} for v in content.views],
         "pictures": [(caption, data_uri(path)) for caption, path in content.pictures],
+        "content_sentence": content.on_content[0],
+        "content_picture": data_uri(content.on_content[1]) if content.on_content[1] is not None else None,
         "variants": by_variant(content.runs),
         "setting": content.setting,
         "protocol": protocol_words(board.protocol),

@@ -80,7 +80,7 @@ def _unbroken(text: str) -> str:
 def _shared(board: Leaderboard, aim: Aim) -> str:
     places = [entry.place(aim) for entry in board.entries if entry.place(aim) is not None]
     if len(set(places)) < len(places):
-        return "Variants that cannot be told apart share a rank: 1 + the number of variants better beyond noise."
+        return "By the mean; those that cannot be told apart share a rank: 1 + the number known to be better."
     if aim in board.statistics and any(s.seeds == 1 for s in board.statistics[aim].variants):
         return "One seed: the ranks are those of the means, and nothing here can be told from noise."
     return ""
