@@ -78,3 +78,13 @@ def test_what_diverged_or_is_missing_is_marked_and_never_first(study: Path, tmp_
     board, page = published(broken)
     assert "No trained variant has a result yet." in page
     assert "plain (missing)" in page
+
+
+def test_a_finished_run_that_lost_its_rows_is_named_and_its_variant_not_ranked(study: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(study, again)
+    (again / "runs/residual/lr=0.002/seed=1/rows.parquet").unlink()
+    board, page = published(again)
+    assert board.entry("residual").rank is None
+    assert "residual (rows missing)" in page
+    assert {e.variant: e.rank for e in board.entries if e.rank is not None}.keys() == {"plain", "bicubic"}

@@ -75,14 +75,22 @@ def _facts(out: Path, runs: Sequence[PlannedRun]) -> VariantFacts:
     """
     states: dict[float, list[str]] = {}
     for run in runs:
-        status = RunDirectory(out / run.directory).read_status()
-        states.setdefault(run.config.hyperparameters.learning_rate, []).append(status.state if status else "missing")
+        states.setdefault(run.config.hyperparameters.learning_rate, []).append(_state(out, run))
     whole = tuple(rate for rate, found in states.items() if set(found) == {"finished"})
     unfinished = [state for found in states.values() for state in found if state != "finished"]
     pending = [state for state in unfinished if state not in ("diverged", "failed")]
     state = pending[0] if pending else "ok" if whole else unfinished[0]
     size = network_size(runs[0].config)
     return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim)
+
+
+def _state(out: Path, run: PlannedRun) -> str:
+    """How far a run came; one that finished and lost its rows since cannot be counted."""
+    directory = RunDirectory(out / run.directory)
+    status = directory.read_status()
+    if status is None:
+        return "missing"
+    return "rows missing" if status.state == "finished" and not directory.rows.exists() else status.state
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
