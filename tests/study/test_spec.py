@@ -274,3 +274,12 @@ def test_a_profile_gives_networks_their_size_and_single_variants_their_own(study
     wrong = SMALL["profiles"]["demo"] | {"overrides": {"gleu": {}}}
     with pytest.raises(StudyError, match="unknown variant in overrides 'gleu': did you mean 'gelu'"):
         resolve(load_study_file(study_file(profiles={"demo": wrong})), "demo")
+
+
+def test_a_patch_that_the_discriminator_cannot_judge_fails_before_any_training(study_file) -> None:
+    gan = PLAIN | {"name": "gan", "hyperparameters": {"loss": {"l1": 1, "adversarial": 0.01}}}
+    study = resolve(load_study_file(study_file(variants=[PLAIN, gan])), "demo", ["patch=10"])
+    with pytest.raises(ConfigError, match=r"multiple of 16 high-resolution pixels, got 20 \(nearest: 16\)"):
+        plan(study)
+    with pytest.raises(ConfigError, match="got 30"):
+        single_run("srcnn", "debug", ["patch=15", "loss.l1=1", "loss.adversarial=0.01"])

@@ -33,6 +33,16 @@ class DiscriminatorConfig(StrictModel):
     batch_norm_epsilon: float = Field(default=1e-3, gt=0, description="added to the variance (Keras' default)")
 
 
+def check_side(side: int) -> None:
+    """Raise `ConfigError` when pictures of `side` pixels cannot be halved four times."""
+    if side < 2**LEVELS or side % 2**LEVELS:
+        nearest = max(1, round(side / 2**LEVELS)) * 2**LEVELS
+        raise ConfigError(
+            f"the discriminator judges patches whose side is a multiple of {2**LEVELS} high-resolution pixels, "
+            f"got {side} (nearest: {nearest})"
+        )
+
+
 class Discriminator(nn.Module):
     """Judges pictures of one size: `(N, channels, side, side)` float in [0, 1] -> logits `(N, 1)`.
 
@@ -44,12 +54,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig, channels: int, side: int) -> None:
         """Build it for pictures of `side` pixels; `ConfigError` when four halvings do not fit into them."""
         super().__init__()
-        if side < 2**LEVELS or side % 2**LEVELS:
-            nearest = max(1, round(side / 2**LEVELS)) * 2**LEVELS
-            raise ConfigError(
-                f"the discriminator judges patches whose side is a multiple of {2**LEVELS} high-resolution pixels, "
-                f"got {side} (nearest: {nearest})"
-            )
+        check_side(side)
         layers: list[nn.Module] = []
         inputs = channels
         for level in range(LEVELS):

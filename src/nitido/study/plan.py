@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from nitido.architectures import build, count_parameters, get_architecture, resolve_config
+from nitido.architectures.discriminator import check_side
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
 from nitido.study.spec import DataSplit, Study, StudyError, Transfer, Variant, merge, parse_settings
 from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.losses import ADVERSARIAL
 
 
 class RunConfig(Transfer):
@@ -82,16 +84,24 @@ def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> Pla
     config = resolve_config(architecture.name, variant.variant, {"scale": study.scale} | variant.config)
     values = study.hyperparameters.model_dump(exclude_none=True)
     values = merge(values, variant.hyperparameters) | {"learning_rate": learning_rate, "seed": seed}
+    options = Hyperparameters.parse(values, f"variant {variant.name!r}")
+    _check_patch(options, study.scale)
     run = RunConfig(
         study=study.study,
         variant=variant.name,
         architecture=architecture.name,
         config=config.model_dump(mode="json"),
-        hyperparameters=Hyperparameters.parse(values, f"variant {variant.name!r}"),
+        hyperparameters=options,
         data=study.data,
         **{key: getattr(variant, key) for key in Transfer.model_fields},
     )
     return PlannedRun(run, Path("runs", variant.name, f"lr={learning_rate:g}", f"seed={seed}"))
+
+
+def _check_patch(options: Hyperparameters, scale: int) -> None:
+    """Refuse patches that the run's discriminator could not judge."""
+    if ADVERSARIAL in options.loss:
+        check_side(options.patch * scale)
 
 
 def single_run(architecture: str, variant: str | None, settings: Sequence[str]) -> RunConfig:
@@ -109,6 +119,7 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     config = resolve_config(family.name, variant, {k: v for k, v in values.items() if k in network_keys})
     changes = {k: v for k, v in values.items() if k in hyperparameters}
     options = Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters")
+    _check_patch(options, config.scale)
     transfer = Transfer.parse({k: v for k, v in values.items() if k in transfer_keys}, "transfer")
     if transfer.source_variant is not None:
         raise StudyError(f"pretrained={transfer.pretrained}: only a study has variants to start from; name a model")
