@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.conftest import SMALL_STUDY
@@ -102,3 +103,17 @@ def test_train_starts_from_a_model(nitido, call, tmp_path: Path) -> None:
     missing = call("train", "srresnet", *common, "--set", "pretrained=nowhere.safetensors", "--out", "third")
     assert "no such model file" in missing.error_line
     assert not (tmp_path / "third").exists()
+
+
+def test_backbone_weights_that_cannot_be_had_are_told_before_any_training(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens: offline
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    variants = [v for v in ADVERSARIAL_STUDY["variants"] if v["name"] != "half"]
+    study = tmp_path / "offline.yaml"
+    study.write_text(yaml.safe_dump(ADVERSARIAL_STUDY | {"variants": variants}))
+    done = call("study", "run", study, "--out", tmp_path / "out", "--set", "perceptual.backbone=vgg19")
+    assert done.code == 1
+    assert "vgg19" in done.error_line
+    assert not (tmp_path / "out").exists()

@@ -11,6 +11,7 @@ from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
 from nitido.exclusive import exclusive
+from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.plan import PlannedRun, plan
@@ -20,6 +21,7 @@ from nitido.study.run_directory import Status, first_difference
 from nitido.study.spec import Study, StudyError, dump, load_resolved
 from nitido.study.start import best_source
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.losses import PERCEPTUAL
 
 
 class StudyReporter(Protocol):
@@ -53,11 +55,19 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     pictures = load_pictures(study.data, study.scale)
     for patch in {run.config.hyperparameters.patch for run in runs}:
         pictures.check(patch, study.scale)
+    _need_backbones(runs)
     _claim(out, study)
     with exclusive(out):
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
         failures = [*_execute_all(runs, out, pictures, reporter)]
         return Outcome(out, publish(out), tuple(failures))
+
+
+def _need_backbones(runs: Sequence[PlannedRun]) -> None:
+    """Have the weights of every backbone now, not after the runs ahead of the first that needs it."""
+    options = [run.config.hyperparameters for run in runs]
+    for wanted in {o.perceptual for o in options if PERCEPTUAL in o.loss}:
+        PerceptualDistance(wanted)
 
 
 def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:
