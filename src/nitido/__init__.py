@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nitido.architectures import SuperResolutionNetwork
+    from nitido.inference.upscaler import ImageKind
 
 __version__ = version("nitido")
 
@@ -19,3 +20,17 @@ def load_model(name_or_path: str | Path) -> "SuperResolutionNetwork":
     from nitido.inference.models import find_model
 
     return find_model(name_or_path).network
+
+
+def upscale(
+    image: "ImageKind", model: "str | Path | SuperResolutionNetwork", scale: float | None = None
+) -> "ImageKind":
+    """Enlarge `image` by `scale`; without one by the model's own factor. The result is of the same kind.
+
+    `image` is a NumPy uint8 or uint16 array, `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` with alpha, or a PIL image.
+    `model` is `bicubic`, a run directory, a `.safetensors` file or a network; any scale up to 16 will do. For more
+    choices see `nitido.inference.upscaler`. Raises `nitido.errors.NitidoError` in one line for anything else.
+    """
+    from nitido.inference.upscaler import upscale as enlarge
+
+    return enlarge(image, model, scale)

@@ -15,7 +15,7 @@ TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", 
 
 
 def test_every_command_has_help_with_an_example(call) -> None:
-    commands = [["train"], ["evaluate"], ["compare"]]
+    commands = [["train"], ["evaluate"], ["compare"], ["upscale"]]
     commands += [["study", c] for c in ("list", "show", "run", "report")]
     commands += [["data", c] for c in ("list", "fetch", "prepare", "check")]
     commands += [["model", c] for c in ("show", "plot", "import")]

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from nitido.cli import data, evaluation, model, study, training
+from nitido.cli import data, evaluation, model, study, training, upscale
 from nitido.errors import NitidoError
 from nitido.plugins import load_plugins
 
@@ -23,6 +23,7 @@ app.add_typer(model.app)
 app.command()(training.train)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.compare)
+app.command()(upscale.upscale)
 
 
 @app.callback()

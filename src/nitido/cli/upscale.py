@@ -1,0 +1,143 @@
+"""`nitido upscale`: pictures and folders."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nitido.errors import NitidoError
+
+if TYPE_CHECKING:
+    from nitido.inference.batch import Job
+
+
+def upscale(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Pictures, and folders of them.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="A picture for one picture, else a folder.")
+    ],
+    model: Annotated[str, typer.Option(help="bicubic, a run directory, or a .safetensors file.")],
+    scale: Annotated[
+        float | None, typer.Option(help="The enlargement, any number up to 16. Default: the model's own.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="The width of the results, in place of --scale.")] = None,
+    height: Annotated[int | None, typer.Option(help="Their height, in place of --scale.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="png, jpg, webp, tif, avif or bmp. Default: each picture's own.")
+    ] = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average over the eight symmetries: eight times the time.")
+    ] = False,
+    preview: Annotated[
+        str | None, typer.Option(metavar="X,Y,W,H", help="Only this part of each picture, in its own pixels.")
+    ] = None,
+    memory: Annotated[int, typer.Option(metavar="MB", min=64, help="What the network may work in.")] = 2048,
+) -> None:
+    """Enlarge pictures: depth, colour profile, transparency, metadata and folders are kept.
+
+    The same command goes on with an interrupted folder, and skips what is finished.
+
+    Example: nitido upscale photos/ scan.tif -o large/ --model runs/mine --scale 3
+    """
+    from nitido.inference import batch
+    from nitido.inference.pictures.target_size import TargetSize
+    from nitido.inference.upscaler import BICUBIC, load_upscaler
+
+    target = TargetSize(scale, width, height)
+    part = None if preview is None else _rectangle(preview)
+    planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
+    upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=memory << 20)
+    identity = model if model == BICUBIC else batch.model_identity(model)
+    settings = batch.Settings(upscaler, identity, target, part)
+    try:
+        with UpscaleProgress() as progress:
+            failures = batch.run(planned, settings, progress)
+    except KeyboardInterrupt:
+        typer.echo("nitido: interrupted: the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    if len(planned.jobs) > 1:
+        print(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
+    if failures:
+        raise typer.Exit(1)
+
+
+class UpscaleProgress:
+    """A bar over all pixels, its ETA from the speed so far, on a terminal; a line for each picture everywhere.
+
+    Everything goes to standard error.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None)
+        self.total = 0
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def planned(self, pixels: int) -> None:
+        """Set the length of the bar."""
+        self.total = pixels
+        self.bar.update(self.task, total=pixels)
+
+    def started(self, job: "Job", pixels: int) -> Callable[[float], None]:
+        """Name the picture; returns who moves the bar."""
+        self.bar.update(self.task, description=job.source.name.replace("[", r"\["))
+        return lambda share: self.bar.advance(self.task, share * pixels)
+
+    def skipped(self, job: "Job", pixels: int) -> None:
+        """Shorten the bar: nothing was to be done."""
+        self.total -= pixels
+        self.bar.update(self.task, total=self.total)
+        self._say(f"{job.target}: finished already")
+
+    def ended(self, job: "Job", outcome: str, notes: Sequence[str]) -> None:
+        """Leave a line for the picture, and one for each thing that was lost."""
+        self._say(f"{job.target}: {outcome}")
+        for note in notes:
+            self._say(f"note: {job.target}: {note}")
+
+    def failed(self, job: "Job", error: NitidoError) -> None:
+        """Leave the error's line."""
+        self._say(f"nitido: {error}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _rectangle(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (int(number) for number in text.split(","))
+    except ValueError:
+        raise NitidoError(f"--preview {text}: it must be X,Y,W,H, four whole numbers, e.g. 100,50,64,64") from None
+    return x, y, width, height
+
+
+def _suffix(name: str) -> str:
+    from nitido.errors import unknown_name
+    from nitido.inference.pictures import SUFFIXES
+
+    suffix = f".{name.lower().removeprefix('.')}"
+    if suffix not in SUFFIXES:
+        raise unknown_name("format", name, [known.removeprefix(".") for known in SUFFIXES])
+    return suffix

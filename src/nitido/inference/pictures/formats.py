@@ -1,0 +1,55 @@
+"""What each picture format can hold, known before anything is computed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nitido.errors import unknown_name
+from nitido.imaging import FORMATS, PictureError
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A picture format as it is written.
+
+    Attributes:
+        name: as libvips calls it.
+        largest_side: the most pixels an edge can have.
+        bits: the most bits a sample can have.
+        alpha: whether it holds transparency.
+        exif: whether the writer puts EXIF into it.
+        profile: whether it holds ICC profiles and XMP.
+        options: how it is written: lossless, or at a quality at which the losses do not show.
+    """
+
+    name: str
+    largest_side: int
+    bits: int = 8
+    alpha: bool = True
+    exif: bool = True
+    profile: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# JPEG's and AVIF's own limits are 65,535 and 65,536: these are their encoders'.
+_KNOWN = [
+    FileFormat("png", 2**31 - 1, bits=16),
+    FileFormat("jpeg", 65_500, alpha=False, options={"Q": 95, "subsample_mode": "off"}),
+    FileFormat("tiff", 2**31 - 1, bits=16, exif=False, options={"compression": "deflate"}),
+    FileFormat("webp", 16_383, options={"lossless": True}),
+    FileFormat("avif", 16_384, bits=12, options={"compression": "av1", "Q": 90, "subsample_mode": "off"}),
+    FileFormat("bmp", 2**31 - 1, alpha=False, exif=False, profile=False),
+]
+_BY_NAME = {known.name: known for known in _KNOWN}
+
+SUFFIXES: Mapping[str, str] = {**FORMATS, ".avif": "avif"}
+"""File name suffix (lower case) -> name of the format."""
+
+
+def format_of(path: Path) -> FileFormat:
+    """The format that the suffix of `path` stands for; raises `PictureError` for any other suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise unknown_name("kind of picture file", suffix or path.name, SUFFIXES, PictureError)
+    return _BY_NAME[SUFFIXES[suffix]]
