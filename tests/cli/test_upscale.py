@@ -45,11 +45,13 @@ def test_sizes_formats_and_the_self_ensemble(call, model: Path, photo: Path, tmp
         "wide": (["--width", "333"], (333, 266)),
         "high": (["--height", "100"], (125, 100)),
         "ensemble": (["--self-ensemble"], (100, 80)),
+        "little_memory": (["--memory", "64mb"], (100, 80)),
     }
     for name, (given, size) in options.items():
         assert call("upscale", photo, "-o", tmp_path / f"{name}.png", "--model", model, *given).code == 0
         assert Image.open(tmp_path / f"{name}.png").size == size
     plain = nitido_package.upscale(PHOTO, model)
+    np.testing.assert_array_equal(pixels(tmp_path / "little_memory.png"), plain)
     assert 0 < np.abs(pixels(tmp_path / "ensemble.png").astype(int) - plain).max() < 40
     assert call("upscale", photo, "-o", tmp_path / "out", "--model", model, "--format", "webp").code == 0
     np.testing.assert_array_equal(pixels(tmp_path / "out" / "a.webp"), plain)
@@ -104,6 +106,8 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--format", "webp"], "says another format"),
         (["a.png", "-o", "a.png", "--model", "bicubic", "--scale", "2"], "would overwrite a picture"),
         (["none.png", "-o", "b.png", "--model", "bicubic", "--scale", "2"], "none.png: no such file or folder"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--memory", "plenty"], "such as 512MB or 2GB"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--memory", "1MB"], "at least 64MB are needed"),
     ],
 )
 def test_wrong_calls_are_one_line(call, photo: Path, tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -1,5 +1,6 @@
 """`nitido upscale`: pictures and folders."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -12,6 +13,9 @@ from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
     from nitido.inference.batch import Job
+
+SMALLEST_MEMORY = 64 << 20
+"""Bytes below which pieces would be nearly all margin."""
 
 
 def upscale(
@@ -34,7 +38,7 @@ def upscale(
     preview: Annotated[
         str | None, typer.Option(metavar="X,Y,W,H", help="Only this part of each picture, in its own pixels.")
     ] = None,
-    memory: Annotated[int, typer.Option(metavar="MB", min=64, help="What the network may work in.")] = 2048,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="What the network may work in, e.g. 512MB.")] = "2GB",
 ) -> None:
     """Enlarge pictures: depth, colour profile, transparency, metadata and folders are kept.
 
@@ -49,7 +53,7 @@ def upscale(
     target = TargetSize(scale, width, height)
     part = None if preview is None else _rectangle(preview)
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
-    upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=memory << 20)
+    upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=memory_size(memory))
     identity = model if model == BICUBIC else batch.model_identity(model)
     settings = batch.Settings(upscaler, identity, target, part)
     try:
@@ -62,6 +66,21 @@ def upscale(
         print(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:
         raise typer.Exit(1)
+
+
+def memory_size(text: str) -> int:
+    """Bytes of a size such as `512MB` or `1.5GB` (powers of 1024); `NitidoError` for anything else and below 64MB.
+
+    >>> memory_size("1GB"), memory_size("512 mb")
+    (1073741824, 536870912)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB)", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise NitidoError(f"--memory {text}: expected a size such as 512MB or 2GB")
+    size = int(float(found[1]) * (1 << 30 if found[2].upper() == "GB" else 1 << 20))
+    if size < SMALLEST_MEMORY:
+        raise NitidoError(f"--memory {text}: at least {SMALLEST_MEMORY >> 20}MB are needed")
+    return size
 
 
 class UpscaleProgress:
