@@ -32,6 +32,7 @@ def test_costs_are_measured_once_and_kept_by_the_hash_of_the_model(
     family = get_architecture("edsr")
     network = build("edsr", family.config_class.parse({"scale": 2, "blocks": 1, "width": 32}, "test"))
     assert large.activations == count(network).activations
+    assert large.macs_small == count(network).macs_small
     assert first.by_variant["diverged"].latency is None
     assert f"{first.side}×{first.side}" in first.conditions
 

@@ -30,7 +30,9 @@ ROUNDS = 9
 
 @dataclass(frozen=True)
 class Cost:
-    """One variant's costs: `macs` for an output of 1280×720, `activations` for 256×256 LR; None is not known.
+    """One variant's costs: `macs` for an output of 1280×720, `macs_small` and `activations` for 256×256 LR.
+
+    None is not known.
 
     `latency` is in seconds and `peak_memory` in bytes for an LR picture of `Costs.side` squared, float32.
     """
@@ -40,6 +42,7 @@ class Cost:
     activations: int | None = None
     latency: float | None = None
     peak_memory: int | None = None
+    macs_small: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Costs:
 class _Measured(StrictModel):
     """What `cost.json` holds of a model file."""
 
+    macs_small: int
     activations: int
     latency: float
     peak_memory: int | None
@@ -93,7 +97,7 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
     for name, (parameters, macs) in sizes.items():
         known = record.models.get(hashes[name]) if record is not None and name in hashes else None
         found[name] = (
-            Cost(parameters, macs, known.activations, known.latency, known.peak_memory)
+            Cost(parameters, macs, known.activations, known.latency, known.peak_memory, known.macs_small)
             if known is not None
             else Cost(parameters, macs)
         )
@@ -120,9 +124,11 @@ def _measure(models: Mapping[str, Path], hashes: Mapping[str, str], old: _Record
     side, rounds = choose_effort(networks)
     seconds = latency(networks, (side, side), rounds)
     known = {digest: m.peak_memory for digest, m in old.models.items()} if old is not None and old.side == side else {}
+    counts = {name: count(network) for name, network in networks.items()}
     measured = {
         hashes[name]: _Measured(
-            activations=count(networks[name]).activations,
+            macs_small=counts[name].macs_small,
+            activations=counts[name].activations,
             latency=seconds[name],
             peak_memory=known[hashes[name]] if hashes[name] in known else _memory(path, side),
         )
