@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+INTERRUPTED = 130
+"""The exit code by which shells tell of a process that Ctrl-C ended."""
+
 
 class NitidoError(Exception):
     """The base of every error a user can cause; the command line prints it as one line and exits with `exit_code`."""

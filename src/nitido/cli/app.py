@@ -6,7 +6,7 @@ import sys
 import typer
 
 from nitido.cli import data, evaluation, model, study, training, upscale
-from nitido.errors import NitidoError
+from nitido.errors import INTERRUPTED, NitidoError
 from nitido.plugins import load_plugins
 
 app = typer.Typer(
@@ -40,7 +40,11 @@ def main() -> None:
     except NitidoError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail("interrupted", INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has made it of KeyboardInterrupt, without a word
+            _fail("interrupted", INTERRUPTED)
+        raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise

@@ -9,13 +9,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nitido.errors import NitidoError
+from nitido.errors import INTERRUPTED, NitidoError
 
 if TYPE_CHECKING:
     from nitido.inference.batch import Job
 
 SMALLEST_MEMORY = 64 << 20
 """Bytes below which pieces would be nearly all margin."""
+
+
+class InterruptedBatchError(NitidoError):
+    """Ctrl-C or SIGTERM has ended a batch."""
+
+    exit_code = INTERRUPTED
 
 
 def upscale(
@@ -60,8 +66,7 @@ def upscale(
         with UpscaleProgress() as progress:
             failures = batch.run(planned, settings, progress)
     except KeyboardInterrupt:
-        typer.echo("nitido: interrupted: the same command goes on", err=True)
-        raise typer.Exit(130) from None
+        raise InterruptedBatchError("interrupted: the same command goes on") from None
     if len(planned.jobs) > 1:
         print(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
@@ -18,6 +18,7 @@ from nitido.inference.models import model_path
 from nitido.inference.pictures import SUFFIXES, Photo, check_size, losses, read_header, read_photo, write_photo
 from nitido.inference.pictures.target_size import TargetSize, UpscaleError
 from nitido.inference.upscaler import Advance, Rectangle, Upscaler
+from nitido.interrupts import postponed_interrupts
 
 MANIFEST = ".nitido-upscale.jsonl"
 """What lies finished in an output folder: a line of JSON for each picture."""
@@ -121,13 +122,14 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
 
     A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
     Results appear whole, so a batch may be stopped at any time and started again. Raises OSError when the disk takes
-    nothing more, `BusyError` when another batch works in the same folder.
+    nothing more, `BusyError` when another batch works in the same folder, KeyboardInterrupt between two pieces of a
+    picture after Ctrl-C or SIGTERM.
     """
     lock: AbstractContextManager[None] = nullcontext()
     if batch.folder is not None:
         batch.folder.mkdir(parents=True, exist_ok=True)
         lock = exclusive(batch.folder)
-    with lock:
+    with lock, postponed_interrupts() as check:
         manifest = Manifest(batch.folder)
         fingerprint = settings.fingerprint()
         failures = 0
@@ -140,12 +142,13 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
                 failures += 1
         listener.planned(sum(pixels for _, pixels in ready))
         for job, pixels in ready:
+            check()
             try:
                 source = _sha256_of(job.source)
                 if manifest.holds(job, source, fingerprint):
                     listener.skipped(job, pixels)
                     continue
-                outcome, notes = _enlarge(job, settings, listener.started(job, pixels))
+                outcome, notes = _enlarge(job, settings, _checking(check, listener.started(job, pixels)))
                 manifest.add(job, source, fingerprint)
                 listener.ended(job, outcome, notes)
             except (NitidoError, OSError) as error:
@@ -275,6 +278,14 @@ def _enlarge(job: Job, settings: Settings, advance: Advance) -> tuple[str, list[
         raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
     write_photo(job.target, Photo(pixels, alpha, photo.icc_profile, photo.metadata))
     return f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}", notes
+
+
+def _checking(check: Callable[[], None], advance: Advance) -> Advance:
+    def checked(share: float) -> None:
+        check()
+        advance(share)
+
+    return checked
 
 
 def _as_error(job: Job, error: NitidoError | OSError) -> NitidoError:
