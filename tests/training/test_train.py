@@ -99,6 +99,26 @@ def test_interrupted_and_continued_equals_uninterrupted(small_store: Store, whol
     assert lines(tmp_path) == lines(whole[2])
 
 
+@pytest.mark.parametrize("validating", [False, True])
+def test_ctrl_c_after_the_last_step_began_is_not_lost(
+    small_store: Store, whole, tmp_path: Path, validating: bool
+) -> None:
+    total = whole[1].steps
+
+    def listener(done: int, psnr: float | None) -> None:
+        if done == total and (psnr is not None) == validating:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterruptedError, match=f"after step {total}"):
+        run(small_store, tmp_path, listener)
+    steps: list[int] = []
+    network, trained = run(small_store, tmp_path, lambda done, psnr: steps.append(done))
+    assert not steps, "nothing was left to train"
+    assert same_weights(network, whole[0])
+    assert (trained.best_step, trained.validation_psnr) == (whole[1].best_step, whole[1].validation_psnr)
+    assert lines(tmp_path) == lines(whole[2])
+
+
 def test_batch_norm_and_its_averages_survive_an_interruption(small_store: Store, tmp_path: Path) -> None:
     config = {"architecture": "edsr", "block": "batch"}
     whole, _ = run(small_store, tmp_path / "whole", config=config)

@@ -197,9 +197,12 @@ class StopAtInterrupt(Callback):
         """Stop here when asked to: the last step is complete and the next has not begun."""
         if self.requested:
             trainer.save_checkpoint(self.checkpoint)
-            raise TrainingInterruptedError(
-                f"interrupted after step {trainer.global_step}; the same command goes on from there"
-            )
+            self.check(trainer.global_step)
+
+    def check(self, step: int) -> None:
+        """Raise `TrainingInterruptedError` when asked to stop; also after the last step, which no other one follows."""
+        if self.requested:
+            raise TrainingInterruptedError(f"interrupted after step {step}; the same command goes on from there")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the signals back."""

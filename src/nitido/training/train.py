@@ -99,10 +99,11 @@ def train(
 
     events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
     scalars = JsonLines(directory / "metrics.jsonl")
+    stop = StopAtInterrupt(last)
     callbacks: list[Callback] = [
         Histograms(events.experiment, options.validate_every),
         SamplePictures(events.experiment),
-        StopAtInterrupt(last),
+        stop,
         ReportProgress(listener),
     ]
     if options.ema:
@@ -139,6 +140,7 @@ def train(
             ckpt_path=last if resumed is not None else None,
             weights_only=True,
         )
+    stop.check(total)
     checkpoint = _load(best)
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
