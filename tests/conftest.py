@@ -1,6 +1,8 @@
 """Fixtures every test may use."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +14,11 @@ def shared() -> Path:
     folder = Path(os.environ.get("NITIDO_SHARED", Path(__file__).parents[2] / "shared"))
     assert folder.is_dir(), f"{folder} is missing: set NITIDO_SHARED to the folder with data/ and golden/"
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """As at a terminal: a shell starts its background jobs, and so their children, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

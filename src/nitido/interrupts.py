@@ -21,7 +21,7 @@ def postponed_interrupts() -> Iterator[Callable[[], None]]:
 
     >>> try:
     ...     with postponed_interrupts() as check:
-    ...         signal.raise_signal(signal.SIGINT)
+    ...         signal.raise_signal(signal.SIGTERM)
     ...         print("between two pieces")
     ...         check()
     ... except KeyboardInterrupt:
