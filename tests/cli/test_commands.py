@@ -18,7 +18,7 @@ def test_every_command_has_help_with_an_example(call) -> None:
     commands = [["train"], ["evaluate"], ["compare"], ["upscale"]]
     commands += [["study", c] for c in ("list", "show", "run", "report")]
     commands += [["data", c] for c in ("list", "fetch", "prepare", "check")]
-    commands += [["model", c] for c in ("show", "plot", "import")]
+    commands += [["model", c] for c in ("list", "show", "plot", "import")]
     for command in commands:
         done = call(*command, "--help")
         assert done.code == 0
@@ -56,7 +56,7 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
 
     wrong = call("evaluate", run, "--data", "samples", "--scale", "3")
     assert wrong.code == 1
-    assert "enlarges ×2, --scale asks for ×3" in wrong.error_line
+    assert "this model enlarges ×2, not ×3" in wrong.error_line
 
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(tmp_path / "photo.png")

@@ -46,6 +46,7 @@ def test_sizes_formats_and_the_self_ensemble(call, model: Path, photo: Path, tmp
         "high": (["--height", "100"], (125, 100)),
         "ensemble": (["--self-ensemble"], (100, 80)),
         "little_memory": (["--memory", "64mb"], (100, 80)),
+        "short_numbers": (["--precision", "bfloat16"], (100, 80)),
     }
     for name, (given, size) in options.items():
         assert call("upscale", photo, "-o", tmp_path / f"{name}.png", "--model", model, *given).code == 0
@@ -53,6 +54,7 @@ def test_sizes_formats_and_the_self_ensemble(call, model: Path, photo: Path, tmp
     plain = nitido_package.upscale(PHOTO, model)
     np.testing.assert_array_equal(pixels(tmp_path / "little_memory.png"), plain)
     assert 0 < np.abs(pixels(tmp_path / "ensemble.png").astype(int) - plain).max() < 40
+    assert 0 < np.abs(pixels(tmp_path / "short_numbers.png").astype(int) - plain).max() < 10
     assert call("upscale", photo, "-o", tmp_path / "out", "--model", model, "--format", "webp").code == 0
     np.testing.assert_array_equal(pixels(tmp_path / "out" / "a.webp"), plain)
 
@@ -98,6 +100,11 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the picture is 50 pixels wide"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"], "self-ensemble is for"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "1,2"], "it must be X,Y,W,H"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "half"], "unknown precision"),
+        (
+            ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "bfloat16"],
+            "bfloat16 is for networks that PyTorch runs",
+        ),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "40,0,20,9"],
             "a.png: the part 40,0,20,9 does not lie in the picture of 50×40",

@@ -87,6 +87,17 @@ def test_the_networks_mode_is_left_as_it_was(store: Store) -> None:
     assert network.training
 
 
+def test_a_network_runs_with_its_channels_last_in_memory(store: Store) -> None:
+    network = build("edsr", resolve_config("edsr", "debug", {}))
+    fast = []
+    for module in (network.head, network.body_end, network.reconstruction):
+        module.register_forward_hook(
+            lambda _, __, features: fast.append(features.is_contiguous(memory_format=torch.channels_last))
+        )
+    NetworkEnlarger(network)(store.lr(0, 2), grey=False)
+    assert fast == [True, True, True]
+
+
 def test_rows_name_the_protocol_and_means_are_over_images(store: Store) -> None:
     rows = evaluate_models({"bicubic": BicubicEnlarger(2)}, {"two": store}, 2)
     assert len(rows) == 2 * 3

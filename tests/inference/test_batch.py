@@ -11,18 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from PIL import Image
 from skimage import data
 from tests.architectures.recipes import Recipe
+from torch import Tensor
+from torch.nn.functional import interpolate
 
+from nitido.architectures import SuperResolutionNetwork
 from nitido.errors import NitidoError
 from nitido.exclusive import BusyError
 from nitido.imaging import PictureError, bicubic_upscale
 from nitido.inference import ModelDescriptor, save_model
-from nitido.inference.batch import MANIFEST, Job, Settings, model_identity, plan, run
+from nitido.inference.batch import Job, Settings, model_identity, plan, run
+from nitido.inference.manifest import MANIFEST
 from nitido.inference.pictures.target_size import TargetSize, UpscaleError
+from nitido.inference.pieces import CUT_SMALLER
 from nitido.inference.upscaler import Upscaler
+from nitido.inference.working_memory import PROBE
 
 PHOTO = data.astronaut()[40:64, 180:212]
 
@@ -34,6 +41,7 @@ class Diary:
         self.ended_: list[str] = []
         self.skipped_: list[str] = []
         self.failed_: list[str] = []
+        self.notes: list[str] = []
         self.pixels = 0
         self.heard = 0.0
 
@@ -48,6 +56,7 @@ class Diary:
 
     def ended(self, job: Job, outcome: str, notes: Sequence[str]) -> None:
         self.ended_.append(job.target.name)
+        self.notes += notes
 
     def skipped(self, job: Job, pixels: int) -> None:
         self.skipped_.append(job.target.name)
@@ -202,17 +211,18 @@ def test_bicubic_must_be_told_how_large() -> None:
         Settings(Upscaler(None), "bicubic")
 
 
-def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
-    for number in range(20):
-        Image.fromarray(np.roll(data.astronaut()[:200, :200], number, axis=0)).save(photos / f"{number:02}.png")
+    for n in range(20):
+        Image.fromarray(np.roll(data.astronaut()[:200, :200], n, axis=0)).save(photos / f"{n:02}.png")
     command = [sys.executable, "-m", "nitido", "upscale", photos, "-o", out, "--model", "bicubic", "--scale", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not list(out.glob("*.png")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "nitido: interrupted: the same command goes on"
@@ -225,6 +235,20 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
     assert run(plan([photos], out), bicubic(5), diary) == 0
     assert len(diary.skipped_) >= len(left) - 1
     assert len(below(out)) == 20
+
+
+def test_what_was_done_otherwise_is_said_once_for_each_picture(tmp_path: Path) -> None:
+    class Greedy(SuperResolutionNetwork):
+        def forward(self, lr: Tensor) -> Tensor:
+            if max(lr.shape[-2:]) > 16:
+                torch.empty(10**15 if lr.shape[-2:] != (PROBE, PROBE) else 1)
+            return interpolate(lr, scale_factor=2, mode="nearest")
+
+    make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "b.png")
+    settings = Settings(Upscaler(Greedy(Recipe("srcnn", "debug").build().config, 0)), "greedy")
+    diary = Diary()
+    assert run(plan([tmp_path / "photos"], tmp_path / "out"), settings, diary) == 0
+    assert diary.notes == [CUT_SMALLER, CUT_SMALLER]
 
 
 def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:

@@ -97,8 +97,20 @@ def refused(path: Path, message: str, scale: int | None = 2, name: str | None = 
     assert str(path) in str(caught.value)
 
 
-def test_the_scale_must_be_said(tmp_path: Path, arrays: Arrays) -> None:
-    refused(write(tmp_path / "a.npz", arrays), "×2, ×3 and ×4: say which with --scale", scale=None)
+def test_all_scales_in_one_model_where_none_is_said(tmp_path: Path, arrays: Arrays) -> None:
+    source = write(tmp_path / "a.npz", arrays)
+    assert import_model(source, 3).descriptor.scales == (3,)
+    imported = import_model(source)
+    assert (imported.descriptor.scale, imported.descriptor.scales) == (2, (2, 3, 4))
+    save_model(tmp_path / "m.safetensors", *imported)
+    lr = torch.rand(1, 1, 6, 7)
+    for scale in (2, 3, 4):
+        network, descriptor = load_model_file(tmp_path / "m.safetensors", scale)
+        assert (network.scale, descriptor.scales) == (scale, (2, 3, 4))
+        with torch.no_grad():
+            assert torch.equal(network(lr), import_model(source, scale).network(lr))
+    with pytest.raises(ModelFileError, match="this model enlarges ×2 or ×3 or ×4, not ×8"):
+        load_model_file(tmp_path / "m.safetensors", 8)
 
 
 def test_an_impossible_scale(tmp_path: Path, arrays: Arrays) -> None:

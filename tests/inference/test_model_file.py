@@ -5,9 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import nitido
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.inference import ModelDescriptor, ModelFileError, load_model_file, read_descriptor, save_model
 from nitido.inference.model_file import METADATA_KEY
+from nitido.inference.models import find_model
 
 
 def debug_network(**overrides: object) -> SuperResolutionNetwork:
@@ -171,6 +173,63 @@ def test_weights_that_are_not_finite(model: Path, poison: float) -> None:
 def test_descriptor_that_does_not_fit(model: Path, changes: dict[str, object], message: str) -> None:
     rewrite(model, descriptor=altered(model, **changes))
     refused(model, message)
+
+
+def mixed_scale_model(path: Path) -> SuperResolutionNetwork:
+    network = debug_network()
+    save_model(path, network, ModelDescriptor.of(network, "srcnn", "mixed", other_scales=(4, 3)))
+    return network
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_one_file_for_several_scales(tmp_path: Path, scale: int) -> None:
+    network = mixed_scale_model(tmp_path / "m.safetensors")
+    assert read_descriptor(tmp_path / "m.safetensors").scales == (2, 4, 3)
+    loaded = nitido.load_model(tmp_path / "m.safetensors", scale=scale)
+    built = debug_network(scale=scale).eval()
+    built.load_state_dict(network.state_dict())
+    assert (loaded.scale, loaded.config, loaded.training) == (scale, built.config, False)
+    assert loaded.receptive_field_radius == built.receptive_field_radius
+    lr = torch.rand(1, 3, 7, 9)
+    with torch.no_grad():
+        assert torch.equal(loaded(lr), built(lr))
+
+
+def test_the_first_scale_is_what_a_file_enlarges_by_unless_told_otherwise(tmp_path: Path, model: Path) -> None:
+    mixed_scale_model(tmp_path / "m.safetensors")
+    assert nitido.load_model(tmp_path / "m.safetensors").scale == 2
+    with pytest.raises(ModelFileError, match="this model enlarges ×2 or ×4 or ×3, not ×5"):
+        find_model(tmp_path / "m.safetensors", 5)
+    with pytest.raises(ModelFileError, match="this model enlarges ×2, not ×3"):
+        nitido.load_model(model, scale=3)
+
+
+def test_a_file_written_before_there_were_several_scales_still_loads(model: Path) -> None:
+    values = json.loads(altered(model))
+    assert values.pop("scales") == [2]
+    rewrite(model, descriptor=json.dumps(values))
+    assert load_model_file(model).descriptor == describe(debug_network())
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ([3, 2], r"the descriptor says scales = \[3, 2\], but they must differ and begin with 2"),
+        ([2, 2], "but they must differ"),
+        ([2, 9], "SRCNN at scale 9: scale: input should be less than or equal to 4"),
+        (["two"], "descriptor: scales.0"),
+    ],
+)
+def test_scales_that_cannot_be(model: Path, scales: list[object], message: str) -> None:
+    rewrite(model, descriptor=altered(model, scales=scales))
+    refused(model, message)
+
+
+def test_scales_that_the_weights_do_not_serve(tmp_path: Path) -> None:
+    network = debug_network(upsampler="nearest")
+    with pytest.raises(ModelFileError, match=r"says scales = \[2, 3\]: .* its weights are for scale 2"):
+        save_model(tmp_path / "m", network, ModelDescriptor.of(network, "srcnn", "tiny", other_scales=(3,)))
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", '"words"'])

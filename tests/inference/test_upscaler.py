@@ -210,20 +210,46 @@ def test_a_network_that_sees_everything_says_when_it_has_not_the_memory() -> Non
         Upscaler(blind, memory=1000).enlarge(PHOTO, None, 78, 102)
 
 
-def test_a_piece_too_large_for_the_machine_is_one_line() -> None:
-    class Greedy(Doubling):
-        def forward(self, lr: Tensor) -> Tensor:
-            if lr.shape[-1] > 32:
-                torch.empty(10**15)
-            return super().forward(lr)
-
-    with pytest.raises(UpscaleError, match="not enough memory for a piece of the picture"):
-        nitido.upscale(PHOTO, Greedy())
-
-
 def test_target_sizes() -> None:
     assert TargetSize(height=300).of(150, 100, 2) == (300, 200)
     with pytest.raises(UpscaleError, match="scale and width were given together"):
         TargetSize(scale=2, width=100)
     with pytest.raises(UpscaleError, match="the picture is 100 pixels wide: it can become 101 to 1600, not 90"):
         TargetSize(width=90).of(150, 100, 2)
+
+
+SEVERAL = Upscaler(NETWORKS["colour"], scales=(2, 4, 3))
+
+
+@pytest.mark.parametrize(("factor", "own"), [(2, 2), (3, 3), (4, 4), (1.5, 2), (2.5, 3), (3.2, 4)])
+def test_a_network_for_several_scales_is_used_at_the_nearest_that_reaches_the_size(factor: float, own: int) -> None:
+    height, width = (round(side * factor) for side in PHOTO.shape[:2])
+    enlarged, _ = SEVERAL.enlarge(PHOTO, None, height, width)
+    alone, _ = Upscaler(NETWORKS["colour"].at_scale(own)).enlarge(PHOTO, None, height, width)
+    assert np.array_equal(enlarged, alone)
+    others = [scale for scale in (2, 3, 4) if scale != own]
+    for other in others:
+        different, _ = Upscaler(NETWORKS["colour"].at_scale(other)).enlarge(PHOTO, None, height, width)
+        assert not np.array_equal(enlarged, different)
+
+
+def test_beyond_its_largest_scale_a_network_is_repeated() -> None:
+    size = (6 * PHOTO.shape[0], 6 * PHOTO.shape[1])
+    enlarged, _ = SEVERAL.enlarge(PHOTO, None, *size)
+    repeated, _ = Upscaler(NETWORKS["colour"].at_scale(4)).enlarge(PHOTO, None, *size)
+    assert np.array_equal(enlarged, repeated)
+
+
+def test_the_first_of_several_scales_is_the_models_own() -> None:
+    assert SEVERAL.own_scale == 2
+    luma = Upscaler(NETWORKS["luma"], scales=(2, 3), self_ensemble=True)
+    alone = Upscaler(NETWORKS["luma"].at_scale(3), self_ensemble=True)
+    size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
+    assert np.array_equal(luma.enlarge(PHOTO, None, *size)[0], alone.enlarge(PHOTO, None, *size)[0])
+
+
+def test_a_part_is_enlarged_at_the_scale_of_the_whole() -> None:
+    size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
+    whole, _ = SEVERAL.enlarge(PHOTO, None, *size)
+    part, _ = SEVERAL.enlarge_part(PHOTO, None, *size, (20, 10, 9, 8))
+    assert np.array_equal(part, whole[30:54, 60:87])

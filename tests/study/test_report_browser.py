@@ -2,63 +2,19 @@
 
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from skimage import data
-from tests.study.report_boards import RATE, WINNER, board_of, rows_of
+from tests.study.report_page import SEEDS, whole_page
 
-from nitido.study.report.costs import Cost
-from nitido.study.report.curves import Curve
-from nitido.study.report.html import Content, write_report
-from nitido.study.report.runs import RunFacts
-from nitido.study.report.slider import Telling, crop_limit, make_view
-
-VARIANTS = [WINNER, "residual", "vanilla", "prelu", "leaky_relu", "gelu", "pixel_shuffle", "a_name_without_any_end" * 3]
-SEEDS = 3
 DESK, PHONE = (1280, 900), (390, 844)
-
-
-def views() -> list:
-    """Three photographs by bicubic and eight variants, which differ in every pixel like real ones."""
-    rng = np.random.default_rng(0)
-    names = ["bicubic", *VARIANTS]
-    side = crop_limit(len(names) + 1, 3)
-    found = []
-    for name in ("astronaut", "coffee", "chelsea"):
-        hr = getattr(data, name)()
-        images = {n: np.clip(hr + rng.normal(0, 2 + i, hr.shape), 0, 255).astype(np.uint8) for i, n in enumerate(names)}
-        scores = {n: f"{40 - i:.2f} dB" for i, n in enumerate(names)}
-        found.append(make_view(Telling("samples", name, "where it shows"), hr, images, scores, side))
-    return found
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a study of 8 variants × 3 seeds, one of them diverged, with everything on it."""
-    scores = {name: 33.9 - i / 10 for i, name in enumerate(VARIANTS)} | {"bicubic": 32.49}
-    rows = rows_of(scores, SEEDS)
-    board = board_of(rows, broken={"gelu": "diverged"})
-    facts = [
-        RunFacts(name, RATE, seed, "finished", 2000, 75.0, 57_281, 33.4, f"runs/{name}", None, "a: 1", "layers\n" * 99)
-        for name in VARIANTS
-        for seed in range(SEEDS)
-    ]
-    points = tuple((step, 33 - 300 / step) for step in range(100, 2001, 50))
-    content = Content(
-        runs=facts,
-        curves={"psnr_y": [Curve(name, RATE, seed, True, points) for name in VARIANTS for seed in range(SEEDS)]},
-        rows=rows,
-        costs={n: Cost(10**5 - 7000 * i, 10**9 * (i + 1), 10**7, 0.01 + i, 10**7) for i, n in enumerate(VARIANTS)},
-        conditions="Measured here.",
-        views=views(),
-        setting=[("Training", "A sentence. " * 9)],
-    )
-    return write_report(tmp_path_factory.mktemp("report"), board, content)
+    return whole_page(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +57,10 @@ def column(page: Page, index: int) -> list[str]:
     return page.eval_on_selector_all(".ranking tbody tr", f"rows => rows.map(row => row.cells[{index}].dataset.value)")
 
 
-def test_it_is_small_and_opens_at_once(open_page, report: Path) -> None:
+def test_it_is_small_and_shows_all_its_pictures(open_page, report: Path) -> None:
     assert report.stat().st_size < 15_000_000
-    started = time.perf_counter()
     page = open_page()
     page.wait_for_function("[...document.querySelectorAll('.viewer img')].every(i => i.complete && i.naturalWidth)")
-    assert time.perf_counter() - started < 2
 
 
 def test_a_table_sorts_by_click_and_by_keyboard_and_keeps_the_unknown_last(open_page) -> None:

@@ -1,7 +1,5 @@
 """From the rows of a study to what the leaderboard says: verdicts, ranks, caveats, and refusals in one line."""
 
-import time
-
 import numpy as np
 import polars as pl
 import pytest
@@ -188,11 +186,9 @@ def test_the_order_of_the_rows_means_nothing(found: StudyStatistics) -> None:
         assert one.adjusted_p_value == pytest.approx(other.adjusted_p_value)
 
 
-def test_a_usual_study_takes_no_time_and_a_million_rows_take_seconds() -> None:
-    usual = simulate({f"v{i}": 0.0 for i in range(8)}, 5, {"set5": 5, "set14": 14, "bsd200": 200})
-    large = simulate({f"v{i}": 0.0 for i in range(20)}, 5, {"a": 5000, "b": 5000})
+def test_a_million_rows_have_verdicts() -> None:
+    large = simulate({"v0": 0.0, "better": 0.5} | {f"v{i}": 0.0 for i in range(1, 19)}, 5, {"a": 5000, "b": 5000})
     assert len(large) == 1_000_000
-    for rows, seconds in ((usual, 0.5), (large, 5.0)):
-        start = time.process_time()
-        analyse(rows, "v0", higher_is_better=True)
-        assert time.process_time() - start < seconds
+    found = analyse(large, "v0", higher_is_better=True)
+    assert len(found.variants) == 20
+    assert (found.variants[0].variant, found.variants[0].improves) == ("better", True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -17,6 +18,11 @@ class NetworkConfig(StrictModel):
 
     scale: int = Field(default=2, ge=2, le=4, description="enlargement factor k: (h, w) becomes (k*h, k*w)")
     channels: Literal[1, 3] = Field(default=3, description="colour channels the network works on: 1 = Y alone, 3 = RGB")
+
+    @property
+    def serves_every_scale(self) -> bool:
+        """Whether no weight or buffer depends on the scale: true of the `upsampler` `bicubic`."""
+        return getattr(self, "upsampler", None) == "bicubic"
 
 
 class SuperResolutionNetwork(nn.Module, ABC):
@@ -49,6 +55,28 @@ class SuperResolutionNetwork(nn.Module, ABC):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1], to `(N, channels, k*h, k*w)` float, not clamped."""
 
+    def at_scale(self, scale: int) -> "SuperResolutionNetwork":
+        """This network at another scale, with the same layers: what one of them learns, the other one has learnt.
+
+        Layers with weights or statistics are the very same objects in both, so that device, mode and what is frozen
+        are theirs together. At its own scale a network is returned itself. Raises `NitidoError` where the network's
+        weights are for one scale, and `ConfigError` where its architecture does not know `scale`.
+        """
+        if scale == self.scale:
+            return self
+        if not self.config.serves_every_scale:
+            raise NitidoError(
+                f"this {type(self).__name__} cannot be used at scale {scale}: its weights are for scale {self.scale} "
+                "(one network serves several scales where `upsampler` is `bicubic`)"
+            )
+        values = self.config.model_dump() | {"scale": scale}
+        config = type(self.config).parse(values, f"{type(self).__name__} at scale {scale}")
+        with torch.device("meta"):  # its own weights are never made
+            other: SuperResolutionNetwork = type(self)(config)  # type: ignore[call-arg]  # networks need no more
+        other.train(self.training)
+        _share_layers(self, other)
+        return other
+
     def first_half(self) -> list[nn.Module]:
         """The modules with weights that data passes up to and including the first half of the body's blocks.
 
@@ -70,6 +98,24 @@ class SuperResolutionNetwork(nn.Module, ABC):
         """Run `forward` with its hooks."""
         enlarged: Tensor = super().__call__(lr)
         return enlarged
+
+
+def _share_layers(source: SuperResolutionNetwork, target: SuperResolutionNetwork) -> None:
+    """Put every layer of `source` that has weights or buffers of its own in the place of that of `target`."""
+    expected, found = ({name: t.shape for name, t in n.state_dict().items()} for n in (target, source))
+    if expected != found:
+        raise NitidoError(
+            f"this {type(source).__name__} cannot be used at scale {target.scale}: it would have other weights than at "
+            f"scale {source.scale}"
+        )
+    for path, layer in source.named_modules(remove_duplicate=False):
+        if not (layer._parameters or layer._buffers):
+            continue
+        if path and not layer._modules:
+            target.set_submodule(path, layer)
+        else:  # a module with parts keeps them: one of them may depend on the scale
+            twin = target.get_submodule(path)
+            twin._parameters, twin._buffers = layer._parameters, layer._buffers
 
 
 @dataclass(frozen=True)

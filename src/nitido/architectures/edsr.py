@@ -19,7 +19,7 @@ from nitido.architectures.convolutions import (
     make_norm,
 )
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, ColourShift, same_convolution
+from nitido.architectures.layers import BicubicUpscale, ColourShift, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
@@ -86,11 +86,11 @@ class EDSR(SuperResolutionNetwork):
         if self.subtract_mean is not None:
             lr = self.subtract_mean(lr)
         picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = self.head(picture)
+        shallow = precisely(self.head, picture)
         deep = self.body_end(self.body(shallow))
         if self.body_end_norm is not None:
             deep = self.body_end_norm(deep)
-        output: Tensor = self.reconstruction(self.upsampler(shallow + deep))
+        output = precisely(self.reconstruction, self.upsampler(shallow + deep))
         if self.config.residual:
             output = (picture if self.config.upsampler == "bicubic" else self.enlarge(lr)) + output
         return output if self.add_mean is None else self.add_mean(output)

@@ -20,6 +20,22 @@ def same_convolution(
     return convolution
 
 
+def precisely(layer: nn.Module, features: Tensor) -> Tensor:
+    """`layer` of `features`; of a model in use in float32, also where the rest runs in half precision.
+
+    A network's first and last layers decide how exact its picture is: bfloat16 has eight bits, no more than a picture's
+    own, so what the last layer gives would be rounded to them, and so would the features that all skips carry. In
+    training mode the rounding is one more small noise, and the speed of half precision counts.
+    """
+    computed = isinstance(features, Tensor) and not features.is_meta  # neither traced for a diagram nor only counted
+    if layer.training or not computed or not torch.is_autocast_enabled(features.device.type):
+        output: Tensor = layer(features)
+        return output
+    with torch.autocast(features.device.type, enabled=False):
+        exact: Tensor = layer(features.float())
+        return exact
+
+
 class BicubicUpscale(nn.Module):
     """MATLAB's bicubic enlargement as a layer: `(N, C, h, w)` -> `(N, C, k*h, k*w)`, float, not rounded or clamped."""
 

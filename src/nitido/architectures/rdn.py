@@ -20,7 +20,7 @@ from nitido.architectures.convolutions import (
 )
 from nitido.architectures.dense import dense_branch
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, same_convolution
+from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
@@ -78,8 +78,8 @@ class RDN(SuperResolutionNetwork):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = self.head(picture)
-        features = self.head_again(shallow)
+        shallow = precisely(self.head, picture)
+        features = precisely(self.head_again, shallow)
         outputs = []
         for block in self.body:
             features = block(features)
@@ -87,7 +87,7 @@ class RDN(SuperResolutionNetwork):
         fused = self.body_end(self.fusion(torch.cat(outputs, dim=1)))
         if self.body_end_norm is not None:
             fused = self.body_end_norm(fused)
-        output: Tensor = self.reconstruction(self.upsampler(shallow + fused))
+        output = precisely(self.reconstruction, self.upsampler(shallow + fused))
         if not self.config.residual:
             return output
         skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from nitido.architectures import edsr, rdn, srcnn, srresnet, vdsr
@@ -59,13 +60,15 @@ def resolve_config(architecture: str, variant: str, overrides: Mapping[str, obje
 def build(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
     """A new network with fresh weights from torch's global random generator.
 
+    Its weights lie channels-last in memory, in which convolutions on processors are up to twice as fast.
+
     >>> build("srcnn", resolve_config("srcnn", "debug", {})).scale
     2
     """
     family = get_architecture(architecture)
     if not isinstance(config, family.config_class):
         raise ConfigError(f"{family.name} needs a {family.config_class.__name__}, got a {type(config).__name__}")
-    return family.network_class(config)
+    return family.network_class(config).to(memory_format=torch.channels_last)
 
 
 def count_parameters(network: nn.Module) -> int:

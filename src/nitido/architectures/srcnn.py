@@ -11,7 +11,7 @@ from nitido.architectures.activations import ActivationName, activation_gain, ma
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, make_norm
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, same_convolution
+from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
@@ -82,12 +82,12 @@ class SRCNN(SuperResolutionNetwork):
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         features = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
         skip = features
-        features = self.extraction_activation(self.extraction(features))
+        features = self.extraction_activation(precisely(self.extraction, features))
         features = self.mapping(features)
         if self.mapping_norm is not None:
             features = self.mapping_norm(features)
         features = self.upsampler(self.mapping_activation(features))
-        output: Tensor = self.reconstruction(features)
+        output = precisely(self.reconstruction, features)
         if not self.config.residual:
             return output
         if self.config.upsampler != "bicubic":

@@ -21,7 +21,7 @@ from nitido.architectures.convolutions import (
     make_norm,
 )
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, same_convolution
+from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
@@ -131,9 +131,9 @@ class SRResNet(SuperResolutionNetwork):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = self.head(picture)
+        shallow = precisely(self.head, picture)
         features = shallow + self.body_end(self.body(shallow))
-        output: Tensor = self.reconstruction(self.upsampler(features))
+        output = precisely(self.reconstruction, self.upsampler(features))
         if self.bound is not None:
             output = self.bound(output)
         if not self.config.residual:

@@ -12,7 +12,7 @@ from nitido.architectures.activations import ActivationName, activation_gain
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, unit
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, same_convolution
+from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
@@ -66,7 +66,11 @@ class VDSR(SuperResolutionNetwork):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
-        output: Tensor = self.reconstruction(self.upsampler(self.body(picture)))
+        first, *others = self.body
+        features = precisely(first, picture)
+        for layer in others:
+            features = layer(features)
+        output = precisely(self.reconstruction, self.upsampler(features))
         if not self.config.residual:
             return output
         skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)

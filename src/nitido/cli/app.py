@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from nitido.cli import data, evaluation, model, study, training, upscale
+from nitido.cli import benchmark, data, evaluation, model, study, training, upscale
 from nitido.errors import INTERRUPTED, NitidoError
 from nitido.plugins import load_plugins
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(study.app)
 app.add_typer(data.app)
 app.add_typer(model.app)
+app.add_typer(benchmark.app)
 app.command()(training.train)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.compare)

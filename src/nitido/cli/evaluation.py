@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 BICUBIC = "bicubic"
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL…", help="bicubic, a run directory, or a .safetensors file.")
+    list[str],
+    typer.Argument(metavar="MODEL…", help="bicubic, a name of the zoo, a run directory, or a .safetensors file."),
 ]
 Scale = Annotated[int, typer.Option(min=2, max=8, help="The enlargement.")]
 
@@ -124,7 +125,5 @@ def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Enlarger":
 
     if name == BICUBIC:
         return BicubicEnlarger(scale)
-    model = find_model(name)
-    if model.descriptor.scale != scale:
-        raise NitidoError(f"{name}: this model enlarges ×{model.descriptor.scale}, --scale asks for ×{scale}")
-    return NetworkEnlarger(SelfEnsemble(model.network) if self_ensemble else model.network)
+    network = find_model(name, scale).network
+    return NetworkEnlarger(SelfEnsemble(network) if self_ensemble else network)

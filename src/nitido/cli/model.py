@@ -1,16 +1,41 @@
-"""`nitido model`: show, plot and import."""
+"""`nitido model`: list, show, plot, export and import."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nitido.cli.console import JSON_TO_STDOUT, write_json_output
+from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.cli.export import export
 from nitido.errors import NitidoError
 
-app = typer.Typer(name="model", help="Look at trained models and import other people's.", no_args_is_help=True)
+app = typer.Typer(
+    name="model", help="Look at trained models, export them, and import other people's.", no_args_is_help=True
+)
+app.command()(export)
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A run directory or a .safetensors file.")]
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A name of the zoo, a run directory, or a .safetensors file.")
+]
+
+
+@app.command("list")
+def list_(
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the list to FILE ('-': standard output).")
+    ] = None,
+) -> None:
+    """List the trained models that ship with nitido, with their PSNR-Y; `model show NAME` tells all of one.
+
+    Example: nitido model list
+    """
+    from nitido.zoo import listing
+
+    models = listing.zoo_descriptors()
+    if json:
+        write_json_output({"models": listing.as_json(models)}, json)
+    if json != JSON_TO_STDOUT:
+        print_table("PSNR-Y", listing.HEADER, listing.as_lines(models))
 
 
 @app.command()
@@ -60,7 +85,9 @@ def import_weights(
     output: Annotated[Path, typer.Option("-o", "--output", help="The model file to write: .safetensors.")],
     scale: Annotated[
         int | None,
-        typer.Option(min=2, max=4, help="The enlargement: needed where the weights serve several, else checked."),
+        typer.Option(
+            min=2, max=4, help="The enlargement: one of several that the weights serve [default: all], else checked."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What tables call the model; default: FILE's name.")] = None,
     residual_scale: Annotated[
@@ -70,7 +97,7 @@ def import_weights(
 ) -> None:
     """Make a model file from weights in a foreign layout, recognised by what is in the file, never by its name.
 
-    Known: VDSR as its authors' .npz, with --scale.
+    Known: VDSR as its authors' .npz, which serves ×2, ×3 and ×4.
 
     EDSR as a state dict of EDSR-PyTorch or BasicSR.
 
@@ -88,4 +115,5 @@ def import_weights(
     network, descriptor = import_model(file, scale, name, residual_scale)
     save_model(output, network, descriptor)
     layout = descriptor.training["imported"]["layout"]
-    print(f"{output}: {descriptor.architecture} ×{descriptor.scale}, {descriptor.parameters:,} parameters ({layout})")
+    scales = " ".join(f"×{served}" for served in descriptor.scales)
+    print(f"{output}: {descriptor.architecture} {scales}, {descriptor.parameters:,} parameters ({layout})")

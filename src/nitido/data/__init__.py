@@ -19,7 +19,7 @@ from nitido.data.catalog import (
 from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
 from nitido.data.download import Fetched, Source, fetch, fetch_dataset
 from nitido.data.pack import Entry, Store, prepare, refuse_overlap
-from nitido.data.patches import PatchPlan, PatchSampler, patch_plan
+from nitido.data.patches import PatchPlan, PatchSampler, patch_plan, turn_of_step
 
 __all__ = [
     "DATASETS",
@@ -50,4 +50,5 @@ __all__ = [
     "refuse_overlap",
     "resolve",
     "resolve_all",
+    "turn_of_step",
 ]

@@ -14,7 +14,7 @@ Integers = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
-_POSITION, _SYMMETRY = 0, 1  # independent streams of random numbers
+_POSITION, _SYMMETRY, _SCALE = 0, 1, 2  # independent streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,19 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     top, left = np.divmod(place - (ends - rows * columns)[picture], columns[picture])
     symmetry = (_random(seed, _SYMMETRY, index) >> np.uint64(61)).astype(np.int64)
     return PatchPlan(picture, top, left, symmetry)
+
+
+def turn_of_step(seed: int, step: int, turns: int) -> int:
+    """Which of `turns` choices has its turn in `step` of the run `seed`: all of them once a round, in random order.
+
+    A fixed order would make every tenth or hundredth step, say, one of the same choice.
+
+    >>> [turn_of_step(7, step, 3) for step in range(9)]
+    [2, 1, 0, 0, 2, 1, 0, 2, 1]
+    """
+    first = step - step % turns
+    keys = _random(seed, _SCALE, np.arange(first, first + turns, dtype=np.uint64))
+    return int(np.argsort(keys)[step % turns])
 
 
 def apply_symmetry(patch: Bytes, symmetry: int) -> Bytes:

@@ -3,11 +3,12 @@
 libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does not know, goes through Pillow.
 """
 
+import errno
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +33,12 @@ FORMATS = {
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 
+Empty = Callable[[tuple[int, ...], type[np.uint8] | type[np.uint16]], Pixels]
+"""Makes an array of a shape and type whose numbers do not matter, as `numpy.empty`."""
+
 _HEAD_SIZE = 1 << 16
+_STRIP = 128  # rows that are decoded at once
+_OF_AN_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
@@ -73,21 +79,28 @@ class Picture:
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, empty: Empty | None = None) -> Picture:
     """Decode the picture at `path`; the content decides the format, not the name.
 
     Palettes and 1-bit pictures are expanded, CMYK is converted to sRGB by its profile, and the EXIF orientation is
     applied. RGB and grey values stay as stored: their ICC profile is handed on, not applied. JPEG gives libjpeg's
-    standard pixels.
+    standard pixels. With `empty`, samples are decoded strip by strip into an array that it makes, and `pixels` and
+    `alpha` are views of it, in any order of memory; without it they are arrays of their own, in C order.
 
     Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
-    is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour.
-    (JPEG has no checksum: a few wrong bytes in the middle of one still decode to a picture.)
+    is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour;
+    OSError where `empty` finds no room. (JPEG has no checksum: a few wrong bytes in the middle of one still decode to a
+    picture.)
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
-            return _split(path, kind, _decode_bmp(file), None)
-        return _decode(path, kind, file)
+            picture = _split(path, kind, _decode_bmp(file), None)
+        else:
+            picture = _decode(path, kind, file, empty or np.empty)
+    if empty is not None:
+        return picture
+    alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha)
+    return replace(picture, pixels=np.ascontiguousarray(picture.pixels), alpha=alpha)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -164,6 +177,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except pyvips.Error as error:
         raise PictureError(f"{path}: damaged or incomplete {kind.upper()}: {_condensed(error)}") from None
     except _PILLOW_ERRORS as error:
+        if kind and getattr(error, "errno", None) in _OF_AN_OUTPUT:
+            raise  # from the maker of an array that lies in a file
         reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else getattr(error, "strerror", None) or error
         raise PictureError(f"{path}: {reason}") from None
 
@@ -209,15 +224,39 @@ def _orientation(image: Any) -> int:
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
-def _decode(path: Path, kind: str, file: BinaryIO) -> Picture:
+def _upright(samples: Pixels, orientation: int) -> Pixels:
+    """`(H, W, C)` samples as EXIF's orientation says they are to be seen (EXIF 2.3, section 4.6.4); a view."""
+    turned = {
+        2: samples[:, ::-1],
+        3: samples[::-1, ::-1],
+        4: samples[::-1],
+        5: samples.swapaxes(0, 1),
+        6: samples[::-1].swapaxes(0, 1),
+        7: samples[::-1, ::-1].swapaxes(0, 1),
+        8: samples[:, ::-1].swapaxes(0, 1),
+    }
+    return turned.get(orientation, samples)
+
+
+def _samples(image: Any, empty: Empty) -> Pixels:
+    """The samples of a libvips image, `(H, W, C)`, read from top to bottom."""
+    dtype = np.uint8 if image.format == "uchar" else np.uint16
+    samples = empty((image.height, image.width, image.bands), dtype)
+    region = pyvips.Region.new(image)
+    for top in range(0, image.height, _STRIP):
+        strip = samples[top : top + _STRIP]
+        strip[...] = np.frombuffer(region.fetch(0, top, image.width, len(strip)), dtype).reshape(strip.shape)
+    return samples
+
+
+def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty) -> Picture:
     image = _load(kind, file)
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         raise _UnfitError(f"{pages} pages or frames: only single still pictures can be read")
     if image.format not in ("uchar", "ushort"):
         raise _UnfitError(f"{image.format} samples: only 8 and 16 bit pictures can be read")
-    if _orientation(image) > 1:
-        image = image.copy_memory().autorot()
+    orientation = _orientation(image)
     if image.interpretation == "cmyk" and image.bands == 4:
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
@@ -226,7 +265,7 @@ def _decode(path: Path, kind: str, file: BinaryIO) -> Picture:
         profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb16") or image.bands > 4:
         raise _UnfitError(f"{image.bands} channels of {image.interpretation}: only grey, RGB and CMYK can be read")
-    return _split(path, kind, image.numpy(), profile)
+    return _split(path, kind, _upright(_samples(image, empty), orientation), profile)
 
 
 def _decode_bmp(file: BinaryIO) -> Pixels:
@@ -236,11 +275,11 @@ def _decode_bmp(file: BinaryIO) -> Pixels:
 
 
 def _split(path: Path, kind: str, samples: Pixels, profile: bytes | None) -> Picture:
-    """Take the alpha channel, if there is one, off `(H, W)` or `(H, W, 1..4)` samples."""
+    """Views of the colours and of the alpha channel, if there is one, of `(H, W)` or `(H, W, 1..4)` samples."""
     samples = samples if samples.ndim == 3 else samples[:, :, None]
     colours = 1 if samples.shape[2] < 3 else 3
-    alpha = samples[:, :, colours].copy() if samples.shape[2] > colours else None
-    return Picture(path, kind, np.ascontiguousarray(samples[:, :, :colours]), alpha, profile)
+    alpha = samples[:, :, colours] if samples.shape[2] > colours else None
+    return Picture(path, kind, samples[:, :, :colours], alpha, profile)
 
 
 def _encode(kind: str, pixels: Pixels) -> bytes:

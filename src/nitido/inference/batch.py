@@ -1,10 +1,8 @@
 """Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
 
 import errno
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -14,14 +12,16 @@ from nitido import __version__
 from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
 from nitido.imaging import PictureError
+from nitido.inference.manifest import Manifest, sha256, sha256_of
 from nitido.inference.models import model_path
 from nitido.inference.pictures import SUFFIXES, Photo, check_size, losses, read_header, read_photo, write_photo
 from nitido.inference.pictures.target_size import TargetSize, UpscaleError
-from nitido.inference.upscaler import Advance, Rectangle, Upscaler
+from nitido.inference.pieces import Advance
+from nitido.inference.pipeline import overlapped
+from nitido.inference.self_ensemble import SelfEnsemble
+from nitido.inference.upscaler import Rectangle, Upscaler
+from nitido.inference.workspace import Workspace
 from nitido.interrupts import postponed_interrupts
-
-MANIFEST = ".nitido-upscale.jsonl"
-"""What lies finished in an output folder: a line of JSON for each picture."""
 
 _DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -56,14 +56,14 @@ class Settings:
             raise UpscaleError("bicubic has no scale of its own: say how large, e.g. --scale 2")
 
     def fingerprint(self) -> str:
-        """A text that is another one whenever results could be others."""
-        ensemble = type(self.upscaler.network).__name__
-        return _sha256(repr((__version__, self.model, ensemble, self.target, self.preview)).encode())
+        """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
+        ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
+        return sha256(repr((__version__, self.model, ensemble, precision, self.target, self.preview)).encode())
 
 
 def model_identity(name_or_path: str | Path) -> str:
     """What tells the weights of a run directory or a model file from all others."""
-    return _sha256_of(model_path(name_or_path))
+    return sha256_of(model_path(name_or_path))
 
 
 class Listener(Protocol):
@@ -118,8 +118,9 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
 
 
 def run(batch: Plan, settings: Settings, listener: Listener) -> int:
-    """Enlarge the pictures of `batch` one at a time; returns how many could not be.
+    """Enlarge the pictures of `batch`; returns how many could not be.
 
+    While one is enlarged, the next is read and the last is written, in two threads; the listener is only told in this.
     A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
     Results appear whole, so a batch may be stopped at any time and started again. Raises OSError when the disk takes
     nothing more, `BusyError` when another batch works in the same folder, KeyboardInterrupt between two pieces of a
@@ -141,63 +142,18 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
                 listener.failed(job, _as_error(job, error))
                 failures += 1
         listener.planned(sum(pixels for _, pixels in ready))
-        for job, pixels in ready:
-            check()
-            try:
-                source = _sha256_of(job.source)
-                if manifest.holds(job, source, fingerprint):
+        steps = _Steps(settings, manifest, fingerprint, batch.folder, listener, check)
+        with closing(overlapped(ready, steps.read, steps.enlarge, steps.write, check)) as outcomes:
+            for (job, pixels), outcome in outcomes:
+                check()
+                if isinstance(outcome, NitidoError | OSError):
+                    listener.failed(job, _as_error(job, outcome))
+                    failures += 1
+                elif outcome is None:
                     listener.skipped(job, pixels)
-                    continue
-                outcome, notes = _enlarge(job, settings, _checking(check, listener.started(job, pixels)))
-                manifest.add(job, source, fingerprint)
-                listener.ended(job, outcome, notes)
-            except (NitidoError, OSError) as error:
-                listener.failed(job, _as_error(job, error))
-                failures += 1
+                else:
+                    listener.ended(job, outcome.size, outcome.notes)
         return failures
-
-
-class Manifest:
-    """The finished pictures of an output folder; of no folder, nothing is remembered.
-
-    A line is added when a picture has been written; a line that was cut short by a crash counts as not there.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self._entries: dict[str, dict[str, str]] = {}
-        if folder is None or not (folder / MANIFEST).exists():
-            return
-        for line in (folder / MANIFEST).read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                self._entries[entry["result"]] = entry
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue
-
-    def holds(self, job: Job, source: str, settings: str) -> bool:
-        """Whether the result of `job` was made of `source` with `settings` and is still as it was written."""
-        entry = self._entries.get(self._name(job))
-        return (
-            entry is not None
-            and (entry.get("source"), entry.get("settings")) == (source, settings)
-            and job.target.is_file()
-            and entry.get("sha256") == _sha256_of(job.target)
-        )
-
-    def add(self, job: Job, source: str, settings: str) -> None:
-        """Remember the result that has been written."""
-        if self.folder is None:
-            return
-        entry = {"result": self._name(job), "source": source, "settings": settings, "sha256": _sha256_of(job.target)}
-        with (self.folder / MANIFEST).open("ab+") as file:
-            if file.tell():
-                file.seek(-1, 2)
-                file.write(b"" if file.read(1) == b"\n" else b"\n")
-            file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-
-    def _name(self, job: Job) -> str:
-        return job.target.relative_to(self.folder).as_posix() if self.folder is not None else str(job.target)
 
 
 def _places(path: Path, out: Path, several: bool) -> Iterator[tuple[Path, Path]]:
@@ -262,22 +218,81 @@ def _measured(job: Job, settings: Settings) -> int:
     return header.width * header.height
 
 
-def _enlarge(job: Job, settings: Settings, advance: Advance) -> tuple[str, list[str]]:
-    photo = read_photo(job.source)
-    notes = losses(photo, job.target)
-    height, width = photo.pixels.shape[:2]
-    size = settings.target.of(height, width, settings.upscaler.own_scale)
-    try:
-        if settings.preview is None:
-            pixels, alpha = settings.upscaler.enlarge(photo.pixels, photo.alpha, *size, advance)
-        else:
-            pixels, alpha = settings.upscaler.enlarge_part(photo.pixels, photo.alpha, *size, settings.preview, advance)
-    except UpscaleError as error:
-        raise UpscaleError(f"{job.source}: {error}") from None
-    except MemoryError:
-        raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
-    write_photo(job.target, Photo(pixels, alpha, photo.icc_profile, photo.metadata))
-    return f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}", notes
+_Sized = tuple[Job, int]  # a picture and how many of its pixels are to be enlarged
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    photo: Photo
+    source: str
+    notes: list[str]
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
+class _Enlarged:
+    photo: Photo
+    source: str
+    size: str
+    notes: list[str]
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is done with a picture, step by step; None stands for one that is finished already."""
+
+    settings: Settings
+    manifest: Manifest
+    fingerprint: str
+    folder: Path | None
+    listener: Listener
+    check: Callable[[], None]
+
+    def read(self, sized: _Sized) -> _Loaded | None:
+        job, _ = sized
+        source = sha256_of(job.source)
+        if self.manifest.holds(job.target, source, self.fingerprint):
+            return None
+        workspace = Workspace(self.folder or job.target.parent)
+        try:
+            photo = read_photo(job.source, workspace)
+        except MemoryError:
+            raise UpscaleError(f"{job.source}: not enough memory to read it") from None
+        return _Loaded(photo, source, losses(photo, job.target), workspace)
+
+    def enlarge(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
+        self.check()
+        if loaded is None:
+            return None
+        job, count = sized
+        photo, upscaler, preview = loaded.photo, self.settings.upscaler, self.settings.preview
+        height, width = photo.pixels.shape[:2]
+        size = self.settings.target.of(height, width, upscaler.own_scale)
+        notes = list(loaded.notes)
+        given = (photo.pixels, photo.alpha, *size)
+        advance = _checking(self.check, self.listener.started(job, count))
+        try:
+            if preview is None:
+                pixels, alpha = upscaler.enlarge(*given, advance, note=notes.append, workspace=loaded.workspace)
+            else:
+                pixels, alpha = upscaler.enlarge_part(
+                    *given, preview, advance, note=notes.append, workspace=loaded.workspace
+                )
+        except UpscaleError as error:
+            raise UpscaleError(f"{job.source}: {error}") from None
+        except MemoryError:
+            raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
+        outcome = f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}"
+        enlarged = Photo(pixels, alpha, photo.icc_profile, photo.metadata)
+        return _Enlarged(enlarged, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
+
+    def write(self, sized: _Sized, enlarged: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
+        job, _ = sized
+        if enlarged is not None:
+            write_photo(job.target, enlarged.photo, enlarged.workspace, pulse)
+            self.manifest.add(job.target, enlarged.source, self.fingerprint)
+        return enlarged
 
 
 def _checking(check: Callable[[], None], advance: Advance) -> Advance:
@@ -294,12 +309,3 @@ def _as_error(job: Job, error: NitidoError | OSError) -> NitidoError:
     if error.errno in _DISK_IS_GONE:
         raise error
     return PictureError(f"{error.filename or job.source}: {error.strerror or error}")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,12 +5,12 @@ and what it measured. Reading a model file runs no code of the file's maker.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
 from nitido.atomic import replacing
 from nitido.errors import NitidoError
+from nitido.inference.publication import Publication
 from nitido.validation import ConfigError, StrictModel
 
 METADATA_KEY = "nitido"
@@ -35,7 +36,8 @@ class ModelDescriptor(StrictModel):
     name: str = Field(min_length=1, description="what the model is called in tables")
     architecture: str = Field(description="name of the architecture, as in the registry")
     config: dict[str, Any] = Field(description="the network's full configuration")
-    scale: int = Field(ge=1, description="enlargement factor")
+    scale: int = Field(ge=1, description="enlargement factor; of several, the first")
+    scales: tuple[int, ...] = Field(default=(), description="all factors the weights serve; not said: `scale` alone")
     channels: Literal[1, 3] = Field(description="1 = works on Y alone, 3 = RGB")
     receptive_field_radius: int | None = Field(
         ge=0, description="margin in LR pixels that makes a tile exact; null: an output pixel sees the whole picture"
@@ -46,8 +48,16 @@ class ModelDescriptor(StrictModel):
         description="provenance: variant, hyperparameters, data, seed, steps, seconds, nitido version",
     )
     metrics: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7"
+        default_factory=dict,
+        description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
     )
+    publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_alone(cls, values: Any) -> Any:
+        alone = isinstance(values, dict) and "scale" in values and not values.get("scales")
+        return {**values, "scales": (values["scale"],)} if alone else values
 
     @classmethod
     def of(
@@ -57,13 +67,18 @@ class ModelDescriptor(StrictModel):
         name: str,
         training: dict[str, Any] | None = None,
         metrics: dict[str, dict[str, float]] | None = None,
+        other_scales: Sequence[int] = (),
     ) -> "ModelDescriptor":
-        """Describe `network`, an instance of `architecture`: what the network knows is taken from the network."""
+        """Describe `network`, an instance of `architecture`: what the network knows is taken from the network.
+
+        `other_scales` are those that its weights serve besides its own.
+        """
         return cls(
             name=name,
             architecture=get_architecture(architecture).name,
             config=network.config.model_dump(mode="json"),
             scale=network.scale,
+            scales=(network.scale, *other_scales),
             channels=network.config.channels,
             receptive_field_radius=network.receptive_field_radius,
             parameters=count_parameters(network),
@@ -72,8 +87,17 @@ class ModelDescriptor(StrictModel):
         )
 
 
+def metric_name(metric: str, scale: int, first: int) -> str:
+    """What a descriptor calls a metric that was measured at `scale`: the plain name is of the `first`, its `scale`.
+
+    >>> metric_name("psnr_y", 2, 2), metric_name("psnr_y", 3, 2)
+    ('psnr_y', 'x3/psnr_y')
+    """
+    return metric if scale == first else f"x{scale}/{metric}"
+
+
 class LoadedModel(NamedTuple):
-    """A network in eval mode and what its file says about it."""
+    """A network in eval mode, at one of its scales, and what its file says about it."""
 
     network: SuperResolutionNetwork
     descriptor: ModelDescriptor
@@ -100,11 +124,12 @@ def read_descriptor(path: Path) -> ModelDescriptor:
     return _read(path, with_tensors=False)[0]
 
 
-def load_model_file(path: Path) -> LoadedModel:
+def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     """Build the network that the file at `path` describes, on the CPU, in eval mode, with its weights.
 
-    Raises `ModelFileError` when the file is missing, no model of nitido, damaged, or when names, shapes, types or
-    values of its tensors do not fit its descriptor.
+    `scale` is one of those that the file's weights serve; without it the network is at the first. Raises
+    `ModelFileError` when the file is missing, no model of nitido, damaged, or for another scale, and when names,
+    shapes, types or values of its tensors do not fit its descriptor.
     """
     descriptor, tensors = _read(path, with_tensors=True)
     network = build_blank(descriptor.architecture, _config(path, descriptor))
@@ -112,7 +137,11 @@ def load_model_file(path: Path) -> LoadedModel:
     check_layout(path, network.state_dict(), tensors, "its descriptor")
     check_finite(path, tensors)
     network.load_state_dict(tensors)
-    return LoadedModel(network.eval(), descriptor)
+    wanted = descriptor.scale if scale is None else scale
+    if wanted not in descriptor.scales:
+        served = " or ".join(f"×{known}" for known in descriptor.scales)
+        raise ModelFileError(f"{path}: this model enlarges {served}, not ×{wanted}")
+    return LoadedModel(network.eval().at_scale(wanted), descriptor)
 
 
 def build_blank(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
@@ -155,10 +184,11 @@ def _read(path: Path, with_tensors: bool) -> tuple[ModelDescriptor, dict[str, Te
         raise ModelFileError(f"{path}: not a readable safetensors file, damaged or cut short ({error})") from None
     if METADATA_KEY not in metadata:
         raise ModelFileError(f"{path}: a safetensors file without nitido's descriptor; import it first")
-    return _parse_descriptor(path, metadata[METADATA_KEY]), tensors
+    return parse_descriptor(path, metadata[METADATA_KEY]), tensors
 
 
-def _parse_descriptor(path: Path, text: str) -> ModelDescriptor:
+def parse_descriptor(path: Path, text: str) -> ModelDescriptor:
+    """The descriptor in the metadata of the file at `path`; raises `ModelFileError`."""
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
@@ -188,6 +218,14 @@ def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: M
     for key, (said, true) in pairs.items():
         if said != true:
             raise ModelFileError(f"{path}: the descriptor says {key} = {said}, its network has {true}")
+    said_scales = f"{path}: the descriptor says scales = {list(descriptor.scales)}"
+    if descriptor.scales[0] != network.scale or len(set(descriptor.scales)) < len(descriptor.scales):
+        raise ModelFileError(f"{said_scales}, but they must differ and begin with {network.scale}")
+    for scale in descriptor.scales:
+        try:
+            network.at_scale(scale)
+        except NitidoError as error:
+            raise ModelFileError(f"{said_scales}: {error}") from None
 
 
 def _describe(tensor: Tensor) -> str:

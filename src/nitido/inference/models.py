@@ -1,23 +1,38 @@
-"""From what a user calls a model to a network: a run directory or a model file."""
+"""From what a user calls a model to a network: a run directory, a model file, or a name of the zoo."""
 
 from pathlib import Path
 
+from nitido.errors import unknown_name
 from nitido.inference.model_file import LoadedModel, ModelFileError, load_model_file
+from nitido.zoo.catalog import zoo_names, zoo_path
 
 WEIGHTS = "model.safetensors"
 """The name of the model file in a run directory."""
 
 
-def find_model(name_or_path: str | Path) -> LoadedModel:
-    """Load the model of a run directory, or a `.safetensors` file; raises `ModelFileError` in one line."""
-    return load_model_file(model_path(name_or_path))
+def find_model(name_or_path: str | Path, scale: int | None = None) -> LoadedModel:
+    """Load the model of a run directory, a `.safetensors` file or the zoo; raises `ModelFileError` in one line.
+
+    `scale` is one of those that the model serves; without it the network is at the first of them.
+    """
+    return load_model_file(model_path(name_or_path), scale)
 
 
 def model_path(name_or_path: str | Path) -> Path:
-    """The model file that a run directory holds, or the file itself; raises `ModelFileError` for an empty directory."""
+    """The model file that a run directory holds, the file itself, or the file that the zoo has under this name.
+
+    A path that exists wins over a name of the zoo. Raises `ModelFileError` for a directory without a model, and for a
+    word that is neither a path nor a name: it then says the nearest name.
+    """
     path = Path(name_or_path)
-    if not path.is_dir():
+    if path.is_dir():
+        if not (path / WEIGHTS).exists():
+            raise ModelFileError(f"{path}: no {WEIGHTS} in this directory (a run writes it when it has finished)")
+        return path / WEIGHTS
+    if path.exists() or str(name_or_path) != path.name or path.suffix:  # "./edsr-x2" is a path on purpose
         return path
-    if not (path / WEIGHTS).exists():
-        raise ModelFileError(f"{path}: no {WEIGHTS} in this directory (a run writes it when it has finished)")
-    return path / WEIGHTS
+    names = zoo_names()
+    if path.name in names:
+        return zoo_path(path.name)
+    unknown = f", and {unknown_name('model of the zoo', path.name, names)}" if names else ""
+    raise ModelFileError(f"{path}: no such model file or run directory{unknown}")

@@ -18,6 +18,10 @@ class SelfEnsemble(SuperResolutionNetwork):
         super().__init__(network.config, network.receptive_field_radius)
         self.network = network
 
+    def at_scale(self, scale: int) -> "SelfEnsemble":
+        """The same around the network at another scale."""
+        return SelfEnsemble(self.network.at_scale(scale))
+
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr` eight times."""
         enlarged = []

@@ -10,13 +10,26 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nitido.architectures import SuperResolutionNetwork
+from nitido.architectures import NetworkConfig, SuperResolutionNetwork
 
 PROBE = 32
 """Side, in LR pixels, of the picture that is enlarged to see what a network keeps in memory at once."""
 
 _SCRATCH = 1.5
 """Convolutions keep their own copies of what they work on, beside PyTorch's tensors."""
+
+
+class ForeignNetwork(SuperResolutionNetwork):
+    """A network that something else than PyTorch runs, which cannot be watched.
+
+    Attributes:
+        bytes_per_pixel: what it works in for each LR pixel of its input.
+    """
+
+    def __init__(self, config: NetworkConfig, receptive_field_radius: int | None, bytes_per_pixel: float) -> None:
+        """Remember what is known of the network."""
+        super().__init__(config, receptive_field_radius)
+        self.bytes_per_pixel = bytes_per_pixel
 
 
 def bytes_per_pixel(network: SuperResolutionNetwork) -> float:
@@ -26,7 +39,8 @@ def bytes_per_pixel(network: SuperResolutionNetwork) -> float:
     with torch.no_grad(), _Watch() as watch:
         network(probe)
     peak: int = watch.peak
-    return _SCRATCH * peak / PROBE**2
+    unseen = max((part.bytes_per_pixel for part in network.modules() if isinstance(part, ForeignNetwork)), default=0.0)
+    return unseen + _SCRATCH * peak / PROBE**2
 
 
 class _Watch(TorchDispatchMode):

@@ -11,7 +11,7 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.atomic import write_text
-from nitido.data import PatchSampler, Store, prepare, refuse_overlap, resolve, resolve_all
+from nitido.data import Store, prepare, refuse_overlap, resolve, resolve_all
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
 from nitido.evaluation.metrics import FIDELITY_METRICS
@@ -19,6 +19,7 @@ from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import table, write_rows
 from nitido.exclusive import exclusive
 from nitido.inference import ModelDescriptor, save_model
+from nitido.inference.model_file import metric_name
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.study.environment import describe_environment
 from nitido.study.plan import RunConfig
@@ -26,8 +27,10 @@ from nitido.study.run_directory import RunDirectory, Status, write_json
 from nitido.study.spec import DataSplit, Transfer
 from nitido.study.start import begin_from
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.data import samplers
+from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
-from nitido.training.precision import resolve_precision
+from nitido.training.precision import resolve_precision, training_device
 from nitido.training.train import Trained, count_steps, train
 from nitido.training.transfer import TransferReport
 
@@ -42,19 +45,19 @@ class Pictures:
     validation: Store
     test: dict[str, Store]
 
-    def check(self, patch: int, scale: int) -> None:
+    def check(self, options: Hyperparameters, scales: Sequence[int]) -> None:
         """Refuse pictures that are both learnt from and held out, and pictures smaller than a patch."""
         for held_out in (self.validation, *self.test.values()):
             refuse_overlap(self.train, held_out)
-        PatchSampler(self.train, scale, patch, seed=0)
+        samplers(self.train, options, scales)
 
 
-def load_pictures(data: DataSplit, scale: int) -> Pictures:
-    """Decode (or re-use) every picture set of `data`."""
+def load_pictures(data: DataSplit, scales: Sequence[int]) -> Pictures:
+    """Decode (or re-use) every picture set of `data`, with their LR at all `scales`."""
     return Pictures(
-        train=prepare(resolve_all(data.train, "train"), [scale]),
-        validation=prepare(resolve_all(data.validation, "validation"), [scale]),
-        test={spec: prepare(resolve(spec, "test"), [scale]) for spec in data.test},
+        train=prepare(resolve_all(data.train, "train"), scales),
+        validation=prepare(resolve_all(data.validation, "validation"), scales),
+        test={spec: prepare(resolve(spec, "test"), scales) for spec in data.test},
     )
 
 
@@ -77,8 +80,8 @@ def execute(
     existing = directory.read_config()
     if status is not None and status.state in ("finished", "diverged") and existing == run:
         return status
-    pictures = pictures or load_pictures(run.data, run.scale)
-    pictures.check(run.hyperparameters.patch, run.scale)
+    pictures = pictures or load_pictures(run.data, run.every_scale)
+    pictures.check(run.hyperparameters, run.every_scale)
     network = _build(run)
     start = begin_from(network, run, directory, source)
     directory.claim(run)
@@ -108,9 +111,10 @@ def _carry_out(
             validation=pictures.validation,
             scale=run.scale,
             directory=directory.path,
-            labels={"architecture": run.architecture, "variant": run.variant},
+            labels=_labels(run),
             listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
             metrics=run.validated,
+            other_scales=run.every_scale[1:],
         )
         status = replace(_finish(directory, run, network, trained, pictures), start=told)
     except DivergedError as error:
@@ -127,6 +131,12 @@ def _carry_out(
     return status
 
 
+def _labels(run: RunConfig) -> dict[str, str]:
+    """What TensorBoard calls the run."""
+    labels = {"architecture": run.architecture, "variant": run.variant}
+    return labels | ({"scales": ", ".join(map(str, run.scales))} if run.scales else {})
+
+
 def _build(run: RunConfig) -> SuperResolutionNetwork:
     config = get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
     with torch.random.fork_rng():
@@ -135,8 +145,7 @@ def _build(run: RunConfig) -> SuperResolutionNetwork:
 
 
 def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig, start: str) -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = resolve_precision(run.hyperparameters.precision, device)
+    precision = resolve_precision(run.hyperparameters.precision, training_device())
     write_json(directory.environment, describe_environment(precision))
     write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
     draw_diagram(
@@ -148,7 +157,6 @@ def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: Run
 def _finish(
     directory: RunDirectory, run: RunConfig, network: SuperResolutionNetwork, trained: Trained, pictures: Pictures
 ) -> Status:
-    enlarge = NetworkEnlarger(network)
     labels = {
         "study": run.study,
         "variant": run.variant,
@@ -156,16 +164,20 @@ def _finish(
         "seed": run.hyperparameters.seed,
         "checkpoint": "best",
     }
-    rows = table([*measured_rows(enlarge, pictures, run.scale, labels, run.metrics)])
+    rows = table(
+        row
+        for scale in run.every_scale
+        for row in measured_rows(NetworkEnlarger(network.at_scale(scale)), pictures, scale, labels, run.metrics)
+    )
     write_rows(rows, directory.rows)
     tested = (
         rows.filter(pl.col("split") == "test")
-        .group_by("dataset", "metric", maintain_order=True)
+        .group_by("dataset", "scale", "metric", maintain_order=True)
         .agg(pl.col("value").mean())
     )
     metrics: dict[str, dict[str, float]] = {}
-    for dataset, metric, value in tested.select("dataset", "metric", "value").iter_rows():
-        metrics.setdefault(dataset, {})[metric] = value
+    for dataset, scale, metric, value in tested.select("dataset", "scale", "metric", "value").iter_rows():
+        metrics.setdefault(dataset, {})[metric_name(metric, scale, run.scale)] = value
     provenance = {
         "variant": run.variant,
         "hyperparameters": run.hyperparameters.model_dump(mode="json", exclude_none=True),
@@ -176,9 +188,8 @@ def _finish(
         "validation": trained.validation,
         "protocol": PROTOCOL,
     }
-    save_model(
-        directory.model, network, ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics)
-    )
+    descriptor = ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:])
+    save_model(directory.model, network, descriptor)
     return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation)
 
 

@@ -3,27 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from pydantic import model_validator
 
-from nitido.architectures import build, count_parameters, get_architecture, resolve_config
+from nitido.architectures import SuperResolutionNetwork, build, count_parameters, get_architecture, resolve_config
 from nitido.architectures.discriminator import check_side
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.study.spec import DataSplit, Study, StudyError, Transfer, Variant, merge, parse_settings
+from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, parse_settings
+from nitido.training.data import check_scales
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
 
 
 class RunConfig(Transfer):
-    """Everything a run is a function of. `metrics` are what its evaluation measures."""
+    """Everything a run is a function of.
+
+    `metrics` are what its evaluation measures. `scales` are what the network learns, mixed, where it learns several:
+    its own, which `patch` speaks of, comes first.
+    """
 
     study: str | None = None
     variant: str
     architecture: str
     config: dict[str, Any]
+    scales: Scales | None = None
     hyperparameters: Hyperparameters
     data: DataSplit
     metrics: tuple[str, ...] = FIDELITY_METRICS
@@ -35,8 +42,19 @@ class RunConfig(Transfer):
 
     @property
     def scale(self) -> int:
-        """The enlargement."""
+        """The enlargement; of several, the first."""
         return int(self.config["scale"])
+
+    @property
+    def every_scale(self) -> tuple[int, ...]:
+        """All enlargements that the network learns and is measured at."""
+        return self.scales or (self.scale,)
+
+    @model_validator(mode="after")
+    def _its_own_scale_first(self) -> Self:
+        if self.scales is not None and self.scales[0] != self.scale:
+            raise ValueError(f"scales begin with {self.scales[0]}, but the network's own scale is {self.scale}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -108,14 +126,17 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     """The run of `nitido train`: an architecture's variant with `KEY=VALUE` settings.
 
     A key is a hyperparameter, a key of the network's configuration, `data.train`, `data.validation`, `data.test`, or
-    says how to start: `pretrained`, `start_anew`, `freeze`.
+    says how to start: `pretrained`, `start_anew`, `freeze`. `scales` are several that one network learns; the first is
+    the network's own.
     """
     family = get_architecture(architecture)
     variant = variant or family.base
     hyperparameters, network_keys = set(Hyperparameters.model_fields), set(family.config_class.model_fields)
     data_keys = [f"data.{split}" for split in DataSplit.model_fields]
     transfer_keys = set(Transfer.model_fields)
-    values = parse_settings(settings, [*hyperparameters, *network_keys, *data_keys, *transfer_keys])
+    values = parse_settings(settings, [*hyperparameters, *network_keys, *data_keys, *transfer_keys, "scales"])
+    if "scales" in values:
+        values.setdefault("scale", _first(values["scales"]))
     config = resolve_config(family.name, variant, {k: v for k, v in values.items() if k in network_keys})
     changes = {k: v for k, v in values.items() if k in hyperparameters}
     options = Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters")
@@ -123,15 +144,35 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     transfer = Transfer.parse({k: v for k, v in values.items() if k in transfer_keys}, "transfer")
     if transfer.source_variant is not None:
         raise StudyError(f"pretrained={transfer.pretrained}: only a study has variants to start from; name a model")
-    return RunConfig(
-        variant=variant,
-        architecture=family.name,
-        config=config.model_dump(mode="json"),
-        hyperparameters=options,
-        data=DataSplit.parse(values.get("data", {}), "data"),
-        metrics=tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[options.aim].metric])),
-        **transfer.model_dump(),
+    run = RunConfig.parse(
+        {
+            "variant": variant,
+            "architecture": family.name,
+            "config": config.model_dump(mode="json"),
+            "scales": values.get("scales"),
+            "hyperparameters": options,
+            "data": DataSplit.parse(values.get("data", {}), "data"),
+            "metrics": tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[options.aim].metric])),
+            **transfer.model_dump(),
+        },
+        "run",
     )
+    _check_scales(run)
+    return run
+
+
+def _first(value: Any) -> Any:
+    """The first of the words of a `--set`, which are a list where there are several."""
+    return value[0] if isinstance(value, list) else value
+
+
+def _check_scales(run: RunConfig) -> None:
+    """Refuse several scales where the loss, or the network, is for one."""
+    check_scales(run.hyperparameters, run.every_scale)
+    if run.scales is not None:
+        network = _shapes(run)
+        for scale in run.scales:
+            network.at_scale(scale)
 
 
 @dataclass(frozen=True)
@@ -144,10 +185,15 @@ class Size:
 
 def network_size(run: RunConfig) -> Size:
     """The size of a run's network, counted on shapes alone."""
+    network = _shapes(run)
+    return Size(count_parameters(network), count_macs(network, *hd_lr_size(run.scale)))
+
+
+def _shapes(run: RunConfig) -> SuperResolutionNetwork:
+    """The run's network without its weights."""
     family = get_architecture(run.architecture)
     with torch.device("meta"):
-        network = build(run.architecture, family.config_class.parse(run.config, f"variant {run.variant!r}"))
-    return Size(count_parameters(network), count_macs(network, *hd_lr_size(run.scale)))
+        return build(run.architecture, family.config_class.parse(run.config, f"variant {run.variant!r}"))
 
 
 def describe_runs(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:

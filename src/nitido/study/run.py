@@ -11,13 +11,15 @@ from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
 from nitido.exclusive import exclusive
+from nitido.inference import read_descriptor
+from nitido.inference.models import model_path
 from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.plan import PlannedRun, plan
 from nitido.study.publish import BICUBIC_ROWS, publish
 from nitido.study.report import BICUBIC
-from nitido.study.run_directory import Status, first_difference
+from nitido.study.run_directory import RunDirectory, Status, first_difference
 from nitido.study.spec import Study, StudyError, dump, load_resolved
 from nitido.study.start import best_source
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
@@ -52,10 +54,11 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     on; Ctrl-C raises `TrainingInterruptedError` and the same call continues later.
     """
     runs = plan(study)
-    pictures = load_pictures(study.data, study.scale)
-    for patch in {run.config.hyperparameters.patch for run in runs}:
-        pictures.check(patch, study.scale)
+    pictures = load_pictures(study.data, [study.scale])
+    for options in {run.config.hyperparameters.patch: run.config.hyperparameters for run in runs}.values():
+        pictures.check(options, [study.scale])
     _need_backbones(runs)
+    _need_models(runs, out)
     _claim(out, study)
     with exclusive(out):
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
@@ -68,6 +71,14 @@ def _need_backbones(runs: Sequence[PlannedRun]) -> None:
     options = [run.config.hyperparameters for run in runs]
     for wanted in {o.perceptual for o in options if PERCEPTUAL in o.loss}:
         PerceptualDistance(wanted)
+
+
+def _need_models(runs: Sequence[PlannedRun], out: Path) -> None:
+    """Refuse models to start from that are not there, now and not when it is their run's turn."""
+    for run in runs:
+        begun = RunDirectory(out / run.directory).last_checkpoint.exists()
+        if run.config.pretrained is not None and run.config.source_variant is None and not begun:
+            read_descriptor(model_path(run.config.pretrained))
 
 
 def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:

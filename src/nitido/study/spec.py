@@ -23,9 +23,16 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _distinct(scales: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(scales)) < len(scales) or len(scales) < 2:
+        raise ValueError(f"several different scales are needed, got {', '.join(map(str, scales)) or 'none'}")
+    return scales
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
+Scales = Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
 
 
 def _known_metric(name: str) -> str:
@@ -53,9 +60,9 @@ class DataSplit(StrictModel):
 class Transfer(StrictModel):
     """How a run starts from a trained network, and what of it stands still.
 
-    `pretrained` is a model (a run directory or file) or `variant:NAME`, the best run of another variant of the study
-    with the same seed. `start_anew` are shell patterns for modules or parameters that begin with random weights all
-    the same, or `second_half`, the second half of the body's blocks: everything else must fit.
+    `pretrained` is a model (a name of the zoo, a run directory or a file) or `variant:NAME`, the best run of another
+    variant of the study with the same seed. `start_anew` are shell patterns for modules or parameters that begin with
+    random weights all the same, or `second_half`, the second half of the body's blocks: everything else must fit.
     """
 
     pretrained: str | None = Field(default=None, min_length=1)

@@ -14,6 +14,7 @@ from nitido.data import Store
 from nitido.training.adversarial_losses import ADVERSARIAL_LOSSES
 from nitido.training.collapse import CollapseGuard
 from nitido.training.data import Batch
+from nitido.training.fast_path import FastPath
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
 from nitido.training.module import DivergedError, NetworkTraining
@@ -34,9 +35,10 @@ class AdversarialTraining(NetworkTraining):
         total_steps: int,
         validation: Store,
         metrics: Iterable[str],
+        fast_path: FastPath,
     ) -> None:
         """Build the discriminator from the run's seed; raises `ConfigError` when its size does not fit the patches."""
-        super().__init__(network, hyperparameters, total_steps, validation, metrics)
+        super().__init__(network, hyperparameters, total_steps, validation, metrics, fast_path)
         self.automatic_optimization = False
         options = hyperparameters.adversarial
         with torch.random.fork_rng(devices=[]):
@@ -53,9 +55,7 @@ class AdversarialTraining(NetworkTraining):
         Raises `DivergedError` that names the term that became non-finite, or the collapse.
         """
         lr, hr = self.patches(batch)
-        with self.autocast():
-            sr = self.network(lr)
-        sr = sr.float()
+        sr = self.enlarge(lr, self.scale)
         scalars = self._teach_discriminator(sr.detach(), hr) | self._teach_network(sr, hr)
         self._refuse_collapse(_psnr(sr.detach(), hr), scalars)
         optimizer, judge = self.optimizers()  # type: ignore[attr-defined]
@@ -131,10 +131,12 @@ class AdversarialTraining(NetworkTraining):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the guard has seen."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["collapse_guard"] = self.guard.state()
 
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the guard its memory back."""
+        super().on_load_checkpoint(checkpoint)
         self.guard.restore(checkpoint["collapse_guard"])
 
 

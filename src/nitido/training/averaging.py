@@ -7,8 +7,9 @@ from torch import Tensor
 class AveragedWeights(WeightAveraging):
     """After each step: average + (1 - decay) * (weights - average); running statistics too (Polyak and Juditsky 1992).
 
-    Lightning's own formula, decay * average + (1 - decay) * weights, moves weights that stand still by rounding; in
-    this one frozen parts keep their bits.
+    At the n-th step the decay is at most (1 + n) / (10 + n), so that the average forgets the random weights of the
+    beginning soon, however long the run. Lightning's own formula, decay * average + (1 - decay) * weights, moves
+    weights that stand still by rounding; in this one frozen parts keep their bits.
     """
 
     def __init__(self, decay: float) -> None:
@@ -17,4 +18,6 @@ class AveragedWeights(WeightAveraging):
         super().__init__(avg_fn=self._average)
 
     def _average(self, average: Tensor, weights: Tensor, averaged: int | Tensor) -> Tensor:
-        return average + (1 - self.decay) * (weights - average)
+        step = float(averaged)
+        decay = min(self.decay, (1 + step) / (10 + step))
+        return average + (1 - decay) * (weights - average)

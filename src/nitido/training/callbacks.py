@@ -18,8 +18,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
 
 from nitido.atomic import write_bytes, write_text
+from nitido.data import Store
 from nitido.errors import NitidoError
-from nitido.evaluation.benchmark import BicubicEnlarger
+from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
 from nitido.training.module import NetworkTraining
 
 PSNR = "validation/psnr_y"
@@ -133,17 +134,23 @@ class SamplePictures(Callback):
         self.writer = writer
 
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the strip of pictures; here the averaged weights are in place, where there are any."""
+        """Write a strip of pictures for each scale; here the averaged weights are in place, where there are any."""
         assert isinstance(pl_module, NetworkTraining)
-        store, scale = pl_module.validation, pl_module.scale
-        lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
-        side = SAMPLE_SIDE // scale
-        top, left = max(lr.shape[0] - side, 0) // 2, max(lr.shape[1] - side, 0) // 2
-        lr = lr[top : top + side, left : left + side]
-        truth = truth[scale * top : scale * (top + side), scale * left : scale * (left + side)]
-        enlargers = (BicubicEnlarger(scale), pl_module.enlarge)
-        strip = np.concatenate([truth, *(enlarge(lr, grey=grey).rgb for enlarge in enlargers)], axis=1)
-        self.writer.add_image("truth, bicubic, network", strip, trainer.global_step, dataformats="HWC")
+        for scale, enlarge in pl_module.enlargers.items():
+            tag = "truth, bicubic, network" + (f" x{scale}" if len(pl_module.enlargers) > 1 else "")
+            strip = _strip(pl_module.validation, scale, enlarge)
+            self.writer.add_image(tag, strip, trainer.global_step, dataformats="HWC")
+
+
+def _strip(store: Store, scale: int, enlarge: Enlarger) -> Image:
+    """The first picture's middle as it is, enlarged by bicubic, and enlarged by `enlarge`."""
+    lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
+    side = SAMPLE_SIDE // scale
+    top, left = max(lr.shape[0] - side, 0) // 2, max(lr.shape[1] - side, 0) // 2
+    lr = lr[top : top + side, left : left + side]
+    truth = truth[scale * top : scale * (top + side), scale * left : scale * (left + side)]
+    enlarged = (enlarger(lr, grey=grey).rgb for enlarger in (BicubicEnlarger(scale), enlarge))
+    return np.concatenate([truth, *enlarged], axis=1)
 
 
 class ReportProgress(Callback):

@@ -1,27 +1,53 @@
 """The stream of training batches: a pure function of the seed and the step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from nitido.data import PatchSampler
+from nitido.data import PatchSampler, Store, turn_of_step
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.losses import ADVERSARIAL
+from nitido.validation import ConfigError
 
 Batch = tuple[Tensor, Tensor]
 """Low- and high-resolution patches, uint8 RGB `(N, 3, p, p)` and `(N, 3, k·p, k·p)`, in channels-last memory."""
 
 
+def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
+    """Raise `ConfigError` when several `scales` are to be learnt with a loss that is for one."""
+    if len(scales) > 1 and ADVERSARIAL in options.loss:
+        raise ConfigError(
+            f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator judges patches "
+            "of one size and scale: choose one scale, or another loss"
+        )
+
+
+def samplers(store: Store, options: Hyperparameters, scales: Sequence[int]) -> list[PatchSampler]:
+    """One source of patches for each of `scales`, all of about the same size in high resolution.
+
+    The hyperparameters' patch is that of the first scale. Raises `DataError` when a picture is smaller than a patch,
+    and `ConfigError` when the loss does not go with several scales.
+    """
+    check_scales(options, scales)
+    return [
+        PatchSampler(store, scale, round(options.patch * scales[0] / scale), options.seed, augment=options.augment)
+        for scale in scales
+    ]
+
+
 class PatchStream(IterableDataset[Batch]):
     """The batches of one stretch: from the step that `current_step` tells when asked, to the next validation.
 
-    Asking for the step late is what makes a resumed run see exactly the patches it would have seen.
+    A step's patches are of one scale; several take turns. Asking for the step late is what makes a resumed run see
+    exactly the patches it would have seen.
     """
 
     def __init__(
-        self, sampler: PatchSampler, *, batch: int, stretch: int, total: int, current_step: Callable[[], int]
+        self, samplers: Sequence[PatchSampler], *, batch: int, stretch: int, total: int, current_step: Callable[[], int]
     ) -> None:
-        self.sampler = sampler
+        self.samplers = samplers
         self.batch = batch
         self.stretch = stretch
         self.total = total
@@ -32,5 +58,9 @@ class PatchStream(IterableDataset[Batch]):
         first = self.current_step()
         last = min((first // self.stretch + 1) * self.stretch, self.total)
         for step in range(first, last):
-            lr, hr = self.sampler.batch(step * self.batch, self.batch)
+            lr, hr = self._sampler(step).batch(step * self.batch, self.batch)
             yield torch.from_numpy(lr), torch.from_numpy(hr)
+
+    def _sampler(self, step: int) -> PatchSampler:
+        turns = len(self.samplers)
+        return self.samplers[turn_of_step(self.samplers[0].seed, step, turns) if turns > 1 else 0]

@@ -41,10 +41,10 @@ class Hyperparameters(StrictModel):
     )
     perceptual: PerceptualOptions = PerceptualOptions()
     adversarial: AdversarialOptions = AdversarialOptions()
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; Adam keeps its betas 0.9, 0.999")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and muon; Adam keeps its betas 0.9, 0.999")
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="cosine: decays to zero at the end; step: divided by 10 after each quarter of the run"
     )
@@ -55,6 +55,9 @@ class Hyperparameters(StrictModel):
     patch: int = Field(48, ge=4, description="side of a patch in low-resolution pixels")
     augment: bool = Field(True, description="flips and rotations")
     precision: Precision = Field("auto", description="of the training steps; evaluation is always float32")
+    compile: Literal["auto"] | bool = Field(
+        "auto", description="whether steps are compiled; auto: where a probe says that the run is long enough to pay"
+    )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
     gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
     validate_every: int = Field(500, gt=0, description="steps between validations; also between checkpoints")

@@ -1,8 +1,9 @@
 """What every way of training a network shares, as a Lightning module: input, validation, scalars, optimisers."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Self
+from typing import Any, Self
 
 import lightning
 import torch
@@ -16,10 +17,12 @@ from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, measure
 from nitido.imaging import rgb_to_ycbcr
 from nitido.training.data import Batch
+from nitido.training.fast_path import FastPath
 from nitido.training.freezing import still
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import Criterion
-from nitido.training.precision import resolve_precision
+from nitido.training.muon import Muon
+from nitido.training.precision import Format
 from nitido.training.schedules import learning_rate_factor
 
 
@@ -32,7 +35,12 @@ class NetworkTraining(lightning.LightningModule):
 
     `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. The networks
     are evaluated on `validation` in float32 whatever the precision of the training steps. `metrics` are what a
-    validation measures.
+    validation measures. The steps are calculated by the `fast_path`.
+
+    Attributes:
+        networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
+        enlargers: how each of these is evaluated.
+        precision: the number format of the steps.
     """
 
     def __init__(
@@ -42,6 +50,8 @@ class NetworkTraining(lightning.LightningModule):
         total_steps: int,
         validation: Store,
         metrics: Iterable[str],
+        fast_path: FastPath,
+        other_scales: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.network = network
@@ -50,9 +60,13 @@ class NetworkTraining(lightning.LightningModule):
         self.validation = validation
         self.scale = network.scale
         self.metrics = tuple(metrics)
-        self.enlarge = NetworkEnlarger(network)
+        # In plain dicts, which PyTorch does not look into: a checkpoint holds the weights once.
+        self.networks = {k: network.at_scale(k) for k in (self.scale, *other_scales)}
+        self.enlargers = {k: NetworkEnlarger(n) for k, n in self.networks.items()}
+        self.forwards = {k: fast_path.forward(n) for k, n in self.networks.items()}
+        self.precision: Format = fast_path.precision
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)
-        self.scores: list[dict[str, float]] = []
+        self.scores: dict[int, list[dict[str, float]]] = {k: [] for k in self.networks}
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, except for what is frozen: its batch statistics stand still."""
@@ -70,14 +84,37 @@ class NetworkTraining(lightning.LightningModule):
         lr, hr = (self._as_input(patches) for patches in batch)
         return lr, hr
 
+    def enlarge(self, lr: Tensor, scale: int) -> Tensor:
+        """`lr` enlarged by the network at `scale`, calculated as a step's numbers are; the result is float32."""
+        with self.autocast():
+            sr = self.forwards[scale](lr)
+        return sr.float()
+
     def _as_input(self, patches: Tensor) -> Tensor:
         rgb = patches.float() / 255
         return rgb if self.network.channels == 3 else rgb_to_ycbcr(rgb)[:, :1]
 
     def autocast(self) -> torch.autocast:
         """The number format of the steps as a context."""
-        precision = resolve_precision(self.options.precision, self.device)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def leave_half_precision(self) -> bool:
+        """Go on in float32, and say so; False when the steps are in float32 already."""
+        if self.precision == "float32":
+            return False
+        logging.getLogger(__name__).warning(
+            "step %d came to no finite number in %s: the run goes on in float32", self.global_step, self.precision
+        )
+        self.precision = "float32"
+        return True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number format of the steps to come."""
+        checkpoint["precision"] = self.precision
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on in the number format of before."""
+        self.precision = checkpoint["precision"]
 
     def is_logged(self) -> bool:
         """Whether this step's scalars are written."""
@@ -94,13 +131,22 @@ class NetworkTraining(lightning.LightningModule):
                 )
 
     def validation_step(self, index: int, batch_idx: int) -> None:
-        """Measure one validation picture under the protocol."""
-        self.scores.append(measure(self.enlarge, self.validation, index, self.scale, self.metrics)[1])
+        """Measure one validation picture under the protocol, at one scale: `index` counts through all of both."""
+        turn, picture = divmod(index, len(self.validation))
+        scale = list(self.networks)[turn]
+        self.scores[scale].append(measure(self.enlargers[scale], self.validation, picture, scale, self.metrics)[1])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over the validation pictures, at the number of finished steps."""
-        means = {f"validation/{name}": fmean(s[name] for s in self.scores) for name in self.scores[0]}
-        self.scores.clear()
+        """Log the mean over the validation pictures and the scales, at the number of finished steps.
+
+        The means of each scale alone are `validation/x3/psnr_y` and so on where there are several scales.
+        """
+        each = {k: {name: fmean(s[name] for s in scores) for name in scores[0]} for k, scores in self.scores.items()}
+        means = {f"validation/{name}": fmean(m[name] for m in each.values()) for name in each[self.scale]}
+        if len(each) > 1:
+            means |= {f"validation/x{k}/{name}": mean for k, found in each.items() for name, mean in found.items()}
+        for scores in self.scores.values():
+            scores.clear()
         self.log_dict(means, logger=False)
         self.write_scalars(means)
 
@@ -124,6 +170,8 @@ class NetworkTraining(lightning.LightningModule):
                 optimizer = torch.optim.Adam(learning, lr=rate, weight_decay=decay, fused=True)
             case "adamw":
                 optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=decay, fused=True)
+            case "muon":
+                optimizer = Muon(learning, rate, options.momentum, decay)
             case "sgd":
                 optimizer = torch.optim.SGD(learning, rate, options.momentum, weight_decay=decay, fused=True)
         return optimizer, LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.total_steps, options))

@@ -1,18 +1,22 @@
-"""Which number format the training steps use on this machine."""
+"""Where training steps run on this machine, and in which number format."""
+
+from typing import Literal
 
 import torch
 
+from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Precision
 
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices in hardware; elsewhere bfloat16 is emulated and much slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+Format = Literal["float32", "bfloat16"]
+"""What a step calculates in; the weights themselves are always float32."""
 
 
-def resolve_precision(wanted: Precision, device: torch.device) -> Precision:
+def training_device() -> torch.device:
+    """The accelerator that PyTorch finds, else the processor: where Lightning trains too."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def resolve_precision(wanted: Precision, device: torch.device) -> Format:
     """Replace "auto" by bfloat16 where the hardware has it, else float32."""
     if wanted != "auto":
         return wanted

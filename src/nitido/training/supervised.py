@@ -13,21 +13,24 @@ class SupervisedTraining(NetworkTraining):
     """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch."""
 
     terms: dict[str, Tensor]
+    scale_of_step: int
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss. Raises `DivergedError` that names the first non-finite term."""
         lr, hr = self.patches(batch)
-        with self.autocast():
-            sr = self.network(lr)
-        terms = self.criterion.terms(sr.float(), hr)
+        scale = hr.shape[-1] // lr.shape[-1]
+        terms = self.criterion.terms(self.enlarge(lr, scale), hr)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
+            if self.leave_half_precision():
+                return self.training_step(batch, batch_idx)
             self.refuse_non_finite(terms | {"sum": loss})
         self.terms = terms | {"total": loss}
+        self.scale_of_step = scale
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log every loss term, the gradient norm before clipping and the learning rate."""
+        """Log every loss term, the gradient norm before clipping, the learning rate and, of several, the scale."""
         if not self.is_logged():
             return
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -36,6 +39,8 @@ class SupervisedTraining(NetworkTraining):
             "gradient_norm": nn.utils.get_total_norm(gradients).item(),
             "learning_rate": optimizer.param_groups[0]["lr"],
         }
+        if len(self.networks) > 1:
+            scalars["scale"] = self.scale_of_step
         self.write_scalars(scalars)
 
     def configure_optimizers(self) -> Any:

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.data import PatchSampler, Store
+from nitido.data import Store
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.training.adversarial import AdversarialTraining
@@ -29,9 +29,12 @@ from nitido.training.callbacks import (
     SamplePictures,
     StopAtInterrupt,
 )
-from nitido.training.data import PatchStream
+from nitido.training.data import PatchStream, samplers
+from nitido.training.fast_path import FILE as FAST_PATH_FILE
+from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
+from nitido.training.precision import training_device
 from nitido.training.quiet import quiet_lightning
 from nitido.training.supervised import SupervisedTraining
 
@@ -56,7 +59,10 @@ class Trained:
 
 
 def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
-    """The length of the run in steps; an epoch is as many patches as cover the training pictures' area once."""
+    """The length of the run in steps; an epoch is as many patches as cover the training pictures' area once.
+
+    `scale` is the run's first, whose patches the hyperparameters speak of.
+    """
     if options.steps is not None:
         return options.steps
     assert options.epochs is not None
@@ -75,25 +81,33 @@ def train(
     labels: Mapping[str, str],
     listener: ProgressListener,
     metrics: Sequence[str] = FIDELITY_METRICS,
+    other_scales: Sequence[int] = (),
 ) -> Trained:
     """Train `network` in place and leave it with the weights that validated best.
 
     A run with an adversarial term trains a discriminator too. What is best is judged by the yardstick of the run's
     aim, which must be among the `metrics` of a validation. Parameters that do not require gradients stand still.
 
+    With `other_scales` the same weights learn those too: every step's patches are of one scale, which take turns, and
+    what is best is judged by the mean over all scales. The stores must be prepared for all of them.
+
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
     …) and the hyperparameters become TensorBoard's hparams.
 
-    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, and
-    `DataError` when a picture is smaller than a patch.
+    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError`
+    when a picture is smaller than a patch, and `NitidoError` when several scales do not go with the loss or network.
     """
     started = time.perf_counter()
     total = count_steps(options, train, scale)
-    sampler = PatchSampler(train, scale, options.patch, options.seed, augment=options.augment)
+    sources = samplers(train, options, (scale, *other_scales))
     adversarial = ADVERSARIAL in options.loss
-    way = AdversarialTraining if adversarial else SupervisedTraining
-    module = way(network, options, total, validation, metrics)
+    fast_path = settle(directory / FAST_PATH_FILE, network, options, total, training_device())
+    module = (
+        AdversarialTraining(network, options, total, validation, metrics, fast_path)
+        if adversarial
+        else SupervisedTraining(network, options, total, validation, metrics, fast_path, other_scales)
+    )
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
@@ -125,7 +139,7 @@ def train(
             use_distributed_sampler=False,
         )
         stream = PatchStream(
-            sampler,
+            sources,
             batch=options.batch,
             stretch=options.validate_every,
             total=total,
@@ -136,7 +150,7 @@ def train(
         trainer.fit(
             module,
             DataLoader(stream, batch_size=None),
-            DataLoader(range(len(validation)), batch_size=None),  # type: ignore[arg-type]
+            DataLoader(range(len(sources) * len(validation)), batch_size=None),  # type: ignore[arg-type]
             ckpt_path=last if resumed is not None else None,
             weights_only=True,
         )

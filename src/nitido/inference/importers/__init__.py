@@ -41,11 +41,11 @@ def import_model(
 ) -> LoadedModel:
     """Read the foreign weights in `source` into a network in eval mode; the descriptor says where they come from.
 
-    `scale` is for layouts whose weights serve several scales; elsewhere it is checked against the weights. `name`
-    defaults to the file's name without its ending. `residual_scale` is for EDSRs, whose files do not say how much a
-    residual block adds; it defaults to what was published for their size (0.1 for 32 blocks of 256 channels, else 1).
-    Raises `ModelFileError` in one line when the file is missing, damaged, of no known layout, or holds Python objects,
-    and when names, shapes, types or values of its weights are not the layout's.
+    `scale` is for layouts whose weights serve several scales, to have one of them alone; elsewhere it is checked
+    against the weights. `name` defaults to the file's name without its ending. `residual_scale` is for EDSRs, whose
+    files do not say how much a residual block adds; it defaults to what was published for their size (0.1 for 32
+    blocks of 256 channels, else 1). Raises `ModelFileError` in one line when the file is missing, damaged, of no known
+    layout, or holds Python objects, and when names, shapes, types or values of its weights are not the layout's.
     """
     if name is not None and not name.strip():
         raise ModelFileError(f"{source}: a model needs a name that is not empty")
@@ -53,9 +53,11 @@ def import_model(
     layout = _recognise(source, tensors)
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
-    architecture, network = layout.convert(source, tensors, Choices(scale, residual_scale))
+    architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
     origin = {"file": source.name, "sha256": _sha256(source), "layout": layout.title}
-    descriptor = ModelDescriptor.of(network, architecture, name or source.stem, {"imported": origin})
+    descriptor = ModelDescriptor.of(
+        network, architecture, name or source.stem, {"imported": origin}, other_scales=other_scales
+    )
     return LoadedModel(network.eval(), descriptor)
 
 

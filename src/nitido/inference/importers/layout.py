@@ -1,6 +1,6 @@
 """What an importer is: how it knows its files, and what it makes of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,8 @@ class Choices(NamedTuple):
     """What the user says of a file, for what its weights leave open; `None`: not said.
 
     Attributes:
-        scale: the enlargement factor; where the weights have one of their own it must be the same.
+        scale: the enlargement factor; where the weights have one of their own it must be the same, and where they serve
+            several it is one of them; not said: all of them.
         residual_scale: the factor of what each residual block adds.
     """
 
@@ -26,10 +27,11 @@ class Choices(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """A network with the foreign weights in it, and its architecture's name."""
+    """A network with the foreign weights in it, its architecture's name, and what other scales the weights serve."""
 
     architecture: str
     network: SuperResolutionNetwork
+    other_scales: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from torch import nn
 
 from nitido.inference.importers.layout import Choices, Converted, Layout, Tensors
 from nitido.inference.importers.transplant import LayerNames, configure, transplant
-from nitido.inference.model_file import ModelFileError
 
 DEPTH = 20
 """Convolutions of the published network."""
+
+SCALES = (2, 3, 4)
+"""What the network was trained for, all mixed."""
 
 _NAME = re.compile(r"conv[1-9]\d*\.(weight|bias)")
 
@@ -23,11 +25,11 @@ def _recognises(tensors: Tensors) -> bool:
 
 
 def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
-    if choices.scale is None:
-        raise ModelFileError(f"{source}: the VDSR authors' weights serve ×2, ×3 and ×4: say which with --scale")
-    config = configure(source, "vdsr", "vdsr", {"scale": choices.scale, "depth": DEPTH})
+    first, *others = SCALES if choices.scale is None else (choices.scale,)
+    config = configure(source, "vdsr", "vdsr", {"scale": first, "depth": DEPTH})
     layers: LayerNames = {nn.Conv2d: [f"conv{number}" for number in range(1, DEPTH + 1)]}
-    return transplant(source, tensors, "vdsr", config, layers, "the VDSR authors' layout")
+    converted = transplant(source, tensors, "vdsr", config, layers, "the VDSR authors' layout")
+    return converted._replace(other_scales=others)
 
 
 LAYOUT = Layout("VDSR authors' .npz: conv1.weight … conv20.bias", _recognises, _convert)

@@ -24,6 +24,10 @@ class GreyThroughColour(SuperResolutionNetwork):
         self.network = network
         self.channels = 1
 
+    def at_scale(self, scale: int) -> "GreyThroughColour":
+        """The same around the network at another scale."""
+        return GreyThroughColour(self.network.at_scale(scale))
+
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge grey `lr`."""
         red, green, blue = self.network(lr.expand(-1, 3, -1, -1)).unbind(dim=1)
@@ -39,6 +43,10 @@ class ColourByBicubic(SuperResolutionNetwork):
         super().__init__(network.config, None if radius is None else max(radius, _BICUBIC_RADIUS))
         self.network = network
         self.channels = 3
+
+    def at_scale(self, scale: int) -> "ColourByBicubic":
+        """The same around the network at another scale."""
+        return ColourByBicubic(self.network.at_scale(scale))
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge RGB `lr`."""

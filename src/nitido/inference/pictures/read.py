@@ -10,6 +10,7 @@ import pyvips
 from nitido.imaging import PictureError, read_picture, read_size
 from nitido.inference.pictures.photo import Metadata, Photo
 from nitido.inference.pictures.tiff_tags import EXIF, GPS, tiff_tags
+from nitido.inference.workspace import Workspace
 
 LARGEST_PICTURE = 2**28
 """Pixels of the largest picture that is decoded: a small file can claim any size."""
@@ -43,16 +44,17 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def read_photo(path: Path) -> Photo:
+def read_photo(path: Path, workspace: Workspace | None = None) -> Photo:
     """Decode the picture at `path` with its profile and metadata: PNG, JPEG, WebP, TIFF, AVIF or BMP, by its content.
 
-    Upright, and the orientation tag is reset. AVIF's 10 and 12 bits are spread over 16. Raises `PictureError` as
-    `read_header` and `nitido.imaging.read_picture` do.
+    Upright, and the orientation tag is reset. AVIF's 10 and 12 bits are spread over 16. `workspace` makes the arrays,
+    except of an AVIF, which libheif decodes as a whole. Raises `PictureError` as `read_header` and
+    `nitido.imaging.read_picture` do, OSError when `workspace` has no room.
     """
     read_header(path)
     if _brand(path):
         return _read_avif(path)
-    picture = read_picture(path)
+    picture = read_picture(path, (workspace or Workspace()).empty)
     metadata = Metadata()
     notes: tuple[str, ...] = ()
     if picture.format != "bmp":

@@ -1,20 +1,23 @@
 """From a `Photo` to a picture file that is whole or not there."""
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyvips
 from PIL import Image
 
-from nitido.atomic import write_bytes
+from nitido.atomic import replacing
 from nitido.imaging import PictureError
 from nitido.imaging.files import Pixels
+from nitido.inference.pictures.depth import to_bits
 from nitido.inference.pictures.formats import FileFormat, format_of
 from nitido.inference.pictures.photo import Photo
+from nitido.inference.pictures.stream import write_stream
+from nitido.inference.workspace import Workspace
 
 LARGEST_RESULT = 2**30
-"""Pixels of the largest picture that is made: it lies in memory before it is written."""
+"""Pixels of the largest picture that is made."""
 
 _SMALL_TIFF = 2**32 - 2**24  # bytes of samples that surely fit below TIFF's 4 GB
 
@@ -57,34 +60,28 @@ def losses(photo: Photo, path: Path) -> list[str]:
     return lost
 
 
-def write_photo(path: Path, photo: Photo) -> None:
+def write_photo(
+    path: Path, photo: Photo, workspace: Workspace | None = None, pulse: Callable[[], None] = lambda: None
+) -> None:
     """Write `photo` atomically; the suffix of `path` gives the format.
 
     PNG, TIFF, WebP and BMP are lossless, JPEG has quality 95 and AVIF 90, both without chroma subsampling. Samples of
-    too many bits are rounded. Raises `PictureError` when the format cannot hold the picture, OSError as the disk does.
+    too many bits are rounded, into an array of `workspace`. `pulse` is called while a file grows, maybe by another
+    thread, and may stop the writing by an exception. Raises that, `PictureError` when the format cannot hold the
+    picture, OSError as the disk does.
     """
+    workspace = workspace or Workspace()
     kind = format_of(path)
     check_size(path, photo.pixels.shape[1], photo.pixels.shape[0])
     losses(photo, path)
     try:
-        encoded = _encode_bmp(photo.pixels) if kind.name == "bmp" else _encode(kind, photo)
+        if kind.name == "bmp":
+            _write_bmp(path, photo.pixels)
+        else:
+            _write(path, kind, photo, workspace, pulse)
     except pyvips.Error as error:
         reason = " ".join(str(error.detail or error.message).split())
         raise PictureError(f"{path}: cannot be written: {reason}") from None
-    write_bytes(path, encoded)
-
-
-def to_bits(samples: Pixels, bits: int) -> Pixels:
-    """Samples of 8 or 16 bits as 8 or 16 bits, rounded; both full ranges correspond.
-
-    >>> to_bits(np.array([0, 128, 129, 65535], dtype=np.uint16), 8).tolist()
-    [0, 0, 1, 255]
-    """
-    if samples.dtype.itemsize * 8 == bits:
-        return samples
-    if bits == 16:
-        return samples.astype(np.uint16) * np.uint16(257)
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _keeps_iptc(photo: Photo, kind: FileFormat) -> bool:
@@ -93,29 +90,34 @@ def _keeps_iptc(photo: Photo, kind: FileFormat) -> bool:
     return iptc is None or (kind.name == "jpeg" and iptc.startswith(b"Photoshop 3.0"))
 
 
-def _encode_bmp(pixels: Pixels) -> bytes:
+def _write_bmp(path: Path, pixels: Pixels) -> None:
     samples = to_bits(pixels, 8)
-    buffer = io.BytesIO()
-    Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).save(buffer, format="BMP")
-    return buffer.getvalue()
+    with replacing(path) as draft:
+        Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).save(draft, format="BMP")
 
 
-def _encode(kind: FileFormat, photo: Photo) -> bytes:
-    samples = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
+def _write(path: Path, kind: FileFormat, photo: Photo, workspace: Workspace, pulse: Callable[[], None]) -> None:
     options = dict(kind.options)
-    if kind.bits == 8:
-        samples = to_bits(samples, 8)
-    if kind.name == "avif" and samples.dtype == np.uint16:
+    bits = min(photo.bits, 8 if kind.bits == 8 else 16)
+    planes = [to_bits(plane, bits, workspace) for plane in (photo.pixels, photo.alpha) if plane is not None]
+    if kind.name == "avif" and bits == 16:
         options["bitdepth"] = kind.bits
-        samples = ((samples.astype(np.uint32) * 4095 + 32767) // 65535 << 4).astype(np.uint16)  # libvips shifts back
-    if kind.name == "tiff" and samples.nbytes > _SMALL_TIFF:
+        # libvips shifts back
+        planes = [((plane.astype(np.uint32) * 4095 + 32767) // 65535 << 4).astype(np.uint16) for plane in planes]
+    if kind.name == "tiff" and sum(plane.nbytes for plane in planes) > _SMALL_TIFF:
         options["bigtiff"] = True
-    grey, colour = ("b-w", "srgb") if samples.dtype == np.uint8 else ("grey16", "rgb16")
-    image = pyvips.Image.new_from_array(samples, interpretation=grey if samples.shape[2] < 3 else colour)
-    image = photo.metadata.put_on(image)
+    grey, colour = ("b-w", "srgb") if bits == 8 else ("grey16", "rgb16")
+    space = grey if photo.pixels.shape[2] == 1 else colour
+    image, *alpha = (pyvips.Image.new_from_array(plane, interpretation=space) for plane in planes)
+    image = photo.metadata.put_on(image.bandjoin(alpha) if alpha else image)
     if not _keeps_iptc(photo, kind):
         image.remove("iptc-data")
     if photo.icc_profile is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", photo.icc_profile)
-    encoded: bytes = getattr(image, f"{'heif' if kind.name == 'avif' else kind.name}save_buffer")(**options)
-    return encoded
+    save = getattr(image, f"{'heif' if kind.name == 'avif' else kind.name}save_target")
+
+    def pulsed() -> None:
+        workspace.release()
+        pulse()
+
+    write_stream(path, lambda target: save(target, **options), pulsed)

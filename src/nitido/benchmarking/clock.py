@@ -1,0 +1,83 @@
+"""Timing side by side: contestants take turns, so that a slow moment of the machine is a slow moment for all."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import torch
+
+Action = Callable[[], object]
+
+TurnSeconds = Mapping[str, Sequence[float]]
+"""Contestant -> seconds of a call in each of its turns."""
+
+Progress = Callable[[int, int], None]
+"""Is told the number of finished rounds and of all."""
+
+
+def ignore(done: int, rounds: int) -> None:
+    """Nobody watches."""
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what has been started on `device`; the processor has always finished."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def seconds_per_call(action: Action, calls: int, device: torch.device) -> float:
+    """Mean seconds of `calls` calls in a row."""
+    synchronize(device)
+    started = time.perf_counter()
+    for _ in range(calls):
+        action()
+    synchronize(device)
+    return (time.perf_counter() - started) / calls
+
+
+def calls_for(action: Action, at_least: float, device: torch.device) -> int:
+    """How many calls last about `at_least` seconds, by trying two: the first one may have to set things up."""
+    action()
+    return max(1, math.ceil(at_least / max(seconds_per_call(action, 1, device), 1e-9)))
+
+
+def interleaved(
+    contestants: Mapping[str, Action],
+    rounds: int,
+    device: torch.device,
+    *,
+    at_least: float = 0.1,
+    progress: Progress = ignore,
+) -> TurnSeconds:
+    """Seconds of a call of each contestant in each of `rounds` rounds, in which all have one turn.
+
+    A turn is as many calls as last about `at_least` seconds. Two calls of each are not counted.
+
+    >>> found = interleaved({"a": list, "b": dict}, 3, torch.device("cpu"), at_least=0.001)
+    >>> {name: len(seconds) for name, seconds in found.items()}
+    {'a': 3, 'b': 3}
+    """
+    calls = {name: calls_for(action, at_least, device) for name, action in contestants.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds):
+        for name, action in contestants.items():
+            seconds[name].append(seconds_per_call(action, calls[name], device))
+        progress(number + 1, rounds)
+    return seconds
+
+
+def medians(seconds: TurnSeconds) -> dict[str, float]:
+    """The median turn of each contestant."""
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def spread(seconds: TurnSeconds) -> float:
+    """By which share the slowest turn of a contestant is longer than its fastest; of the unsteadiest contestant.
+
+    A turn does the same work each time, so what is not near zero comes from the machine: other programs, or heat.
+
+    >>> spread({"a": [2.0, 3.0], "b": [1.0, 1.0]})
+    0.5
+    """
+    return max(max(values) / min(values) - 1 for values in seconds.values())

@@ -1,0 +1,88 @@
+"""How fast training patches are cut: from the packed store, and by decoding picture files for every patch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from nitido.benchmarking.clock import Progress, ignore, interleaved, medians
+from nitido.benchmarking.decoded import DecodedPatches
+from nitido.benchmarking.shares import DataShare, measure_share, onwards
+from nitido.benchmarking.surroundings import Surroundings, surroundings
+from nitido.data import PatchSampler, prepare, resolve_all
+from nitido.study.spec import builtin_names
+from nitido.training.precision import training_device
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class DataSpeed:
+    """Crops a second of low- and high-resolution pairs: `packed`, and decoding PNG by `pillow` and by `libvips`."""
+
+    data: tuple[str, ...]
+    pictures: int
+    scale: int
+    batch: int
+    patch: int
+    crops_per_second: Mapping[str, float]
+    shares: Sequence[DataShare]
+    rounds: int
+    where: Surroundings
+
+    @property
+    def opponent(self) -> str:
+        """The faster of the two ways to decode."""
+        return max(("pillow", "libvips"), key=self.crops_per_second.__getitem__)
+
+    @property
+    def speedup(self) -> float:
+        """How many crops the store gives in the time of one of the opponent's."""
+        return self.crops_per_second["packed"] / self.crops_per_second[self.opponent]
+
+    def as_json(self) -> dict[str, Any]:
+        """What scripts read."""
+        return {
+            "data": list(self.data),
+            "pictures": self.pictures,
+            "scale": self.scale,
+            "batch": self.batch,
+            "patch": self.patch,
+            "crops_per_second": dict(self.crops_per_second),
+            "opponent": self.opponent,
+            "speedup": self.speedup,
+            "shares": [share.as_json() for share in self.shares],
+            "rounds": self.rounds,
+            **self.where.as_json(),
+        }
+
+
+def measure_data(
+    specs: Sequence[str], scale: int, batch: int, patch: int, rounds: int, progress: Progress = ignore
+) -> DataSpeed:
+    """Cut batches from the picture sets `specs` in three ways by turns, then measure the built-in studies' shares.
+
+    Raises `DataError` when a set is unknown or the patch does not fit into its pictures.
+    """
+    device = training_device()
+    store = prepare(resolve_all(specs, "train"), [scale])
+    sampler = PatchSampler(store, scale, patch, seed=0)
+    with TemporaryDirectory(prefix="nitido-benchmark-") as folder:
+        decoded = DecodedPatches(store, scale, patch, Path(folder))
+        ways = {"packed": sampler.batch, "pillow": decoded.by_pillow, "libvips": decoded.by_libvips}
+        actions = {name: onwards(way, batch) for name, way in ways.items()}
+        turns = interleaved(actions, rounds, CPU, progress=progress)
+    return DataSpeed(
+        data=tuple(specs),
+        pictures=len(store),
+        scale=scale,
+        batch=batch,
+        patch=patch,
+        crops_per_second={name: batch / value for name, value in medians(turns).items()},
+        shares=[measure_share(name, rounds, device) for name in builtin_names()],
+        rounds=rounds,
+        where=surroundings(device, turns),
+    )

@@ -1,0 +1,70 @@
+"""Training patches the slow way: picture files are decoded for every patch that is cut from them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from nitido.data import Store, patch_plan
+from nitido.data.patches import apply_symmetry
+from nitido.imaging import read_picture, write_picture
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class DecodedPatches:
+    """The same patches as a `PatchSampler`'s, each cut from picture files that are decoded for it."""
+
+    def __init__(self, store: Store, scale: int, patch: int, folder: Path) -> None:
+        """Use the store's own files where they are PNG, and write what is missing into `folder`."""
+        self.sizes = store.lr_sizes(scale)
+        self.scale = scale
+        self.patch = patch
+        self.hr = [_as_png(store, i, folder) for i in range(len(store))]
+        self.lr = [folder / f"{i}_lr.png" for i in range(len(store))]
+        for i, path in enumerate(self.lr):
+            write_picture(path, store.lr(i, scale))
+
+    def by_pillow(self, start: int, count: int) -> tuple[Bytes, Bytes]:
+        """Patches `start` to `start + count - 1`, shaped as `PatchSampler.batch` has them."""
+        return self._batch(_decode_by_pillow, start, count)
+
+    def by_libvips(self, start: int, count: int) -> tuple[Bytes, Bytes]:
+        """The same through nitido's own reader."""
+        return self._batch(_decode_by_libvips, start, count)
+
+    def _batch(self, decode: Callable[[Path], Bytes], start: int, count: int) -> tuple[Bytes, Bytes]:
+        plan = patch_plan(0, np.arange(start, start + count), self.sizes, self.patch)
+        places = zip(plan.picture.tolist(), plan.top.tolist(), plan.left.tolist(), plan.symmetry.tolist(), strict=True)
+        pairs = []
+        for picture, top, left, symmetry in places:
+            lr = _crop(decode(self.lr[picture]), top, left, self.patch)
+            hr = _crop(decode(self.hr[picture]), self.scale * top, self.scale * left, self.scale * self.patch)
+            pairs.append((apply_symmetry(lr, symmetry), apply_symmetry(hr, symmetry)))
+        lrs, hrs = (np.stack(patches).transpose(0, 3, 1, 2) for patches in zip(*pairs, strict=True))
+        return lrs, hrs
+
+
+def _crop(picture: Bytes, top: int, left: int, side: int) -> Bytes:
+    return picture[top : top + side, left : left + side]
+
+
+def _as_png(store: Store, i: int, folder: Path) -> Path:
+    """The file of picture `i` where it is a PNG of 8 bits, as Pillow cuts 16 to 8 in its own way; else a new one."""
+    own = Path(store.entries[i].path)
+    if own.suffix.lower() == ".png" and read_picture(own).pixels.dtype == np.uint8:
+        return own
+    path = folder / f"{i}_hr.png"
+    write_picture(path, store.hr(i))
+    return path
+
+
+def _decode_by_pillow(path: Path) -> Bytes:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def _decode_by_libvips(path: Path) -> Bytes:
+    return read_picture(path).rgb8()

@@ -1,0 +1,81 @@
+"""Which share of a training step its data takes, in the demo of every built-in study."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from nitido.architectures import build, get_architecture
+from nitido.benchmarking.clock import Action, interleaved, medians
+from nitido.benchmarking.loops import BareStep
+from nitido.data import PatchSampler, prepare, resolve_all
+from nitido.study.plan import RunConfig, plan
+from nitido.study.spec import load_study_file, resolve
+
+PROFILE = "demo"
+
+
+@dataclass(frozen=True)
+class DataShare:
+    """A study's baseline in its demo profile: seconds of a batch's data, and of a step with its data in memory."""
+
+    study: str
+    variant: str
+    architecture: str
+    batch: int
+    patch: int
+    batch_seconds: float
+    step_seconds: float
+
+    @property
+    def share(self) -> float:
+        """The data's time as a share of the step's."""
+        return self.batch_seconds / self.step_seconds
+
+    def as_json(self) -> dict[str, Any]:
+        """What scripts read."""
+        return asdict(self) | {"share": self.share}
+
+
+def onwards(batch: Callable[[int, int], object], count: int) -> Action:
+    """Calls of `batch(start, count)` that go on from each other, as a training's do.
+
+    >>> action = onwards(lambda start, count: range(start, start + count), 4)
+    >>> action(), action()
+    (range(0, 4), range(4, 8))
+    """
+    starts = itertools.count(step=count)
+    return lambda: batch(next(starts), count)
+
+
+def measure_share(study: str, rounds: int, device: torch.device) -> DataShare:
+    """Measure the baseline of the built-in `study`: batches and steps by turns."""
+    run = _baseline(study)
+    options = run.hyperparameters
+    store = prepare(resolve_all(run.data.train, "train"), [run.scale])
+    sampler = PatchSampler(store, run.scale, options.patch, options.seed, augment=options.augment)
+    lr, hr = sampler.batch(0, options.batch)
+    config = get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        network = build(run.architecture, config)
+    step = BareStep(network, options, (torch.from_numpy(lr), torch.from_numpy(hr)), store, device)
+    contestants: dict[str, Action] = {"batch": onwards(sampler.batch, options.batch), "step": step}
+    seconds = medians(interleaved(contestants, rounds, device))
+    return DataShare(
+        study=study,
+        variant=run.variant,
+        architecture=run.architecture,
+        batch=options.batch,
+        patch=options.patch,
+        batch_seconds=seconds["batch"],
+        step_seconds=seconds["step"],
+    )
+
+
+def _baseline(name: str) -> RunConfig:
+    """The first run of the study's baseline."""
+    study = resolve(load_study_file(name), PROFILE)
+    return next(run.config for run in plan(study) if run.config.variant == study.baseline)

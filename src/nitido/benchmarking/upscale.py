@@ -1,0 +1,120 @@
+"""How long a megapixel takes: the upscaler piece by piece, and the same network on the whole picture."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.benchmarking.clock import Action, Progress, ignore, interleaved, medians
+from nitido.benchmarking.surroundings import Surroundings, surroundings
+from nitido.errors import NitidoError
+from nitido.inference.bfloat16 import has_fast_bfloat16
+from nitido.inference.models import find_model
+from nitido.inference.pictures.channels import fitting
+from nitido.inference.upscaler import Upscaler
+from nitido.training.precision import training_device
+
+COMPACT = ("edsr", "compact")
+"""The architecture and variant that are measured where no model is named; weights do not matter for speed."""
+
+
+@dataclass(frozen=True)
+class UpscaleSpeed:
+    """Seconds for each megapixel of the result; medians over `rounds`.
+
+    `nitido` is the upscaler as `nitido upscale` uses it, `plain_float32` the network on the whole picture in eager
+    float32, and `nitido_bfloat16` the upscaler under bfloat16 autocast, None where the machine has no hardware for it.
+    `height` and `width` are the result's, in pixels.
+    """
+
+    model: str
+    scale: int
+    height: int
+    width: int
+    seconds_per_megapixel: Mapping[str, float | None]
+    rounds: int
+    where: Surroundings
+
+    @property
+    def speedup(self) -> float:
+        """How many megapixels nitido makes in the time of one of the plain network's."""
+        seconds = self.seconds_per_megapixel
+        return cast(float, seconds["plain_float32"]) / cast(float, seconds["nitido"])
+
+    def as_json(self) -> dict[str, Any]:
+        """What scripts read."""
+        return {
+            "model": self.model,
+            "scale": self.scale,
+            "height": self.height,
+            "width": self.width,
+            "megapixels": self.height * self.width / 1e6,
+            "seconds_per_megapixel": dict(self.seconds_per_megapixel),
+            "speedup": self.speedup,
+            "rounds": self.rounds,
+            **self.where.as_json(),
+        }
+
+
+def measure_upscale(model: str | None, megapixels: float, rounds: int, progress: Progress = ignore) -> UpscaleSpeed:
+    """Enlarge a square generated picture to about `megapixels` in each way by turns.
+
+    Raises `ModelFileError` when there is no such model, and `NitidoError` when the whole picture needs more memory than
+    there is.
+    """
+    device = training_device()
+    name, network = _named(model)
+    network = network.to(device)
+    side = max(1, round(math.sqrt(megapixels * 1e6) / network.scale))
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    large = side * network.scale
+    upscaler = Upscaler(network)
+
+    def nitido() -> object:
+        return upscaler.enlarge(pixels, None, large, large)
+
+    def in_bfloat16() -> object:
+        with torch.autocast(device.type, torch.bfloat16):
+            return nitido()
+
+    actions: dict[str, Action] = {"nitido": nitido, "plain_float32": lambda: enlarge_whole(network, pixels)}
+    if has_fast_bfloat16(device):
+        actions["nitido_bfloat16"] = in_bfloat16
+    try:
+        turns = interleaved(actions, rounds, device, progress=progress)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer") from None
+    per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(turns).items()}
+    return UpscaleSpeed(
+        model=name,
+        scale=network.scale,
+        height=large,
+        width=large,
+        seconds_per_megapixel={"nitido_bfloat16": None, **per_megapixel},
+        rounds=rounds,
+        where=surroundings(device, turns),
+    )
+
+
+@torch.inference_mode()
+def enlarge_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Enlarge uint8 RGB `(h, w, 3)` to `(k·h, k·w, 3)` in one piece: float32, contiguous NCHW, no compiler."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    lr = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float().contiguous() / 255
+    enlarged = fitting(network, 3).eval()(lr)
+    samples = (enlarged[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    return samples.cpu().numpy()
+
+
+def _named(model: str | None) -> tuple[str, SuperResolutionNetwork]:
+    if model is not None:
+        return model, find_model(model).network
+    architecture, variant = COMPACT
+    return f"{architecture}.{variant}", build(architecture, resolve_config(architecture, variant, {}))

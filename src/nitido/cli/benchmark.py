@@ -1,0 +1,159 @@
+"""`nitido benchmark`: train, data and upscale."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+
+if TYPE_CHECKING:
+    from nitido.benchmarking.clock import Progress as Rounds
+    from nitido.benchmarking.surroundings import Surroundings
+
+app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)
+
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE ('-': standard output).")
+]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="How often everything has its turn.")]
+Batch = Annotated[int, typer.Option(min=1, help="Patches a step.")]
+Patch = Annotated[int, typer.Option(min=4, help="Side of a patch in low-resolution pixels.")]
+Scale = Annotated[int, typer.Option(min=2, max=4, help="The enlargement.")]
+
+
+@app.command()
+def train(
+    architecture: Annotated[str, typer.Argument(help="The network family.")] = "edsr",
+    variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
+    scale: Scale = 2,
+    batch: Batch = 16,
+    patch: Patch = 48,
+    rounds: RoundsOption = 7,
+    json: Json = None,
+) -> None:
+    """Time a training step of `nitido train` beside a plain float32 loop, and both beside the matrix peak.
+
+    Everything has its turns in one run, so that a slow moment of the machine is a slow moment for all.
+
+    Example: nitido benchmark train edsr --variant compact --batch 8 --patch 24
+    """
+    from nitido.architectures import get_architecture
+    from nitido.benchmarking.train import TrainingTask, measure_training
+
+    family = get_architecture(architecture)
+    task = TrainingTask(family.name, variant or family.base, scale, batch, patch)
+    with _rounds() as progress:
+        found = measure_training(task, rounds, progress)
+    names = {"nitido": "nitido train", "bare": "its step without the trainer", "plain_float32": "plain float32 loop"}
+    lines = []
+    for key, name in names.items():
+        seconds = found.step_seconds[key]
+        lines.append([name, f"{seconds:.4g}", f"{found.gflop_per_step / seconds:.4g}"])
+    for number_format, peak in found.peak_gflops.items():
+        lines.append([f"matrix peak, {number_format}", "", f"{peak:.4g}"])
+    title = f"{task.architecture} {task.variant} ×{task.scale}, batch {task.batch}×{task.patch}×{task.patch}"
+    told = (
+        f"{found.speedup:.2f} times as fast as the plain loop; {found.share_of_peak:.1%} of the {found.precision} "
+        f"matrix peak; the trainer adds {found.trainer_overhead:+.1%}"
+    )
+    _report(found.as_json(), json, title, ["", "seconds a step", "GFLOP/s"], lines, told, found.where)
+
+
+@app.command()
+def data(
+    data_: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME_OR_DIR", help="A picture set; may be repeated [default: samples]."),
+    ] = None,
+    scale: Scale = 2,
+    batch: Batch = 16,
+    patch: Patch = 48,
+    rounds: RoundsOption = 7,
+    json: Json = None,
+) -> None:
+    """Count the training patches that the packed store gives in a second, beside decoding PNG for each of them.
+
+    Also tells which share of a step the data takes in the demo of every built-in study.
+
+    Example: nitido benchmark data --data t91 --patch 24
+    """
+    from nitido.benchmarking.data import measure_data
+
+    with _rounds() as progress:
+        found = measure_data(data_ or ["samples"], scale, batch, patch, rounds, progress)
+    names = {"packed": "packed store", "pillow": "PNG by Pillow", "libvips": "PNG by libvips"}
+    lines = [[name, f"{found.crops_per_second[key]:.4g}"] for key, name in names.items()]
+    told = f"{found.speedup:.1f} times as many patches as by {names[found.opponent]}"
+    title = f"{', '.join(found.data)} ×{scale}, {patch}×{patch}"
+    _report(found.as_json(), json, title, ["", "patches a second"], lines, told, found.where)
+    if json != JSON_TO_STDOUT:
+        shares = [
+            [s.study, s.variant, f"{s.batch}×{s.patch}×{s.patch}", *_milliseconds(s), f"{s.share:.1%}"]
+            for s in found.shares
+        ]
+        print_table("The demos", ["study", "variant", "batch", "data, ms", "step, ms", "share"], shares)
+
+
+@app.command()
+def upscale(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A run directory or a .safetensors file [default: a compact EDSR]."),
+    ] = None,
+    megapixels: Annotated[float, typer.Option(min=0.001, max=100, help="Size of the result.")] = 1.0,
+    rounds: RoundsOption = 5,
+    json: Json = None,
+) -> None:
+    """Time a megapixel of `nitido upscale` beside the same network run on the whole picture in plain float32.
+
+    Example: nitido benchmark upscale runs/mine --megapixels 4
+    """
+    from nitido.benchmarking.upscale import measure_upscale
+
+    with _rounds() as progress:
+        found = measure_upscale(model, megapixels, rounds, progress)
+    names = {
+        "nitido": "nitido upscale",
+        "nitido_bfloat16": "the same in bfloat16",
+        "plain_float32": "whole picture, plain float32",
+    }
+    seconds = found.seconds_per_megapixel
+    lines = [[name, "–" if (value := seconds[key]) is None else f"{value:.4g}"] for key, name in names.items()]
+    told = f"{found.speedup:.2f} times as fast as the whole picture"
+    title = f"{found.model} ×{found.scale}, to {found.width}×{found.height}"
+    _report(found.as_json(), json, title, ["", "seconds a megapixel"], lines, told, found.where)
+
+
+def _milliseconds(share: Any) -> tuple[str, str]:
+    return f"{1000 * share.batch_seconds:.3g}", f"{1000 * share.step_seconds:.3g}"
+
+
+def _report(
+    value: dict[str, Any],
+    target: str | None,
+    title: str,
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    told: str,
+    where: "Surroundings",
+) -> None:
+    """JSON where it was asked for, and a table with its sentences unless standard output is taken."""
+    if target:
+        write_json_output(value, target)
+    if target != JSON_TO_STDOUT:
+        print_table(title, header, lines)
+        print("\n".join([told, where.summary, *where.notes]))
+
+
+@contextmanager
+def _rounds() -> Iterator["Rounds"]:
+    """A bar over the rounds, on a terminal; on standard error."""
+    console = Console(stderr=True)
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, rounds: bar.update(task, completed=done, total=rounds)

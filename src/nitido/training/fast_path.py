@@ -1,0 +1,143 @@
+"""How a run's steps are calculated on this machine: number format and compiler, the latter chosen by a short probe."""
+
+import copy
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.atomic import write_text
+from nitido.inference.bfloat16 import has_fast_bfloat16
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.precision import Format, resolve_precision
+from nitido.validation import ConfigError, StrictModel
+
+FILE = "fast_path.json"
+"""The fast path's file in a run directory."""
+
+COMPILING = 60.0
+"""Seconds that a compiler may take, of which a run must be able to get back more."""
+
+LARGEST_GAIN = 0.3
+"""Share of a step that a compiler has been seen to save at most, where convolutions are a library's own."""
+
+WORTH_IT = 0.03
+"""Share of a step that must be saved: less is within the noise of a probe."""
+
+FEWEST_STEPS = 500
+"""A run of fewer steps is not worth a probe."""
+
+Step = Callable[[Tensor], Tensor]
+
+
+class FastPath(StrictModel):
+    """What a run's steps are calculated with.
+
+    `because` says in words why compiled or not, with what the probe measured where there was one.
+    """
+
+    precision: Format
+    compiled: bool
+    because: str
+
+    def forward(self, network: SuperResolutionNetwork) -> Step:
+        """How `network` is called in a training step: its weights are the same, compiled or not."""
+        return compiled(network) if self.compiled else network
+
+
+def compiled(network: SuperResolutionNetwork) -> Step:
+    """`network` with its own machine code, made at the first call for the shapes it sees there."""
+    torch._inductor.config.compile_threads = 1  # else a pool of processes, each with a PyTorch of its own in memory
+    step: Step = torch.compile(network, dynamic=False)
+    return step
+
+
+def settle(
+    file: Path, network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device
+) -> FastPath:
+    """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit."""
+    if file.exists():
+        return FastPath.model_validate_json(file.read_text(encoding="utf-8"))
+    chosen = choose(network, options, steps, device)
+    write_text(file, chosen.model_dump_json(indent=2) + "\n")
+    return chosen
+
+
+def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
+    """The fast path for `steps` steps of `network` on `device`; the network itself is left alone.
+
+    bfloat16 is taken wherever the hardware has it, so that all runs of a study are trained alike. Raises `ConfigError`
+    for compile=true without a compiler.
+    """
+    precision = resolve_precision(options.precision, device)
+
+    def settled(compiled: bool, because: str) -> FastPath:
+        return FastPath(precision=precision, compiled=compiled, because=because)
+
+    compiler = compiler_name()
+    if options.compile is True:
+        if shutil.which(compiler) is None:
+            raise ConfigError(f"compile=true, but there is no C++ compiler ({compiler}): install one, or compile=false")
+        return settled(True, "compile=true")
+    if options.compile is False:
+        return settled(False, "compile=false")
+    if shutil.which(compiler) is None:
+        return settled(False, f"no C++ compiler ({compiler}) on this machine")
+    if steps < FEWEST_STEPS:
+        return settled(False, f"{steps} steps are too few for a compiler to pay")
+    eager = probe(network, options, precision, device, lambda network: network)
+    if steps * eager * LARGEST_GAIN < COMPILING:
+        return settled(False, f"about {steps * eager:.0f} s of steps are too few for a compiler to pay")
+    try:
+        faster = probe(network, options, precision, device, compiled)
+    except Exception as error:  # whatever the compiler stumbles on, the run needs none
+        return settled(False, f"the compiler failed: {str(error).strip().splitlines()[0]}")
+    saved = 1 - faster / eager
+    return settled(saved > WORTH_IT, f"a step takes {eager:.3g} s, and {faster:.3g} s as compiled code")
+
+
+def compiler_name() -> str:
+    """The C++ compiler that PyTorch would call."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+
+
+def probe(
+    network: SuperResolutionNetwork,
+    options: Hyperparameters,
+    precision: Format,
+    device: torch.device,
+    prepare: Callable[[SuperResolutionNetwork], Step],
+) -> float:
+    """Seconds of a forward and backward pass of a copy of `network`: the median of three after one more."""
+    twin = copy.deepcopy(network).to(device).train()
+    step = prepare(twin)
+    side = options.patch
+    lr = torch.rand(options.batch, network.channels, side, side, device=device)
+    lr = lr.contiguous(memory_format=torch.channels_last)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            sr = step(lr)
+        sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return median(seconds[1:])
+
+
+def describe_machine(device: torch.device) -> str:
+    """In one line, what trainings on `device` can count on, and what they must do without."""
+    threads = torch.get_num_threads()
+    where = f"{threads} core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
+    fast = has_fast_bfloat16(device)
+    steps = "steps in bfloat16" if fast else "no bfloat16 in hardware, steps in float32"
+    compiler = shutil.which(compiler_name()) is not None
+    return f"{where}; {steps}" + ("" if compiler else "; no C++ compiler, steps are not compiled")

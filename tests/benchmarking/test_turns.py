@@ -1,0 +1,35 @@
+"""How the trainer's steps are counted: what belongs to a turn, and that the others' time is in none."""
+
+import pytest
+import torch
+
+from nitido.benchmarking.turns import WARM_UP, Turns
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (3, 2), (5, 4)])
+def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int) -> None:
+    others: list[int] = []
+    told: list[tuple[int, int]] = []
+    done = 0
+    turns = Turns(steps, rounds, CPU, lambda: others.append(done), lambda *found: told.append(found))
+    for number in range(1, turns.length + 1):
+        done = number
+        turns(done, None)
+    turns(done, 30.0)
+    assert len(turns.seconds) == rounds
+    assert others == [WARM_UP + (1 + steps) * (turn + 1) for turn in range(rounds)]
+    assert others[-1] < turns.length, "the step before the validation is in no turn"
+    assert told == [(turn + 1, rounds) for turn in range(rounds)]
+
+
+def test_the_others_and_the_first_step_of_a_turn_are_not_counted(clock) -> None:
+    steps = 2
+    turns = Turns(steps, 2, CPU, lambda: clock.sleep(100), lambda done, rounds: None)
+    for done in range(1, turns.length + 1):
+        place = (done - WARM_UP) % (1 + steps)
+        clock.sleep(50 if done <= WARM_UP or place == 1 else 1 + done)
+        turns(done, None)
+    first, second = WARM_UP + 2, WARM_UP + 5
+    assert turns.seconds == [((1 + first) + (2 + first)) / 2, ((1 + second) + (2 + second)) / 2]

@@ -1,0 +1,283 @@
+"""Networks as ONNX: the same pixels at every size, and nothing left behind that does not give them."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from tests.architectures.recipes import debug
+from torch import Tensor
+
+from nitido.architectures import NetworkConfig, SuperResolutionNetwork
+from nitido.errors import NitidoError
+from nitido.inference import ModelDescriptor, ModelFileError
+from nitido.inference.backends import AUTO, BACKENDS, check_name, choose, prepare
+from nitido.inference.onnx import Export, OnnxError, OnnxNetwork, export_onnx, load_onnx_file
+from nitido.inference.onnx.parity import largest_differences
+from nitido.inference.self_ensemble import SelfEnsemble
+from nitido.inference.upscaler import load_upscaler
+from nitido.inference.working_memory import bytes_per_pixel
+
+RECIPES = [
+    debug("srcnn"),  # bicubic input
+    debug("vdsr", scale=3, upsampler="nearest"),
+    debug("edsr", upsampler="transposed", block="channel_attention", rgb_mean=(0.4, 0.4, 0.5)),
+    debug("rdn", upsampler="bicubic", normalization="batch", order="pre_activation", activation="prelu"),
+    debug("srresnet"),  # pixel shuffle in two stages, batch normalisation
+]
+"""Every architecture and every upsampler: an export takes seconds."""
+
+SIZES = [(1, 1, 1), (3, 16, 31), (1, 7, 3), (2, 64, 5), (1, 61, 47)]
+"""Other sizes than those that are compared at every export."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    network: SuperResolutionNetwork
+    descriptor: ModelDescriptor
+    path: Path
+    report: Export
+
+
+def trained(network: SuperResolutionNetwork) -> SuperResolutionNetwork:
+    """`network` with statistics as only a training would leave them."""
+    for name, buffer in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.copy_(torch.rand(buffer.shape, generator=torch.Generator().manual_seed(1)) + 0.5)
+    return network
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=str)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    network = trained(request.param.build())
+    descriptor = ModelDescriptor.of(
+        network, request.param.architecture, "tiny", {"seed": 0}, {"set5": {"psnr_y": 31.5}}
+    )
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    return Exported(network, descriptor, path, export_onnx(path, network, descriptor))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A network that is exported once for all tests that only need any."""
+    network = debug("srcnn", upsampler="pixel_shuffle", residual=False).build()
+    descriptor = ModelDescriptor.of(network, "srcnn", "tiny")
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    return Exported(network, descriptor, path, export_onnx(path, network, descriptor))
+
+
+class Odd(SuperResolutionNetwork):
+    """A network of a stranger: nearest neighbours, and something that goes wrong."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(NetworkConfig(), 0)
+        self.fault = fault
+
+    def forward(self, lr: Tensor) -> Tensor:
+        enlarged = lr.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        if self.fault == "noise":
+            return enlarged + 1e-3 * torch.rand_like(enlarged)
+        if self.fault == "nan":
+            return enlarged / (enlarged - enlarged)
+        return enlarged if float(lr.mean()) > 0.5 else 1 - enlarged
+
+
+def test_onnx_runtime_gives_the_same_pixels_at_every_size(exported: Exported) -> None:
+    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
+    for pictures, height, width in SIZES:
+        lr = torch.rand(pictures, exported.network.channels, height, width)
+        (found,) = session.run(["sr"], {"lr": lr.numpy()})
+        with torch.inference_mode():
+            expected = exported.network(lr)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=5e-6)
+    assert 0 < exported.report.largest_difference < 5e-6
+    assert exported.report.size == exported.path.stat().st_size
+    assert [file.name for file in exported.path.parent.iterdir()] == ["tiny.onnx"]
+
+
+def test_the_file_says_what_it_is(exported: Exported) -> None:
+    model = onnx.load(exported.path)
+    onnx.checker.check_model(model, full_check=True)
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    network = exported.network
+    assert said["architecture"] == exported.descriptor.architecture
+    assert (said["scale"], said["channels"]) == (str(network.scale), str(network.channels))
+    radius = network.receptive_field_radius
+    assert said["receptive_field_radius"] == ("the whole picture" if radius is None else str(radius))
+    assert said["colour"].startswith("RGB in [0, 1]" if network.channels == 3 else "Y in [0, 1]")
+    assert ModelDescriptor.model_validate_json(said["nitido"]) == exported.descriptor
+    sizes = [axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sizes == ["batch", network.channels, "height", "width"]
+    loaded = load_onnx_file(exported.path)
+    attributes = ("scale", "channels", "receptive_field_radius")
+    assert [getattr(loaded, key) for key in attributes] == [getattr(network, key) for key in attributes]
+
+
+def test_an_export_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
+    content = exported.path.read_bytes()
+    assert b"stack_trace" not in content
+    assert b".py" not in content
+
+
+def test_an_onnx_network_asks_for_as_much_memory_as_its_network(tiny: Exported) -> None:
+    loaded = load_onnx_file(tiny.path)
+    assert bytes_per_pixel(loaded) >= bytes_per_pixel(tiny.network)
+    assert bytes_per_pixel(SelfEnsemble(loaded)) > bytes_per_pixel(loaded)
+
+
+OUT_OF_MEMORY = """
+import resource, sys, torch
+from pathlib import Path
+from nitido.inference.onnx import load_onnx_file
+
+network = load_onnx_file(Path(sys.argv[1]))
+lr = torch.zeros(1, 3, 2000, 2000)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (64 << 20), resource.RLIM_INFINITY))
+try:
+    network(lr)
+except MemoryError:
+    print("too little memory")
+"""
+
+
+def test_too_little_memory_is_said_as_pytorch_says_it(tiny: Exported) -> None:
+    command = [sys.executable, "-c", OUT_OF_MEMORY, str(tiny.path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("too little memory\n", "")
+
+
+def test_pieces_and_channels_through_an_onnx_network(tiny: Exported) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (40, 53, 3), dtype=np.uint8)
+    plain, through = load_upscaler(tiny.network), load_upscaler(load_onnx_file(tiny.path), memory=1 << 20)
+    for pixels in (colours, colours[:, :, :1]):
+        expected, _ = plain.enlarge(pixels, None, 80, 106)
+        found, _ = through.enlarge(pixels, None, 80, 106)
+        assert np.abs(expected.astype(int) - found).max() <= 1
+
+
+def test_one_network_serves_several_scales() -> None:
+    network = debug("vdsr", depth=2).build()
+    assert prepare(network, "torch") is network
+    converted = prepare(network, "onnx")
+    assert isinstance(converted, OnnxNetwork)
+    third = converted.at_scale(3)
+    assert (converted.scale, third.scale) == (2, 3)
+    assert third is converted.at_scale(3)
+    assert third.at_scale(2) is converted
+    lr = torch.rand(1, 1, 9, 8)
+    with torch.inference_mode():
+        assert torch.allclose(third(lr), network.at_scale(3)(lr), rtol=0, atol=5e-6)
+
+
+def test_a_file_is_for_one_scale(tiny: Exported) -> None:
+    with pytest.raises(OnnxError, match="enlarges ×2, not ×3"):
+        load_onnx_file(tiny.path).at_scale(3)
+
+
+def test_differences_are_seen() -> None:
+    network = debug("srcnn").build().eval()
+    other = debug("srcnn").build().eval()
+    with torch.no_grad():
+        other.reconstruction.bias += 0.25
+    found = largest_differences(network, other)
+    assert all(value == pytest.approx(0.25, abs=1e-5) for value in found.values())
+    assert set(largest_differences(network, debug("srcnn", scale=3).build().eval()).values()) == {float("inf")}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("noise", "not the same network: at 17×23 it differs from PyTorch by 0.000"),
+        ("nan", "it differs from PyTorch by nan"),
+        ("branch", "PyTorch cannot export this Odd to ONNX: "),
+    ],
+)
+def test_what_is_not_the_same_network_is_not_written(tiny: Exported, tmp_path: Path, fault: str, message: str) -> None:
+    target = tmp_path / "odd.onnx"
+    target.write_bytes(b"the old one")
+    with pytest.raises(OnnxError) as raised:
+        export_onnx(target, Odd(fault), tiny.descriptor)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert target.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_other_names_than_onnx_are_refused(tiny: Exported, tmp_path: Path) -> None:
+    with pytest.raises(OnnxError, match=r"tiny.pt: an ONNX file is needed; give a name that ends in \.onnx"):
+        export_onnx(tmp_path / "tiny.pt", tiny.network, tiny.descriptor)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_one_line(
+    tiny: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
+    with pytest.raises(OnnxError, match=rf"needs {package}: pip install 'nitido\[onnx\]'"):
+        export_onnx(tmp_path / "tiny.onnx", tiny.network, tiny.descriptor)
+    choice = choose(tiny.network, 8, 8)
+    assert (choice.backend, choice.network) == ("torch", tiny.network)
+    assert str(choice).endswith(f"; onnx: {package} not installed)")
+    if package == "onnxruntime":
+        with pytest.raises(OnnxError, match=r"needs onnxruntime: pip install 'nitido\[onnx\]'"):
+            load_onnx_file(tiny.path)
+    else:
+        assert load_onnx_file(tiny.path).scale == 2
+
+
+def altered(tiny: Exported, path: Path, **metadata: str | None) -> Path:
+    """The file with other metadata; None takes an entry away."""
+    model = onnx.load(tiny.path)
+    said = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    del model.metadata_props[:]
+    for key, value in said.items():
+        if value is not None:
+            model.metadata_props.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_bad_files_are_one_line(tiny: Exported, tmp_path: Path) -> None:
+    def descriptor(**changes: object) -> str:
+        return tiny.descriptor.model_copy(update=changes).model_dump_json()
+
+    (tmp_path / "text.onnx").write_text("not a model")
+    (tmp_path / "short.onnx").write_bytes(tiny.path.read_bytes()[:2000])
+    bad = {
+        tmp_path / "none.onnx": "no such model file",
+        tmp_path / "text.onnx": "not a readable ONNX file",
+        tmp_path / "short.onnx": "not a readable ONNX file",
+        altered(tiny, tmp_path / "foreign.onnx", nitido=None): "an ONNX file that nitido has not exported",
+        altered(tiny, tmp_path / "json.onnx", nitido="{"): "its descriptor is not JSON",
+        altered(tiny, tmp_path / "memory.onnx", bytes_per_pixel="many"): "its bytes_per_pixel is many",
+        altered(tiny, tmp_path / "scale.onnx", nitido=descriptor(scale=3, scales=(3,))): "its descriptor says",
+        altered(tiny, tmp_path / "grey.onnx", nitido=descriptor(channels=1)): "is not what its descriptor says",
+    }
+    for path, message in bad.items():
+        with pytest.raises(ModelFileError) as raised:
+            load_onnx_file(path)
+        assert str(raised.value).startswith(f"{path}: ")
+        assert message in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_the_faster_backend_is_chosen(tiny: Exported) -> None:
+    choice = choose(tiny.network, 16, 24)
+    assert set(choice.seconds) == set(BACKENDS)
+    assert choice.backend == min(choice.seconds, key=lambda name: choice.seconds[name])
+    assert isinstance(choice.network, OnnxNetwork) == (choice.backend == "onnx")
+    assert str(choice).startswith(f"backend: {choice.backend} (24×16 pixels: torch ")
+
+
+def test_an_unknown_backend_is_named() -> None:
+    for name in (*BACKENDS, AUTO):
+        check_name(name)
+    with pytest.raises(NitidoError, match="unknown backend 'onx': did you mean 'onnx'"):
+        check_name("onx")

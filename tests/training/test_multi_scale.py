@@ -1,0 +1,218 @@
+"""One network for several scales: whose turn it is, what it sees, what is measured, and that nothing gets lost."""
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.data import PictureSet, Store, prepare, turn_of_step
+from nitido.errors import NitidoError
+from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.imaging import bicubic_downscale
+from nitido.training.callbacks import TrainingInterruptedError
+from nitido.training.data import PatchStream, samplers
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.train import train
+from nitido.validation import ConfigError
+
+SCALES = (2, 3, 4)
+OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 1, "ema": 0.8}
+OPTIONS |= {"precision": "float32", "learning_rate": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("small")
+    for name, pixels in {"a": data.chelsea()[60:143, 90:191], "b": data.coffee()[100:181, 200:281]}.items():
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
+    paths = (folder / "a.png", folder / "b.png")
+    return prepare(PictureSet("small", paths), SCALES, tmp_path_factory.mktemp("packs"))
+
+
+def fresh_network(**config: object) -> SuperResolutionNetwork:
+    torch.manual_seed(3)
+    return build("vdsr", resolve_config("vdsr", "debug", {"normalization": "batch", **config}))
+
+
+def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, others=SCALES[1:], **changes):
+    network = fresh_network(**(config or {}))
+    trained = train(
+        network,
+        Hyperparameters.parse(OPTIONS | changes, "test"),
+        train=store,
+        validation=store,
+        scale=2,
+        other_scales=others,
+        directory=directory,
+        labels={"variant": "debug"},
+        listener=listener,
+    )
+    return network, trained
+
+
+def lines(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def same_weights(a: SuperResolutionNetwork, b: SuperResolutionNetwork) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def whole(store: Store, tmp_path_factory: pytest.TempPathFactory):
+    directory = tmp_path_factory.mktemp("whole")
+    network, trained = run(store, directory)
+    return network, trained, directory
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(0, 10**7), st.integers(1, 4))
+def test_in_every_round_each_has_its_turn_once(seed: int, number: int, turns: int) -> None:
+    steps = range(number * turns, (number + 1) * turns)
+    assert sorted(turn_of_step(seed, step, turns) for step in steps) == list(range(turns))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31 - 1), st.sampled_from([3, 30, 50]), st.integers(0, 2))
+def test_no_scale_has_all_the_steps_that_are_logged(seed: int, every: int, offset: int) -> None:
+    counts = Counter(turn_of_step(seed, every * step + offset, 3) for step in range(600))
+    assert all(130 < counts[turn] < 270 for turn in range(3)), counts  # 200 ± 6 standard deviations
+
+
+def batches(store: Store, seed: int, first: int, total: int, patch: int = 12):
+    options = Hyperparameters(steps=total, batch=3, patch=patch, seed=seed, augment=False)
+    stream = PatchStream(
+        samplers(store, options, SCALES), batch=3, stretch=1000, total=total, current_step=lambda: first
+    )
+    return [(lr.numpy(), hr.numpy()) for lr, hr in stream]
+
+
+def test_batches_are_a_function_of_seed_and_step(store: Store) -> None:
+    everything, later = batches(store, 5, 0, 9), batches(store, 5, 4, 9)
+    for (lr, hr), (same_lr, same_hr) in zip(everything[4:], later, strict=True):
+        assert np.array_equal(lr, same_lr)
+        assert np.array_equal(hr, same_hr)
+
+
+def places(patch: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+    """Where `(3, s, s)` occurs in `(H, W, 3)`."""
+    windows = sliding_window_view(picture, patch.shape[1:], axis=(0, 1))
+    return [(int(top), int(left)) for top, left in np.argwhere((windows == patch).all(axis=(2, 3, 4)))]
+
+
+def test_every_low_resolution_patch_is_matlabs_bicubic_of_its_own_scale(store: Store) -> None:
+    seen = Counter()
+    for lr, hr in batches(store, 1, 0, 12):
+        scale = hr.shape[-1] // lr.shape[-1]
+        seen[scale] += 1
+        assert hr.shape[-1] == 24, "the same work at every scale"
+        for small, large in zip(lr, hr, strict=True):
+            found = [
+                (index, top, left)
+                for index in range(len(store))
+                for top, left in places(small, bicubic_downscale(store.hr_cropped(index, scale), scale))
+            ]
+            assert found, f"no such patch in the pictures at scale {scale}"
+            cuts = [
+                store.hr(index)[scale * top :, scale * left :][: large.shape[1], : large.shape[2]].transpose(2, 0, 1)
+                for index, top, left in found
+            ]
+            assert any(np.array_equal(cut, large) for cut in cuts)
+    assert seen == {2: 4, 3: 4, 4: 4}
+
+
+def test_patches_are_about_equal_in_high_resolution_where_they_cannot_be_equal(store: Store) -> None:
+    sides = {hr.shape[-1] // lr.shape[-1]: hr.shape[-1] for lr, hr in batches(store, 1, 0, 3, patch=14)}
+    assert sides == {2: 28, 3: 27, 4: 28}
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 11])
+def test_interrupted_and_continued_equals_uninterrupted(store: Store, whole, tmp_path: Path, step: int) -> None:
+    def press_ctrl_c(done: int, psnr: float | None) -> None:
+        if done == step and psnr is None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterruptedError, match=f"after step {step}"):
+        run(store, tmp_path, press_ctrl_c)
+    network, trained = run(store, tmp_path)
+    assert same_weights(network, whole[0])
+    assert (trained.best_step, trained.validation) == (whole[1].best_step, whole[1].validation)
+    assert lines(tmp_path) == lines(whole[2])
+
+
+def test_the_other_scales_are_learnt(store: Store, whole, tmp_path: Path) -> None:
+    alone, _ = run(store, tmp_path, others=())
+    assert not same_weights(alone, whole[0])
+    logged = [line for line in lines(whole[2]) if "loss/l1" in line]
+    assert [line["scale"] for line in logged] == [SCALES[turn_of_step(0, step, 3)] for step in range(12)]
+    assert not any("scale" in line for line in lines(tmp_path))
+
+
+def test_every_scale_is_measured_and_the_mean_chooses(store: Store, whole) -> None:
+    network, trained, directory = whole
+    validations = {line["step"]: line for line in lines(directory) if "validation/psnr_y" in line}
+    assert list(validations) == [4, 8, 12]
+    for line in validations.values():
+        for metric in ("psnr_y", "ssim_y"):
+            each = [line[f"validation/x{scale}/{metric}"] for scale in SCALES]
+            assert len(set(each)) == 3
+            assert line[f"validation/{metric}"] == pytest.approx(fmean(each))
+    assert trained.best_step == max(validations, key=lambda step: validations[step]["validation/psnr_y"])
+    for scale in SCALES:
+        built = fresh_network(scale=scale)
+        built.load_state_dict(network.state_dict())
+        scores = [score.metrics["psnr_y"] for score in evaluate(NetworkEnlarger(built), store, scale)]
+        assert trained.validation[f"x{scale}/psnr_y"] == pytest.approx(fmean(scores), abs=1e-6)
+
+
+def test_of_one_scale_nothing_is_called_otherwise(store: Store, tmp_path: Path) -> None:
+    _, trained = run(store, tmp_path, others=())
+    assert not any("/x2/" in name for line in lines(tmp_path) for name in line)
+    assert set(trained.validation) == {"psnr_y", "ssim_y", "psnr_rgb"}
+
+
+def test_a_picture_of_each_scale_is_shown(whole) -> None:
+    events = EventAccumulator(str(whole[2]), size_guidance={"images": 0})
+    events.Reload()
+    assert events.Tags()["images"] == [f"truth, bicubic, network x{scale}" for scale in SCALES]
+    assert {"validation/x3/psnr_y", "validation/psnr_y"} <= set(events.Tags()["scalars"])
+
+
+def test_a_checkpoint_holds_the_weights_once(whole) -> None:
+    network, _, directory = whole
+    checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
+    assert set(checkpoint["state_dict"]) == {f"network.{name}" for name in network.state_dict()}
+
+
+def test_frozen_statistics_stand_still_at_every_scale(store: Store, tmp_path: Path) -> None:
+    network = fresh_network()
+    for parameter in network.body.parameters():
+        parameter.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    options = Hyperparameters.parse(OPTIONS | {"ema": 0}, "test")
+    told = {"labels": {}, "listener": lambda step, psnr: None, "directory": tmp_path}
+    train(network, options, train=store, validation=store, scale=2, other_scales=(3, 4), **told)
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {"reconstruction.weight", "reconstruction.bias"}
+
+
+def test_what_is_for_one_scale_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(NitidoError, match="cannot be used at scale 3: its weights are for scale 2"):
+        run(store, tmp_path, config={"upsampler": "transposed"})
+    with pytest.raises(ConfigError, match=r"scales 2, 3, 4 with the loss term 'adversarial'.*one scale"):
+        run(store, tmp_path, loss=["l1", "adversarial"])
+    assert list(tmp_path.iterdir()) == []
