@@ -71,10 +71,13 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     (folder / "sub").mkdir(parents=True)
     photo.rename(folder / "sub" / "a.png")
     (folder / "bad.png").write_text("not a picture")
+    Image.fromarray(PHOTO).save(folder / "moving.gif")
     Image.fromarray(np.dstack([PHOTO, PHOTO[..., 0]])).save(folder / "clear.png")
     done = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
     assert done.code == 1
     assert "bad.png: not a PNG" in done.error_line
+    left_alone = "note: left alone, by their names none of the pictures that can be read: "
+    assert f"{left_alone}{folder / 'moving.gif'}\n" in done.err
     assert done.out == f"{tmp_path / 'out'}: 2 of 3 pictures\n"
     again = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
     assert f"{tmp_path / 'out' / 'sub' / 'a.png'}: finished already" in again.err

@@ -83,8 +83,11 @@ def test_a_folder_keeps_its_structure(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "a.jpg", photos / "deep" / "er" / "A.PNG", photos / ".hidden" / "b.png")
     (photos / "notes.txt").write_text("not a picture")
+    (photos / "deep" / "moving.gif").write_bytes(b"GIF89a")
     diary = Diary()
-    assert run(plan([photos], out), bicubic(), diary) == 0
+    planned = plan([photos], out)
+    assert [file.name for file in planned.others] == ["moving.gif", "notes.txt"]
+    assert run(planned, bicubic(), diary) == 0
     assert below(out) == ["a.jpg", "a.png", "deep/er/A.PNG"]
     np.testing.assert_array_equal(
         np.asarray(Image.open(out / "a.png")), bicubic_upscale(np.asarray(Image.open(photos / "a.png")), 2)
@@ -119,7 +122,9 @@ def test_no_source_is_overwritten_and_results_are_no_sources(tmp_path: Path) -> 
         with pytest.raises(PictureError, match=r"would overwrite a picture|a file is in the way"):
             plan([photos / "a.png"], out)
     assert run(plan([photos], photos / "large"), bicubic(), Diary()) == 0
-    assert len(plan([photos], photos / "large").jobs) == 1
+    (photos / "large" / "report.txt").write_text("not a picture")
+    again = plan([photos], photos / "large")
+    assert (len(again.jobs), again.others) == (1, [])
 
 
 def test_finished_pictures_are_skipped_and_only_they(tmp_path: Path) -> None:
@@ -268,4 +273,5 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=root)
     one_result = 2048 * 2048 * 3 / 1024
-    assert int(done.stdout) < 3 * one_result  # of 12 results more
+    # Of 12 results more. As many as three pictures are held at once, and it is chance whether they were at first.
+    assert int(done.stdout) < 6 * one_result

@@ -11,12 +11,14 @@ import onnxruntime
 import pytest
 import torch
 from tests.architectures.recipes import debug
+from tests.zoo.shelf import shelve
 from torch import Tensor
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork
 from nitido.errors import NitidoError
 from nitido.inference import ModelDescriptor, ModelFileError
 from nitido.inference.backends import AUTO, BACKENDS, check_name, choose, prepare
+from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.inference.onnx import Export, OnnxError, OnnxNetwork, export_onnx, load_onnx_file
 from nitido.inference.onnx.parity import largest_differences
 from nitido.inference.self_ensemble import SelfEnsemble
@@ -274,6 +276,36 @@ def test_the_faster_backend_is_chosen(tiny: Exported) -> None:
     assert choice.backend == min(choice.seconds, key=lambda name: choice.seconds[name])
     assert isinstance(choice.network, OnnxNetwork) == (choice.backend == "onnx")
     assert str(choice).startswith(f"backend: {choice.backend} (24×16 pixels: torch ")
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_pytorch_is_tried_as_it_will_be_run(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)  # PyTorch alone: what an export gives a network is of no interest
+    network = debug("srcnn", channels=1, upsampler="pixel_shuffle", residual=False).build()
+    network.to(memory_format=torch.contiguous_format)
+    tried = []
+    network.register_forward_pre_hook(
+        lambda _, given: tried.append((given[0].stride(), torch.is_autocast_enabled("cpu")))
+    )
+    choice = choose(network, 5, 7, bfloat16)
+    assert set(tried) == {((35, 1, 7, 1), bfloat16)}
+    four_dimensional = [weight for weight in network.parameters() if weight.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in four_dimensional)
+    called = "torch in bfloat16" if bfloat16 else "torch"
+    assert str(choice) == (
+        f"backend: torch (7×5 pixels: {called} {choice.seconds['torch']:.3g} s; onnx: onnx not installed)"
+    )
+
+
+def test_a_backend_is_told_the_precision_of_pytorch(tmp_path: Path) -> None:
+    shelve(tmp_path, "measured", 36.5)  # bfloat16 costs it 0.001 dB
+    fast = has_fast_bfloat16(torch.device("cpu"))
+    unmeasured = debug("srcnn").build()
+    told = []
+    for model in (tmp_path / "measured.safetensors", unmeasured):
+        for precision in ("auto", "float32", "bfloat16"):
+            load_upscaler(model, precision=precision, backend=lambda net, bfloat16: told.append(bfloat16) or net)
+    assert told == [fast, False, True, False, False, True]
 
 
 def test_an_unknown_backend_is_named() -> None:

@@ -32,6 +32,8 @@ XMP = (
     b'tiff:Orientation="6" dc:source="a friend"/></rdf:RDF></x:xmpmeta>'
 )
 LOSSLESS = {"png": {}, "webp": {"lossless": True}}
+ORIENTATIONS = ["TopLeft", "TopRight", "BottomRight", "BottomLeft", "LeftTop", "RightTop", "RightBottom", "LeftBottom"]
+"""ImageMagick's words for EXIF's 1 to 8."""
 
 
 class Silent:
@@ -125,6 +127,45 @@ def test_xmp_and_resolution_cross_formats(tmp_path: Path) -> None:
             assert (told["IFD0:Orientation"], told["IFD0:Make"]) == (1, "Maker")
         assert told["IFD0:XResolution"] == pytest.approx(300, abs=0.01)
         assert identify(target, "%wx%h") == "160x120"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_every_orientation_is_the_upright_picture_of_imagemagick(tmp_path: Path, suffix: str) -> None:
+    for orientation in range(1, 9):
+        source, target = tmp_path / f"{orientation}.{suffix}", tmp_path / f"{orientation}.out.{suffix}"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(PHOTO).save(source, exif=exif, **LOSSLESS.get(suffix, {}))
+        upright = tmp_path / f"{orientation}.upright.png"
+        told = ["-orient", ORIENTATIONS[orientation - 1]]  # which ImageMagick does not read of every format
+        subprocess.run(["convert", source, *told, "-auto-orient", upright], check=True)
+        done(source, target)
+        assert exiftool(target).get("IFD0:Orientation", 1) == 1
+        expected = bicubic_upscale(np.asarray(Image.open(upright)), 2)
+        with Image.open(target) as result:
+            assert result.size == (expected.shape[1], expected.shape[0])
+            assert np.abs(np.asarray(result).astype(int) - expected).mean() < (4 if suffix == "jpg" else 0.01)
+
+
+def test_an_unknown_resolution_stays_unknown_and_a_known_one_wins(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "plain.jpg")
+    nothing_known = ["-Make=Phone", "-IFD0:XResolution=1", "-IFD0:YResolution=1", "-IFD0:ResolutionUnit#=1"]
+    known = ["-Make=Phone", "-IFD0:XResolution=300", "-IFD0:YResolution=150", "-IFD0:ResolutionUnit#=2"]
+    cases = {
+        "unknown": (nothing_known, (72, 72)),  # what EXIF has written where nothing is known
+        "known": (known, (300, 150)),
+        "turned": ([*known, "-Orientation#=6"], (150, 300)),
+    }
+    for name, (tags, resolution) in cases.items():
+        source = tmp_path / f"{name}.jpg"
+        source.write_bytes((tmp_path / "plain.jpg").read_bytes())
+        subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, source], check=True)
+        for suffix in ("jpg", "png", "webp", "avif"):
+            done(source, tmp_path / f"{name}.out.{suffix}")
+            told = exiftool(tmp_path / f"{name}.out.{suffix}")
+            assert (told["IFD0:XResolution"], told["IFD0:YResolution"]) == pytest.approx(resolution, abs=0.01)
+            assert told["IFD0:ResolutionUnit"] == 2  # inches
+            assert told["IFD0:Make"] == "Phone"
 
 
 def test_iptc_stays_in_jpeg(tmp_path: Path) -> None:
@@ -259,6 +300,54 @@ def test_cmyk_becomes_srgb_without_the_cmyk_profile(tmp_path: Path) -> None:
     assert "icc_profile" not in Image.open(tmp_path / "b.jpg").info
 
 
+def inks(name: str = "Odd inks") -> bytes:
+    """A CMYK profile (ICC.1:2001-04) of inks that nobody has: cyan is red, magenta green, yellow blue, black grey."""
+
+    def tag(kind: bytes, content: bytes) -> bytes:
+        return kind + bytes(4) + content + bytes(-len(content) % 4)
+
+    def lab(lightness: float, a: float, b: float) -> bytes:
+        return bytes([round(lightness * 2.55), round(a + 128), round(b + 128)])
+
+    grid = b"".join(
+        lab(100 - 25 * (c + m + y) - 20 * k, 50 * c - 50 * m, 40 * c + 40 * m - 60 * y)
+        for c in (0, 1)
+        for m in (0, 1)
+        for y in (0, 1)
+        for k in (0, 1)
+    )
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", *[65536 if n % 4 == 0 else 0 for n in range(9)])
+    text = name.encode() + b"\0"
+    tags = {
+        b"desc": tag(b"desc", struct.pack(">I", len(text)) + text + bytes(8 + 3 + 67)),
+        b"cprt": tag(b"text", b"CC0\0"),
+        b"wtpt": tag(b"XYZ ", struct.pack(">3i", 63190, 65536, 54061)),
+        b"A2B0": tag(b"mft1", bytes([4, 3, 2, 0]) + identity + 4 * ramp + grid + 3 * ramp),
+    }
+    place, directory, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for signature, content in tags.items():
+        directory += signature + struct.pack(">II", place + len(body), len(content))
+        body += content
+    header = struct.pack(">I4sI4s4s4s", place + len(body), bytes(4), 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    header += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + directory + body
+
+
+def test_cmyk_is_converted_by_its_own_profile(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).convert("CMYK").save(tmp_path / "a.tif", icc_profile=inks())
+    (tmp_path / "srgb.icc").write_bytes(SRGB)
+    # ImageMagick, with the rendering intent that libvips takes.
+    command = ["convert", tmp_path / "a.tif", "-intent", "Relative", "-profile", tmp_path / "srgb.icc"]
+    subprocess.run([*command, "-depth", "8", tmp_path / "theirs.png"], check=True)
+    theirs = np.asarray(Image.open(tmp_path / "theirs.png").convert("RGB"))
+    assert np.abs(theirs.astype(int) - PHOTO).mean() > 30  # the odd inks are seen
+    assert done(tmp_path / "a.tif", tmp_path / "b.png").notes == ["CMYK has become sRGB"]
+    with Image.open(tmp_path / "b.png") as result:
+        assert np.abs(np.asarray(result).astype(int) - bicubic_upscale(theirs, 2)).max() <= 4
+        assert "icc_profile" not in result.info
+
+
 def test_grey_files_stay_grey(tmp_path: Path) -> None:
     Image.fromarray(PHOTO[..., 0]).save(tmp_path / "a.jpg")
     for suffix in ("jpg", "png", "tif", "bmp"):
@@ -275,6 +364,25 @@ def bomb(path: Path, side: int) -> Path:
     )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "bmp"])
+def test_a_size_that_is_only_claimed_is_refused_unread(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"bomb.{suffix}"
+    Image.new("L", (40, 30)).save(path)
+    content = bytearray(path.read_bytes())
+    if suffix == "jpg":  # the frame's header: length, bits, height, width (ITU-T T.81, B.2.2)
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 40_000, 40_000)
+    elif suffix == "bmp":
+        content[18:26] = struct.pack("<ii", 40_000, 40_000)
+    else:  # TIFF 6.0, section 2: an entry is tag, type, count, value
+        for tag in (256, 257):
+            place = content.index(struct.pack("<HHI", tag, 4, 1))
+            content[place + 8 : place + 12] = struct.pack("<I", 40_000)
+    path.write_bytes(content)
+    (error,) = enlarge(path, tmp_path / "out.png").errors
+    assert error == f"{path}: claims to be 40000×40000, more than 268 million pixels: refused unread"
 
 
 def test_bad_files_are_one_line(tmp_path: Path) -> None:

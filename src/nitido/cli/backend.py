@@ -11,37 +11,51 @@ from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
     from nitido.architectures import SuperResolutionNetwork
+    from nitido.inference.bfloat16 import Precision
 
 
 def network_backend(
-    backend: str | None, model: str, sources: Sequence[Path], memory: int
-) -> "Callable[[SuperResolutionNetwork], SuperResolutionNetwork] | None":
+    backend: str | None, model: str, sources: Sequence[Path], memory: int, precision: "Precision"
+) -> "Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None":
     """What makes of the network of `model` the one that is run; None where it is run as it is.
 
     `auto` tries on a piece of the first of the pictures `sources` that can be read, and tells its choice on standard
-    error. Raises `NitidoError` for an unknown backend, and for one that cannot run `model`.
+    error. Raises `NitidoError` for an unknown backend, and for one that cannot run `model`, or not in `precision`.
     """
     from nitido.inference.backends import AUTO, check_name, choose, prepare
     from nitido.inference.onnx import SUFFIX
     from nitido.inference.pieces import piece_size
     from nitido.inference.upscaler import BICUBIC
 
+    if backend is not None:
+        check_name(backend)
+    for_onnx = Path(model).suffix.lower() == SUFFIX
+    if precision == "bfloat16" and for_onnx:
+        raise NitidoError(
+            f"--precision bfloat16: {model} is for ONNX Runtime, which calculates in float32: leave the option out"
+        )
+    if precision == "bfloat16" and backend == "onnx":
+        raise NitidoError(
+            "--backend onnx --precision bfloat16: ONNX Runtime calculates in float32: leave one of them out"
+        )
     if backend is None:
         return None
-    check_name(backend)
     if model == BICUBIC:
         raise NitidoError(f"--backend {backend}: {BICUBIC} is no network: leave the option out")
-    if Path(model).suffix.lower() == SUFFIX:
+    if for_onnx:
         if backend == "torch":
             raise NitidoError(
                 f"--backend torch: {model} is for ONNX Runtime: leave the option out, or take the model file"
             )
         return None
     if backend != AUTO:
-        return lambda network: prepare(network, backend)
+        return lambda network, _: prepare(network, backend)
+    if precision == "bfloat16":
+        typer.echo("backend: torch, which alone calculates in bfloat16", err=True)
+        return lambda network, _: prepare(network, "torch")
 
-    def fastest(network: "SuperResolutionNetwork") -> "SuperResolutionNetwork":
-        choice = choose(network, *piece_size(network, *_first_size(sources), memory))
+    def fastest(network: "SuperResolutionNetwork", bfloat16: bool) -> "SuperResolutionNetwork":
+        choice = choose(network, *piece_size(network, *_first_size(sources), memory), bfloat16)
         typer.echo(str(choice), err=True)
         return choice.network
 

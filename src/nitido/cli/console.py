@@ -44,7 +44,10 @@ def write_json_output(value: Any, target: str) -> None:
 
 
 class TrainingProgress:
-    """A bar with ETA for the run at hand on a terminal; a line per run anywhere else. Everything on standard error."""
+    """A bar with ETA for the run at hand on a terminal; a line per run anywhere else. Everything on standard error.
+
+    Before the first run it says once what the machine has, and what it must do without.
+    """
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -63,7 +66,11 @@ class TrainingProgress:
         )
 
     def __enter__(self) -> Self:
-        """Show the bar."""
+        """Say what the machine has, and show the bar."""
+        from nitido.training.fast_path import describe_machine
+        from nitido.training.precision import training_device
+
+        self._say(f"machine: {describe_machine(training_device())}")
         self.bar.start()
         return self
 
@@ -76,7 +83,7 @@ class TrainingProgress:
         options = run.config.hyperparameters
         label = f"[{number}/{runs}] {run.config.variant} lr={options.learning_rate:g} seed={options.seed}"
         if not self.console.is_terminal:
-            self.console.print(label, highlight=False, markup=False, soft_wrap=True)
+            self._say(label)
         task = self.bar.add_task(label.replace("[", r"\["), total=steps, validation="")
 
         def listen(done: int, validation_psnr: float | None) -> None:
@@ -98,4 +105,7 @@ class TrainingProgress:
             text += f" ({status.start})" if status.start else ""
         else:
             text = f"{label}: {status.state}: {status.reason}"
+        self._say(text)
+
+    def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SMALLEST_MEMORY = 64 << 20
 """Bytes below which pieces would be nearly all margin."""
 
+_NAMED = 5  # files that are left alone and named
+
 
 class InterruptedBatchError(NitidoError):
     """Ctrl-C or SIGTERM has ended a batch."""
@@ -66,6 +68,8 @@ def upscale(
 ) -> None:
     """Enlarge pictures: depth, colour profile, transparency, metadata and folders are kept.
 
+    What a format cannot keep is said: of TIFF the EXIF data, which libvips neither reads nor writes there.
+
     The same command goes on with an interrupted folder, and skips what is finished.
 
     Example: nitido upscale photos/ scan.tif -o large/ --model edsr-x2 --scale 3
@@ -79,9 +83,11 @@ def upscale(
     part = None if preview is None else _rectangle(preview)
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
     sources = [job.source for job in planned.jobs]
+    if planned.others:
+        typer.echo(f"note: {_left_alone(planned.others)}", err=True)
     model = model or _default_model(target, sources)
     allowed, wanted = memory_size(memory), precision_called(precision)
-    runs_on = network_backend(backend, model, sources, allowed)
+    runs_on = network_backend(backend, model, sources, allowed, wanted)
     upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=allowed, precision=wanted, backend=runs_on)
     identity = model if model == BICUBIC else batch.model_identity(model)
     settings = batch.Settings(upscaler, identity, target, part)
@@ -94,6 +100,19 @@ def upscale(
         print(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:
         raise typer.Exit(1)
+
+
+def _left_alone(others: Sequence[Path]) -> str:
+    """The first few of the files that are no pictures by their names, and how many more there are.
+
+    >>> _left_alone([Path("a.gif"), Path("b.txt")])
+    'left alone, by their names none of the pictures that can be read: a.gif, b.txt'
+    >>> _left_alone([Path(f"{n}.txt") for n in range(7)]).partition("read: ")[2]
+    '0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more'
+    """
+    named = ", ".join(map(str, others[:_NAMED]))
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return f"left alone, by their names none of the pictures that can be read: {named}{more}"
 
 
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:

@@ -16,6 +16,7 @@ from nitido.data.catalog import (
     resolve,
     resolve_all,
 )
+from nitido.data.centre import centre
 from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
 from nitido.data.download import Fetched, Source, fetch, fetch_dataset
 from nitido.data.pack import Entry, Store, prepare, refuse_overlap
@@ -40,6 +41,7 @@ __all__ = [
     "Split",
     "Store",
     "cache_root",
+    "centre",
     "check_folder",
     "data_root",
     "dataset",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.data import Store
+from nitido.data import Store, centre
 from nitido.evaluation.metrics import (
     FIDELITY_METRICS,
     MetricError,
@@ -132,17 +132,23 @@ def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict
 
 
 def measure(
-    enlarge: Enlarger, store: Store, index: int, scale: int, metrics: Sequence[str] = FIDELITY_METRICS
+    enlarge: Enlarger,
+    store: Store,
+    index: int,
+    scale: int,
+    metrics: Sequence[str] = FIDELITY_METRICS,
+    side: int | None = None,
 ) -> tuple[Enlarged, dict[str, float]]:
     """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its `metrics`.
+
+    With a `side` only the middle of the picture is, at most so many HR pixels wide and high.
 
     The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names a picture too small.
     """
     grey = store.grey[index]
-    lr = store.lr(index, scale)
+    lr, hr = centre(store, index, scale, side)
     enlarged = enlarge(lr, grey=grey)
     try:
-        hr = store.hr_cropped(index, scale)
         return enlarged, score(MetricInput(enlarged.rgb, enlarged.y, hr, lr, scale, grey), metrics)
     except MetricError as error:
         raise MetricError(f"{store.names[index]} of {store.name}: {error}") from None

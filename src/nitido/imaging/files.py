@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyvips
-from PIL import Image
+from PIL import BmpImagePlugin, Image
 
 from nitido.atomic import replacing
 from nitido.errors import NitidoError
@@ -39,7 +39,7 @@ Empty = Callable[[tuple[int, ...], type[np.uint8] | type[np.uint16]], Pixels]
 _HEAD_SIZE = 1 << 16
 _STRIP = 128  # rows that are decoded at once
 _OF_AN_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error)
 
 
 class PictureError(NitidoError):
@@ -110,8 +110,7 @@ def read_size(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
-            with Image.open(file, formats=["BMP"]) as bitmap:
-                return bitmap.size
+            return _bitmap(file).size
         image = _load(kind, file)
         turned = _orientation(image) > 4  # 5 to 8 swap rows and columns
         return (image.height, image.width) if turned else (image.width, image.height)
@@ -269,9 +268,13 @@ def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty) -> Picture:
 
 
 def _decode_bmp(file: BinaryIO) -> Pixels:
-    with Image.open(file, formats=["BMP"]) as bitmap:
-        mode = {"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)
-        return np.array(bitmap.convert(mode))
+    bitmap = _bitmap(file)
+    return np.array(bitmap.convert({"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)))
+
+
+def _bitmap(file: BinaryIO) -> Image.Image:
+    """A lazy BMP of any size; `Image.open` would warn of large ones and call larger ones damaged."""
+    return BmpImagePlugin.BmpImageFile(file)
 
 
 def _split(path: Path, kind: str, samples: Pixels, profile: bytes | None) -> Picture:

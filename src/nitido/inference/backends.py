@@ -9,6 +9,8 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.errors import unknown_name
+from nitido.inference.bfloat16 import calculated
+from nitido.inference.channels_last import channels_last
 from nitido.inference.onnx import OnnxError, in_onnx_runtime, missing_packages
 
 AUTO = "auto"
@@ -24,14 +26,16 @@ class Backend:
     Attributes:
         prepare: makes of a network one that gives the same, run by this backend; raises `OnnxError` if it cannot.
         missing: the packages that must be installed first.
+        has_bfloat16: whether it can calculate in bfloat16.
     """
 
     prepare: Callable[[SuperResolutionNetwork], SuperResolutionNetwork]
     missing: Callable[[], Sequence[str]] = tuple
+    has_bfloat16: bool = False
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "torch": Backend(lambda network: network),
+    "torch": Backend(lambda network: network.to(memory_format=torch.channels_last), has_bfloat16=True),
     "onnx": Backend(in_onnx_runtime, missing_packages),
 }
 """Every backend by its name; the first one runs every network."""
@@ -47,6 +51,7 @@ class Choice:
         height, width: of the LR pixels that were enlarged to try.
         seconds: what they took each backend that was tried.
         excluded: why the others were not.
+        bfloat16: whether those that can calculated in bfloat16.
     """
 
     backend: str
@@ -55,10 +60,13 @@ class Choice:
     width: int
     seconds: Mapping[str, float]
     excluded: Mapping[str, str]
+    bfloat16: bool = False
 
     def __str__(self) -> str:
         """The choice and its reasons, for people."""
-        tried = [f"{name} {seconds:.3g} s" for name, seconds in self.seconds.items()]
+        short = [name for name in self.seconds if self.bfloat16 and BACKENDS[name].has_bfloat16]
+        called = {name: f"{name} in bfloat16" if name in short else name for name in self.seconds}
+        tried = [f"{called[name]} {seconds:.3g} s" for name, seconds in self.seconds.items()]
         left_out = [f"{name}: {reason}" for name, reason in self.excluded.items()]
         size = f"{self.width}×{self.height} pixels"
         return f"backend: {self.backend} ({size}: {', '.join(tried)}{''.join(f'; {line}' for line in left_out)})"
@@ -75,10 +83,11 @@ def prepare(network: SuperResolutionNetwork, backend: str) -> SuperResolutionNet
     return BACKENDS[backend].prepare(network)
 
 
-def choose(network: SuperResolutionNetwork, height: int, width: int) -> Choice:
+def choose(network: SuperResolutionNetwork, height: int, width: int, bfloat16: bool = False) -> Choice:
     """The backend that enlarges `height` × `width` LR pixels fastest on this machine, by trying each of them.
 
-    A backend that is not installed, or that cannot run this network, is left out.
+    With `bfloat16`, those that can calculate in it do. A backend that is not installed, or that cannot run this
+    network, is left out.
     """
     prepared, excluded = {}, {}
     for name, backend in BACKENDS.items():
@@ -89,24 +98,25 @@ def choose(network: SuperResolutionNetwork, height: int, width: int) -> Choice:
             prepared[name] = backend.prepare(network)
         except OnnxError as error:
             excluded[name] = str(error)
-    seconds = _probe(prepared, height, width)
+    seconds = _probe(prepared, height, width, bfloat16)
     fastest = min(seconds, key=lambda name: seconds[name])
-    return Choice(fastest, prepared[fastest], height, width, seconds, excluded)
+    return Choice(fastest, prepared[fastest], height, width, seconds, excluded, bfloat16)
 
 
 @torch.inference_mode()
-def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: int) -> dict[str, float]:
+def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: int, bfloat16: bool) -> dict[str, float]:
     """Median seconds of each, taking turns so that a slow moment is one for all; the first run of each is not counted.
 
-    Slow networks have fewer turns, but at least one.
+    Each is run as pieces of a picture are: channels last, in the precision that it will have. Slow networks have fewer
+    turns, but at least one.
     """
     turns: dict[str, list[float]] = {name: [] for name in networks}
-    lr = {name: torch.zeros(1, network.channels, height, width) for name, network in networks.items()}
+    lr = {name: channels_last(torch.zeros(1, net.channels, height, width)) for name, net in networks.items()}
     began = time.perf_counter()
     for turn in range(1 + _ROUNDS):
         for name, network in networks.items():
             started = time.perf_counter()
-            network(lr[name])
+            calculated(network, lr[name], bfloat16 and BACKENDS[name].has_bfloat16)
             if turn > 0:
                 turns[name].append(time.perf_counter() - started)
         if turn > 0 and time.perf_counter() - began > _SECONDS:

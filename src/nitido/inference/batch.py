@@ -1,7 +1,7 @@
 """Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
@@ -36,10 +36,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What shall be done: `folder` is the output folder that remembers what is finished; None for a single file."""
+    """What shall be done: `folder` is the output folder that remembers what is finished; None for a single file.
+
+    `others` are the files in the folders whose names are of no picture that can be read: nothing is done with them.
+    """
 
     jobs: Sequence[Job]
     folder: Path | None
+    others: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -102,19 +106,20 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in SUFFIXES and not out.is_dir():
         if suffix is not None and SUFFIXES[out.suffix.lower()] != SUFFIXES[suffix]:
             raise PictureError(f"{out}: the name says another format than {suffix.removeprefix('.')}")
-        jobs, folder = [Job(inputs[0], out)], None
+        jobs, folder, others = [Job(inputs[0], out)], None, []
     else:
         if out.is_file():
             raise PictureError(f"{out}: a file is in the way of the output folder")
         if out.suffix.lower() in SUFFIXES and not out.is_dir():
             raise PictureError(f"{out}: several pictures need a folder, and this is the name of a picture")
-        places = [place for path in inputs for place in _places(path, out, several=len(inputs) > 1)]
-        jobs, folder = _named(places, out, suffix), out
+        searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
+        jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
+        others = [other for _, unread in searched for other in unread]
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
         if job.target.resolve() in sources:
             raise PictureError(f"{job.target}: would overwrite a picture that is to be enlarged: choose another output")
-    return Plan(jobs, folder)
+    return Plan(jobs, folder, others)
 
 
 def run(batch: Plan, settings: Settings, listener: Listener) -> int:
@@ -156,27 +161,24 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
         return failures
 
 
-def _places(path: Path, out: Path, several: bool) -> Iterator[tuple[Path, Path]]:
-    """Pairs of a picture and its place below the output folder."""
+def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pairs of a picture and its place below the output folder, and the files whose names are of no picture."""
     if path.is_file():
-        yield path, Path(path.name)
-        return
+        return [(path, Path(path.name))], []
     results = out.resolve()
-    found = False
+    places, others = [], []
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if (
-            hidden
-            or file.suffix.lower() not in SUFFIXES
-            or not file.is_file()
-            or file.resolve().is_relative_to(results)
-        ):
+        if hidden or not file.is_file() or file.resolve().is_relative_to(results):
             continue
-        found = True
-        yield file, (Path(path.resolve().name) / inside if several else inside)
-    if not found:
+        if file.suffix.lower() in SUFFIXES:
+            places.append((file, Path(path.resolve().name) / inside if several else inside))
+        else:
+            others.append(file)
+    if not places:
         raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
+    return places, others
 
 
 def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:

@@ -3,7 +3,9 @@
 from typing import Literal
 
 import torch
+from torch import Tensor
 
+from nitido.architectures import SuperResolutionNetwork
 from nitido.errors import unknown_name
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -39,3 +41,9 @@ def chooses_bfloat16(precision: Precision, cost_db: float | None, device: torch.
     if precision != "auto":
         return precision == "bfloat16"
     return cost_db is not None and cost_db < LARGEST_COST_DB and has_fast_bfloat16(device)
+
+
+def calculated(network: SuperResolutionNetwork, lr: Tensor, bfloat16: bool) -> Tensor:
+    """What `network` makes of `lr`, with its convolutions in bfloat16 or all of it in float32."""
+    with torch.autocast(lr.device.type, torch.bfloat16, enabled=bfloat16):
+        return network(lr)

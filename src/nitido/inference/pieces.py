@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from math import ceil
 from typing import NamedTuple
 
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.imaging.files import Pixels
+from nitido.inference.bfloat16 import calculated
+from nitido.inference.channels_last import channels_last
 from nitido.inference.pictures.target_size import UpscaleError
 from nitido.inference.tiling import Tile, tiles
 from nitido.inference.working_memory import bytes_per_pixel
@@ -142,12 +143,8 @@ class PieceRunner:
         return _to_samples(enlarged[..., top : top + tall, left : left + wide], bits)
 
     def _enlarged(self, lr: Tensor, bfloat16: bool) -> Tensor | None:
-        precision: AbstractContextManager[object] = nullcontext()
-        if self.bfloat16:
-            precision = torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
         try:
-            with precision:
-                return self.network(lr)
+            return calculated(self.network, lr, bfloat16)
         except (MemoryError, torch.OutOfMemoryError):
             return None
         except RuntimeError as error:
@@ -176,8 +173,7 @@ def _impossible(enlarged: Tensor, lr: Tensor) -> bool:
 def _to_tensor(pixels: Pixels) -> Tensor:
     """`(h, w, C)` of 8 or 16 bits to `(1, C, h, w)` float32 in [0, 1], channels last in memory: faster to convolve."""
     values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    lr = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None]
-    return lr.contiguous(memory_format=torch.channels_last)
+    return channels_last(torch.from_numpy(values).permute(2, 0, 1)[None])
 
 
 def _to_samples(enlarged: Tensor, bits: int) -> Pixels:

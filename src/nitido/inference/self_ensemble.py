@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.inference.channels_last import channels_last
 
 
 class SelfEnsemble(SuperResolutionNetwork):
@@ -28,6 +29,6 @@ class SelfEnsemble(SuperResolutionNetwork):
         for quarters in range(4):
             for mirrored in (False, True):
                 turned = torch.rot90(lr.flip(-1) if mirrored else lr, quarters, (-2, -1))
-                back = torch.rot90(self.network(turned), -quarters, (-2, -1))
+                back = torch.rot90(self.network(channels_last(turned)), -quarters, (-2, -1))
                 enlarged.append(back.flip(-1) if mirrored else back)
         return torch.stack(enlarged).mean(dim=0)

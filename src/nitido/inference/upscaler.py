@@ -137,8 +137,7 @@ class Upscaler:
             grown = _bicubic(alpha[:, :, None], height, width, unwatched)[:, :, 0]
         if network is None:
             return _bicubic(pixels, height, width, surroundings), grown
-        device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-        bfloat16 = chooses_bfloat16(self.precision, self._cost_db.get(network.scale), device)
+        bfloat16 = _in_bfloat16(network, self.precision, self._cost_db)
         runner = PieceRunner(fitting(network, pixels.shape[2]).eval(), self.memory, bfloat16)
         return _repeatedly(runner, pixels, height, width, surroundings), grown
 
@@ -184,11 +183,12 @@ def load_upscaler(
     self_ensemble: bool = False,
     memory: int = MEMORY,
     precision: Precision = "auto",
-    backend: Callable[[SuperResolutionNetwork], SuperResolutionNetwork] | None = None,
+    backend: Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None = None,
 ) -> Upscaler:
     """An upscaler for `bicubic`, a name of the zoo, a run directory, a `.safetensors` or `.onnx` file, or a network.
 
-    `backend` makes of the network the one that is run (`nitido.inference.backends`). Raises `ModelFileError` when
+    `backend` makes of the network the one that is run (`nitido.inference.backends`); it is told whether PyTorch would
+    calculate in bfloat16. Raises `ModelFileError` when
     `model` is none of them.
     """
     scales: Sequence[int] = ()
@@ -204,7 +204,7 @@ def load_upscaler(
         scales = descriptor.scales
         cost_db = descriptor.publication.bfloat16_cost_db if descriptor.publication is not None else {}
     if network is not None and backend is not None:
-        network = backend(network)
+        network = backend(network, _in_bfloat16(network, precision, cost_db))
     return Upscaler(
         network,
         scales=scales,
@@ -268,6 +268,12 @@ def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
     planes = samples.reshape(shape[0], shape[1], channels)
     colours = 1 if channels < 3 else 3
     return planes[:, :, :colours], planes[:, :, colours] if channels > colours else None
+
+
+def _in_bfloat16(network: SuperResolutionNetwork, precision: Precision, cost_db: Mapping[int, float]) -> bool:
+    """Whether `network`, at its scale, calculates in bfloat16."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return not _is_foreign(network) and chooses_bfloat16(precision, cost_db.get(network.scale), device)
 
 
 def _is_foreign(network: SuperResolutionNetwork) -> bool:

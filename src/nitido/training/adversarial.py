@@ -55,9 +55,8 @@ class AdversarialTraining(NetworkTraining):
         Raises `DivergedError` that names the term that became non-finite, or the collapse.
         """
         lr, hr = self.patches(batch)
-        sr = self.enlarge(lr, self.scale)
-        scalars = self._teach_discriminator(sr.detach(), hr) | self._teach_network(sr, hr)
-        self._refuse_collapse(_psnr(sr.detach(), hr), scalars)
+        sr, scalars = self.falling_back(lambda: self._teach_both(lr, hr))
+        self._refuse_collapse(_psnr(sr, hr), scalars)
         optimizer, judge = self.optimizers()  # type: ignore[attr-defined]
         if self.is_logged():
             scalars["learning_rate"] = torch.tensor(optimizer.param_groups[0]["lr"])
@@ -66,6 +65,12 @@ class AdversarialTraining(NetworkTraining):
         optimizer.step()
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()
+
+    def _teach_both(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients of both, the network's pictures of `lr`, and what is logged."""
+        sr = self.enlarge(lr, self.scale)
+        fake = sr.detach()
+        return fake, self._teach_discriminator(fake, hr) | self._teach_network(sr, hr)
 
     def _teach_discriminator(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Gradients of the discriminator, and what is logged of them."""

@@ -1,5 +1,7 @@
 """The exponential moving average of a network's weights, which validates and is kept in place of the last ones."""
 
+from collections.abc import Sequence
+
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -15,9 +17,11 @@ class AveragedWeights(WeightAveraging):
     def __init__(self, decay: float) -> None:
         """Average with `decay` in [0, 1)."""
         self.decay = decay
-        super().__init__(avg_fn=self._average)
+        super().__init__(multi_avg_fn=self._average)
 
-    def _average(self, average: Tensor, weights: Tensor, averaged: int | Tensor) -> Tensor:
+    def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], averaged: int | Tensor) -> None:
+        """Move all `averages` towards the `weights`, one by one: each stays in the cache for its operations."""
         step = float(averaged)
         decay = min(self.decay, (1 + step) / (10 + step))
-        return average + (1 - decay) * (weights - average)
+        for average, now in zip(averages, weights, strict=True):
+            average.copy_(average + (1 - decay) * (now - average))

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
 
 from nitido.atomic import write_bytes, write_text
-from nitido.data import Store
+from nitido.data import Store, centre
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
 from nitido.training.module import NetworkTraining
@@ -47,7 +48,17 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` whose run directory may be moved before the run goes on."""
+    """A `ModelCheckpoint` after validations, whose run directory may be moved before the run goes on."""
+
+    @cached_property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint, which Lightning asks for at every hook of every step."""
+        return super().state_key
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Nothing: it is not for single steps, which Lightning would think about longer than a small one lasts."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state with its paths led to where the directory lies now.
@@ -144,12 +155,8 @@ class SamplePictures(Callback):
 
 def _strip(store: Store, scale: int, enlarge: Enlarger) -> Image:
     """The first picture's middle as it is, enlarged by bicubic, and enlarged by `enlarge`."""
-    lr, truth, grey = store.lr(0, scale), store.hr_cropped(0, scale), store.grey[0]
-    side = SAMPLE_SIDE // scale
-    top, left = max(lr.shape[0] - side, 0) // 2, max(lr.shape[1] - side, 0) // 2
-    lr = lr[top : top + side, left : left + side]
-    truth = truth[scale * top : scale * (top + side), scale * left : scale * (left + side)]
-    enlarged = (enlarger(lr, grey=grey).rgb for enlarger in (BicubicEnlarger(scale), enlarge))
+    lr, truth = centre(store, 0, scale, SAMPLE_SIDE)
+    enlarged = (enlarger(lr, grey=store.grey[0]).rgb for enlarger in (BicubicEnlarger(scale), enlarge))
     return np.concatenate([truth, *enlarged], axis=1)
 
 

@@ -1,6 +1,7 @@
 """How a run's steps are calculated on this machine: number format and compiler, the latter chosen by a short probe."""
 
 import copy
+import logging
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
@@ -17,7 +19,7 @@ from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.precision import Format, resolve_precision
-from nitido.validation import ConfigError, StrictModel
+from nitido.validation import ConfigError, StrictModel, describe
 
 FILE = "fast_path.json"
 """The fast path's file in a run directory."""
@@ -55,19 +57,41 @@ class FastPath(StrictModel):
 def compiled(network: SuperResolutionNetwork) -> Step:
     """`network` with its own machine code, made at the first call for the shapes it sees there."""
     torch._inductor.config.compile_threads = 1  # else a pool of processes, each with a PyTorch of its own in memory
+    logging.getLogger("torch.utils.cpp_extension").addFilter(_misses_no_cuda)
     step: Step = torch.compile(network, dynamic=False)
     return step
+
+
+def _misses_no_cuda(record: logging.LogRecord) -> bool:
+    """Whether a message of PyTorch's is another than that it was built for CUDA, which nobody has asked for."""
+    return not str(record.msg).startswith("No CUDA runtime is found")
 
 
 def settle(
     file: Path, network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device
 ) -> FastPath:
-    """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit."""
+    """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit.
+
+    Raises `ConfigError` when the file is damaged, or speaks of a compiler that is not there.
+    """
     if file.exists():
-        return FastPath.model_validate_json(file.read_text(encoding="utf-8"))
+        return _read(file)
     chosen = choose(network, options, steps, device)
     write_text(file, chosen.model_dump_json(indent=2) + "\n")
     return chosen
+
+
+def _read(file: Path) -> FastPath:
+    remedy = "delete it, and how to go on is chosen anew"
+    try:
+        found = FastPath.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        damaged = error.errors()[0]["type"] == "json_invalid"
+        problem = f"{file}: no valid JSON" if damaged else describe(error, FastPath, str(file))
+        raise ConfigError(f"{problem}; {remedy}") from None
+    if found.compiled and not has_compiler():
+        raise ConfigError(f"{file}: a compiled run, but there is no C++ compiler ({compiler_name()}) here; {remedy}")
+    return found
 
 
 def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
@@ -81,15 +105,15 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     def settled(compiled: bool, because: str) -> FastPath:
         return FastPath(precision=precision, compiled=compiled, because=because)
 
-    compiler = compiler_name()
-    if options.compile is True:
-        if shutil.which(compiler) is None:
-            raise ConfigError(f"compile=true, but there is no C++ compiler ({compiler}): install one, or compile=false")
-        return settled(True, "compile=true")
     if options.compile is False:
         return settled(False, "compile=false")
-    if shutil.which(compiler) is None:
-        return settled(False, f"no C++ compiler ({compiler}) on this machine")
+    if not has_compiler():
+        missing = f"no C++ compiler ({compiler_name()})"
+        if options.compile is True:
+            raise ConfigError(f"compile=true, but there is {missing}: install one, or compile=false")
+        return settled(False, f"{missing} on this machine")
+    if options.compile is True:
+        return settled(True, "compile=true")
     if steps < FEWEST_STEPS:
         return settled(False, f"{steps} steps are too few for a compiler to pay")
     eager = probe(network, options, precision, device, lambda network: network)
@@ -106,6 +130,11 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 def compiler_name() -> str:
     """The C++ compiler that PyTorch would call."""
     return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+
+
+def has_compiler() -> bool:
+    """Whether that compiler is there."""
+    return shutil.which(compiler_name()) is not None
 
 
 def probe(
@@ -134,10 +163,12 @@ def probe(
 
 
 def describe_machine(device: torch.device) -> str:
-    """In one line, what trainings on `device` can count on, and what they must do without."""
+    """In one line, what trainings on `device` can count on, and what they must do without.
+
+    Threads are said to be cores, as PyTorch starts one for each that it may use.
+    """
     threads = torch.get_num_threads()
     where = f"{threads} core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
-    fast = has_fast_bfloat16(device)
-    steps = "steps in bfloat16" if fast else "no bfloat16 in hardware, steps in float32"
-    compiler = shutil.which(compiler_name()) is not None
-    return f"{where}; {steps}" + ("" if compiler else "; no C++ compiler, steps are not compiled")
+    number_format = "bfloat16" if has_fast_bfloat16(device) else "no bfloat16 in hardware: steps in float32"
+    compiler = "C++ compiler" if has_compiler() else "no C++ compiler: steps are not compiled"
+    return "; ".join([where, number_format, compiler])

@@ -61,6 +61,11 @@ class Hyperparameters(StrictModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
     gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
     validate_every: int = Field(500, gt=0, description="steps between validations; also between checkpoints")
+    validation_crop: int | None = Field(
+        None,
+        ge=64,
+        description="side in HR pixels of the middle of each picture that these validations see; default: all of it",
+    )
     log_every: int = Field(50, gt=0, description="steps between logged scalars")
     seed: int = Field(0, ge=0, le=2**31 - 1)
 

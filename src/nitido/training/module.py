@@ -1,9 +1,9 @@
 """What every way of training a network shares, as a Lightning module: input, validation, scalars, optimisers."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import lightning
 import torch
@@ -25,6 +25,8 @@ from nitido.training.muon import Muon
 from nitido.training.precision import Format
 from nitido.training.schedules import learning_rate_factor
 
+T = TypeVar("T")
+
 
 class DivergedError(NitidoError):
     """Training stopped because it came to nothing: a value that is no finite number, or a collapsed generator."""
@@ -41,6 +43,7 @@ class NetworkTraining(lightning.LightningModule):
         networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
         enlargers: how each of these is evaluated.
         precision: the number format of the steps.
+        statistics: what the networks learn of batches without gradients, such as the means of batch normalisation.
     """
 
     def __init__(
@@ -67,6 +70,14 @@ class NetworkTraining(lightning.LightningModule):
         self.precision: Format = fast_path.precision
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)
         self.scores: dict[int, list[dict[str, float]]] = {k: [] for k in self.networks}
+        self.statistics: list[Tensor] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As ever, but what Lightning notes before and after each of a step's hooks does not go through PyTorch."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, except for what is frozen: its batch statistics stand still."""
@@ -75,8 +86,9 @@ class NetworkTraining(lightning.LightningModule):
         return self
 
     def on_fit_start(self) -> None:
-        """Bring what the loss needs to where the network is."""
+        """Bring what the loss needs to where the network is, whose statistics do not move from here on."""
         self.criterion.to(self.device)
+        self.statistics = list(self.buffers())
         self.train()
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -98,15 +110,24 @@ class NetworkTraining(lightning.LightningModule):
         """The number format of the steps as a context."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def leave_half_precision(self) -> bool:
-        """Go on in float32, and say so; False when the steps are in float32 already."""
+    def falling_back(self, calculate: Callable[[], T]) -> T:
+        """What `calculate` comes to; where that is no finite number in bfloat16, once more in float32, and so on.
+
+        What the first try has done to statistics is undone. Raises `DivergedError` as `calculate` does in float32.
+        """
         if self.precision == "float32":
-            return False
-        logging.getLogger(__name__).warning(
-            "step %d came to no finite number in %s: the run goes on in float32", self.global_step, self.precision
-        )
+            return calculate()
+        before = [values.clone() for values in self.statistics]
+        try:
+            return calculate()
+        except DivergedError:
+            logging.getLogger(__name__).warning(
+                "step %d came to no finite number in %s: the run goes on in float32", self.global_step, self.precision
+            )
         self.precision = "float32"
-        return True
+        for values, former in zip(self.statistics, before, strict=True):
+            values.copy_(former)
+        return calculate()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the number format of the steps to come."""
@@ -134,7 +155,9 @@ class NetworkTraining(lightning.LightningModule):
         """Measure one validation picture under the protocol, at one scale: `index` counts through all of both."""
         turn, picture = divmod(index, len(self.validation))
         scale = list(self.networks)[turn]
-        self.scores[scale].append(measure(self.enlargers[scale], self.validation, picture, scale, self.metrics)[1])
+        side = self.options.validation_crop
+        enlarge = self.enlargers[scale]
+        self.scores[scale].append(measure(enlarge, self.validation, picture, scale, self.metrics, side)[1])
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over the validation pictures and the scales, at the number of finished steps.

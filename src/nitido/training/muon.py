@@ -74,8 +74,8 @@ class Muon(Optimizer):
             loss = closure() if closure is not None else None
         for group in self.param_groups:
             learning = [p for p in group["params"] if p.grad is not None]
-            for parameter in learning:
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            if learning and group["weight_decay"]:
+                torch._foreach_mul_(learning, 1 - group["lr"] * group["weight_decay"])
             if group["orthogonal"]:
                 self._orthogonal_step(learning, group)
             else:

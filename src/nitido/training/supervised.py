@@ -18,12 +18,13 @@ class SupervisedTraining(NetworkTraining):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss. Raises `DivergedError` that names the first non-finite term."""
         lr, hr = self.patches(batch)
+        return self.falling_back(lambda: self._loss(lr, hr))
+
+    def _loss(self, lr: Tensor, hr: Tensor) -> Tensor:
         scale = hr.shape[-1] // lr.shape[-1]
         terms = self.criterion.terms(self.enlarge(lr, scale), hr)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            if self.leave_half_precision():
-                return self.training_step(batch, batch_idx)
             self.refuse_non_finite(terms | {"sum": loss})
         self.terms = terms | {"total": loss}
         self.scale_of_step = scale

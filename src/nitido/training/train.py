@@ -35,7 +35,7 @@ from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
 from nitido.training.precision import training_device
-from nitido.training.quiet import quiet_lightning
+from nitido.training.quiet import NoProfiler, quiet_lightning
 from nitido.training.supervised import SupervisedTraining
 
 
@@ -102,6 +102,8 @@ def train(
     total = count_steps(options, train, scale)
     sources = samplers(train, options, (scale, *other_scales))
     adversarial = ADVERSARIAL in options.loss
+    for other in other_scales:
+        network.at_scale(other)  # refused here, before anything is written
     fast_path = settle(directory / FAST_PATH_FILE, network, options, total, training_device())
     module = (
         AdversarialTraining(network, options, total, validation, metrics, fast_path)
@@ -131,6 +133,7 @@ def train(
             callbacks=callbacks,
             logger=[events, scalars],
             plugins=[AtomicCheckpoints()],
+            profiler=NoProfiler(),
             gradient_clip_val=None if adversarial else options.gradient_clip or None,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

@@ -107,7 +107,9 @@ def _without_torchvision_warnings() -> Iterator[None]:
 
 
 def _as_tensor(image: NDArray[np.uint8]) -> "Tensor":
-    """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1]."""
+    """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1], channels last in memory: faster to convolve."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    from nitido.inference.channels_last import channels_last
+
+    return channels_last(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255)

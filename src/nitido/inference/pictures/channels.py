@@ -5,6 +5,7 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.inference.channels_last import channels_last
 
 _BICUBIC_RADIUS = 2
 
@@ -30,7 +31,7 @@ class GreyThroughColour(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge grey `lr`."""
-        red, green, blue = self.network(lr.expand(-1, 3, -1, -1)).unbind(dim=1)
+        red, green, blue = self.network(channels_last(lr.expand(-1, 3, -1, -1))).unbind(dim=1)
         merged: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue
         return merged[:, None]
 
@@ -51,5 +52,5 @@ class ColourByBicubic(SuperResolutionNetwork):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge RGB `lr`."""
         ycbcr = rgb_to_ycbcr(lr)
-        luma, chroma = self.network(ycbcr[:, :1]), bicubic_upscale(ycbcr[:, 1:], self.scale)
+        luma, chroma = self.network(channels_last(ycbcr[:, :1])), bicubic_upscale(ycbcr[:, 1:], self.scale)
         return ycbcr_to_rgb(torch.cat([luma, chroma], dim=1))

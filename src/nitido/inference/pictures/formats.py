@@ -32,7 +32,8 @@ class FileFormat:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# JPEG's and AVIF's own limits are 65,535 and 65,536: these are their encoders'.
+# JPEG's and AVIF's own limits are 65,535 and 65,536: these are their encoders'. libvips knows no EXIF in TIFF, neither
+# to read nor to write (github.com/libvips/libvips/issues/4518).
 _KNOWN = [
     FileFormat("png", 2**31 - 1, bits=16),
     FileFormat("jpeg", 65_500, alpha=False, options={"Q": 95, "subsample_mode": "off"}),

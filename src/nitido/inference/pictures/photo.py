@@ -57,10 +57,11 @@ class Metadata:
 
     def put_on(self, image: Any) -> Any:
         """A libvips image like `image` that carries the metadata; libvips corrects EXIF's sizes when it saves."""
-        across, down = self.resolution
-        carrier = image.copy(xres=across, yres=down)
+        carrier = image.copy()
         for name, blob in self.blobs.items():
             carrier.set_type(pyvips.GValue.blob_type, name, blob)
+        across, down = self.resolution
+        carrier = carrier.copy(xres=across, yres=down)  # after EXIF's bytes, whose resolution is taken as the image's
         for name, text in self.texts.items():
             carrier.set_type(pyvips.GValue.gstr_type, name, text)
         if self.resolution_unit is not None:

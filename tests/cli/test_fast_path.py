@@ -1,0 +1,73 @@
+"""What the commands that train say of the machine, and how they get along with a poor one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done
+
+TINY = ["data.train=samples", "data.validation=samples[:1]", "data.test=samples/test[:1]"]
+TINY += ["steps=4", "batch=2", "patch=12", "validate_every=4"]
+
+
+def command(out: Path, *settings: str) -> list[object]:
+    words = [word for setting in [*TINY, *settings] for word in ("--set", setting)]
+    return ["train", "srcnn", "--variant", "debug", *words, "--out", out]
+
+
+def machine_lines(done: Done) -> list[str]:
+    return [line for line in done.err.splitlines() if line.startswith("machine: ")]
+
+
+def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
+    nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Where CUDA is installed and no such device is there, PyTorch would tell of it while it compiles.
+    monkeypatch.setitem(environment, "CUDA_HOME", "/usr/local")
+    monkeypatch.setitem(environment, "CUDA_VISIBLE_DEVICES", "")
+    done = nitido(*command(tmp_path / "out", "compile=true"))
+    assert done.code == 0, done.err
+    first, *others = done.err.splitlines()
+    assert [first] == machine_lines(done)
+    assert first.endswith("; C++ compiler")
+    assert [line.split()[0] for line in others] == ["[1/1]", "debug"]
+    assert json.loads((tmp_path / "out" / "fast_path.json").read_text())["compiled"] is True
+
+
+def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
+    nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, small_study: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(environment, "CXX", "no-such-compiler")
+    monkeypatch.setitem(environment, "OMP_NUM_THREADS", "1")
+    done = nitido("study", "run", small_study, "--set", "precision=float32", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    (line,) = machine_lines(done)
+    assert line == done.err.splitlines()[0]
+    assert line.startswith("machine: 1 core; ")
+    assert line.endswith("; no C++ compiler: steps are not compiled")
+    files = sorted((tmp_path / "out").rglob("fast_path.json"))
+    assert len(files) == 2, "one a run"
+    for file in files:
+        chosen = json.loads(file.read_text())
+        assert (chosen["precision"], chosen["compiled"]) == ("float32", False)
+        assert chosen["because"] == "no C++ compiler (no-such-compiler) on this machine"
+
+
+def test_compiling_where_nothing_compiles_is_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    refused = call(*command(tmp_path / "out", "compile=true"))
+    assert refused.code == 1
+    assert "compile=true, but there is no C++ compiler (no-such-compiler): install one" in refused.error_line
+
+
+@pytest.mark.parametrize("words", [("train",), ("study", "run")])
+def test_help_loads_no_pytorch(nitido, words: tuple[str, ...], environment: dict[str, str], tmp_path: Path) -> None:
+    # A module of PyTorch's name that cannot be imported stands before the real one.
+    (tmp_path / "fake" / "torch").mkdir(parents=True)
+    (tmp_path / "fake" / "torch" / "__init__.py").write_text("raise ImportError('PyTorch was loaded')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(environment, "PYTHONPATH", str(tmp_path / "fake"))
+        done = nitido(*words, "--help")
+    assert done.code == 0, done.err
+    assert "Example:" in done.out

@@ -1,0 +1,342 @@
+"""The fast path: what is chosen, what is remembered, and that it trains to the same end."""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.data import Store
+from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.training import fast_path
+from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.module import DivergedError
+from nitido.training.train import train
+from nitido.validation import ConfigError
+
+CPU = torch.device("cpu")
+OPTIONS = {"steps": 8, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 4, "precision": "float32"}
+FALLING_BACK = "came to no finite number in bfloat16: the run goes on in float32"
+
+
+def options(**changes: object) -> Hyperparameters:
+    return Hyperparameters.parse(OPTIONS | changes, "test")
+
+
+def network() -> SuperResolutionNetwork:
+    torch.manual_seed(3)
+    return build("srcnn", resolve_config("srcnn", "debug", {}))
+
+
+def run(
+    store: Store,
+    directory: Path,
+    trained: SuperResolutionNetwork | None = None,
+    listener: ProgressListener = lambda step, psnr: None,
+    metrics: Sequence[str] = FIDELITY_METRICS,
+    **changes: object,
+) -> SuperResolutionNetwork:
+    trained = trained or network()
+    train(
+        trained,
+        options(**changes),
+        train=store,
+        validation=store,
+        scale=2,
+        directory=directory,
+        labels={},
+        listener=listener,
+        metrics=metrics,
+    )
+    return trained
+
+
+def stop_at(step: int):
+    def listener(done: int, psnr: float | None) -> None:
+        if done == step and psnr is None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return listener
+
+
+def distance(a: nn.Module, b: nn.Module) -> float:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return max((x.double() - y.double()).abs().max().item() for x, y in pairs)
+
+
+def remembered(directory: Path) -> FastPath:
+    return FastPath.model_validate_json((directory / FILE).read_text())
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+
+@pytest.fixture(scope="module")
+def eager(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> SuperResolutionNetwork:
+    return run(small_store, tmp_path_factory.mktemp("eager"), compile=False)
+
+
+@pytest.fixture(scope="module")
+def compiled(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[SuperResolutionNetwork, Path]:
+    """The network of a real compiled training, and its directory."""
+    directory = tmp_path_factory.mktemp("compiled")
+    return run(small_store, directory, compile=True), directory
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_who_says_it_is_not_probed(wanted: bool) -> None:
+    chosen = choose(network(), options(compile=wanted), 100_000, CPU)
+    assert (chosen.compiled, chosen.because) == (wanted, f"compile={str(wanted).lower()}")
+
+
+def test_a_short_run_is_not_compiled() -> None:
+    chosen = choose(network(), options(compile="auto"), FEWEST_STEPS - 1, CPU)
+    assert not chosen.compiled
+    assert "499 steps are too few" in chosen.because
+
+
+def test_a_run_of_many_fast_steps_is_not_compiled() -> None:
+    chosen = choose(network(), options(compile="auto", batch=1), FEWEST_STEPS, CPU)
+    assert not chosen.compiled
+    assert "s of steps are too few" in chosen.because
+
+
+def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "COMPILING", 0.0)
+    chosen = choose(network(), options(compile="auto"), FEWEST_STEPS, CPU)
+    words = chosen.because.removeprefix("a step takes ").split()
+    slow, fast = float(words[0]), float(words[3])
+    assert chosen.compiled == (1 - fast / slow > fast_path.WORTH_IT)
+
+
+def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "COMPILING", 0.0)
+    probed = network()
+    choose(probed, options(compile="auto"), FEWEST_STEPS, CPU)
+    assert distance(probed, network()) == 0
+    assert all(parameter.grad is None for parameter in probed.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_asked_for_is_taken(precision: str) -> None:
+    assert choose(network(), options(precision=precision), 1, CPU).precision == precision
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_a_run_is_eager_and_says_why(small_store: Store, tmp_path: Path, eager) -> None:
+    trained = run(small_store, tmp_path, compile="auto")
+    assert remembered(tmp_path).compiled is False
+    assert remembered(tmp_path).because == "no C++ compiler (no-such-compiler) on this machine"
+    assert distance(trained, eager) == 0
+
+
+def test_a_search_path_without_a_compiler_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no C++ compiler" in choose(network(), options(compile="auto"), 100_000, CPU).because
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_compiling_without_a_compiler_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"compile=true, but there is no C\+\+ compiler \(no-such-compiler\): install one"
+    ):
+        choose(network(), options(compile=True), 8, CPU)
+
+
+def test_a_compiled_run_ends_where_an_eager_one_does(eager, compiled) -> None:
+    trained, directory = compiled
+    assert remembered(directory) == FastPath(precision="float32", compiled=True, because="compile=true")
+    assert distance(trained, network()) > 1e-3, "it must have learnt something"
+    assert distance(trained, eager) < 1e-4
+
+
+def test_only_that_message_is_kept_back(caplog: pytest.LogCaptureFixture, compiled) -> None:
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    logger.warning("No CUDA runtime is found, using CUDA_HOME='%s'", "/usr/local")
+    logger.warning("another %s", "message")
+    assert [record.getMessage() for record in caplog.records] == ["another message"]
+
+
+def test_a_resumed_compiled_run_has_the_same_bits(small_store: Store, tmp_path: Path, compiled) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path, listener=stop_at(5), compile=True)
+    assert distance(run(small_store, tmp_path, compile=True), compiled[0]) == 0
+
+
+def test_a_compiled_run_may_average_its_weights(small_store: Store, tmp_path: Path) -> None:
+    averaged = run(small_store, tmp_path / "compiled", compile=True, ema=0.8)
+    assert distance(averaged, run(small_store, tmp_path / "eager", compile=False, ema=0.8)) < 1e-4
+
+
+def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    first = settle(file, network(), options(compile=False), 8, CPU)
+    written = file.read_text()
+    assert settle(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
+    assert file.read_text() == written
+    assert json.loads(written) == {"precision": "float32", "compiled": False, "because": "compile=false"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "no valid JSON"),
+        (b'{"precision": "float32"', "no valid JSON"),
+        (b"\xff\x00", "no valid JSON"),
+        (b'{"precision": "float16", "compiled": true, "because": ""}', "precision: "),
+        (b'{"precision": "float32", "compiled": true}', "because: field required"),
+    ],
+)
+def test_a_damaged_file_is_one_clear_line(small_store: Store, tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        run(small_store, tmp_path)
+    line = str(refused.value)
+    assert line.startswith(f"{tmp_path / FILE}: {problem}")
+    assert line.endswith("delete it, and how to go on is chosen anew")
+    assert "\n" not in line
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_compiled_run_does_not_go_on_where_nothing_compiles(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.write_text('{"precision": "float32", "compiled": true, "because": "compile=true"}')
+    with pytest.raises(ConfigError, match=r"no C\+\+ compiler \(no-such-compiler\) here; delete it"):
+        settle(file, network(), options(), 8, CPU)
+
+
+class Overflowing(nn.Module):
+    """Passes everything on; from its third call on, what it passes on in bfloat16 is infinite."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__()
+        self.calls = 0
+        self.before = before
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.calls += 1
+        if features.dtype == torch.bfloat16 and self.training and self.calls > self.before:
+            return features * torch.inf
+        return features
+
+
+def overflowing(before: int, architecture: str = "srcnn", **config: object) -> SuperResolutionNetwork:
+    """A network that is too much for bfloat16 after so many steps in it."""
+    torch.manual_seed(3)
+    made = build(architecture, resolve_config(architecture, "debug", config))
+    convolution = next(name for name, module in made.named_modules() if isinstance(module, nn.Conv2d))
+    parent, _, child = convolution.rpartition(".")
+    owner = made.get_submodule(parent)
+    setattr(owner, child, nn.Sequential(getattr(owner, child), Overflowing(before)))
+    return made
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("nitido")]
+
+
+def test_what_is_too_much_for_bfloat16_goes_on_in_float32(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"precision": "bfloat16", "compile": False}
+    whole = run(small_store, tmp_path / "whole", overflowing(before=2), **changes)
+    assert warnings_of(caplog) == [f"step 2 {FALLING_BACK}"]
+    assert all(torch.isfinite(values).all() for values in whole.state_dict().values())
+    assert remembered(tmp_path / "whole").precision == "bfloat16", "the file says how the run began"
+
+    caplog.clear()
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", overflowing(before=2), stop_at(5), **changes)
+    assert len(warnings_of(caplog)) == 1
+    caplog.clear()
+    # The second network would bear bfloat16 to the end: only what the checkpoint says keeps it in float32.
+    resumed = run(small_store, tmp_path / "half", overflowing(before=99), **changes)
+    assert warnings_of(caplog) == []
+    assert distance(resumed, whole) == 0
+
+
+def test_from_the_first_step_on_it_is_a_run_in_float32(small_store: Store, tmp_path: Path) -> None:
+    fallen = run(small_store, tmp_path / "a", overflowing(before=0), precision="bfloat16", compile=False)
+    expected = run(small_store, tmp_path / "b", overflowing(before=0), precision="float32", compile=False)
+    assert distance(fallen, expected) == 0
+
+
+def test_batch_statistics_forget_the_infinite_try(small_store: Store, tmp_path: Path) -> None:
+    norm = {"architecture": "edsr", "block": "batch"}
+    fallen = run(small_store, tmp_path / "a", overflowing(0, **norm), precision="bfloat16", compile=False)
+    expected = run(small_store, tmp_path / "b", overflowing(0, **norm), precision="float32", compile=False)
+    assert any(name.endswith("running_var") for name in fallen.state_dict())
+    assert distance(fallen, expected) == 0
+
+
+def test_an_adversarial_run_falls_back_too(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = {
+        "loss": {"l1": 1.0, "adversarial": 1e-3},
+        "adversarial": {"discriminator": {"width": 4, "dense_width": 8}},
+        "compile": False,
+        "patch": 8,
+    }
+    metrics = ("psnr_y", "perceptual_distance")
+    found = {
+        precision: run(
+            small_store,
+            tmp_path / precision,
+            overflowing(0, "srresnet", scale=2),
+            metrics=metrics,
+            precision=precision,
+            **game,
+        )
+        for precision in ("bfloat16", "float32")
+    }
+    assert warnings_of(caplog) == [f"step 0 {FALLING_BACK}"]
+    assert distance(found["bfloat16"], found["float32"]) == 0
+
+
+def test_what_is_too_much_for_float32_as_well_ends_the_run(small_store: Store, tmp_path: Path) -> None:
+    broken = network()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.inf)
+    with pytest.raises(DivergedError, match="loss term 'l1' became nan at step 0"):
+        run(small_store, tmp_path, broken, precision="bfloat16", compile=False)
+
+
+def test_a_machine_with_everything_is_described_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert describe_machine(CPU) == "2 cores; bfloat16; C++ compiler"
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert describe_machine(CPU) == (
+        "1 core; no bfloat16 in hardware: steps in float32; no C++ compiler: steps are not compiled"
+    )
+
+
+@pytest.mark.parametrize("step", [1, 6])
+def test_a_run_with_muon_goes_on_with_the_same_bits(small_store: Store, tmp_path: Path, step: int) -> None:
+    def edsr() -> SuperResolutionNetwork:
+        torch.manual_seed(3)
+        return build("edsr", resolve_config("edsr", "debug", {"width": 8}))
+
+    changes = {"optimizer": "muon", "weight_decay": 0.01, "ema": 0.8, "learning_rate": 3e-3}
+    whole = run(small_store, tmp_path / "whole", edsr(), **changes)
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", edsr(), stop_at(step), **changes)
+    assert distance(run(small_store, tmp_path / "half", edsr(), **changes), whole) == 0
+    assert distance(whole, edsr()) > 1e-3
