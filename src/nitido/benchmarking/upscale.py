@@ -14,9 +14,8 @@ from nitido.benchmarking.clock import Action, Progress, ignore, interleaved, med
 from nitido.benchmarking.surroundings import Surroundings, surroundings
 from nitido.errors import NitidoError
 from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.inference.models import find_model
 from nitido.inference.pictures.channels import fitting
-from nitido.inference.upscaler import Upscaler
+from nitido.inference.upscaler import Upscaler, load_upscaler
 from nitido.training.precision import training_device
 
 COMPACT = ("edsr", "compact")
@@ -27,8 +26,9 @@ COMPACT = ("edsr", "compact")
 class UpscaleSpeed:
     """Seconds for each megapixel of the result; medians over `rounds`.
 
-    `nitido` is the upscaler as `nitido upscale` uses it, `plain_float32` the network on the whole picture in eager
-    float32, and `nitido_bfloat16` the upscaler under bfloat16 autocast, None where the machine has no hardware for it.
+    `nitido` is the upscaler as `nitido upscale` uses it, in bfloat16 where that is known to cost the model nothing,
+    `plain_float32` the network on the whole picture in eager float32, and `nitido_bfloat16` the upscaler in bfloat16
+    whatever it costs, None where the machine has no hardware for it.
     `height` and `width` are the result's, in pixels.
     """
 
@@ -68,23 +68,21 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
     there is.
     """
     device = training_device()
-    name, network = _named(model)
+    upscaler = load_upscaler(model or _untrained())
+    network = upscaler.network
+    if network is None:
+        raise NitidoError(f"{model} is no network: name a model")
     network = network.to(device)
     side = max(1, round(math.sqrt(megapixels * 1e6) / network.scale))
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     large = side * network.scale
-    upscaler = Upscaler(network)
-
-    def nitido() -> object:
-        return upscaler.enlarge(pixels, None, large, large)
-
-    def in_bfloat16() -> object:
-        with torch.autocast(device.type, torch.bfloat16):
-            return nitido()
-
-    actions: dict[str, Action] = {"nitido": nitido, "plain_float32": lambda: enlarge_whole(network, pixels)}
+    actions: dict[str, Action] = {
+        "nitido": lambda: upscaler.enlarge(pixels, None, large, large),
+        "plain_float32": lambda: enlarge_whole(network, pixels),
+    }
     if has_fast_bfloat16(device):
-        actions["nitido_bfloat16"] = in_bfloat16
+        half = Upscaler(network, precision="bfloat16")
+        actions["nitido_bfloat16"] = lambda: half.enlarge(pixels, None, large, large)
     try:
         turns = interleaved(actions, rounds, device, progress=progress)
     except (MemoryError, RuntimeError) as error:
@@ -93,7 +91,7 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
         raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer") from None
     per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(turns).items()}
     return UpscaleSpeed(
-        model=name,
+        model=model or ".".join(COMPACT),
         scale=network.scale,
         height=large,
         width=large,
@@ -113,8 +111,6 @@ def enlarge_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]
     return samples.cpu().numpy()
 
 
-def _named(model: str | None) -> tuple[str, SuperResolutionNetwork]:
-    if model is not None:
-        return model, find_model(model).network
+def _untrained() -> SuperResolutionNetwork:
     architecture, variant = COMPACT
-    return f"{architecture}.{variant}", build(architecture, resolve_config(architecture, variant, {}))
+    return build(architecture, resolve_config(architecture, variant, {}))

@@ -1,0 +1,106 @@
+"""How much longer a folder of pictures takes than the model alone takes for their pixels.
+
+The folder holds photographs as JPEG and PNG by turns; the whole way is reading, enlarging, writing and the manifest,
+as `nitido upscale` goes it, and the model's is the same enlarging of pixels that are in memory. They take turns.
+
+Example: python benchmarks/folder_throughput.py --model edsr-x2 --rounds 5 --json -
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.data import prepare, resolve_all
+from nitido.errors import NitidoError
+from nitido.imaging.files import Pixels
+from nitido.inference import batch
+from nitido.inference.pictures import read_photo
+from nitido.inference.pieces import Advance
+from nitido.inference.upscaler import load_upscaler
+
+LIMIT = 0.15
+"""The share that the project allows itself."""
+
+
+class Strict:
+    """A listener that wants every picture enlarged."""
+
+    def planned(self, pixels: int) -> None:
+        """Nobody watches."""
+
+    def started(self, job: batch.Job, pixels: int) -> Advance:
+        """Nobody watches."""
+        return lambda share: None
+
+    def ended(self, job: batch.Job, outcome: str, notes: Sequence[str]) -> None:
+        """As wanted."""
+
+    def skipped(self, job: batch.Job, pixels: int) -> None:
+        """Refuse: what is not done cannot be timed."""
+        raise NitidoError(f"{job.target} was there already")
+
+    def failed(self, job: batch.Job, error: NitidoError) -> None:
+        """Refuse."""
+        raise error
+
+
+def write_pictures(folder: Path, specs: Sequence[str], copies: int) -> list[Pixels]:
+    """Write the pictures of the sets `specs`, `copies` times each, and return them as they are read again."""
+    store = prepare(resolve_all(specs, "test"), [2])
+    pixels = []
+    for number in range(copies * len(store)):
+        path = folder / f"{number:04}.{'jpg' if number % 2 else 'png'}"
+        Image.fromarray(store.hr(number % len(store))).save(path, quality=92)
+        pixels.append(read_photo(path).pixels)
+    return pixels
+
+
+def main(
+    model: Annotated[str, typer.Option(help="A zoo name, a run directory or a file.")],
+    data: Annotated[list[str] | None, typer.Option(help="Picture sets; may be repeated [default: samples].")] = None,
+    copies: Annotated[int, typer.Option(min=1, help="How often each picture is in the folder.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
+) -> None:
+    """Time a folder and the model alone by turns; the medians and by how much the folder takes longer."""
+    upscaler = load_upscaler(model)
+    settings = batch.Settings(upscaler, batch.model_identity(model))
+    seconds: dict[str, list[float]] = {"folder": [], "model": []}
+    with TemporaryDirectory() as temporary:
+        source = Path(temporary, "in")
+        source.mkdir()
+        pictures = write_pictures(source, data or ["samples"], copies)
+        for number in range(rounds + 1):  # the first round sets things up
+            started = time.perf_counter()
+            for pixels in pictures:
+                height, width = settings.target.of(*pixels.shape[:2], upscaler.own_scale)
+                upscaler.enlarge(pixels, None, height, width)
+            halfway = time.perf_counter()
+            batch.run(batch.plan([source], Path(temporary, f"out{number}")), settings, Strict())
+            if number:
+                seconds["model"].append(halfway - started)
+                seconds["folder"].append(time.perf_counter() - halfway)
+    folder, alone = median(seconds["folder"]), median(seconds["model"])
+    overhead = folder / alone - 1
+    if json:
+        figures = {"model": model, "pictures": len(pictures), "seconds": seconds, "overhead": overhead, "limit": LIMIT}
+        write_json_output(figures, json)
+    if json != JSON_TO_STDOUT:
+        share = f"{overhead:+.1%}" + (" too much" if overhead > LIMIT else "")
+        line = [str(len(pictures)), f"{folder:.2f}", f"{alone:.2f}", share]
+        print_table("A folder beside the model alone", ["pictures", "folder, s", "model, s", "overhead"], [line])
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except NitidoError as error:
+        sys.exit(f"nitido: {error}")
