@@ -23,7 +23,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """Matrices `(N, r, c)` with all singular values moved near 1, by five Newton–Schulz iterations of degree five.
 
     The iteration and its coefficients are those of Jordan et al., "Muon: an optimizer for hidden layers in neural
-    networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs.
+    networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs. As every
+    step multiplies by a polynomial of x·xᵀ, their product is made of the small r × r matrices alone and meets x once.
 
     >>> values = torch.linalg.svdvals(orthogonalised(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
@@ -32,9 +33,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    unit = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
+    product = unit
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = _A * x + (_B * gram + _C * (gram @ gram)) @ x
+        factor = _A * unit + _B * gram + _C * (gram @ gram)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return x.mT if tall else x
 
 
