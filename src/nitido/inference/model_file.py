@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
-from nitido.atomic import replacing
+from nitido.atomic import write_bytes
 from nitido.errors import NitidoError
 from nitido.inference.publication import Publication
 from nitido.validation import ConfigError, StrictModel
@@ -113,8 +113,8 @@ def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDes
     check_finite(path, tensors)
     _check_descriptor(path, network, descriptor)
     try:
-        with replacing(path) as draft:
-            save_file(tensors, draft, metadata={METADATA_KEY: descriptor.model_dump_json()})
+        # Into memory first: safetensors' own files can be read by nobody but their owner.
+        write_bytes(path, save(tensors, metadata={METADATA_KEY: descriptor.model_dump_json()}))
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: could not be written ({error})") from None
 
