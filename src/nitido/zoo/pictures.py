@@ -1,10 +1,12 @@
 """What a card says of the pictures behind a model: how many, under which terms, and whose they are."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from nitido.data import DATASETS, SAMPLES, DataError, PictureSet, Role, resolve
+from nitido.atomic import write_text
+from nitido.data import DATASETS, SAMPLES, DataError, Role, resolve
 from nitido.data.catalog import SAMPLES_NAME
 
 SOURCES = "SOURCES.tsv"
@@ -52,7 +54,7 @@ def picture_note(spec: str, role: Role) -> PictureNote:
         return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms, credits)
     if name in DATASETS:
         return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms)
-    credits = _read_credits(pictures)
+    credits = read_credits(pictures.paths)
     return PictureNote(public_name(spec), "", count, "stated per picture" if credits else "none stated", credits)
 
 
@@ -60,19 +62,34 @@ def _catalog_name(spec: str) -> str:
     return spec.partition("/")[0].partition("[")[0]
 
 
-def _read_credits(pictures: PictureSet) -> tuple[Credit, ...]:
-    """The lines of `SOURCES.tsv` for these pictures; none where there is no such file."""
-    table = pictures.paths[0].parent / SOURCES
+def read_credits(paths: Sequence[Path]) -> tuple[Credit, ...]:
+    """What `SOURCES.tsv` says of these pictures of one folder, in their order; nothing where there is no such file.
+
+    Raises `DataError` for a line of another form, and for a picture without a line.
+    """
+    table = paths[0].parent / SOURCES
     if not table.exists():
         return ()
     lines = table.read_text(encoding="utf-8").splitlines()
     known = {
         found.file: found for number, line in enumerate(lines, start=1) for found in [_credit(table, number, line)]
     }
-    for path in pictures.paths:
+    for path in paths:
         if path.name not in known:
             raise DataError(f"{table}: no line for {path.name}")
-    return tuple(known[path.name] for path in pictures.paths)
+    return tuple(known[path.name] for path in paths)
+
+
+def write_credits(folder: Path, credits: Sequence[Credit]) -> None:
+    """Write `SOURCES.tsv` to `folder`, a line of five columns for each credit; white space becomes single spaces.
+
+    Raises `DataError` where the disk does not take it.
+    """
+    lines = ["\t".join(" ".join(column.split()) for column in astuple(credit)) for credit in credits]
+    try:
+        write_text(folder / SOURCES, "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename}: {error.strerror}") from error
 
 
 def _credit(table: Path, number: int, line: str) -> Credit:
