@@ -28,6 +28,7 @@ def test_train(nitido, tmp_path: Path) -> None:
             "trainer_overhead",
             "gflop_per_step",
             "precision",
+            "compiled",
             "rounds",
             "steps_per_round",
             "turn_seconds",
