@@ -94,11 +94,21 @@ def test_upscale_chooses_and_says_what(
     np.testing.assert_array_equal(Image.open(tmp_path / "out.png"), Image.open(tmp_path / "named.png"))
 
 
-def test_upscale_with_nothing_to_choose(call, zoo: Path, photo: Path, tmp_path: Path) -> None:
+def test_upscale_by_4_without_a_model_for_it_runs_that_of_2_twice(call, zoo: Path, photo: Path, tmp_path: Path) -> None:
     (zoo / "edsr-x4.safetensors").unlink()
     done = call("upscale", photo, "-o", "out.png", "--scale", 4)
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[0].startswith("model: edsr-x2, ")
+    given, made = Image.open(photo), Image.open(tmp_path / "out.png")
+    assert made.size == (4 * given.width, 4 * given.height)
+
+
+def test_upscale_with_nothing_to_choose(call, zoo: Path, photo: Path, tmp_path: Path) -> None:
+    for model in zoo.glob("*.safetensors"):
+        model.unlink()
+    done = call("upscale", photo, "-o", "out.png", "--scale", 4)
     assert done.code == 1
-    assert "the zoo has no fidelity model of ×4" in done.error_line
+    assert "the zoo has no fidelity model" in done.error_line
     assert not (tmp_path / "out.png").exists()
 
 

@@ -1,6 +1,5 @@
 """Adversarial training: a real discriminator against a small SRResNet, on real pixels."""
 
-import json
 import math
 import os
 import signal
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.traces import lines
 
 from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
 from nitido.architectures.discriminator import Discriminator, DiscriminatorConfig
@@ -53,10 +53,6 @@ def run(store: Store, directory: Path, listener=lambda step, psnr: None, **chang
         metrics=METRICS,
     )
     return network, trained
-
-
-def lines(directory: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

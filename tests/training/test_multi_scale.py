@@ -1,6 +1,5 @@
 """One network for several scales: whose turn it is, what it sees, what is measured, and that nothing gets lost."""
 
-import json
 import os
 import signal
 from collections import Counter
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import PictureSet, Store, prepare, turn_of_step
@@ -62,15 +62,6 @@ def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=
         listener=listener,
     )
     return network, trained
-
-
-def lines(directory: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-
-
-def same_weights(a: SuperResolutionNetwork, b: SuperResolutionNetwork) -> bool:
-    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Training: the same bits twice, the same bits after an interruption, and what it leaves behind."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import DataError, Store
@@ -38,11 +38,6 @@ def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=
         listener=listener,
     )
     return network, trained
-
-
-def same_weights(a: SuperResolutionNetwork, b: SuperResolutionNetwork) -> bool:
-    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +164,6 @@ def test_a_finished_training_is_not_trained_again(small_store: Store, tmp_path: 
     assert same_weights(network, whole[0])
     assert trained.validation_psnr == whole[1].validation_psnr
     assert lines(tmp_path) == lines(whole[2])
-
-
-def lines(directory: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_scalars_are_logged_at_their_steps(whole) -> None:

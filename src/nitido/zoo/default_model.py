@@ -7,7 +7,7 @@ from nitido.inference.publication import Aim
 from nitido.zoo.catalog import ZooError
 
 LARGE = 4
-"""From this enlargement on, a network that makes it in one step is wanted."""
+"""From this enlargement on, a network that makes it in one step is wanted, where there is one."""
 
 SMALL = 2
 """The enlargement of the networks that serve everything smaller; what is too large is shrunk again."""
@@ -25,15 +25,18 @@ class Offer:
 def default_model(target: float, offers: Sequence[Offer]) -> str:
     """The name of the best fidelity model for an enlargement by `target`: of ×4 from there on, else of ×2.
 
-    Raises `ZooError` when none is offered.
+    Where there is none of that scale it is the best of the other: run twice, or shrunk again, it reaches every size.
+    Raises `ZooError` when there is none of either.
 
     >>> offers = [Offer("small", "fidelity", {2: 31.0}), Offer("large", "fidelity", {2: 31.9, 3: 28.8}),
     ...           Offer("four", "fidelity", {4: 27.5}), Offer("pretty", "perception", {2: 30.0, 4: 26.0})]
     >>> [default_model(target, offers) for target in (1.5, 2, 3, 4, 16)]
     ['large', 'large', 'large', 'four', 'four']
+    >>> default_model(4, offers[:2]), default_model(2, offers[2:])
+    ('large', 'four')
     """
-    scale = LARGE if target >= LARGE else SMALL
-    fitting = {offer.name: offer.psnr_y[scale] for offer in offers if offer.aim == "fidelity" and scale in offer.psnr_y}
-    if not fitting:
-        raise ZooError(f"the zoo has no fidelity model of ×{scale} to choose by itself: name a model")
-    return min(fitting, key=lambda name: (-fitting[name], name))
+    for scale in (LARGE, SMALL) if target >= LARGE else (SMALL, LARGE):
+        fitting = {o.name: o.psnr_y[scale] for o in offers if o.aim == "fidelity" and scale in o.psnr_y}
+        if fitting:
+            return min(fitting, key=lambda name: (-fitting[name], name))
+    raise ZooError("the zoo has no fidelity model to choose by itself: name a model")
