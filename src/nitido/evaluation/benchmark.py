@@ -21,6 +21,7 @@ from nitido.evaluation.metrics import (
     metric,
 )
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.inference.channels_last import channels_last
 from nitido.inference.tiling import enlarge
 
 Image = NDArray[np.uint8]
@@ -76,9 +77,7 @@ class NetworkEnlarger:
     def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
         """Enlarge `lr` by the network's scale."""
         device = next(self.network.parameters()).device
-        # The batch axis comes first: added behind the permutation, its stride hides from PyTorch that the channels lie
-        # last in memory, and small networks take up to a third longer.
-        rgb = torch.from_numpy(lr.copy())[None].to(device).permute(0, 3, 1, 2).float() / 255
+        rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float() / 255)
         with _eval_mode(self.network):
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
