@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import prepare, resolve
 from nitido.evaluation.benchmark import NetworkEnlarger
 from nitido.evaluation.report import evaluate_models, means
+from nitido.inference.bfloat16 import calculated
 from nitido.zoo.listing import DATASETS
 
 COST_DATASET = "set5"
@@ -17,7 +17,7 @@ COST_DATASET = "set5"
 
 
 class InBfloat16(SuperResolutionNetwork):
-    """A network under bfloat16 autocast, as the steps of a training may run it; its output is float32."""
+    """A network in bfloat16, calculated as pictures are enlarged by it; its output is float32."""
 
     def __init__(self, network: SuperResolutionNetwork) -> None:
         """Wrap `network`, whose weights stay float32."""
@@ -26,8 +26,7 @@ class InBfloat16(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, C, h, w)` float in [0, 1]."""
-        with torch.autocast(lr.device.type, torch.bfloat16):
-            return self.network(lr).float()
+        return calculated(self.network, lr, bfloat16=True).float()
 
 
 class Measured(NamedTuple):
