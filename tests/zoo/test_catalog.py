@@ -57,15 +57,14 @@ def test_an_empty_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(catalog, "FOLDER", tmp_path)
     with pytest.raises(ModelFileError, match="edsr-x2: no such model file or run directory"):
         model_path("edsr-x2")
-    with pytest.raises(ZooError, match="no fidelity model of ×2"):
+    with pytest.raises(ZooError, match="no fidelity model to choose by itself: name a model"):
         nitido.upscale(np.zeros((8, 8), dtype=np.uint8))
 
 
 def test_the_default_is_the_best_by_psnr_of_what_aims_at_fidelity(zoo: Path) -> None:
     assert [choose_default(target) for target in (None, 1.2, 2, 3.9, 4, 16)] == ["edsr-x2"] * 4 + ["edsr-x4"] * 2
     (zoo / "edsr-x4.safetensors").unlink()
-    with pytest.raises(ZooError, match="no fidelity model of ×4"):
-        choose_default(4)
+    assert choose_default(4) == "edsr-x2"  # which is run twice then
 
 
 def test_the_judge_is_bsd100(zoo: Path) -> None:
