@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.stats import chisquare
 
 from nitido.data import DataError, PatchSampler, Store, patch_plan, prepare, resolve
-from nitido.data.patches import apply_symmetry
+from nitido.data.patches import ORDERS, apply_symmetry
 
 SIZES = [(9, 12), (8, 8), (30, 11)]
 SEEDS = st.integers(0, 2**63)
@@ -47,9 +47,8 @@ def test_the_plan_of_a_patch_depends_on_nothing_but_its_index(seed: int, indices
     together = patch_plan(seed, indices, SIZES, 8)
     for n, index in enumerate(indices):
         alone = patch_plan(seed, [index], SIZES, 8)
-        assert [getattr(together, part)[n] for part in ("picture", "top", "left", "symmetry")] == [
-            getattr(alone, part)[0] for part in ("picture", "top", "left", "symmetry")
-        ]
+        parts = ("picture", "top", "left", "symmetry", "colours")
+        assert [getattr(together, part)[n] for part in parts] == [getattr(alone, part)[0] for part in parts]
 
 
 @given(
@@ -87,6 +86,12 @@ def test_places_and_symmetries_are_uniform_and_independent() -> None:
     # Neighbours in the sequence must not be alike either.
     order = plan.symmetry[:-1] * 8 + plan.symmetry[1:]
     assert chisquare(np.bincount(order, minlength=64)).pvalue > 1e-3
+
+
+def test_orders_of_colours_are_uniform_and_independent_of_symmetries() -> None:
+    plan = patch_plan(3, range(100_000), SIZES, 8)
+    both = plan.symmetry * 6 + plan.colours
+    assert chisquare(np.bincount(both, minlength=48)).pvalue > 1e-3
 
 
 def test_seeds_give_different_patches() -> None:
@@ -155,6 +160,18 @@ def test_without_augmentation_nothing_is_turned(store: Store) -> None:
         top, left = int(plan.top[n]), int(plan.left[n])
         expected = store.lr(int(plan.picture[n]), 2)[top : top + 12, left : left + 12]
         np.testing.assert_array_equal(lr[n].transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_colours_are_reordered_alike_in_lr_and_hr(store: Store, augment: bool) -> None:
+    count = 64
+    plain = PatchSampler(store, 2, 12, seed=9, augment=augment).batch(0, count)
+    shuffled = PatchSampler(store, 2, 12, seed=9, augment=augment, augment_colours=True).batch(0, count)
+    orders = [ORDERS[order] for order in patch_plan(9, range(count), store.lr_sizes(2), 12).colours]
+    assert len(set(orders)) == 6
+    for before, after in zip(plain, shuffled, strict=True):
+        for n, order in enumerate(orders):
+            np.testing.assert_array_equal(after[n], before[n][list(order)])
 
 
 def test_batches_are_ready_for_channels_last(store: Store) -> None:

@@ -2,74 +2,23 @@
 
 import json
 import logging
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_runs import distance, network, options, run, stop_at
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
-from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.training import fast_path
-from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
-from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
-from nitido.training.train import train
 from nitido.validation import ConfigError
 
 CPU = torch.device("cpu")
-OPTIONS = {"steps": 8, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 4, "precision": "float32"}
 FALLING_BACK = "came to no finite number in bfloat16: the run goes on in float32"
-
-
-def options(**changes: object) -> Hyperparameters:
-    return Hyperparameters.parse(OPTIONS | changes, "test")
-
-
-def network() -> SuperResolutionNetwork:
-    torch.manual_seed(3)
-    return build("srcnn", resolve_config("srcnn", "debug", {}))
-
-
-def run(
-    store: Store,
-    directory: Path,
-    trained: SuperResolutionNetwork | None = None,
-    listener: ProgressListener = lambda step, psnr: None,
-    metrics: Sequence[str] = FIDELITY_METRICS,
-    **changes: object,
-) -> SuperResolutionNetwork:
-    trained = trained or network()
-    train(
-        trained,
-        options(**changes),
-        train=store,
-        validation=store,
-        scale=2,
-        directory=directory,
-        labels={},
-        listener=listener,
-        metrics=metrics,
-    )
-    return trained
-
-
-def stop_at(step: int):
-    def listener(done: int, psnr: float | None) -> None:
-        if done == step and psnr is None:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return listener
-
-
-def distance(a: nn.Module, b: nn.Module) -> float:
-    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    return max((x.double() - y.double()).abs().max().item() for x, y in pairs)
 
 
 def remembered(directory: Path) -> FastPath:
@@ -194,7 +143,7 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
         (b"", "no valid JSON"),
         (b'{"precision": "float32"', "no valid JSON"),
         (b"\xff\x00", "no valid JSON"),
-        (b'{"precision": "float16", "compiled": true, "because": ""}', "precision: "),
+        (b'{"precision": "float8", "compiled": true, "because": ""}', "precision: "),
         (b'{"precision": "float32", "compiled": true}', "because: field required"),
     ],
 )

@@ -60,6 +60,11 @@ def test_the_same_seed_gives_the_same_bits(small_store: Store, whole, tmp_path: 
     assert trained.validation_psnr == whole[1].validation_psnr
 
 
+@pytest.mark.parametrize("change", [{"augment": False}, {"augment_colours": True}])
+def test_augmentations_reach_the_patches(small_store: Store, whole, tmp_path: Path, change: dict[str, bool]) -> None:
+    assert not same_weights(run(small_store, tmp_path, **change)[0], whole[0])
+
+
 def test_another_seed_gives_other_weights(small_store: Store, whole, tmp_path: Path) -> None:
     other, _ = run(small_store, tmp_path, seed=1)
     assert not same_weights(other, whole[0])

@@ -8,6 +8,7 @@ from nitido.benchmarking.clock import Action, calls_for, seconds_per_call
 from nitido.training.precision import Format
 
 FORMATS: tuple[Format, ...] = ("float32", "bfloat16")
+"""What every machine is measured in."""
 
 SIDES = (256, 512, 1024, 2048, 3072, 4096)
 """Sides of the square matrices that are tried, the smallest first."""
@@ -62,7 +63,7 @@ def flops(side: int) -> int:
 
 def _product(side: int, number_format: Format, device: torch.device) -> Action:
     generator = torch.Generator().manual_seed(0)
-    kind = torch.bfloat16 if number_format == "bfloat16" else torch.float32
+    kind: torch.dtype = getattr(torch, number_format)
     one, other = (torch.rand(side, side, generator=generator).to(device, kind) for _ in range(2))
     result = torch.empty_like(one)
     return lambda: torch.mm(one, other, out=result)

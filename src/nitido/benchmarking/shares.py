@@ -10,9 +10,10 @@ import torch
 from nitido.architectures import build, get_architecture
 from nitido.benchmarking.clock import Action, interleaved, medians
 from nitido.benchmarking.loops import BareStep
-from nitido.data import PatchSampler, prepare, resolve_all
+from nitido.data import prepare, resolve_all
 from nitido.study.plan import RunConfig, plan
 from nitido.study.spec import load_study_file, resolve
+from nitido.training.data import samplers
 
 PROFILE = "demo"
 
@@ -55,7 +56,7 @@ def measure_share(study: str, rounds: int, device: torch.device) -> DataShare:
     run = _baseline(study)
     options = run.hyperparameters
     store = prepare(resolve_all(run.data.train, "train"), [run.scale])
-    sampler = PatchSampler(store, run.scale, options.patch, options.seed, augment=options.augment)
+    sampler = samplers(store, options, (run.scale,))[0]
     lr, hr = sampler.batch(0, options.batch)
     config = get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
     with torch.random.fork_rng():

@@ -43,7 +43,7 @@ def surroundings(device: torch.device, turns: TurnSeconds) -> Surroundings:
     """Describe the machine at hand, and how steady it was during `turns`."""
     notes = []
     if not has_fast_bfloat16(device):
-        notes.append("no bfloat16 matrix units: nitido computes in float32 here")
+        notes.append("no bfloat16 matrix units: nitido computes in float32 here (on some GPUs it trains in float16)")
     if device.type == "cpu" and torch.get_num_threads() == 1:
         notes.append("one thread: these are the speeds of a single core")
     unsteady = spread(turns)

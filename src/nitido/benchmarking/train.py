@@ -138,7 +138,7 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
     plain = PlainFloat32(network, *bare.module.patches(bare.batch), options.learning_rate)
     bare()
     steps = min(max(calls_for(plain, TURN, device), FEWEST), MOST)
-    peaks = {name: MatrixPeak(name, device) for name in FORMATS}
+    peaks = {name: MatrixPeak(name, device) for name in dict.fromkeys((*FORMATS, path.precision))}
     seconds: dict[str, list[float]] = {"plain_float32": [], "bare": []}
 
     def others() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +15,33 @@ Integers = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
-_POSITION, _SYMMETRY, _SCALE = 0, 1, 2  # independent streams of random numbers
+_POSITION, _SYMMETRY, _SCALE, _COLOURS = 0, 1, 2, 3  # independent streams of random numbers
+
+ORDERS = tuple(permutations(range(3)))
+"""The orders in which the three colour channels can stand; the first changes nothing."""
 
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """Where patches come from: arrays `(N,)` of the picture, the top left LR pixel, and the symmetry in 0..7.
+    """Where patches come from: arrays `(N,)` of the picture, the top left LR pixel, the symmetry and the colours.
 
-    Of the symmetry, bit 0 flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns.
+    Of the symmetry, bit 0 flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns. `colours` are
+    places in `ORDERS`.
     """
 
     picture: Integers
     top: Integers
     left: Integers
     symmetry: Integers
+    colours: Integers
 
 
 def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int]], patch: int) -> PatchPlan:
     """Plan the patches `indices` of the run `seed`, drawn uniformly from all places in all pictures.
 
     `sizes` are the (height, width) of the LR pictures, `patch` the side of the square LR patch, all in pixels. Every
-    valid top left pixel of every picture is equally likely, and so are the eight symmetries of the square.
+    valid top left pixel of every picture is equally likely, and so are the eight symmetries of the square and the six
+    orders of the colours.
 
     Raises `DataError` when the patch is larger than a picture.
 
@@ -54,7 +61,8 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     picture = np.searchsorted(ends, place, side="right").astype(np.int64)
     top, left = np.divmod(place - (ends - rows * columns)[picture], columns[picture])
     symmetry = (_random(seed, _SYMMETRY, index) >> np.uint64(61)).astype(np.int64)
-    return PatchPlan(picture, top, left, symmetry)
+    colours = (_random(seed, _COLOURS, index) % np.uint64(len(ORDERS))).astype(np.int64)
+    return PatchPlan(picture, top, left, symmetry, colours)
 
 
 def turn_of_step(seed: int, step: int, turns: int) -> int:
@@ -86,13 +94,19 @@ class PatchSampler:
     the same as it will in use. Raises `DataError` when the patch is larger than the smallest picture.
     """
 
-    def __init__(self, store: Store, scale: int, patch: int, seed: int, augment: bool = True) -> None:
-        """Sample at `scale`, which the store must hold; `augment` turns the random symmetries on."""
+    def __init__(
+        self, store: Store, scale: int, patch: int, seed: int, augment: bool = True, augment_colours: bool = False
+    ) -> None:
+        """Sample at `scale`, which the store must hold.
+
+        `augment` turns the random symmetries on, `augment_colours` the random orders of the colour channels.
+        """
         self.store = store
         self.scale = scale
         self.patch = patch
         self.seed = seed
         self.augment = augment
+        self.augment_colours = augment_colours
         self.sizes = store.lr_sizes(scale)
         smallest = min(range(len(store)), key=lambda i: min(self.sizes[i]))
         height, width = self.sizes[smallest]
@@ -112,23 +126,24 @@ class PatchSampler:
         side, k = self.patch, self.scale
         lr = np.empty((count, side, side, 3), np.uint8)
         hr = np.empty((count, k * side, k * side, 3), np.uint8)
-        places = zip(plan.picture.tolist(), plan.top.tolist(), plan.left.tolist(), plan.symmetry.tolist(), strict=True)
-        for n, (picture, top, left, drawn) in enumerate(places):
-            symmetry = drawn if self.augment else 0
-            _copy(self.store.lr(picture, k), top, left, symmetry, lr[n])
-            _copy(self.store.hr(picture), k * top, k * left, symmetry, hr[n])
+        symmetries = plan.symmetry if self.augment else np.zeros_like(plan.symmetry)
+        colours = plan.colours if self.augment_colours else np.zeros_like(plan.colours)
+        drawn = (plan.picture, plan.top, plan.left, symmetries, colours)
+        for n, (picture, top, left, symmetry, order) in enumerate(zip(*(part.tolist() for part in drawn), strict=True)):
+            _copy(self.store.lr(picture, k), top, left, symmetry, order, lr[n])
+            _copy(self.store.hr(picture), k * top, k * left, symmetry, order, hr[n])
         return lr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2)
 
 
-def _copy(source: Bytes, top: int, left: int, symmetry: int, target: Bytes) -> None:
-    """Fill `target` with the patch of its size at (`top`, `left`) of `source`, turned by `symmetry`."""
+def _copy(source: Bytes, top: int, left: int, symmetry: int, order: int, target: Bytes) -> None:
+    """Fill `target` with the patch of its size at (`top`, `left`) of `source`, turned, its colours in an order."""
     side = len(target)
     turned = apply_symmetry(source[top : top + side, left : left + side], symmetry)
-    if symmetry < 2:  # rows stay rows, NumPy copies them whole
+    if symmetry < 2 and order == 0:  # rows stay rows, NumPy copies them whole
         target[...] = turned
     else:  # one channel at a time is over four times as fast as three bytes at a time
-        for channel in range(3):
-            target[..., channel] = turned[..., channel]
+        for channel, taken in enumerate(ORDERS[order]):
+            target[..., channel] = turned[..., taken]
 
 
 def _random(seed: int, stream: int, index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

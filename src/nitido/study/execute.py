@@ -145,7 +145,7 @@ def _build(run: RunConfig) -> SuperResolutionNetwork:
 
 
 def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig, start: str) -> None:
-    precision = resolve_precision(run.hyperparameters.precision, training_device())
+    precision = resolve_precision(run.hyperparameters, training_device())
     write_json(directory.environment, describe_environment(precision))
     write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
     draw_diagram(

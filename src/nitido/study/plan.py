@@ -16,7 +16,6 @@ from nitido.inspection import count_macs, hd_lr_size
 from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, parse_settings
 from nitido.training.data import check_scales
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.losses import ADVERSARIAL
 
 
 class RunConfig(Transfer):
@@ -118,7 +117,7 @@ def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> Pla
 
 def _check_patch(options: Hyperparameters, scale: int) -> None:
     """Refuse patches that the run's discriminator could not judge."""
-    if ADVERSARIAL in options.loss:
+    if options.adversarial_term:
         check_side(options.patch * scale)
 
 

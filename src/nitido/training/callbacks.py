@@ -120,7 +120,10 @@ class JsonLines(Logger):
 
 
 class Histograms(Callback):
-    """Histograms of parameters and gradients in TensorBoard, at the last step before each validation."""
+    """Histograms of parameters and gradients in TensorBoard, at the last step before each validation.
+
+    They are of finite values: TensorBoard can count no others, and gradients may overflow in half precision.
+    """
 
     def __init__(self, writer: SummaryWriter, every: int) -> None:
         self.writer = writer
@@ -133,9 +136,14 @@ class Histograms(Callback):
         if (trainer.global_step + 1) % self.every:
             return
         for name, parameter in pl_module.named_parameters():
-            self.writer.add_histogram(f"parameters/{name}", parameter.detach(), trainer.global_step)
+            self._write(f"parameters/{name}", parameter.detach(), trainer.global_step)
             if parameter.grad is not None:
-                self.writer.add_histogram(f"gradients/{name}", parameter.grad, trainer.global_step)
+                self._write(f"gradients/{name}", parameter.grad, trainer.global_step)
+
+    def _write(self, name: str, values: torch.Tensor, step: int) -> None:
+        finite = values[torch.isfinite(values)]
+        if finite.numel():
+            self.writer.add_histogram(name, finite, step)
 
 
 class SamplePictures(Callback):

@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor]
 
 def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
     """Raise `ConfigError` when several `scales` are to be learnt with a loss that is for one."""
-    if len(scales) > 1 and ADVERSARIAL in options.loss:
+    if len(scales) > 1 and options.adversarial_term:
         raise ConfigError(
             f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator judges patches "
             "of one size and scale: choose one scale, or another loss"
@@ -31,8 +31,9 @@ def samplers(store: Store, options: Hyperparameters, scales: Sequence[int]) -> l
     and `ConfigError` when the loss does not go with several scales.
     """
     check_scales(options, scales)
+    augmentations = {"augment": options.augment, "augment_colours": options.augment_colours}
     return [
-        PatchSampler(store, scale, round(options.patch * scales[0] / scale), options.seed, augment=options.augment)
+        PatchSampler(store, scale, round(options.patch * scales[0] / scale), options.seed, **augmentations)
         for scale in scales
     ]
 

@@ -18,7 +18,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.precision import Format, resolve_precision
+from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
 from nitido.validation import ConfigError, StrictModel, describe
 
 FILE = "fast_path.json"
@@ -97,10 +97,10 @@ def _read(file: Path) -> FastPath:
 def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
     """The fast path for `steps` steps of `network` on `device`; the network itself is left alone.
 
-    bfloat16 is taken wherever the hardware has it, so that all runs of a study are trained alike. Raises `ConfigError`
-    for compile=true without a compiler.
+    The number format depends on the hardware, not on a probe, so that all runs of a study are trained alike. Raises
+    `ConfigError` for compile=true without a compiler.
     """
-    precision = resolve_precision(options.precision, device)
+    precision = resolve_precision(options, device)
 
     def settled(compiled: bool, because: str) -> FastPath:
         return FastPath(precision=precision, compiled=compiled, because=because)
@@ -153,7 +153,7 @@ def probe(
     seconds = []
     for _ in range(4):
         started = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(device, precision):
             sr = step(lr)
         sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]
         if device.type != "cpu":
@@ -169,6 +169,10 @@ def describe_machine(device: torch.device) -> str:
     """
     threads = torch.get_num_threads()
     where = f"{threads} core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
-    number_format = "bfloat16" if has_fast_bfloat16(device) else "no bfloat16 in hardware: steps in float32"
+    if has_fast_bfloat16(device):
+        number_format = "bfloat16"
+    else:
+        instead = "float16" if has_fast_float16(device) else "float32"
+        number_format = f"no bfloat16 in hardware: steps in {instead}"
     compiler = "C++ compiler" if has_compiler() else "no C++ compiler: steps are not compiled"
     return "; ".join([where, number_format, compiler])

@@ -10,7 +10,7 @@ from nitido.perception import PerceptualOptions
 from nitido.training.losses import ADVERSARIAL, PERCEPTUAL, check_loss_name
 from nitido.validation import StrictModel
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class AdversarialOptions(StrictModel):
@@ -54,6 +54,9 @@ class Hyperparameters(StrictModel):
     batch: int = Field(16, gt=0, description="patches per step")
     patch: int = Field(48, ge=4, description="side of a patch in low-resolution pixels")
     augment: bool = Field(True, description="flips and rotations")
+    augment_colours: bool = Field(
+        False, description="the colour channels of each patch in random order: for training pictures that are few"
+    )
     precision: Precision = Field("auto", description="of the training steps; evaluation is always float32")
     compile: Literal["auto"] | bool = Field(
         "auto", description="whether steps are compiled; auto: where a probe says that the run is long enough to pay"
@@ -90,6 +93,17 @@ class Hyperparameters(StrictModel):
     def aim(self) -> Aim:
         """What the run is after, and by what it is chosen and ranked: fidelity (PSNR) or perception."""
         return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(self.loss) else "fidelity"
+
+    @property
+    def adversarial_term(self) -> bool:
+        """Whether a discriminator is trained beside the network."""
+        return ADVERSARIAL in self.loss
+
+    @model_validator(mode="after")
+    def _no_adversarial_float16(self) -> Self:
+        if self.adversarial_term and self.precision == "float16":
+            raise ValueError("an adversarial loss is not trained in float16: take precision bfloat16, float32 or auto")
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -22,7 +22,7 @@ from nitido.training.freezing import still
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import Criterion
 from nitido.training.muon import Muon
-from nitido.training.precision import Format
+from nitido.training.precision import Format, autocast
 from nitido.training.schedules import learning_rate_factor
 
 T = TypeVar("T")
@@ -108,10 +108,10 @@ class NetworkTraining(lightning.LightningModule):
 
     def autocast(self) -> torch.autocast:
         """The number format of the steps as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return autocast(self.device, self.precision)
 
     def falling_back(self, calculate: Callable[[], T]) -> T:
-        """What `calculate` comes to; where that is no finite number in bfloat16, once more in float32, and so on.
+        """What `calculate` comes to; where that is no finite number in half precision, once more in float32, and so on.
 
         What the first try has done to statistics is undone. Raises `DivergedError` as `calculate` does in float32.
         """

@@ -1,5 +1,6 @@
 """Supervised training: the network's output is compared with the truth."""
 
+import math
 from typing import Any
 
 import torch
@@ -31,15 +32,18 @@ class SupervisedTraining(NetworkTraining):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log every loss term, the gradient norm before clipping, the learning rate and, of several, the scale."""
+        """Log every loss term, the gradient norm before clipping, the learning rate and, of several, the scale.
+
+        A norm that is not finite is no number in JSON, and the step it belongs to is left out or ends the run.
+        """
         if not self.is_logged():
             return
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         scalars = {f"loss/{name}": term.item() for name, term in self.terms.items()}
-        scalars |= {
-            "gradient_norm": nn.utils.get_total_norm(gradients).item(),
-            "learning_rate": optimizer.param_groups[0]["lr"],
-        }
+        norm = nn.utils.get_total_norm(gradients).item()
+        if math.isfinite(norm):
+            scalars["gradient_norm"] = norm
+        scalars["learning_rate"] = optimizer.param_groups[0]["lr"]
         if len(self.networks) > 1:
             scalars["scale"] = self.scale_of_step
         self.write_scalars(scalars)

@@ -33,7 +33,7 @@ from nitido.training.data import PatchStream, samplers
 from nitido.training.fast_path import FILE as FAST_PATH_FILE
 from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.losses import ADVERSARIAL
+from nitido.training.loss_scaling import LossScaling
 from nitido.training.precision import training_device
 from nitido.training.quiet import NoProfiler, quiet_lightning
 from nitido.training.supervised import SupervisedTraining
@@ -101,10 +101,11 @@ def train(
     started = time.perf_counter()
     total = count_steps(options, train, scale)
     sources = samplers(train, options, (scale, *other_scales))
-    adversarial = ADVERSARIAL in options.loss
+    adversarial = options.adversarial_term
     for other in other_scales:
         network.at_scale(other)  # refused here, before anything is written
-    fast_path = settle(directory / FAST_PATH_FILE, network, options, total, training_device())
+    device = training_device()
+    fast_path = settle(directory / FAST_PATH_FILE, network, options, total, device)
     module = (
         AdversarialTraining(network, options, total, validation, metrics, fast_path)
         if adversarial
@@ -132,7 +133,7 @@ def train(
             devices=1,
             callbacks=callbacks,
             logger=[events, scalars],
-            plugins=[AtomicCheckpoints()],
+            plugins=[AtomicCheckpoints(), *([LossScaling(device)] if fast_path.precision == "float16" else [])],
             profiler=NoProfiler(),
             gradient_clip_val=None if adversarial else options.gradient_clip or None,
             num_sanity_val_steps=0,

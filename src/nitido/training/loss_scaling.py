@@ -1,0 +1,45 @@
+"""What float16 needs to learn: gradients that are too small for it are lifted, and steps that overflow are left out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.plugins import Precision
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class LossScaling(Precision):
+    """Dynamic loss scaling (Micikevicius et al., ICLR 2018) by PyTorch's `GradScaler`, as a plugin of Lightning's.
+
+    A loss is multiplied before the backward pass and its gradients are divided again before anyone looks at them. A
+    step whose gradients are not finite changes nothing, and the factor is halved. The number format itself is the
+    training module's affair, which validates in float32; Lightning's own plugin would put validation in float16 too.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.scaler = torch.amp.GradScaler(device.type)
+
+    def pre_backward(self, tensor: Tensor, module: lightning.LightningModule) -> Tensor:  # type: ignore[override]
+        """The loss times the factor."""
+        return super().pre_backward(self.scaler.scale(tensor), module)
+
+    def optimizer_step(  # type: ignore[override]
+        self, optimizer: Optimizer, model: lightning.LightningModule, closure: Callable[[], Any], **kwargs: Any
+    ) -> Any:
+        """One step with the gradients' true values, or none where they are not finite."""
+        result = closure()
+        self.scaler.unscale_(optimizer)
+        self._after_closure(model, optimizer)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """The factor, which checkpoints keep."""
+        return self.scaler.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the factor of before."""
+        self.scaler.load_state_dict(state_dict)

@@ -1,0 +1,63 @@
+"""Trainings of a tiny SRCNN in a few steps, how to stop them, and how far their networks lie apart."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.data import Store
+from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.training.callbacks import ProgressListener
+from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.train import train
+
+OPTIONS = {"steps": 8, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 4, "precision": "float32"}
+
+
+def options(**changes: object) -> Hyperparameters:
+    return Hyperparameters.parse(OPTIONS | changes, "test")
+
+
+def network() -> SuperResolutionNetwork:
+    torch.manual_seed(3)
+    return build("srcnn", resolve_config("srcnn", "debug", {}))
+
+
+def run(
+    store: Store,
+    directory: Path,
+    trained: SuperResolutionNetwork | None = None,
+    listener: ProgressListener = lambda step, psnr: None,
+    metrics: Sequence[str] = FIDELITY_METRICS,
+    **changes: object,
+) -> SuperResolutionNetwork:
+    trained = trained or network()
+    train(
+        trained,
+        options(**changes),
+        train=store,
+        validation=store,
+        scale=2,
+        directory=directory,
+        labels={},
+        listener=listener,
+        metrics=metrics,
+    )
+    return trained
+
+
+def stop_at(step: int):
+    def listener(done: int, psnr: float | None) -> None:
+        if done == step and psnr is None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return listener
+
+
+def distance(a: nn.Module, b: nn.Module) -> float:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return max((x.double() - y.double()).abs().max().item() for x, y in pairs)
