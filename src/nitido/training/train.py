@@ -18,6 +18,7 @@ from nitido.data import Store
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.training.adversarial import AdversarialTraining
+from nitido.training.allocator import keep_freed_memory
 from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (
     AtomicCheckpoints,
@@ -99,6 +100,7 @@ def train(
     when a picture is smaller than a patch, and `NitidoError` when several scales do not go with the loss or network.
     """
     started = time.perf_counter()
+    keep_freed_memory()
     total = count_steps(options, train, scale)
     sources = samplers(train, options, (scale, *other_scales))
     adversarial = options.adversarial_term
