@@ -1,4 +1,4 @@
-"""Trainings of a tiny SRCNN in a few steps, how to stop them, and how far their networks lie apart."""
+"""Trainings in a few steps on a small store, how to stop them, and how far their networks lie apart."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from nitido.data import Store
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.training.callbacks import ProgressListener
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.train import train
+from nitido.training.train import Trained, train
 
 OPTIONS = {"steps": 8, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 4, "precision": "float32"}
 
@@ -27,6 +27,30 @@ def network() -> SuperResolutionNetwork:
     return build("srcnn", resolve_config("srcnn", "debug", {}))
 
 
+def train_on(
+    store: Store,
+    directory: Path,
+    network: SuperResolutionNetwork,
+    options: Hyperparameters,
+    listener: ProgressListener = lambda step, psnr: None,
+    other_scales: Sequence[int] = (),
+    metrics: Sequence[str] = FIDELITY_METRICS,
+) -> Trained:
+    """Train `network` at ×2 on `store`, and validate it there too."""
+    return train(
+        network,
+        options,
+        train=store,
+        validation=store,
+        scale=2,
+        directory=directory,
+        labels={"variant": "debug"},
+        listener=listener,
+        metrics=metrics,
+        other_scales=other_scales,
+    )
+
+
 def run(
     store: Store,
     directory: Path,
@@ -35,18 +59,9 @@ def run(
     metrics: Sequence[str] = FIDELITY_METRICS,
     **changes: object,
 ) -> SuperResolutionNetwork:
+    """The tiny SRCNN, or another network, after a training."""
     trained = trained or network()
-    train(
-        trained,
-        options(**changes),
-        train=store,
-        validation=store,
-        scale=2,
-        directory=directory,
-        labels={},
-        listener=listener,
-        metrics=metrics,
-    )
+    train_on(store, directory, trained, options(**changes), listener, metrics=metrics)
     return trained
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_runs import train_on
 from tests.training.traces import lines
 
 from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
@@ -41,18 +42,8 @@ def fresh_network() -> SuperResolutionNetwork:
 
 def run(store: Store, directory: Path, listener=lambda step, psnr: None, **changes: object):
     network = fresh_network()
-    trained = train(
-        network,
-        Hyperparameters.parse(OPTIONS | changes, "test"),
-        train=store,
-        validation=store,
-        scale=2,
-        directory=directory,
-        labels={"variant": "debug"},
-        listener=listener,
-        metrics=METRICS,
-    )
-    return network, trained
+    options = Hyperparameters.parse(OPTIONS | changes, "test")
+    return network, train_on(store, directory, network, options, listener, metrics=METRICS)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

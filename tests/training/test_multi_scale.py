@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.training.small_runs import train_on
 from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
@@ -50,18 +51,8 @@ def fresh_network(**config: object) -> SuperResolutionNetwork:
 
 def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, others=SCALES[1:], **changes):
     network = fresh_network(**(config or {}))
-    trained = train(
-        network,
-        Hyperparameters.parse(OPTIONS | changes, "test"),
-        train=store,
-        validation=store,
-        scale=2,
-        other_scales=others,
-        directory=directory,
-        labels={"variant": "debug"},
-        listener=listener,
-    )
-    return network, trained
+    options = Hyperparameters.parse(OPTIONS | changes, "test")
+    return network, train_on(store, directory, network, options, listener, others)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.training.small_runs import train_on
 from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
@@ -14,7 +15,7 @@ from nitido.data import DataError, Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
-from nitido.training.train import Trained, count_steps, train
+from nitido.training.train import Trained, count_steps
 
 OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 3, "ema": 0.8, "warmup": 2}
 OPTIONS["precision"] = "float32"  # the bits must not depend on what the processor can do
@@ -27,17 +28,8 @@ def fresh_network(architecture: str = "srcnn", **config: object) -> SuperResolut
 
 def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, **changes: object):
     network = fresh_network(**(config or {}))
-    trained = train(
-        network,
-        Hyperparameters.parse(OPTIONS | changes, "test"),
-        train=store,
-        validation=store,
-        scale=2,
-        directory=directory,
-        labels={"variant": "debug"},
-        listener=listener,
-    )
-    return network, trained
+    options = Hyperparameters.parse(OPTIONS | changes, "test")
+    return network, train_on(store, directory, network, options, listener)
 
 
 @pytest.fixture(scope="module")
