@@ -1,4 +1,4 @@
-"""Folders of pictures for the zoo: what is taken of Debian's wallpapers, under whose name, and halves."""
+"""Folders of pictures for the zoo: what is taken of Debian's wallpapers, under whose name, and smaller ones."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from nitido.errors import NitidoError
 from nitido.imaging import bicubic_downscale, read_picture
 from nitido.zoo.catalog import ZooError
 from nitido.zoo.debian_copyright import Terms, read_copyright
-from nitido.zoo.gather import LICENCES, gather_halves, gather_wallpapers, is_accepted
+from nitido.zoo.gather import LICENCES, gather_smaller, gather_wallpapers, is_accepted
 from nitido.zoo.pictures import Credit, picture_note, read_credits
 from nitido.zoo.shrinking import LARGEST, flat_share, shrunk
 from nitido.zoo.wallpapers import find_wallpapers
@@ -177,23 +177,36 @@ def test_the_folder_is_one_that_a_card_can_credit(root: Path, tmp_path: Path) ->
     assert np.array_equal(read_picture(out / "003-half.png").pixels, bicubic_downscale(lake, 2))
 
 
-def test_halves_of_a_folder(tmp_path: Path) -> None:
+def test_a_folder_made_smaller(tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
-    save(folder / "a.png", texture(33, 40))
+    save(folder / "a.png", texture(36, 48))
     save(folder / "b.png", texture(32, 32, 1))
     (folder / "SOURCES.tsv").write_text("a.png\thttps://example.org/A_tower.jpg\nb.png\tB\tJo\tCC0-1.0\thttps://b\n")
-    assert str(gather_halves(folder, out)) == "2 pictures, 0.0 megapixels"
-    assert np.array_equal(read_picture(out / "a-half.png").pixels, bicubic_downscale(texture(32, 40), 2))
-    assert read_credits([out / "a-half.png", out / "b-half.png"]) == (
-        Credit("a-half.png", "A tower", page="https://example.org/A_tower.jpg"),
-        Credit("b-half.png", "B", "Jo", "CC0-1.0", "https://b"),
+    assert str(gather_smaller(folder, out, [1.5, 2])) == "4 pictures, 0.0 megapixels"
+    names = ["a-by-1.5.png", "a-by-2.png", "b-by-1.5.png", "b-by-2.png"]
+    assert sorted(path.name for path in out.glob("*.png")) == names
+    assert np.array_equal(read_picture(out / "a-by-2.png").pixels, bicubic_downscale(texture(36, 48), 2))
+    assert read_picture(out / "a-by-1.5.png").pixels.shape == (24, 32, 3)
+    assert read_credits([out / name for name in names]) == (
+        Credit("a-by-1.5.png", "A tower", page="https://example.org/A_tower.jpg"),
+        Credit("a-by-2.png", "A tower", page="https://example.org/A_tower.jpg"),
+        Credit("b-by-1.5.png", "B", "Jo", "CC0-1.0", "https://b"),
+        Credit("b-by-2.png", "B", "Jo", "CC0-1.0", "https://b"),
     )
 
 
-def test_halves_of_a_folder_without_sources(tmp_path: Path) -> None:
+def test_a_folder_without_sources_made_smaller(tmp_path: Path) -> None:
     save(tmp_path / "photos/a.png", texture(32, 40))
-    gather_halves(tmp_path / "photos", tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a-half.png"]
+    gather_smaller(tmp_path / "photos", tmp_path / "out", [2])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a-by-2.png"]
+
+
+@pytest.mark.parametrize("factor", [1, 0.5, 0, -2, float("nan"), float("inf")])
+def test_what_does_not_shrink_is_refused(tmp_path: Path, factor: float) -> None:
+    save(tmp_path / "photos/a.png", texture(32, 40))
+    with pytest.raises(ZooError, match="must be more than 1"):
+        gather_smaller(tmp_path / "photos", tmp_path / "out", [2, factor])
+    assert not (tmp_path / "out").exists()
 
 
 def test_large_pictures_are_shrunk_until_they_are_small() -> None:
@@ -259,11 +272,11 @@ def test_nothing_under_the_licences(root: Path, tmp_path: Path) -> None:
         gather_wallpapers(root, tmp_path / "out", ["WTFPL"], False, lambda line: None)
 
 
-def test_halves_that_would_have_one_name(tmp_path: Path) -> None:
+def test_smaller_ones_that_would_have_one_name(tmp_path: Path) -> None:
     save(tmp_path / "photos/a.png", texture(32, 32))
     save(tmp_path / "photos/a.jpg", texture(32, 32))
     with pytest.raises(NitidoError, match="several pictures are called a"):
-        gather_halves(tmp_path / "photos", tmp_path / "out")
+        gather_smaller(tmp_path / "photos", tmp_path / "out", [2])
 
 
 def test_a_folder_in_use_is_left_alone(root: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`python -m nitido.zoo.gather`: folders of pictures that the zoo may learn from, with their credits."""
 
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from nitido.errors import NitidoError
 from nitido.imaging import Picture, find_pictures, read_picture, write_picture
 from nitido.zoo.catalog import ZooError
 from nitido.zoo.pictures import Credit, read_credits, write_credits
-from nitido.zoo.shrinking import Image, flat_share, half, shrunk
+from nitido.zoo.shrinking import Image, flat_share, half, shrunk, smaller
 from nitido.zoo.wallpapers import find_wallpapers
 
 LICENCES = ("CC0-1.0", "CC-BY-*", "CC-BY-SA-*", "GPL-2+")
@@ -81,24 +82,35 @@ def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bo
     return Gathered(len(credits), pixels)
 
 
-def gather_halves(folder: Path, out: Path) -> Gathered:
-    """Write every picture of `folder`, shrunk by 2, to `out` as `NAME-half.png`, with its line of `SOURCES.tsv`.
+def gather_smaller(folder: Path, out: Path, factors: Sequence[float]) -> Gathered:
+    """Write every picture of `folder`, shrunk by each of `factors`, to `out` with its line of `SOURCES.tsv`.
 
-    Raises `PictureError` when there are no pictures or a damaged one, `DataError` for a bad `SOURCES.tsv`, and
-    `ZooError` when `out` is not empty or two pictures differ in their suffix alone.
+    `photo.jpg` shrunk by 1.5 is `photo-by-1.5.png`. Raises `PictureError` when there are no pictures or a damaged one,
+    `DataError` for a bad `SOURCES.tsv`, and `ZooError` when `out` is not empty, two pictures differ in their suffix
+    alone, or a factor does not shrink.
     """
+    for factor in factors:
+        if not 1 < factor < math.inf:
+            raise ZooError(f"shrunk by {factor:g}: it must be more than 1")
     paths = find_pictures(folder)
     stems = [path.stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
-        raise ZooError(f"{folder}: several pictures are called {twice[0]}: their halves would have one name")
-    credits = read_credits(paths)
+        raise ZooError(f"{folder}: several pictures are called {twice[0]}: their smaller ones would have one name")
+    credits = {credit.file: credit for credit in read_credits(paths)}
     _prepare(out)
-    pixels = sum(_write(out / _half_name(path), half(read_picture(path).rgb8())) for path in paths)
-    if credits:
-        renamed = [replace(credit, file=_half_name(path)) for path, credit in zip(paths, credits, strict=True)]
-        write_credits(out, renamed)
-    return Gathered(len(paths), pixels)
+    written: list[Credit] = []
+    pixels = 0
+    for path in paths:
+        image = read_picture(path).rgb8()
+        for factor in factors:
+            name = f"{path.stem}-by-{factor:g}.png"
+            pixels += _write(out / name, smaller(image, factor))
+            if path.name in credits:
+                written.append(replace(credits[path.name], file=name))
+    if written:
+        write_credits(out, written)
+    return Gathered(len(paths) * len(factors), pixels)
 
 
 def is_accepted(licence: str, accepted: Sequence[str]) -> bool:
@@ -109,10 +121,6 @@ def is_accepted(licence: str, accepted: Sequence[str]) -> bool:
     """
     patterns = (re.escape(word).replace(r"\*", r"\d+(\.\d+)*") for word in accepted)
     return any(re.fullmatch(pattern, licence) for pattern in patterns)
-
-
-def _half_name(path: Path) -> str:
-    return f"{path.stem}-half.png"
 
 
 def _transparent(picture: Picture) -> bool:
@@ -156,16 +164,19 @@ def _wallpapers(
     print(f"{out}: {gather_wallpapers(root, out, words, halves, print)}")
 
 
-@app.command("halves")
-def _halves(
+@app.command("smaller")
+def _smaller(
     folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],
+    by: Annotated[list[float], typer.Option(help="How many times smaller each side is; may be repeated.")],
 ) -> None:
-    """The pictures of a folder shrunk by 2, with their credits.
+    """The pictures of a folder made smaller, once by each factor, with their credits.
 
-    Example: python -m nitido.zoo.gather halves ./photos49 ./photos49-halves
+    A network sees edges of every sharpness in them, and small pictures are what the test sets are made of.
+
+    Example: python -m nitido.zoo.gather smaller ./photos49 ./photos49-smaller --by 1.5 --by 2 --by 3
     """
-    print(f"{out}: {gather_halves(folder, out)}")
+    print(f"{out}: {gather_smaller(folder, out, by)}")
 
 
 def main() -> None:
