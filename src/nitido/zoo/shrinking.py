@@ -49,7 +49,7 @@ def smaller(image: Image, factor: float) -> Image:
     (6, 10, 3)
     """
     height, width = (max(1, int(side / factor)) for side in image.shape[:2])
-    return resize_to(image, height, width)
+    return resize_to(image, height, width).astype(np.uint8, copy=False)
 
 
 def flat_share(image: Image) -> float:
