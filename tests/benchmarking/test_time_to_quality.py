@@ -57,8 +57,8 @@ def test_the_recipes_keep_the_rules(target) -> None:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_the_recipes_patches_fit_into_their_pictures(target, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
-    smallest = prepare(resolve_all(["t91"]), [2])
-    assert samplers(smallest, target.recipe.run(0).hyperparameters, (2,))
+    run = target.recipe.run(0)
+    assert samplers(prepare(resolve_all(run.data.train), [2]), run.hyperparameters, (2,))
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

@@ -36,7 +36,7 @@ def test_numbers_may_come_as_text_from_the_command_line() -> None:
         ({"batch": 0}, "batch.*greater than 0"),
         ({"epochs": 3}, "either steps or epochs"),
         ({"ema": 1.0}, "ema.*less than 1"),
-        ({"precision": "float16"}, "precision.*float32"),
+        ({"precision": "float8"}, "precision.*float32"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(values: dict[str, object], message: str) -> None:
