@@ -4,8 +4,6 @@ import platform
 import subprocess
 import sys
 
-import pytest
-
 PAGES = 16_384  # 64 MB: more than glibc keeps by itself
 
 FAULTS = f"""
@@ -27,10 +25,11 @@ print(by_itself, kept, faults())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's allocator that is told")
-def test_large_tensors_do_not_fault_again() -> None:
+def test_large_tensors_do_not_fault_again_where_glibc_hands_out_memory() -> None:
     ended = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=120)
     by_itself, kept, after = ended.stdout.split()
-    assert int(by_itself) >= 4 * PAGES / 512, "without it every time is like the first (at best in huge pages)"
-    assert kept == "True"
-    assert int(after) < 50
+    glibc = platform.libc_ver()[0] == "glibc"
+    assert kept == str(glibc)
+    if glibc:
+        assert int(after) < 50
+        assert int(by_itself) >= 4 * PAGES / 512, "without it every time is like the first (at best in huge pages)"

@@ -68,6 +68,18 @@ def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.Mo
     assert chosen.compiled == (1 - fast / slow > fast_path.WORTH_IT)
 
 
+@pytest.mark.parametrize(
+    ("measured", "compiled"), [([0.8, 0.5, 0.4], False), ([0.4, 0.5, 0.8], False), ([0.8, 0.3, 0.4], True)]
+)
+def test_eager_steps_are_looked_at_before_and_after_the_compiler(
+    monkeypatch: pytest.MonkeyPatch, measured: list[float], compiled: bool
+) -> None:
+    """A machine that was slow for a moment, before or after, must not speak for the compiler."""
+    seconds = iter(measured)
+    monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
+    assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
+
+
 def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     probed = network()

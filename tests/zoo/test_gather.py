@@ -272,6 +272,13 @@ def test_nothing_under_the_licences(root: Path, tmp_path: Path) -> None:
         gather_wallpapers(root, tmp_path / "out", ["WTFPL"], False, lambda line: None)
 
 
+def test_a_factor_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "photos/a.png", texture(32, 40))
+    with pytest.raises(ZooError, match="shrunk by 2, 3, 2: each factor once"):
+        gather_smaller(tmp_path / "photos", tmp_path / "out", [2, 3, 2])
+    assert not (tmp_path / "out").exists()
+
+
 def test_smaller_ones_that_would_have_one_name(tmp_path: Path) -> None:
     save(tmp_path / "photos/a.png", texture(32, 32))
     save(tmp_path / "photos/a.jpg", texture(32, 32))

@@ -8,6 +8,7 @@ import torch
 from nitido.benchmarking.clock import TurnSeconds, spread
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.study.environment import processor_name
+from nitido.training.precision import has_fast_float16
 
 STEADY = 0.1
 """Spread of the turns up to which nothing is said."""
@@ -43,7 +44,8 @@ def surroundings(device: torch.device, turns: TurnSeconds) -> Surroundings:
     """Describe the machine at hand, and how steady it was during `turns`."""
     notes = []
     if not has_fast_bfloat16(device):
-        notes.append("no bfloat16 matrix units: nitido computes in float32 here (on some GPUs it trains in float16)")
+        instead = "trains in float16 and enlarges in float32" if has_fast_float16(device) else "computes in float32"
+        notes.append(f"no bfloat16 matrix units: nitido {instead} here")
     if device.type == "cpu" and torch.get_num_threads() == 1:
         notes.append("one thread: these are the speeds of a single core")
     unsteady = spread(turns)

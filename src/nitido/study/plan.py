@@ -117,7 +117,7 @@ def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> Pla
 
 def _check_patch(options: Hyperparameters, scale: int) -> None:
     """Refuse patches that the run's discriminator could not judge."""
-    if options.adversarial_term:
+    if options.is_adversarial:
         check_side(options.patch * scale)
 
 

@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor]
 
 def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
     """Raise `ConfigError` when several `scales` are to be learnt with a loss that is for one."""
-    if len(scales) > 1 and options.adversarial_term:
+    if len(scales) > 1 and options.is_adversarial:
         raise ConfigError(
             f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator judges patches "
             "of one size and scale: choose one scale, or another loss"

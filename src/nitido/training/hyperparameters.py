@@ -95,13 +95,13 @@ class Hyperparameters(StrictModel):
         return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(self.loss) else "fidelity"
 
     @property
-    def adversarial_term(self) -> bool:
+    def is_adversarial(self) -> bool:
         """Whether a discriminator is trained beside the network."""
         return ADVERSARIAL in self.loss
 
     @model_validator(mode="after")
     def _no_adversarial_float16(self) -> Self:
-        if self.adversarial_term and self.precision == "float16":
+        if self.is_adversarial and self.precision == "float16":
             raise ValueError("an adversarial loss is not trained in float16: take precision bfloat16, float32 or auto")
         return self
 

@@ -28,7 +28,7 @@ def resolve_precision(options: Hyperparameters, device: torch.device) -> Format:
         return options.precision
     if has_fast_bfloat16(device):
         return "bfloat16"
-    return "float16" if has_fast_float16(device) and not options.adversarial_term else "float32"
+    return "float16" if has_fast_float16(device) and not options.is_adversarial else "float32"
 
 
 def has_fast_float16(device: torch.device) -> bool:

@@ -103,7 +103,7 @@ def train(
     keep_freed_memory()
     total = count_steps(options, train, scale)
     sources = samplers(train, options, (scale, *other_scales))
-    adversarial = options.adversarial_term
+    adversarial = options.is_adversarial
     for other in other_scales:
         network.at_scale(other)  # refused here, before anything is written
     device = training_device()

@@ -87,11 +87,13 @@ def gather_smaller(folder: Path, out: Path, factors: Sequence[float]) -> Gathere
 
     `photo.jpg` shrunk by 1.5 is `photo-by-1.5.png`. Raises `PictureError` when there are no pictures or a damaged one,
     `DataError` for a bad `SOURCES.tsv`, and `ZooError` when `out` is not empty, two pictures differ in their suffix
-    alone, or a factor does not shrink.
+    alone, or a factor does not shrink or is there twice.
     """
     for factor in factors:
         if not 1 < factor < math.inf:
             raise ZooError(f"shrunk by {factor:g}: it must be more than 1")
+    if len({f"{factor:g}" for factor in factors}) < len(factors):
+        raise ZooError(f"shrunk by {', '.join(f'{factor:g}' for factor in factors)}: each factor once")
     paths = find_pictures(folder)
     stems = [path.stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
