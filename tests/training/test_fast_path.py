@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,15 @@ def test_eager_steps_are_looked_at_before_and_after_the_compiler(
     seconds = iter(measured)
     monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
     assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
+
+
+def test_the_probe_takes_the_fastest_step() -> None:
+    delays = iter([0.5, 0.5, 0.5, 0.0, 0.5, 0.5])
+
+    def slow_now_and_then(network: SuperResolutionNetwork):
+        return lambda lr: (time.sleep(next(delays)), network(lr))[1]
+
+    assert fast_path.probe(network(), options(), "float32", CPU, slow_now_and_then) < 0.4
 
 
 def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
