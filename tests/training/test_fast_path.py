@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def test_a_run_of_many_fast_steps_is_not_compiled() -> None:
 def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     chosen = choose(network(), options(compile="auto"), FEWEST_STEPS, CPU)
-    words = chosen.because.removeprefix("a step takes ").split()
-    slow, fast = float(words[0]), float(words[3])
+    found = re.fullmatch(r"a step takes (\S+) s as it is, (\S+) s as compiled code", chosen.because)
+    assert found
+    slow, fast = map(float, found.groups())
     assert chosen.compiled == (1 - fast / slow > fast_path.WORTH_IT)
 
 
@@ -79,6 +81,67 @@ def test_eager_steps_are_looked_at_before_and_after_the_compiler(
     seconds = iter(measured)
     monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
     assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
+
+
+@pytest.mark.parametrize(
+    ("measured", "taken"),
+    [
+        ({"as it is": 0.5, "kernels": 0.3, "compiled": 0.4}, "kernels"),
+        ({"as it is": 0.5, "kernels": 0.4, "compiled": 0.3}, True),
+        ({"as it is": 0.5, "kernels": 0.49, "compiled": 0.6}, False),
+    ],
+)
+def test_the_fastest_of_three_ways_is_taken(
+    monkeypatch: pytest.MonkeyPatch, measured: dict[str, float], taken: object
+) -> None:
+    ways = {fast_path.with_kernels: "kernels", fast_path.compiled: "compiled"}
+    monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: None)
+    monkeypatch.setattr(fast_path, "probe", lambda *given: measured[ways.get(given[-1], "as it is")])
+    chosen = choose(network(), options(compile="auto", precision="bfloat16"), 100_000, CPU)
+    assert chosen.as_option == taken
+    seconds = ", ".join(
+        f"{measured[way]} s {words}"
+        for way, words in (("as it is",) * 2, ("kernels", "with nitido's kernels"), ("compiled", "as compiled code"))
+    )
+    assert chosen.because == f"a step takes {seconds}"
+
+
+def test_kernels_are_for_bfloat16() -> None:
+    with pytest.raises(
+        ConfigError, match="compile=kernels, but they are for bfloat16 on the processor, not for float32"
+    ):
+        choose(network(), options(compile="kernels"), 8, CPU)
+
+
+def test_a_network_that_gains_nothing_by_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutChains:
+        chains = 0
+
+    monkeypatch.setattr(fast_path, "with_kernels", lambda network: WithoutChains())
+    with pytest.raises(ConfigError, match="compile=kernels, but none of the network's convolutions fit"):
+        choose(network(), options(compile="kernels", precision="bfloat16"), 8, CPU)
+
+
+@pytest.fixture
+def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+
+
+@pytest.mark.usefixtures("no_tiles")
+def test_without_matrix_tiles_a_run_goes_without_kernels_and_says_why() -> None:
+    chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
+    assert chosen.as_option is False
+    assert "no kernels of nitido's own: the processor has no bfloat16 matrix tiles (AMX)" in chosen.because
+
+
+@pytest.mark.usefixtures("no_tiles")
+def test_a_run_with_kernels_does_not_go_on_where_there_are_none(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.write_text('{"precision": "bfloat16", "compiled": false, "kernels": true, "because": "compile=kernels"}')
+    with pytest.raises(
+        ConfigError, match=r"a run with nitido's kernels, but the processor has no .* \(AMX\); delete it"
+    ):
+        settle(file, network(), options(), 8, CPU)
 
 
 def test_the_probe_takes_the_fastest_step() -> None:
@@ -156,7 +219,8 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
     written = file.read_text()
     assert settle(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
     assert file.read_text() == written
-    assert json.loads(written) == {"precision": "float32", "compiled": False, "because": "compile=false"}
+    chosen = {"precision": "float32", "compiled": False, "kernels": False, "because": "compile=false"}
+    assert json.loads(written) == chosen
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class TrainingSpeed:
     peak_gflops: Mapping[Format, float]
     precision: Format
     compiled: bool
+    kernels: bool
     rounds: int
     steps_per_round: int
     where: Surroundings
@@ -110,6 +111,7 @@ class TrainingSpeed:
             "gflop_per_step": self.gflop_per_step,
             "precision": self.precision,
             "compiled": self.compiled,
+            "kernels": self.kernels,
             "turn_seconds": {name: list(values) for name, values in self.turn_seconds.items()},
             "rounds": self.rounds,
             "steps_per_round": self.steps_per_round,
@@ -133,7 +135,7 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
 
     options = Hyperparameters.parse({"steps": LONG, "batch": task.batch, "patch": task.patch}, "the benchmark")
     path = choose(network, options, LONG, device)
-    options = options.model_copy(update={"compile": path.compiled})
+    options = options.model_copy(update={"compile": path.as_option})
     bare = BareStep(network, options, batch, validation, device)
     plain = PlainFloat32(network, *bare.module.patches(bare.batch), options.learning_rate)
     bare()
@@ -158,6 +160,7 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
         peak_gflops={name: peak.gflops for name, peak in peaks.items()},
         precision=path.precision,
         compiled=path.compiled,
+        kernels=path.kernels,
         rounds=rounds,
         steps_per_round=steps,
         where=surroundings(device, taken),

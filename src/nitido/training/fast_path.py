@@ -1,4 +1,4 @@
-"""How a run's steps are calculated on this machine: number format and compiler, the latter chosen by a short probe."""
+"""How a run's steps are calculated on this machine: number format, and whose machine code, by a short probe."""
 
 import copy
 import logging
@@ -16,7 +16,8 @@ from torch import Tensor
 from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.training.hyperparameters import Hyperparameters
+from nitido.training import kernels
+from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
 from nitido.validation import ConfigError, StrictModel, describe
 
@@ -41,16 +42,30 @@ Step = Callable[[Tensor], Tensor]
 class FastPath(StrictModel):
     """What a run's steps are calculated with.
 
-    `because` says in words why compiled or not, with what the probe measured where there was one.
+    `compiled` is PyTorch's compiler, `kernels` are nitido's own; both are never true. `because` says in words why, with
+    what the probe measured where there was one.
     """
 
     precision: Format
     compiled: bool
+    kernels: bool = False
     because: str
 
+    @property
+    def as_option(self) -> Compile:
+        """The value of the hyperparameter `compile` that chooses the same without a probe."""
+        return "kernels" if self.kernels else self.compiled
+
     def forward(self, network: SuperResolutionNetwork) -> Step:
-        """How `network` is called in a training step: its weights are the same, compiled or not."""
+        """How `network` is called in a training step: its weights are the same whatever calculates with them."""
+        if self.kernels:
+            return with_kernels(network)
         return compiled(network) if self.compiled else network
+
+
+def with_kernels(network: SuperResolutionNetwork) -> kernels.Twin:
+    """`network` with nitido's kernels; raises `KernelsUnavailableError` where they are not to be had."""
+    return kernels.Twin(network, kernels.load(compiler_name()))
 
 
 def compiled(network: SuperResolutionNetwork) -> Step:
@@ -90,6 +105,11 @@ def _read(file: Path) -> FastPath:
         raise ConfigError(f"{problem}; {remedy}") from None
     if found.compiled and not has_compiler():
         raise ConfigError(f"{file}: a compiled run, but there is no C++ compiler ({compiler_name()}) here; {remedy}")
+    if found.kernels:
+        try:
+            kernels.load(compiler_name())
+        except kernels.KernelsUnavailableError as error:
+            raise ConfigError(f"{file}: a run with nitido's kernels, but {error}; {remedy}") from None
     return found
 
 
@@ -97,34 +117,65 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     """The fast path for `steps` steps of `network` on `device`; the network itself is left alone.
 
     The number format depends on the hardware, not on a probe, so that all runs of a study are trained alike. Raises
-    `ConfigError` for compile=true without a compiler.
+    `ConfigError` for compile=true and compile=kernels where that cannot be done.
     """
     precision = resolve_precision(options, device)
 
-    def settled(compiled: bool, because: str) -> FastPath:
-        return FastPath(precision=precision, compiled=compiled, because=because)
+    def settled(because: str, *, compiled: bool = False, kernels: bool = False) -> FastPath:
+        return FastPath(precision=precision, compiled=compiled, kernels=kernels, because=because)
 
     if options.compile is False:
-        return settled(False, "compile=false")
+        return settled("compile=false")
     if not has_compiler():
         missing = f"no C++ compiler ({compiler_name()})"
-        if options.compile is True:
-            raise ConfigError(f"compile=true, but there is {missing}: install one, or compile=false")
-        return settled(False, f"{missing} on this machine")
+        if options.compile != "auto":
+            raise ConfigError(
+                f"compile={str(options.compile).lower()}, but there is {missing}: install one, or compile=false"
+            )
+        return settled(f"{missing} on this machine")
     if options.compile is True:
-        return settled(True, "compile=true")
-    if steps < FEWEST_STEPS:
-        return settled(False, f"{steps} steps are too few for a compiler to pay")
-    eager = probe(network, options, precision, device, _as_it_is)
-    if steps * eager * LARGEST_GAIN < COMPILING:
-        return settled(False, f"about {steps * eager:.0f} s of steps are too few for a compiler to pay")
+        return settled("compile=true", compiled=True)
+    if options.compile == "auto" and steps < FEWEST_STEPS:
+        return settled(f"{steps} steps are too few for a compiler to pay")
+    refusal = why_no_kernels(network, precision, device)
+    if options.compile == "kernels":
+        if refusal:
+            raise ConfigError(f"compile=kernels, but {refusal}: compile=auto takes what there is")
+        return settled("compile=kernels", kernels=True)
+    seconds = {"as it is": probe(network, options, precision, device, _as_it_is)}
+    if not refusal:
+        seconds["with nitido's kernels"] = probe(network, options, precision, device, with_kernels)
+    best = min(seconds.values())
+    notes = [f"no kernels of nitido's own: {refusal}"] if refusal and precision == "bfloat16" else []
+    if steps * best * LARGEST_GAIN < COMPILING:
+        notes.append(f"about {steps * best:.0f} s of steps are too few for PyTorch's compiler to pay")
+    else:
+        try:
+            seconds["as compiled code"] = probe(network, options, precision, device, compiled)
+        except Exception as error:  # whatever the compiler stumbles on, the run needs none
+            notes.append(f"the compiler failed: {str(error).strip().splitlines()[0]}")
+    if len(seconds) > 1:  # others may have slowed the first look down
+        seconds["as it is"] = min(seconds["as it is"], probe(network, options, precision, device, _as_it_is))
+    fastest = min(seconds, key=lambda way: seconds[way])
+    if 1 - seconds[fastest] / seconds["as it is"] <= WORTH_IT:
+        fastest = "as it is"
+    measured = "a step takes " + ", ".join(f"{value:.3g} s {way}" for way, value in seconds.items())
+    return settled(
+        "; ".join([measured, *notes]),
+        compiled=fastest == "as compiled code",
+        kernels=fastest == "with nitido's kernels",
+    )
+
+
+def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: torch.device) -> str | None:
+    """What keeps nitido's kernels from `network`, in words; None where they can calculate its steps."""
+    if device.type != "cpu" or precision != "bfloat16":
+        return f"they are for bfloat16 on the processor, not for {precision} on {device.type}"
     try:
-        faster = probe(network, options, precision, device, compiled)
-    except Exception as error:  # whatever the compiler stumbles on, the run needs none
-        return settled(False, f"the compiler failed: {str(error).strip().splitlines()[0]}")
-    eager = min(eager, probe(network, options, precision, device, _as_it_is))  # others may have slowed the first down
-    saved = 1 - faster / eager
-    return settled(saved > WORTH_IT, f"a step takes {eager:.3g} s, and {faster:.3g} s as compiled code")
+        chains = with_kernels(network).chains
+    except kernels.KernelsUnavailableError as error:
+        return str(error)
+    return None if chains else "none of the network's convolutions fit"
 
 
 def _as_it_is(network: SuperResolutionNetwork) -> Step:

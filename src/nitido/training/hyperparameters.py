@@ -12,6 +12,8 @@ from nitido.validation import StrictModel
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
+Compile = Literal["auto", "kernels"] | bool
+
 
 class AdversarialOptions(StrictModel):
     """How a discriminator is trained beside the network; only used when `loss` has the term `adversarial`."""
@@ -58,8 +60,10 @@ class Hyperparameters(StrictModel):
         False, description="the colour channels of each patch in random order: for training pictures that are few"
     )
     precision: Precision = Field("auto", description="of the training steps; evaluation is always float32")
-    compile: Literal["auto"] | bool = Field(
-        "auto", description="whether steps are compiled; auto: where a probe says that the run is long enough to pay"
+    compile: Compile = Field(
+        "auto",
+        description="whose code calculates the steps; true: that of PyTorch's compiler; `kernels`: nitido's own, for "
+        "bfloat16 on processors with AMX; false: neither; auto: the fastest of a probe, if the run is long enough",
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
     gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")

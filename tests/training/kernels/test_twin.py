@@ -1,0 +1,141 @@
+"""Whole networks with chains in them, beside the networks as they are."""
+
+import ctypes
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.small_runs import distance, run, stop_at
+from torch import Tensor, nn
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.data import Store
+from nitido.training.callbacks import TrainingInterruptedError
+from nitido.training.freezing import freeze
+from nitido.training.kernels import Chain, Twin
+
+KERNELS = {"precision": "bfloat16", "compile": "kernels"}
+
+NETWORKS = {
+    "srcnn": ("srcnn", "vanilla", {}, 1),
+    "srcnn pixel_shuffle": ("srcnn", "pixel_shuffle", {}, 1),
+    "vdsr": ("vdsr", "compact", {"depth": 7}, 2),
+    "vdsr without biases": ("vdsr", "compact", {"depth": 7, "bias": False}, 2),
+    "vdsr silu": ("vdsr", "compact_silu", {}, 6),
+    "edsr": ("edsr", "baseline", {"blocks": 2}, 4),
+    "edsr ×3": ("edsr", "baseline", {"blocks": 1, "scale": 3}, 3),
+    "edsr ×4": ("edsr", "baseline", {"blocks": 1, "scale": 4}, 4),
+    "edsr residual_scale": ("edsr", "compact_residual_scale", {"blocks": 2}, 4),
+    "edsr bottleneck": ("edsr", "compact_bottleneck", {"blocks": 2}, 2),
+    "edsr dense": ("edsr", "compact_dense", {"blocks": 1}, 3),
+    "rdn": ("rdn", "compact", {}, 4),
+    "srresnet without normalisation": ("srresnet", "compact_plain", {"blocks": 2}, 7),
+}
+"""Name -> architecture, variant, changes and the number of chains."""
+
+
+def make(architecture: str, variant: str, changes: dict[str, object]) -> SuperResolutionNetwork:
+    torch.manual_seed(0)
+    return build(architecture, resolve_config(architecture, variant, changes)).to(memory_format=torch.channels_last)
+
+
+def edsr(**changes: object) -> SuperResolutionNetwork:
+    return make("edsr", "baseline", {"blocks": 2, "width": 32, **changes})
+
+
+def step(call, network: nn.Module, lr: Tensor, enabled: bool = True) -> dict[str, Tensor]:
+    """The output and all gradients of a step in bfloat16, or in float32."""
+    network.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        sr = call(lr)
+    (sr.float() - 0.4).square().mean().backward()
+    return {"output": sr.detach().float()} | {name: p.grad.clone() for name, p in network.named_parameters()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_twin_is_as_near_to_float32_as_autocast(library: ctypes.CDLL, name: str) -> None:
+    *which, chains = NETWORKS[name]
+    network = make(*which)
+    twin = Twin(network, library)
+    assert twin.chains == chains
+    lr = torch.rand(3, network.channels, 17, 20)
+    exact, plain, own = step(network, network, lr, enabled=False), step(network, network, lr), step(twin, network, lr)
+    for part, value in exact.items():
+        off, allowed = ((found[part] - value).norm().item() for found in (own, plain))
+        assert off <= 1.3 * allowed + 1e-7, part
+    assert own["output"].dtype == exact["output"].dtype
+    assert not torch.equal(own["output"], exact["output"])
+
+
+def test_a_twin_of_batch_normalisation_learns_the_same_statistics(library: ctypes.CDLL) -> None:
+    networks = [edsr(block="batch") for _ in range(2)]
+    lr = torch.rand(4, 3, 16, 16)
+    step(networks[0], networks[0], lr)
+    step(Twin(networks[1], library), networks[1], lr)
+    statistics = [dict(network.named_buffers()) for network in networks]
+    assert any(name.endswith("running_var") for name in statistics[0])
+    for name, value in statistics[0].items():
+        torch.testing.assert_close(statistics[1][name], value, rtol=2e-2, atol=2e-3)
+
+
+def test_a_twin_has_the_network_s_own_weights(library: ctypes.CDLL) -> None:
+    network = edsr()
+    twin = Twin(network, library)
+    lr = torch.rand(2, 3, 16, 16)
+    before = step(twin, network, lr)["output"]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.1)
+    assert not torch.allclose(step(twin, network, lr)["output"], before, atol=1e-3)
+    assert all(type(module) is not Chain for module in network.modules()), "the network itself is left alone"
+
+
+def test_outside_of_bfloat16_the_network_itself_is_called(library: ctypes.CDLL) -> None:
+    network = edsr()
+    lr = torch.rand(2, 3, 16, 16)
+    assert torch.equal(Twin(network, library)(lr), network(lr))
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(Twin(network, library)(lr), network(lr))
+
+
+def test_what_is_frozen_is_in_no_chain(library: ctypes.CDLL) -> None:
+    network = edsr(block="batch")
+    whole = Twin(network, library).chains
+    freeze(network, "first_half")
+    twin = Twin(network, library)
+    assert 0 < twin.chains < whole
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network.train()
+    freeze(network, "first_half")
+    with torch.autocast("cpu", torch.bfloat16):
+        twin(torch.rand(2, 3, 16, 16))
+    moved = {name for name, value in network.named_buffers() if not torch.equal(value, before[name])}
+    assert moved
+    assert not any(name.startswith("body.0.") for name in moved), "its statistics stand still in the twin too"
+
+
+def test_a_training_with_kernels_ends_near_one_without(small_store: Store, tmp_path: Path) -> None:
+    changes = {"steps": 12, "batch": 3, "learning_rate": 1e-3, "precision": "bfloat16"}
+    own = run(small_store, tmp_path / "own", edsr(), **changes, compile="kernels")
+    plain = run(small_store, tmp_path / "plain", edsr(), **changes, compile=False)
+    learnt = distance(plain, edsr())
+    assert learnt > 5e-3
+    assert distance(own, plain) < learnt / 2
+    assert '"kernels": true' in (tmp_path / "own" / "fast_path.json").read_text()
+
+
+def test_a_resumed_training_with_kernels_has_the_same_bits(small_store: Store, tmp_path: Path) -> None:
+    whole = run(small_store, tmp_path / "whole", edsr(), **KERNELS)
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", edsr(), stop_at(5), **KERNELS)
+    assert distance(run(small_store, tmp_path / "half", edsr(), **KERNELS), whole) == 0
+
+
+def test_several_scales_share_their_weights(small_store: Store, library: ctypes.CDLL) -> None:
+    network = make("vdsr", "compact", {"depth": 4})
+    twins = [Twin(network.at_scale(scale), library) for scale in (2, 3)]
+    lr = torch.rand(2, 1, 12, 12)
+    for twin, scale in zip(twins, (2, 3), strict=True):
+        found = step(twin, network, lr)
+        assert found["output"].shape[-1] == 12 * scale
+        assert all(found[name].abs().max() > 0 for name in found)
