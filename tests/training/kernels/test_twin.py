@@ -131,6 +131,15 @@ def test_a_resumed_training_with_kernels_has_the_same_bits(small_store: Store, t
     assert distance(run(small_store, tmp_path / "half", edsr(), **KERNELS), whole) == 0
 
 
+def test_weights_of_a_training_with_kernels_may_be_averaged(small_store: Store, tmp_path: Path) -> None:
+    averaged, plain = (
+        run(small_store, tmp_path / name, edsr(), precision="bfloat16", compile=way, ema=0.8, learning_rate=1e-3)
+        for name, way in (("own", "kernels"), ("plain", False))
+    )
+    assert distance(averaged, edsr()) > 1e-3
+    assert distance(averaged, plain) < distance(averaged, edsr()) / 2
+
+
 def test_several_scales_share_their_weights(small_store: Store, library: ctypes.CDLL) -> None:
     network = make("vdsr", "compact", {"depth": 4})
     twins = [Twin(network.at_scale(scale), library) for scale in (2, 3)]

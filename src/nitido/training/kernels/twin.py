@@ -5,6 +5,7 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class Twin:
     def __init__(self, network: SuperResolutionNetwork, library: ctypes.CDLL) -> None:
         """Make the twin of `network`, whose layers may change their values from here on, but not their places."""
         self.network = network
+        self.library = library
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
@@ -43,6 +45,10 @@ class Twin:
         for module, other in self.modes:
             other.training = module.training
         return self.twin(lr)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """The twin of a copy of the network, as averaging weights makes one."""
+        return type(self)(copy.deepcopy(self.network, memo), self.library)
 
 
 class _ShuffledChain(nn.Module):
