@@ -158,9 +158,18 @@ static inline __m512 from_bf16(const bf16 *at) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at)), 16));
 }
 
-/* Weights as tiles: for each 32 outputs, each tap and each 32 inputs two tiles of 16 outputs. */
-static size_t tiled(int taps, int inputs, int outputs) { return (size_t)taps * inputs * outputs; }
+static size_t weights_of(const shape *s, int l) {
+    return (size_t)s->kernel * s->kernel * s->channels[l] * s->channels[l + 1];
+}
 
+/* Of the tiles of the first `count` convolutions' weights. */
+static size_t tile_bytes(const shape *s, int count) {
+    size_t bytes = 0;
+    for (int l = 0; l < count; l++) bytes += rounded(weights_of(s, l) * sizeof(bf16));
+    return bytes;
+}
+
+/* Weights as tiles: for each 32 outputs, each tap and each 32 inputs two tiles of 16 outputs. */
 static void tile_weights(const float *weights, bf16 *out, int taps, int inputs, int outputs) {
     #pragma omp for collapse(2)
     for (int o = 0; o < outputs; o += TILE)
@@ -353,39 +362,50 @@ int nitido_tiles_allowed(void) {
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-/* `outputs` are the convolutions' results, each (n, h, w, channels); the last one is the chain's. */
-int nitido_chain_forward(const shape *s, const bf16 *input, const float *const *weights, const float *const *biases,
-                         bf16 *const *outputs) {
-    const frame f = make_frame(s);
-    const int taps = s->kernel * s->kernel, most = most_channels(s);
-    size_t bytes = 0, at[LONGEST];
-    for (int l = 0; l < s->length; l++) {
-        at[l] = bytes;
-        bytes += rounded(tiled(taps, s->channels[l], s->channels[l + 1]) * sizeof(bf16));
+/* `count` chains in a row, all of one kernel size. Weights, biases (or NULL) and results are of all their convolutions
+ * one after the other; each result is (n, h, w, channels), and the last one is that of the whole. */
+int nitido_chains_forward(int count, const shape *chains, const bf16 *input, const float *const *weights,
+                          const float *const *biases, bf16 *const *outputs) {
+    const frame f = make_frame(chains);
+    const int taps = chains->kernel * chains->kernel;
+    int most = 0;
+    size_t bytes = 0;
+    for (int c = 0; c < count; c++) {
+        most = most_channels(chains + c) > most ? most_channels(chains + c) : most;
+        bytes += tile_bytes(chains + c, chains[c].length);
     }
     char *tiles = aligned_alloc(4096, bytes);
     if (!tiles) return NO_MEMORY;
     int status = OK;
-    #pragma omp parallel num_threads(s->threads) reduction(| : status)
+    #pragma omp parallel num_threads(chains->threads) reduction(| : status)
     {
-        for (int l = 0; l < s->length; l++)
-            tile_weights(weights[l], (bf16 *)(tiles + at[l]), taps, s->channels[l], s->channels[l + 1]);
+        char *at = tiles;
+        const float *const *weight = weights;
+        for (int c = 0; c < count; at += tile_bytes(chains + c, chains[c].length), weight += chains[c].length, c++)
+            for (int l = 0; l < chains[c].length; l++)
+                tile_weights(weight[l], (bf16 *)(at + tile_bytes(chains + c, l)), taps, chains[c].channels[l],
+                             chains[c].channels[l + 1]);
         workspace *own = work_in(&f, most);
         if (!own) status = NO_MEMORY;
         const tile_shapes before = begin_tiles();
         #pragma omp for schedule(static)
-        for (int n = 0; n < s->pictures; n++) {
+        for (int n = 0; n < chains->pictures; n++) {
             if (!own) continue;
             const size_t pixels = (size_t)n * f.height * f.width;
-            put_in_frame(input + pixels * s->channels[0], NULL, &f, s->channels[0], framed(own, 0, s->channels[0]));
-            for (int l = 0; l < s->length; l++) {
-                const int last = l == s->length - 1;
-                const finish then = {.bias = biases[l], .relu = s->relu[l],
-                                     .skip = last && s->skip ? input + pixels * s->channels[0] : NULL,
-                                     .plain = outputs[l] + pixels * s->channels[l + 1],
-                                     .framed = last ? NULL : framed(own, (l + 1) % 2, s->channels[l + 1])};
-                convolve(own->picture[l % 2], &f, s->channels[l], s->channels[l + 1], (bf16 *)(tiles + at[l]),
-                         own->block, &then);
+            const bf16 *begin = input + pixels * chains->channels[0];
+            int done = 0;
+            put_in_frame(begin, NULL, &f, chains->channels[0], framed(own, 0, chains->channels[0]));
+            at = tiles;
+            for (const shape *s = chains; s < chains + count; at += tile_bytes(s, s->length), s++) {
+                for (int l = 0; l < s->length; l++, done++) {
+                    const int last = l == s->length - 1, in = s->channels[l], out = s->channels[l + 1];
+                    const finish then = {.bias = biases[done], .relu = s->relu[l],
+                                         .skip = last && s->skip ? begin : NULL,
+                                         .plain = outputs[done] + pixels * out,
+                                         .framed = last && s == chains + count - 1 ? NULL : framed(own, (done + 1) % 2, out)};
+                    convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->block, &then);
+                }
+                begin = outputs[done - 1] + pixels * s->channels[s->length];
             }
         }
         end_tiles(&before);
@@ -401,22 +421,20 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                           float *const *bias_gradients) {
     const frame f = make_frame(s);
     const int taps = s->kernel * s->kernel, most = most_channels(s);
-    size_t bytes = 0, tiles_at[LONGEST], count = 0, sums_at[LONGEST];
+    size_t count = 0, sums_at[LONGEST];
     for (int l = 0; l < s->length; l++) {
-        tiles_at[l] = bytes;
-        bytes += rounded(tiled(taps, s->channels[l], s->channels[l + 1]) * sizeof(bf16));
         sums_at[l] = count;
-        count += tiled(taps, s->channels[l], s->channels[l + 1]) + s->channels[l + 1];
+        count += weights_of(s, l) + s->channels[l + 1];
     }
     count = rounded(count * sizeof(float)) / sizeof(float);
-    char *tiles = aligned_alloc(4096, bytes);
+    char *tiles = aligned_alloc(4096, tile_bytes(s, s->length));
     float *sums = aligned_alloc(4096, count * sizeof(float) * s->threads);
     int status = tiles && sums ? OK : NO_MEMORY;
     if (status == OK) {
         #pragma omp parallel num_threads(s->threads) reduction(| : status)
         {
             for (int l = input_gradient ? 0 : 1; l < s->length; l++)
-                tile_weights_back(weights[l], (bf16 *)(tiles + tiles_at[l]), taps, s->channels[l], s->channels[l + 1]);
+                tile_weights_back(weights[l], (bf16 *)(tiles + tile_bytes(s, l)), taps, s->channels[l], s->channels[l + 1]);
             workspace *own = work_in(&f, most);
             if (!own) status = NO_MEMORY;
             float *mine = sums + count * omp_get_thread_num();
@@ -434,18 +452,18 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                     const bf16 *from = (l ? outputs[l - 1] : input) + pixels * in, *g = own->picture[l % 2];
                     float *weight_sums = mine + sums_at[l];
                     put_in_frame(from, NULL, &f, in, framed(own, 2, in));
-                    weight_gradient(own->picture[2], g, &f, in, out, own, weight_sums, weight_sums + tiled(taps, in, out));
+                    weight_gradient(own->picture[2], g, &f, in, out, own, weight_sums, weight_sums + weights_of(s, l));
                     if (l == 0 && !input_gradient) continue;
                     const finish then = {.open = l && s->relu[l - 1] ? from : NULL,
                                          .skip = l == 0 && s->skip ? gradient + pixels * in : NULL,
                                          .plain = l ? NULL : input_gradient + pixels * in,
                                          .framed = l ? framed(own, (l + 1) % 2, in) : NULL};
-                    convolve(g, &f, out, in, (bf16 *)(tiles + tiles_at[l]), own->block, &then);
+                    convolve(g, &f, out, in, (bf16 *)(tiles + tile_bytes(s, l)), own->block, &then);
                 }
             }
             end_tiles(&before);
             for (int l = 0; l < s->length; l++) {
-                const size_t all = tiled(taps, s->channels[l], s->channels[l + 1]);
+                const size_t all = weights_of(s, l);
                 #pragma omp for schedule(static)
                 for (size_t i = 0; i < all + s->channels[l + 1]; i++) {
                     float sum = 0;

@@ -1,7 +1,8 @@
 """Chains of convolutions as PyTorch sees them: a function with its gradient, and a module."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import torch
@@ -32,73 +33,82 @@ def fits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-class Chain(nn.Module):
-    """Convolutions in a row in bfloat16: `(N, C, H, W)` -> `(N, C', H, W)` bfloat16, channels last in memory.
+@dataclass(frozen=True)
+class Chain:
+    """Convolutions in a row: `relu` says of each of them whether a ReLU stands behind it.
 
-    `relu` says of each of the `convolutions` whether a ReLU stands behind it. They all `fits` and have one kernel size.
-    With `skip` the input is added to the output; then no ReLU stands behind the last one, and C' = C. Sums are taken
-    in float32, and so come the gradients of weights, which PyTorch's own autocast rounds to bfloat16.
+    They all `fits`. With `skip` the chain's input is added to its output; then no ReLU stands behind the last one, and
+    the channels are as many at the end as at the beginning.
     """
 
-    def __init__(
-        self, library: ctypes.CDLL, convolutions: Sequence[nn.Conv2d], relu: Sequence[bool], skip: bool = False
-    ) -> None:
+    convolutions: tuple[nn.Conv2d, ...]
+    relu: tuple[bool, ...]
+    skip: bool = False
+
+    def __post_init__(self) -> None:
+        assert 1 <= len(self.convolutions) == len(self.relu) <= LONGEST
+        assert not (self.skip and self.relu[-1])
+
+
+class Chains(nn.Module):
+    """`chains` one behind the other, in bfloat16: `(N, C, H, W)` -> `(N, C', H, W)` bfloat16, channels last in memory.
+
+    All convolutions have one kernel size. Sums are taken in float32, and so come the gradients of weights, which
+    PyTorch's own autocast rounds to bfloat16.
+    """
+
+    def __init__(self, library: ctypes.CDLL, chains: Sequence[Chain]) -> None:
         super().__init__()
-        assert 1 <= len(convolutions) == len(relu) <= LONGEST
-        assert not (skip and relu[-1])
         self.library = library
-        self.convolutions = tuple(convolutions)
-        self.relu = tuple(relu)
-        self.skip = skip
+        self.convolutions = [layer for chain in chains for layer in chain.convolutions]
+        self.plan = tuple((chain.relu, chain.skip) for chain in chains)
 
     def forward(self, features: Tensor) -> Tensor:
         """Send `features` through."""
         weights = [layer.weight for layer in self.convolutions]
         biases = [layer.bias for layer in self.convolutions]
-        return run_chain(self.library, features, weights, biases, self.relu, self.skip)
+        return run_chains(self.library, features, weights, biases, self.plan)
 
 
-def run_chain(
-    library: ctypes.CDLL,
-    features: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor | None],
-    relu: Sequence[bool],
-    skip: bool,
+Plan = tuple[tuple[tuple[bool, ...], bool], ...]
+"""Of each chain: where its ReLUs are, and whether it has a skip."""
+
+
+def run_chains(
+    library: ctypes.CDLL, features: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None], plan: Plan
 ) -> Tensor:
-    """What `Chain` does, with weights `(C', C, k, k)` and biases `(C')` in float32; a bias may be missing.
+    """What `Chains` does, with weights `(C', C, k, k)` and biases `(C')` in float32; a bias may be missing.
 
     Raises `MemoryError` when there is not enough memory, and `ValueError` for another number of channels.
     """
-    out: Tensor = _Chain.apply(features.to(torch.bfloat16), library, tuple(relu), skip, *weights, *biases)
+    out: Tensor = _Chains.apply(features.to(torch.bfloat16), library, plan, *weights, *biases)
     return out
 
 
-class _Chain(torch.autograd.Function):
+class _Chains(torch.autograd.Function):
+    """Forwards a picture goes through all chains at once; backwards all pictures go through one chain at a time.
+
+    So features stay in the cache on the way there, and the gradients of a chain's weights on the way back.
+    """
+
     @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, library: ctypes.CDLL, relu: tuple[bool, ...], skip: bool, *parameters: Tensor | None
-    ) -> Tensor:
-        length = len(relu)
+    def forward(ctx: Any, features: Tensor, library: ctypes.CDLL, plan: Plan, *parameters: Tensor | None) -> Tensor:
         features = features.contiguous(memory_format=LAYOUT)
-        weights = [w.contiguous(memory_format=LAYOUT) for w in parameters[:length] if w is not None]
-        biases = parameters[length:]
+        count = len(parameters) // 2
+        weights = [w.contiguous(memory_format=LAYOUT) for w in parameters[:count] if w is not None]
+        biases = parameters[count:]
         n, channels, height, width = features.shape
         if channels != weights[0].shape[1]:
-            raise ValueError(f"a chain for {weights[0].shape[1]} channels was given {channels}")
-        shape = Shape(
-            *(n, height, width, weights[0].shape[-1], length, skip, torch.get_num_threads()),
-            (ctypes.c_int32 * (LONGEST + 1))(channels, *(len(w) for w in weights)),
-            (ctypes.c_int32 * LONGEST)(*relu),
-        )
+            raise ValueError(f"chains for {weights[0].shape[1]} channels were given {channels}")
         made = [torch.empty((n, len(w), height, width), dtype=features.dtype, memory_format=LAYOUT) for w in weights]
+        shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
         _check(
-            library.nitido_chain_forward(
-                ctypes.byref(shape), _pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
+            library.nitido_chains_forward(
+                len(plan), shapes, _pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
             )
         )
         ctx.save_for_backward(features, *weights, *made)
-        ctx.library, ctx.shape = library, shape
+        ctx.library, ctx.shapes = library, shapes
         ctx.has_bias = [bias is not None for bias in biases]
         return made[-1]
 
@@ -107,24 +117,42 @@ class _Chain(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, *saved = ctx.saved_tensors
         weights, made = saved[: len(ctx.has_bias)], saved[len(ctx.has_bias) :]
-        gradient = gradient.contiguous(memory_format=LAYOUT)
-        of_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
         of_weights = [torch.empty_like(w) for w in weights]
         of_biases = [w.new_empty(len(w)) for w in weights]
-        _check(
-            ctx.library.nitido_chain_backward(
-                ctypes.byref(ctx.shape),
-                _pointer(features),
-                _pointers(weights),
-                _pointers(made),
-                _pointer(gradient),
-                _pointer(of_features),
-                _pointers(of_weights),
-                _pointers(of_biases),
+        flow: Tensor | None = gradient.contiguous(memory_format=LAYOUT)
+        end = len(weights)
+        for shape in reversed(ctx.shapes):
+            begin = end - shape.length
+            source = made[begin - 1] if begin else features
+            passed = torch.empty_like(source) if begin or ctx.needs_input_grad[0] else None
+            _check(
+                ctx.library.nitido_chain_backward(
+                    ctypes.byref(shape),
+                    _pointer(source),
+                    _pointers(weights[begin:end]),
+                    _pointers(made[begin:end]),
+                    _pointer(flow),
+                    _pointer(passed),
+                    _pointers(of_weights[begin:end]),
+                    _pointers(of_biases[begin:end]),
+                )
             )
-        )
+            flow, end = passed, begin
         known = (bias if has else None for bias, has in zip(of_biases, ctx.has_bias, strict=True))
-        return (of_features, None, None, None, *of_weights, *known)
+        return (flow, None, None, *of_weights, *known)
+
+
+def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator[Shape]:
+    """The source's description of each chain."""
+    n, _, height, width = features.shape
+    begin = 0
+    for relu, skip in plan:
+        own = weights[begin : begin + len(relu)]
+        channels = (ctypes.c_int32 * (LONGEST + 1))(own[0].shape[1], *(len(w) for w in own))
+        kernel = own[0].shape[-1]
+        flags = (ctypes.c_int32 * LONGEST)(*relu)
+        yield Shape(n, height, width, kernel, len(relu), skip, torch.get_num_threads(), channels, flags)
+        begin += len(relu)
 
 
 def _pointer(tensor: Tensor | None) -> Pointer:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.architectures.blocks import ResidualBlock
-from nitido.training.kernels.chain import Chain, fits, run_chain
+from nitido.training.kernels.chain import Chain, Chains, fits, run_chains
 from nitido.training.kernels.library import LONGEST
 
 CHAINED = 3
@@ -25,7 +25,7 @@ class Twin:
     The twin has the network's own parameters and buffers, and follows it into eval mode module by module.
 
     Attributes:
-        chains: how many chains there are; with none the twin gains nothing.
+        chains: how many calls of chains there are; with none the twin gains nothing.
     """
 
     def __init__(self, network: SuperResolutionNetwork, library: ctypes.CDLL) -> None:
@@ -36,7 +36,7 @@ class Twin:
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
         _put_chains(self.twin, library)
-        self.chains = sum(isinstance(module, Chain | _ShuffledChain) for module in self.twin.modules())
+        self.chains = sum(isinstance(module, Chains | _Shuffled) for module in self.twin.modules())
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge `lr` as the network does."""
@@ -51,7 +51,7 @@ class Twin:
         return type(self)(copy.deepcopy(self.network, memo), self.library)
 
 
-class _ShuffledChain(nn.Module):
+class _Shuffled(nn.Module):
     """A convolution with a pixel shuffle behind it, whose outputs come in such an order that whole rows are moved.
 
     `nn.PixelShuffle` takes outputs c·r² + i·r + j to the pixel (i, j); with channels last these are single numbers far
@@ -68,7 +68,7 @@ class _ShuffledChain(nn.Module):
         r, layer = self.factor, self.convolution
         weight = layer.weight.view(-1, r * r, *layer.weight.shape[1:]).transpose(0, 1).flatten(0, 1)
         bias = None if layer.bias is None else layer.bias.view(-1, r * r).t().flatten()
-        out = run_chain(self.library, features, [weight], [bias], [False], skip=False).permute(0, 2, 3, 1)
+        out = run_chains(self.library, features, [weight], [bias], (((False,), False),)).permute(0, 2, 3, 1)
         n, height, width, channels = out.shape
         rows = out.view(n, height, width, r, channels // r).transpose(2, 3)
         return rows.reshape(n, height * r, width * r, channels // r**2).permute(0, 3, 1, 2)
@@ -87,54 +87,61 @@ def _put_chains(module: nn.Module, library: ctypes.CDLL) -> None:
     if isinstance(module, nn.Sequential):
         _join_children(module, library)
     for name, child in list(module.named_children()):
-        if isinstance(child, Chain | _ShuffledChain):
+        if isinstance(child, Chains | _Shuffled):
             continue
-        if (block := _as_block(child, library)) is not None:
-            setattr(module, name, block)
-        elif fits(child):
-            setattr(module, name, Chain(library, [child], [False]))
-        else:
+        chain = _as_block(child) or (Chain((child,), (False,)) if fits(child) else None)
+        if chain is None:
             _put_chains(child, library)
-
-
-def _as_block(module: nn.Module, library: ctypes.CDLL) -> Chain | None:
-    """The chain with a skip that a residual block is, if its branch has nothing else."""
-    if type(module) is not ResidualBlock or module.residual_scale != 1:
-        return None
-    links = _links(module.branch)
-    if not links or links[-1].relu or len(links) > LONGEST or len(_kernel_sizes(links)) > 1:
-        return None
-    return _chain(library, links, skip=True)
+        else:
+            setattr(module, name, Chains(library, [chain]))
 
 
 def _join_children(sequence: nn.Sequential, library: ctypes.CDLL) -> None:
     """Replace children in a row that are chains by the first of them, which does what all of them did."""
     run: list[str] = []
+    chains: list[Chain] = []
     links: list[_Link] = []
 
-    def close(factor: int | None = None) -> None:
-        if links:
-            last = [_ShuffledChain(library, links.pop().convolution, factor)] if factor else []
-            setattr(sequence, run[0], nn.Sequential(*_split(library, links), *last))
+    def close(shuffle: int | None = None) -> None:
+        """End the row; the last convolution may have a pixel shuffle behind it, by the factor `shuffle`."""
+        last = [_Shuffled(library, links.pop().convolution, shuffle)] if shuffle else []
+        chains.extend(_split(links))
+        if run:
+            alike = groupby(chains, lambda chain: chain.convolutions[0].kernel_size)
+            setattr(sequence, run[0], nn.Sequential(*(Chains(library, list(same)) for _, same in alike), *last))
             for name in run[1:]:
                 setattr(sequence, name, nn.Identity())
         run.clear()
+        chains.clear()
         links.clear()
 
     for name, child in list(sequence.named_children()):
-        more = _links(child)
-        if more:
-            run.append(name)
+        if more := _links(child):
             links.extend(more)
+        elif block := _as_block(child):
+            chains.extend((*_split(links), block))
+            links.clear()
         elif type(child) is nn.ReLU and links and not links[-1].relu:
-            run.append(name)
             links[-1].relu = True
         elif type(child) is nn.PixelShuffle and links and not links[-1].relu:
             run.append(name)
             close(child.upscale_factor)
+            continue
         else:
             close()
+            continue
+        run.append(name)
     close()
+
+
+def _as_block(module: nn.Module) -> Chain | None:
+    """The chain with a skip that a residual block is, if its branch has nothing else."""
+    if type(module) is not ResidualBlock or module.residual_scale != 1:
+        return None
+    links = _links(module.branch)
+    if not links or links[-1].relu or len(links) > LONGEST or len({link.convolution.kernel_size for link in links}) > 1:
+        return None
+    return _chain(links, skip=True)
 
 
 def _links(module: nn.Module) -> list[_Link] | None:
@@ -154,17 +161,13 @@ def _links(module: nn.Module) -> list[_Link] | None:
     return links
 
 
-def _split(library: ctypes.CDLL, links: Sequence[_Link]) -> Iterator[Chain]:
+def _split(links: Sequence[_Link]) -> Iterator[Chain]:
     """Chains of at most `CHAINED` convolutions of one kernel size."""
     for _, same in groupby(links, lambda link: link.convolution.kernel_size):
         alike = list(same)
         for start in range(0, len(alike), CHAINED):
-            yield _chain(library, alike[start : start + CHAINED])
+            yield _chain(alike[start : start + CHAINED])
 
 
-def _chain(library: ctypes.CDLL, links: Sequence[_Link], skip: bool = False) -> Chain:
-    return Chain(library, [link.convolution for link in links], [link.relu for link in links], skip)
-
-
-def _kernel_sizes(links: Sequence[_Link]) -> set[tuple[int, ...]]:
-    return {link.convolution.kernel_size for link in links}
+def _chain(links: Sequence[_Link], skip: bool = False) -> Chain:
+    return Chain(tuple(link.convolution for link in links), tuple(link.relu for link in links), skip)
