@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nitido.training.kernels import Chain
+from nitido.training.kernels import Chain, Chains
 from nitido.training.kernels.chain import fits
 
 ROUNDING = 2**-8
@@ -69,6 +69,10 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def chains(library: ctypes.CDLL, convolutions: Sequence[nn.Conv2d], relu: Sequence[bool], skip: bool = False) -> Chains:
+    return Chains(library, [Chain(tuple(convolutions), tuple(relu), skip)])
+
+
 def expected(features: Tensor, convolutions: Sequence[nn.Conv2d], relu: Sequence[bool], skip: bool) -> Tensor:
     """What a chain is to give, in double; weights, and what lies between two convolutions, rounded to bfloat16."""
     flow = features.double()
@@ -92,7 +96,7 @@ class Rounded(torch.autograd.Function):
         return gradient
 
 
-def outcome(call, case: Case, features: Tensor, gradient: Tensor, convolutions: Sequence[nn.Conv2d]) -> list[Tensor]:
+def outcome(call, features: Tensor, gradient: Tensor, convolutions: Sequence[nn.Conv2d]) -> list[Tensor]:
     """The output, then the gradients of the features and of all weights and biases, in double."""
     features = features.clone().requires_grad_()
     for layer in convolutions:
@@ -107,9 +111,9 @@ def both(library: ctypes.CDLL, case: Case) -> Iterator[tuple[Tensor, Tensor]]:
     """Each of a chain's results, beside PyTorch's."""
     convolutions = case.convolutions()
     features, gradient = case.features(case.channels[0]), case.features(case.channels[-1])
-    chain = Chain(library, convolutions, case.relu, case.skip)
-    found = outcome(chain, case, features, gradient, convolutions)
-    wanted = outcome(lambda x: expected(x, convolutions, case.relu, case.skip), case, features, gradient, convolutions)
+    chain = chains(library, convolutions, case.relu, case.skip)
+    found = outcome(chain, features, gradient, convolutions)
+    wanted = outcome(lambda x: expected(x, convolutions, case.relu, case.skip), features, gradient, convolutions)
     yield from zip(found, wanted, strict=True)
 
 
@@ -150,13 +154,36 @@ def test_borders_stay_zero_when_shapes_change(library: ctypes.CDLL) -> None:
                 assert apart(found, wanted) < ROUNDING
 
 
+def test_chains_in_a_row_are_one_after_the_other(library: ctypes.CDLL) -> None:
+    """With skips, without, and from one width to another."""
+    cases = [
+        Case(3, 19, 14, 3, (64, 64, 64), (True, False), skip=True, seed=1),
+        Case(3, 19, 14, 3, (64, 96), (True,), skip=False, seed=2),
+        Case(3, 19, 14, 3, (96, 32, 96), (False, False), skip=True, seed=3),
+    ]
+    layers = [case.convolutions() for case in cases]
+    features, gradient = cases[0].features(64), cases[-1].features(96)
+    parts = [Chain(tuple(own), case.relu, case.skip) for own, case in zip(layers, cases, strict=True)]
+
+    def one_by_one(flow: Tensor) -> Tensor:
+        for part in parts:
+            flow = Chains(library, [part])(flow)
+        return flow
+
+    every = [layer for own in layers for layer in own]
+    found = outcome(Chains(library, parts), features, gradient, every)
+    wanted = outcome(one_by_one, features, gradient, every)
+    assert len(found) == 2 + 2 * 5
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_a_bias_may_be_missing(library: ctypes.CDLL) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(32, 64, 3, padding=1, bias=False)
     features, gradient = torch.randn(2, 32, 8, 8).bfloat16(), torch.randn(2, 64, 8, 8).bfloat16()
-    chain = Chain(library, [layer], [True])
+    chain = chains(library, [layer], [True])
     (out, _, of_weight), wanted = (
-        outcome(call, Case(2, 8, 8, 3, (32, 64), (True,), skip=False), features, gradient, [layer])
+        outcome(call, features, gradient, [layer])
         for call in (chain, lambda x: expected(x, [layer], [True], skip=False))
     )
     assert apart(out, wanted[0]) < ROUNDING
@@ -173,13 +200,13 @@ def test_what_is_no_number_passes(library: ctypes.CDLL) -> None:
     """A run that diverges must be seen to."""
     features = torch.zeros(1, 32, 9, 9)
     features[0, 0, 4, 4] = torch.nan
-    out = Chain(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(features)
+    out = chains(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(features)
     assert out.isnan().any(dim=1).nonzero()[:, 1:].tolist() == [[y, x] for y in (3, 4, 5) for x in (3, 4, 5)]
 
 
 def test_features_of_another_width_are_refused(library: ctypes.CDLL) -> None:
-    with pytest.raises(ValueError, match="a chain for 32 channels was given 64"):
-        Chain(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(torch.zeros(1, 64, 8, 8))
+    with pytest.raises(ValueError, match="chains for 32 channels were given 64"):
+        chains(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(torch.zeros(1, 64, 8, 8))
 
 
 def test_pytorch_s_own_tiles_are_left_as_they_were(library: ctypes.CDLL) -> None:
@@ -187,7 +214,7 @@ def test_pytorch_s_own_tiles_are_left_as_they_were(library: ctypes.CDLL) -> None
     layer = nn.Conv2d(64, 64, 3, padding=1).bfloat16().to(memory_format=torch.channels_last)
     features = torch.randn(2, 64, 20, 20).bfloat16().contiguous(memory_format=torch.channels_last)
     before = layer(features)
-    Chain(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(torch.zeros(1, 32, 8, 8))
+    chains(library, [nn.Conv2d(32, 32, 3, padding=1)], [True])(torch.zeros(1, 32, 8, 8))
     assert torch.equal(layer(features), before)
 
 

@@ -54,7 +54,7 @@ typedef struct {
     int laid_out[3];            /* for as many channels */
     uint32_t *even, *odd;       /* pairs of places that begin at even and at odd ones */
     uint32_t *columns, *pairs;  /* gradients, places along the rows of tiles; and one tile's worth before that */
-    float *block;
+    float *blocks;              /* of sums, two */
     void *memory;
 } workspace;
 
@@ -75,7 +75,7 @@ static workspace *work_in(const frame *f, int channels) {
     const size_t framed = rounded((size_t)f->places * channels * sizeof(bf16));
     const size_t paired = rounded(((size_t)BAND + 2 * f->first + 2 * AHEAD) / 2 * channels * sizeof(uint32_t));
     const size_t turned = rounded((size_t)BAND * channels * sizeof(bf16)), few = rounded(2 * TILE * TILE_BYTES);
-    const size_t bytes = 3 * framed + 2 * paired + turned + few + rounded(BLOCK * BLOCK * sizeof(float));
+    const size_t bytes = 3 * framed + 2 * paired + turned + few + rounded(2 * BLOCK * BLOCK * sizeof(float));
     k->memory = aligned_alloc(4096, bytes);
     if (!k->memory) return NULL;
     memset(k->memory, 0, bytes);
@@ -85,7 +85,7 @@ static workspace *work_in(const frame *f, int channels) {
     k->odd = (uint32_t *)at, at += paired;
     k->columns = (uint32_t *)at, at += turned;
     k->pairs = (uint32_t *)at, at += few;
-    k->block = (float *)at;
+    k->blocks = (float *)at;
     k->of = *f;
     k->channels = channels;
     memset(k->laid_out, 0, sizeof k->laid_out);
@@ -208,16 +208,51 @@ typedef struct {
     bf16 *plain, *framed;
 } finish;
 
-static void convolve(const bf16 *picture, const frame *f, int inputs, int outputs, const bf16 *weights, float *block,
-                     const finish *then) {
-    const int k = f->kernel, steps = inputs / DEPTH;
+/* A block of sums that waits for what is left to do with it: pixels are next from (x, y) on. */
+typedef struct {
+    const float *sums;
+    int left, x, y, o;
+} waiting;
+
+static inline void finish_pixels(waiting *w, int count, const frame *f, int outputs, const finish *then) {
     const __m512 none = _mm512_setzero_ps();
+    const __m512 bias[2] = {then->bias ? _mm512_loadu_ps(then->bias + w->o) : none,
+                            then->bias ? _mm512_loadu_ps(then->bias + w->o + TILE) : none};
+    for (; count > 0 && w->left > 0; count--, w->left--, w->sums += BLOCK) {
+        if (w->x < f->width && w->y < f->height) {
+            __m512 low = _mm512_add_ps(_mm512_load_ps(w->sums), bias[0]);
+            __m512 high = _mm512_add_ps(_mm512_load_ps(w->sums + TILE), bias[1]);
+            const size_t at = ((size_t)w->y * f->width + w->x) * outputs + w->o;
+            if (then->relu) { /* in this order, what is no number stays none */
+                low = _mm512_max_ps(none, low);
+                high = _mm512_max_ps(none, high);
+            }
+            if (then->skip) {
+                low = _mm512_add_ps(low, from_bf16(then->skip + at));
+                high = _mm512_add_ps(high, from_bf16(then->skip + at + TILE));
+            }
+            __m512i sum = to_bf16(low, high);
+            if (then->open) {
+                const __m512i open = _mm512_loadu_si512(then->open + at);
+                sum = _mm512_maskz_mov_epi16(_mm512_cmpgt_epi16_mask(open, _mm512_setzero_si512()), sum);
+            }
+            if (then->plain) _mm512_storeu_si512(then->plain + at, sum);
+            if (then->framed)
+                _mm512_storeu_si512(then->framed + (size_t)(f->first + w->y * f->pitch + w->x) * outputs + w->o, sum);
+        }
+        if (++w->x == f->pitch) w->x = 0, w->y++;
+    }
+}
+
+/* `blocks` has room for two: one is finished while the tiles are busy with the next, as the units for that are others. */
+static void convolve(const bf16 *picture, const frame *f, int inputs, int outputs, const bf16 *weights, float *blocks,
+                     const finish *then) {
+    const int k = f->kernel, steps = inputs / DEPTH, share = (BLOCK + k * k - 1) / (k * k);
     for (int o = 0; o < outputs; o += BLOCK) {
         const bf16 *tiles = weights + (size_t)o * k * k * inputs;
-        const __m512 bias[2] = {then->bias ? _mm512_loadu_ps(then->bias + o) : none,
-                                then->bias ? _mm512_loadu_ps(then->bias + o + TILE) : none};
-        int x = 0, y = 0;
-        for (int q = 0; q < f->span; q += BLOCK) {
+        waiting before = {.left = 0};
+        int x = 0, y = 0, turn = 0;
+        for (int q = 0; q < f->span; q += BLOCK, turn = !turn) {
             _tile_zero(0);
             _tile_zero(1);
             _tile_zero(2);
@@ -235,36 +270,17 @@ static void convolve(const bf16 *picture, const frame *f, int inputs, int output
                     _tile_dpbf16ps(2, 5, 6);
                     _tile_dpbf16ps(3, 5, 7);
                 }
+                finish_pixels(&before, share, f, outputs, then);
             }
+            float *block = blocks + turn * BLOCK * BLOCK;
             _tile_stored(0, block, BLOCK * sizeof(float));
             _tile_stored(1, block + TILE, BLOCK * sizeof(float));
             _tile_stored(2, block + TILE * BLOCK, BLOCK * sizeof(float));
             _tile_stored(3, block + TILE * BLOCK + TILE, BLOCK * sizeof(float));
-            for (int i = 0; i < BLOCK && y < f->height; i++) {
-                if (x < f->width) {
-                    __m512 low = _mm512_add_ps(_mm512_load_ps(block + i * BLOCK), bias[0]);
-                    __m512 high = _mm512_add_ps(_mm512_load_ps(block + i * BLOCK + TILE), bias[1]);
-                    const size_t at = ((size_t)y * f->width + x) * outputs + o;
-                    if (then->relu) { /* in this order, what is no number stays none */
-                        low = _mm512_max_ps(none, low);
-                        high = _mm512_max_ps(none, high);
-                    }
-                    if (then->skip) {
-                        low = _mm512_add_ps(low, from_bf16(then->skip + at));
-                        high = _mm512_add_ps(high, from_bf16(then->skip + at + TILE));
-                    }
-                    __m512i sum = to_bf16(low, high);
-                    if (then->open) {
-                        const __m512i open = _mm512_loadu_si512(then->open + at);
-                        sum = _mm512_maskz_mov_epi16(_mm512_cmpgt_epi16_mask(open, _mm512_setzero_si512()), sum);
-                    }
-                    if (then->plain) _mm512_storeu_si512(then->plain + at, sum);
-                    if (then->framed)
-                        _mm512_storeu_si512(then->framed + (size_t)(f->first + y * f->pitch + x) * outputs + o, sum);
-                }
-                if (++x == f->pitch) x = 0, y++;
-            }
+            before = (waiting){.sums = block, .left = BLOCK, .x = x, .y = y, .o = o};
+            for (x += BLOCK; x >= f->pitch; x -= f->pitch) y++;
         }
+        finish_pixels(&before, BLOCK, f, outputs, then);
     }
 }
 
@@ -403,7 +419,7 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
                                          .skip = last && s->skip ? begin : NULL,
                                          .plain = outputs[done] + pixels * out,
                                          .framed = last && s == chains + count - 1 ? NULL : framed(own, (done + 1) % 2, out)};
-                    convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->block, &then);
+                    convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->blocks, &then);
                 }
                 begin = outputs[done - 1] + pixels * s->channels[s->length];
             }
@@ -458,7 +474,7 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                                          .skip = l == 0 && s->skip ? gradient + pixels * in : NULL,
                                          .plain = l ? NULL : input_gradient + pixels * in,
                                          .framed = l ? framed(own, (l + 1) % 2, in) : NULL};
-                    convolve(g, &f, out, in, (bf16 *)(tiles + tile_bytes(s, l)), own->block, &then);
+                    convolve(g, &f, out, in, (bf16 *)(tiles + tile_bytes(s, l)), own->blocks, &then);
                 }
             }
             end_tiles(&before);
