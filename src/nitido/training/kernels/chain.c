@@ -70,7 +70,7 @@ static size_t rounded(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
 static workspace *work_in(const frame *f, int channels) {
     workspace *k = &kept;
-    if (k->memory && k->channels == channels && !memcmp(&k->of, f, sizeof *f)) return k;
+    if (k->memory && k->channels >= channels && !memcmp(&k->of, f, sizeof *f)) return k;
     free(k->memory);
     const size_t framed = rounded((size_t)f->places * channels * sizeof(bf16));
     const size_t paired = rounded(((size_t)BAND + 2 * f->first + 2 * AHEAD) / 2 * channels * sizeof(uint32_t));
@@ -81,10 +81,14 @@ static workspace *work_in(const frame *f, int channels) {
     memset(k->memory, 0, bytes);
     char *at = k->memory;
     for (int i = 0; i < 3; i++, at += framed) k->picture[i] = (bf16 *)at;
-    k->even = (uint32_t *)at, at += paired;
-    k->odd = (uint32_t *)at, at += paired;
-    k->columns = (uint32_t *)at, at += turned;
-    k->pairs = (uint32_t *)at, at += few;
+    k->even = (uint32_t *)at;
+    at += paired;
+    k->odd = (uint32_t *)at;
+    at += paired;
+    k->columns = (uint32_t *)at;
+    at += turned;
+    k->pairs = (uint32_t *)at;
+    at += few;
     k->blocks = (float *)at;
     k->of = *f;
     k->channels = channels;
@@ -120,10 +124,10 @@ static void end_tiles(const tile_shapes *before) { /* other libraries may rely o
     else _tile_release();
 }
 
-/* `rows` of 16 numbers of 32 bits, as far apart as `pitch`, become columns. */
-static inline void transpose(const uint32_t *rows, size_t pitch, uint32_t *out) {
+/* 16 rows of 16 numbers of 32 bits become columns. */
+static inline void transpose(const uint32_t *rows, uint32_t *out) {
     __m512i r[16], t[16];
-    for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(rows + i * pitch);
+    for (int i = 0; i < 16; i++) r[i] = _mm512_load_si512(rows + i * TILE);
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
@@ -147,7 +151,8 @@ static inline void transpose(const uint32_t *rows, size_t pitch, uint32_t *out) 
 /* 32 numbers each of `a` and `b`, two and two: a0 b0 a1 b1 ... */
 static inline void interleave(__m512i a, __m512i b, uint32_t *first, uint32_t *second) {
     const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
-    const __m512i begin = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), end = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    const __m512i begin = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i end = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
     _mm512_store_si512(first, _mm512_permutex2var_epi64(low, begin, high));
     _mm512_store_si512(second, _mm512_permutex2var_epi64(low, end, high));
 }
@@ -169,9 +174,10 @@ static size_t tile_bytes(const shape *s, int count) {
     return bytes;
 }
 
-/* Weights as tiles: for each 32 outputs, each tap and each 32 inputs two tiles of 16 outputs. */
+/* Weights as tiles: for each 32 outputs, each tap and each 32 inputs two tiles of 16 outputs. To be called by all
+ * threads, which share the work and do not wait for each other at the end. */
 static void tile_weights(const float *weights, bf16 *out, int taps, int inputs, int outputs) {
-    #pragma omp for collapse(2)
+    #pragma omp for collapse(2) nowait
     for (int o = 0; o < outputs; o += TILE)
         for (int tap = 0; tap < taps; tap++)
             for (int i = 0; i < inputs; i += DEPTH) {
@@ -180,18 +186,20 @@ static void tile_weights(const float *weights, bf16 *out, int taps, int inputs, 
                     const float *from = weights + ((size_t)(o + r) * taps + tap) * inputs + i;
                     _mm512_store_si512(rows + r * TILE, to_bf16(_mm512_loadu_ps(from), _mm512_loadu_ps(from + 16)));
                 }
-                const size_t tile = (((size_t)(o / BLOCK) * taps + tap) * (inputs / DEPTH) + i / DEPTH) * 2 + o % BLOCK / TILE;
-                transpose(rows, TILE, (uint32_t *)out + tile * TILE * TILE);
+                const size_t pair = ((size_t)(o / BLOCK) * taps + tap) * (inputs / DEPTH) + i / DEPTH;
+                const size_t tile = 2 * pair + o % BLOCK / TILE;
+                transpose(rows, (uint32_t *)out + tile * TILE * TILE);
             }
 }
 
 /* The same for the pass back, which is a convolution with inputs and outputs swapped and the taps in reverse. */
 static void tile_weights_back(const float *weights, bf16 *out, int taps, int inputs, int outputs) {
-    #pragma omp for collapse(2)
+    #pragma omp for collapse(2) nowait
     for (int i = 0; i < inputs; i += BLOCK)
         for (int tap = 0; tap < taps; tap++)
             for (int o = 0; o < outputs; o += 2) {
-                const float *a = weights + ((size_t)o * taps + taps - 1 - tap) * inputs + i, *b = a + (size_t)taps * inputs;
+                const float *a = weights + ((size_t)o * taps + taps - 1 - tap) * inputs + i;
+                const float *b = a + (size_t)taps * inputs;
                 const size_t tile = (((size_t)(i / BLOCK) * taps + tap) * (outputs / DEPTH) + o / DEPTH) * 2;
                 uint32_t *to = (uint32_t *)out + tile * TILE * TILE + o % DEPTH / 2 * TILE;
                 interleave(to_bf16(_mm512_loadu_ps(a), _mm512_loadu_ps(a + 16)),
@@ -244,7 +252,7 @@ static inline void finish_pixels(waiting *w, int count, const frame *f, int outp
     }
 }
 
-/* `blocks` has room for two: one is finished while the tiles are busy with the next, as the units for that are others. */
+/* `blocks` has room for two: one is finished while the tiles are busy with the next, as other units do that. */
 static void convolve(const bf16 *picture, const frame *f, int inputs, int outputs, const bf16 *weights, float *blocks,
                      const finish *then) {
     const int k = f->kernel, steps = inputs / DEPTH, share = (BLOCK + k * k - 1) / (k * k);
@@ -294,8 +302,8 @@ static void put_in_frame(const bf16 *plain, const bf16 *open, const frame *f, in
             continue;
         }
         for (size_t i = y * row; i < (y + 1) * row; i += DEPTH, to += DEPTH) {
-            const __m512i mask = _mm512_loadu_si512(open + i), value = _mm512_loadu_si512(plain + i);
-            _mm512_storeu_si512(to, _mm512_maskz_mov_epi16(_mm512_cmpgt_epi16_mask(mask, _mm512_setzero_si512()), value));
+            const __mmask32 above = _mm512_cmpgt_epi16_mask(_mm512_loadu_si512(open + i), _mm512_setzero_si512());
+            _mm512_storeu_si512(to, _mm512_maskz_mov_epi16(above, _mm512_loadu_si512(plain + i)));
         }
     }
 }
@@ -332,7 +340,7 @@ static void weight_gradient(const bf16 *picture, const bf16 *gradient, const fra
                                own->pairs + p * TILE, own->pairs + TILE * TILE + p * TILE);
                 for (int half = 0; half < 2; half++) {
                     const uint32_t *pairs = own->pairs + half * TILE * TILE;
-                    transpose(pairs, TILE, own->columns + ((size_t)o * BAND / 2 + step * 2 * TILE * TILE) + half * TILE * TILE);
+                    transpose(pairs, own->columns + (size_t)o * BAND / 2 + (2 * step + half) * TILE * TILE);
                     __m512 sum = _mm512_loadu_ps(biases + o + half * TILE);
                     for (int p = 0; p < TILE; p++) {
                         const __m512i pair = _mm512_load_si512(pairs + p * TILE);
@@ -384,9 +392,10 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
                           const float *const *biases, bf16 *const *outputs) {
     const frame f = make_frame(chains);
     const int taps = chains->kernel * chains->kernel;
-    int most = 0;
+    int most = 0, all = 0;
     size_t bytes = 0;
     for (int c = 0; c < count; c++) {
+        all += chains[c].length;
         most = most_channels(chains + c) > most ? most_channels(chains + c) : most;
         bytes += tile_bytes(chains + c, chains[c].length);
     }
@@ -401,6 +410,7 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
             for (int l = 0; l < chains[c].length; l++)
                 tile_weights(weight[l], (bf16 *)(at + tile_bytes(chains + c, l)), taps, chains[c].channels[l],
                              chains[c].channels[l + 1]);
+        #pragma omp barrier
         workspace *own = work_in(&f, most);
         if (!own) status = NO_MEMORY;
         const tile_shapes before = begin_tiles();
@@ -418,7 +428,7 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
                     const finish then = {.bias = biases[done], .relu = s->relu[l],
                                          .skip = last && s->skip ? begin : NULL,
                                          .plain = outputs[done] + pixels * out,
-                                         .framed = last && s == chains + count - 1 ? NULL : framed(own, (done + 1) % 2, out)};
+                                         .framed = done == all - 1 ? NULL : framed(own, (done + 1) % 2, out)};
                     convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->blocks, &then);
                 }
                 begin = outputs[done - 1] + pixels * s->channels[s->length];
@@ -450,7 +460,9 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
         #pragma omp parallel num_threads(s->threads) reduction(| : status)
         {
             for (int l = input_gradient ? 0 : 1; l < s->length; l++)
-                tile_weights_back(weights[l], (bf16 *)(tiles + tile_bytes(s, l)), taps, s->channels[l], s->channels[l + 1]);
+                tile_weights_back(weights[l], (bf16 *)(tiles + tile_bytes(s, l)), taps, s->channels[l],
+                                  s->channels[l + 1]);
+            #pragma omp barrier
             workspace *own = work_in(&f, most);
             if (!own) status = NO_MEMORY;
             float *mine = sums + count * omp_get_thread_num();
@@ -460,10 +472,10 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
             for (int n = 0; n < s->pictures; n++) {
                 if (!own) continue;
                 const size_t pixels = (size_t)n * f.height * f.width;
-                const int end = s->channels[s->length];
-                put_in_frame(gradient + pixels * end, s->relu[s->length - 1] ? outputs[s->length - 1] + pixels * end : NULL,
-                             &f, end, framed(own, (s->length - 1) % 2, end));
-                for (int l = s->length - 1; l >= 0; l--) {
+                const int last = s->length - 1, end = s->channels[s->length];
+                const bf16 *open = s->relu[last] ? outputs[last] + pixels * end : NULL;
+                put_in_frame(gradient + pixels * end, open, &f, end, framed(own, last % 2, end));
+                for (int l = last; l >= 0; l--) {
                     const int in = s->channels[l], out = s->channels[l + 1];
                     const bf16 *from = (l ? outputs[l - 1] : input) + pixels * in, *g = own->picture[l % 2];
                     float *weight_sums = mine + sums_at[l];
