@@ -63,6 +63,7 @@ def test_a_run_of_many_fast_steps_is_not_compiled() -> None:
 
 
 def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     chosen = choose(network(), options(compile="auto"), FEWEST_STEPS, CPU)
     found = re.fullmatch(r"a step takes (\S+) s as it is, (\S+) s as compiled code", chosen.because)
@@ -128,10 +129,19 @@ def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_tiles")
-def test_without_matrix_tiles_a_run_goes_without_kernels_and_says_why() -> None:
+def test_without_matrix_tiles_a_run_goes_without_kernels_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
     assert chosen.as_option is False
     assert "no kernels of nitido's own: the processor has no bfloat16 matrix tiles (AMX)" in chosen.because
+
+
+def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a demo's runs, say, whose figures are to come out again."""
+    monkeypatch.setattr(fast_path, "probe", lambda *_: 0.059)
+    monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: pytest.fail("looked for kernels"))
+    chosen = choose(network(), options(compile="auto", precision="bfloat16"), 1000, CPU)
+    assert chosen.because == "about 59 s of steps are too few for a compiler to pay"
 
 
 @pytest.mark.usefixtures("no_tiles")
@@ -154,6 +164,7 @@ def test_the_probe_takes_the_fastest_step() -> None:
 
 
 def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     probed = network()
     choose(probed, options(compile="auto"), FEWEST_STEPS, CPU)

@@ -36,6 +36,9 @@ WORTH_IT = 0.03
 FEWEST_STEPS = 500
 """A run of fewer steps is not worth a probe."""
 
+SHORTEST = 60.0
+"""Seconds of steps below which a run stays as it is: little is to be gained, and its figures do not hang on a probe."""
+
 Step = Callable[[Tensor], Tensor]
 
 
@@ -137,12 +140,14 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         return settled("compile=true", compiled=True)
     if options.compile == "auto" and steps < FEWEST_STEPS:
         return settled(f"{steps} steps are too few for a compiler to pay")
-    refusal = why_no_kernels(network, precision, device)
     if options.compile == "kernels":
-        if refusal:
+        if refusal := why_no_kernels(network, precision, device):
             raise ConfigError(f"compile=kernels, but {refusal}: compile=auto takes what there is")
         return settled("compile=kernels", kernels=True)
     seconds = {"as it is": probe(network, options, precision, device, _as_it_is)}
+    if steps * seconds["as it is"] < SHORTEST:
+        return settled(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")
+    refusal = why_no_kernels(network, precision, device)
     if not refusal:
         seconds["with nitido's kernels"] = probe(network, options, precision, device, with_kernels)
     best = min(seconds.values())
