@@ -91,3 +91,14 @@ def test_a_copy_with_its_state_goes_on_with_the_same_bits() -> None:
     step(twin, resumed)
     for expected, found in zip(network.parameters(), twin.parameters(), strict=True):
         assert torch.equal(expected, found)
+
+
+def test_what_has_faded_away_is_zero() -> None:
+    """Else filters that died long ago keep the processor busy with denormal numbers."""
+    torch.manual_seed(0)
+    alive = torch.randn(1, 8, 20)
+    faded = alive.clone()
+    faded[:, 2] = 1e-38 * torch.rand(20)
+    alive[:, 2] = 0
+    assert torch.equal(orthogonalised(faded), orthogonalised(alive))
+    assert orthogonalised(faded)[:, 2].abs().max() == 0

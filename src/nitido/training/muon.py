@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import hardshrink
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
@@ -17,6 +18,7 @@ _ADAM_EPSILON = 1e-8
 _ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _RMS_OF_ADAM = 0.2
+_NOTHING = 1e-12
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
@@ -25,6 +27,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     The iteration and its coefficients are those of Jordan et al., "Muon: an optimizer for hidden layers in neural
     networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs. As every
     step multiplies by a polynomial of x·xᵀ, their product is made of the small r × r matrices alone and meets x once.
+    What is smaller than 1e-12 of a matrix's norm is taken as zero.
 
     >>> values = torch.linalg.svdvals(orthogonalised(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
@@ -33,6 +36,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    # A dead filter's momentum fades into denormal numbers, whose products take a processor many times as long.
+    x = hardshrink(x, _NOTHING)
     gram = x @ x.mT
     unit = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     product = unit
