@@ -29,6 +29,8 @@ def made_by(command: str) -> RunConfig:
         ("srcnn", "residual", ["kernel_sizes=5,1,3", "activation=gelu", "residual=false", "augment=false"]),
         ("vdsr", None, ["epochs=2.5", "loss.l1=1", "loss.l2=0.25", "data.train=t91,bsds200", "data.test=set5"]),
         ("vdsr", "compact", ["scales=2,3,4", "learning_rate=5e-4"]),
+        ("vdsr", "debug", ["loss=perceptual", "perceptual.normalised=true"]),
+        ("vdsr", "debug", ["loss=perceptual", "perceptual.normalised=true", "perceptual.layers=stage1,stage2,stage3"]),
         ("vdsr", "debug", ["steps=100", "optimizer=sgd", "gradient_clip=0.4", "schedule=step", "seed=7"]),
         ("rdn", "compact", ["batch=8", "patch=32", "precision=float32", "pretrained=rdn-x2", "freeze=first_half"]),
         (
