@@ -29,6 +29,7 @@ def test_train(nitido, tmp_path: Path) -> None:
             "gflop_per_step",
             "precision",
             "compiled",
+            "kernels",
             "rounds",
             "steps_per_round",
             "turn_seconds",
