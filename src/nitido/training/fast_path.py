@@ -138,12 +138,12 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         return settled(f"{missing} on this machine")
     if options.compile is True:
         return settled("compile=true", compiled=True)
-    if options.compile == "auto" and steps < FEWEST_STEPS:
-        return settled(f"{steps} steps are too few for a compiler to pay")
     if options.compile == "kernels":
         if refusal := why_no_kernels(network, precision, device):
             raise ConfigError(f"compile=kernels, but {refusal}: compile=auto takes what there is")
         return settled("compile=kernels", kernels=True)
+    if steps < FEWEST_STEPS:
+        return settled(f"{steps} steps are too few for a compiler to pay")
     seconds = {"as it is": probe(network, options, precision, device, _as_it_is)}
     if steps * seconds["as it is"] < SHORTEST:
         return settled(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")

@@ -231,10 +231,11 @@ def test_pytorch_s_own_tiles_are_left_as_they_were(library: ctypes.CDLL) -> None
         nn.Conv2d(64, 64, 3, padding=1, groups=2),
         nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(64, 64, 3, padding=1).requires_grad_(requires_grad=False),
+        nn.Conv2d(64, 64, 3, padding=1, dtype=torch.float64),
         nn.ConvTranspose2d(64, 64, 3, padding=1),
         nn.ReLU(),
     ],
-    ids=str,
+    ids=lambda layer: f"{layer} {next(layer.parameters(), torch.empty(0)).dtype}",
 )
 def test_other_layers_do_not_fit(layer: nn.Module) -> None:
     assert not fits(layer)

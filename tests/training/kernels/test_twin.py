@@ -64,7 +64,7 @@ def test_a_twin_is_as_near_to_float32_as_autocast(library: ctypes.CDLL, name: st
         off, allowed = ((found[part] - value).norm().item() for found in (own, plain))
         assert off <= 1.3 * allowed + 1e-7, part
     assert own["output"].dtype == exact["output"].dtype
-    assert not torch.equal(own["output"], exact["output"])
+    assert any(not torch.equal(own[part], plain[part]) for part in plain), "it was calculated by the chains"
 
 
 def test_a_twin_of_batch_normalisation_learns_the_same_statistics(library: ctypes.CDLL) -> None:
@@ -120,7 +120,7 @@ def test_a_training_with_kernels_ends_near_one_without(small_store: Store, tmp_p
     plain = run(small_store, tmp_path / "plain", edsr(), **changes, compile=False)
     learnt = distance(plain, edsr())
     assert learnt > 5e-3
-    assert distance(own, plain) < learnt / 2
+    assert 0 < distance(own, plain) < learnt / 2, "other machine code, the same network"
     assert '"kernels": true' in (tmp_path / "own" / "fast_path.json").read_text()
 
 
@@ -137,7 +137,7 @@ def test_weights_of_a_training_with_kernels_may_be_averaged(small_store: Store, 
         for name, way in (("own", "kernels"), ("plain", False))
     )
     assert distance(averaged, edsr()) > 1e-3
-    assert distance(averaged, plain) < distance(averaged, edsr()) / 2
+    assert 0 < distance(averaged, plain) < distance(averaged, edsr()) / 2
 
 
 def test_several_scales_share_their_weights(small_store: Store, library: ctypes.CDLL) -> None:

@@ -18,7 +18,7 @@ LAYOUT = torch.channels_last
 
 
 def fits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution that a chain can hold: it keeps height and width, and all of it learns."""
+    """Whether `layer` is a convolution for a chain: it keeps height and width, and all of it learns, in float32."""
     return (
         type(layer) is nn.Conv2d
         and layer.in_channels % LANES == 0
@@ -29,7 +29,7 @@ def fits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
         and layer.padding in ("same", (layer.kernel_size[0] // 2,) * 2)
         and layer.padding_mode == "zeros"
         and layer.groups == 1
-        and all(parameter.requires_grad for parameter in layer.parameters())
+        and all(p.requires_grad and p.dtype == torch.float32 for p in layer.parameters())
     )
 
 
