@@ -257,7 +257,7 @@ _ALL = (
                 "ema=0.998",
                 "batch=16",
                 "patch=24",
-                "steps=5000",
+                "steps=7000",
                 "validate_every=1000",
             ),
         ),
