@@ -92,7 +92,7 @@ def measure_share(run: RunConfig, profile: str, pictures: Store, validation: Sto
             run.hyperparameters.model_copy(update=short),
             train=pictures,
             validation=validation,
-            scale=run.scale,
+            turns=run.turns,
             directory=Path(directory),
             labels={},
             listener=clock,

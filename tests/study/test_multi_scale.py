@@ -24,7 +24,7 @@ def test_the_first_scale_is_the_networks_own() -> None:
     ("architecture", "settings", "message"),
     [
         ("vdsr", ["scales=2,3", "scale=3"], "scales begin with 2, but the network's own scale is 3"),
-        ("vdsr", ["scales=2,3,2"], "several different scales are needed, got 2, 3, 2"),
+        ("vdsr", ["scales=2,2"], "several different scales are needed, got 2, 2"),
         ("vdsr", ["scales=2"], "several different scales are needed, got 2"),
         ("vdsr", ["scales=2,5"], "VDSR at scale 5: scale: input should be less than or equal to 4"),
         ("vdsr", ["scales=2,three"], "scales.1: input should be a valid integer"),

@@ -33,21 +33,20 @@ def train_on(
     network: SuperResolutionNetwork,
     options: Hyperparameters,
     listener: ProgressListener = lambda step, psnr: None,
-    other_scales: Sequence[int] = (),
+    turns: Sequence[int] = (2,),
     metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Trained:
-    """Train `network` at ×2 on `store`, and validate it there too."""
+    """Train `network` on `store`, at ×2 where no other `turns` are given, and validate it there too."""
     return train(
         network,
         options,
         train=store,
         validation=store,
-        scale=2,
+        turns=turns,
         directory=directory,
         labels={"variant": "debug"},
         listener=listener,
         metrics=metrics,
-        other_scales=other_scales,
     )
 
 

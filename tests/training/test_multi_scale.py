@@ -187,7 +187,7 @@ def test_frozen_statistics_stand_still_at_every_scale(store: Store, tmp_path: Pa
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     options = Hyperparameters.parse(OPTIONS | {"ema": 0}, "test")
     told = {"labels": {}, "listener": lambda step, psnr: None, "directory": tmp_path}
-    train(network, options, train=store, validation=store, scale=2, other_scales=(3, 4), **told)
+    train(network, options, train=store, validation=store, turns=(2, 3, 4), **told)
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {"reconstruction.weight", "reconstruction.bias"}
 

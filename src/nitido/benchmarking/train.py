@@ -186,7 +186,7 @@ def _train(
                 whole,
                 train=pictures,
                 validation=validation,
-                scale=network.scale,
+                turns=(network.scale,),
                 directory=Path(directory),
                 labels={},
                 listener=turns,

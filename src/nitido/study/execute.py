@@ -109,12 +109,11 @@ def _carry_out(
             run.hyperparameters,
             train=pictures.train,
             validation=pictures.validation,
-            scale=run.scale,
+            turns=run.turns,
             directory=directory.path,
             labels=_labels(run),
             listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
             metrics=run.validated,
-            other_scales=run.every_scale[1:],
         )
         status = replace(_finish(directory, run, network, trained, pictures), start=told)
     except DivergedError as error:

@@ -22,7 +22,7 @@ class RunConfig(Transfer):
     """Everything a run is a function of.
 
     `metrics` are what its evaluation measures. `scales` are what the network learns, mixed, where it learns several:
-    its own, which `patch` speaks of, comes first.
+    its own, which `patch` speaks of, comes first, and one that is named twice has twice the steps.
     """
 
     study: str | None = None
@@ -47,6 +47,11 @@ class RunConfig(Transfer):
     @property
     def every_scale(self) -> tuple[int, ...]:
         """All enlargements that the network learns and is measured at."""
+        return tuple(dict.fromkeys(self.turns))
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The scales of a round of steps, each as often as its turn comes."""
         return self.scales or (self.scale,)
 
     @model_validator(mode="after")
@@ -170,7 +175,7 @@ def _check_scales(run: RunConfig) -> None:
     check_scales(run.hyperparameters, run.every_scale)
     if run.scales is not None:
         network = _shapes(run)
-        for scale in run.scales:
+        for scale in run.every_scale:
             network.at_scale(scale)
 
 

@@ -23,8 +23,8 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _distinct(scales: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(scales)) < len(scales) or len(scales) < 2:
+def _several(scales: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(scales)) < 2:
         raise ValueError(f"several different scales are needed, got {', '.join(map(str, scales)) or 'none'}")
     return scales
 
@@ -32,7 +32,8 @@ def _distinct(scales: tuple[int, ...]) -> tuple[int, ...]:
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
-Scales = Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
+Scales = Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_list), AfterValidator(_several)]
+"""A round of steps: what is named twice has two turns in it."""
 
 
 def _known_metric(name: str) -> str:

@@ -77,20 +77,20 @@ def train(
     *,
     train: Store,
     validation: Store,
-    scale: int,
+    turns: Sequence[int],
     directory: Path,
     labels: Mapping[str, str],
     listener: ProgressListener,
     metrics: Sequence[str] = FIDELITY_METRICS,
-    other_scales: Sequence[int] = (),
 ) -> Trained:
     """Train `network` in place and leave it with the weights that validated best.
 
     A run with an adversarial term trains a discriminator too. What is best is judged by the yardstick of the run's
     aim, which must be among the `metrics` of a validation. Parameters that do not require gradients stand still.
 
-    With `other_scales` the same weights learn those too: every step's patches are of one scale, which take turns, and
-    what is best is judged by the mean over all scales. The stores must be prepared for all of them.
+    Every step's patches are of one scale. In each round of steps the scales have their `turns`, in random order: the
+    network's own, which is named first, and others that its weights can serve; one that is named twice has two. What
+    is best is judged by the mean over all scales, each once. The stores must be prepared for all of them.
 
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
@@ -101,9 +101,10 @@ def train(
     """
     started = time.perf_counter()
     keep_freed_memory()
-    total = count_steps(options, train, scale)
-    sources = samplers(train, options, (scale, *other_scales))
+    total = count_steps(options, train, network.scale)
+    sources = samplers(train, options, turns)
     adversarial = options.is_adversarial
+    other_scales = tuple(scale for scale in dict.fromkeys(turns) if scale != network.scale)
     for other in other_scales:
         network.at_scale(other)  # refused here, before anything is written
     device = training_device()
@@ -156,7 +157,7 @@ def train(
         trainer.fit(
             module,
             DataLoader(stream, batch_size=None),
-            DataLoader(range(len(sources) * len(validation)), batch_size=None),  # type: ignore[arg-type]
+            DataLoader(range((1 + len(other_scales)) * len(validation)), batch_size=None),  # type: ignore[arg-type]
             ckpt_path=last if resumed is not None else None,
             weights_only=True,
         )
