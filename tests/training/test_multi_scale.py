@@ -49,10 +49,10 @@ def fresh_network(**config: object) -> SuperResolutionNetwork:
     return build("vdsr", resolve_config("vdsr", "debug", {"normalization": "batch", **config}))
 
 
-def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, others=SCALES[1:], **changes):
+def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, turns=SCALES, **changes):
     network = fresh_network(**(config or {}))
     options = Hyperparameters.parse(OPTIONS | changes, "test")
-    return network, train_on(store, directory, network, options, listener, others)
+    return network, train_on(store, directory, network, options, listener, turns)
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,18 @@ def test_interrupted_and_continued_equals_uninterrupted(store: Store, whole, tmp
 
 
 def test_the_other_scales_are_learnt(store: Store, whole, tmp_path: Path) -> None:
-    alone, _ = run(store, tmp_path, others=())
+    alone, _ = run(store, tmp_path, turns=(2,))
     assert not same_weights(alone, whole[0])
     logged = [line for line in lines(whole[2]) if "loss/l1" in line]
     assert [line["scale"] for line in logged] == [SCALES[turn_of_step(0, step, 3)] for step in range(12)]
     assert not any("scale" in line for line in lines(tmp_path))
+
+
+def test_a_scale_that_is_named_twice_has_two_turns_in_a_round_and_counts_once(store: Store, tmp_path: Path) -> None:
+    _, trained = run(store, tmp_path, turns=(2, 2, 3))
+    scales = [line["scale"] for line in lines(tmp_path) if "loss/l1" in line]
+    assert [sorted(scales[begin : begin + 3]) for begin in range(0, 12, 3)] == [[2, 2, 3]] * 4
+    assert trained.validation["psnr_y"] == pytest.approx(fmean(trained.validation[f"x{k}/psnr_y"] for k in (2, 3)))
 
 
 def test_every_scale_is_measured_and_the_mean_chooses(store: Store, whole) -> None:
@@ -162,7 +169,7 @@ def test_every_scale_is_measured_and_the_mean_chooses(store: Store, whole) -> No
 
 
 def test_of_one_scale_nothing_is_called_otherwise(store: Store, tmp_path: Path) -> None:
-    _, trained = run(store, tmp_path, others=())
+    _, trained = run(store, tmp_path, turns=(2,))
     assert not any("/x2/" in name for line in lines(tmp_path) for name in line)
     assert set(trained.validation) == {"psnr_y", "ssim_y", "psnr_rgb"}
 

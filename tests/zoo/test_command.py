@@ -28,7 +28,7 @@ def made_by(command: str) -> RunConfig:
         ("edsr", "compact_batch", ["scale=4", "blocks=3", "learning_rate=3e-4", "ema=0.999"]),
         ("srcnn", "residual", ["kernel_sizes=5,1,3", "activation=gelu", "residual=false", "augment=false"]),
         ("vdsr", None, ["epochs=2.5", "loss.l1=1", "loss.l2=0.25", "data.train=t91,bsds200", "data.test=set5"]),
-        ("vdsr", "compact", ["scales=2,3,4", "learning_rate=5e-4"]),
+        ("vdsr", "compact", ["scales=2,2,3,4", "learning_rate=5e-4"]),
         ("vdsr", "debug", ["loss=perceptual", "perceptual.normalised=true"]),
         ("vdsr", "debug", ["loss=perceptual", "perceptual.normalised=true", "perceptual.layers=stage1,stage2,stage3"]),
         ("vdsr", "debug", ["steps=100", "optimizer=sgd", "gradient_clip=0.4", "schedule=step", "seed=7"]),

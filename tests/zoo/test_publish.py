@@ -178,7 +178,7 @@ def test_given_commands_are_taken_as_they_are(run_directory: Path, tmp_path: Pat
 
 
 def test_a_model_of_several_scales_is_measured_at_each(environment: None, tmp_path: Path) -> None:
-    run = single_run("vdsr", "debug", [*DATA, "scales=2,3", "steps=2", "batch=2", "patch=12", "validate_every=2"])
+    run = single_run("vdsr", "debug", [*DATA, "scales=2,2,3", "steps=2", "batch=2", "patch=12", "validate_every=2"])
     assert execute(run, tmp_path / "run", lambda steps: lambda done, validation: None).state == "finished"
     weights = publish(tmp_path / "run", "vdsr", "CC0-1.0", (), tmp_path / "zoo")
     network, descriptor = load_model_file(weights, 3)
@@ -190,7 +190,7 @@ def test_a_model_of_several_scales_is_measured_at_each(environment: None, tmp_pa
     assert descriptor.metrics["set5"]["x3/psnr_y"] == facts.metrics[3]["set5"]["psnr_y"]
     card = weights.with_suffix(".md").read_text(encoding="utf-8")
     assert "VDSR for ×2, ×3, " in card
-    assert "--set scales=2,3 " in card
+    assert "--set scales=2,2,3 " in card
     assert [line[3] for line in as_lines([descriptor])] == ["×2", "×3"]
 
 

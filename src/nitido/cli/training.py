@@ -20,7 +20,8 @@ def train(
 ) -> None:
     """Train one network; the same command goes on with an interrupted run.
 
-    With --set scales=2,3,4 one network learns several enlargements at once, where its layers see the enlarged picture.
+    With --set scales=2,3,4 one network learns several enlargements at once, where its layers see the enlarged picture;
+    --set scales=2,2,3,4 gives ×2 half of the steps.
 
     Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine
     """
