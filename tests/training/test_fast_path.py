@@ -84,6 +84,14 @@ def test_eager_steps_are_looked_at_before_and_after_the_compiler(
     assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
 
 
+def test_kernels_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is, kernels and compiled code have their turns, then the first two once more."""
+    seconds = iter([0.26, 0.41, 0.3, 0.25, 0.18])
+    monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: None)
+    monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
+    assert choose(network(), options(compile="auto", precision="bfloat16"), 100_000, CPU).kernels
+
+
 @pytest.mark.parametrize(
     ("measured", "taken"),
     [
