@@ -78,6 +78,11 @@ class SRCNN(SuperResolutionNetwork):
         """The feature extraction and its activation."""
         return [self.extraction, self.extraction_activation]
 
+    def rows(self) -> list[list[str]]:
+        """The mapping up to the upsampler."""
+        norm = [] if self.mapping_norm is None else ["mapping_norm"]
+        return [["mapping", *norm, "mapping_activation", "upsampler"]]
+
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         features = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr

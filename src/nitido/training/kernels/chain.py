@@ -9,22 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.training.kernels.library import LONGEST, Pointer, Shape
+from nitido.training.kernels.library import LONGEST, Kernels, Pointer, Shape
 
 LANES = 32
-"""Channels come in multiples of this: a tile's depth."""
+"""Channels come in multiples of this."""
 
 LAYOUT = torch.channels_last
 
 
-def fits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+def fits(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
     """Whether `layer` is a convolution for a chain: it keeps height and width, and all of it learns, in float32."""
+    sizes = kernels.source.kernel_sizes
     return (
         type(layer) is nn.Conv2d
         and layer.in_channels % LANES == 0
         and layer.out_channels % LANES == 0
         and layer.kernel_size[0] == layer.kernel_size[1]
-        and layer.kernel_size[0] % 2 == 1
+        and (layer.kernel_size[0] % 2 == 1 if sizes is None else layer.kernel_size[0] in sizes)
         and layer.stride == layer.dilation == (1, 1)
         and layer.padding in ("same", (layer.kernel_size[0] // 2,) * 2)
         and layer.padding_mode == "zeros"
@@ -33,21 +34,38 @@ def fits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
+LINEAR = 1.0
+"""The slope of no activation at all."""
+
+
+def slope_of(layer: nn.Module) -> float | None:
+    """The slope below zero of an activation that a chain may have behind a convolution; None for other layers.
+
+    >>> slope_of(nn.ReLU()), slope_of(nn.LeakyReLU(0.25)), slope_of(nn.SiLU())
+    (0.0, 0.25, None)
+    """
+    if type(layer) is nn.ReLU:
+        return 0.0
+    if type(layer) is nn.LeakyReLU and 0 <= layer.negative_slope < LINEAR:
+        return float(layer.negative_slope)
+    return None
+
+
 @dataclass(frozen=True)
 class Chain:
-    """Convolutions in a row: `relu` says of each of them whether a ReLU stands behind it.
+    """Convolutions in a row: `slopes` says of each of them what stands behind it, as in `slope_of`, or `LINEAR`.
 
-    They all `fits`. With `skip` the chain's input is added to its output; then no ReLU stands behind the last one, and
-    the channels are as many at the end as at the beginning.
+    They all `fits`. With `skip` the chain's input is added to its output; then no activation stands behind the last
+    one, and the channels are as many at the end as at the beginning.
     """
 
     convolutions: tuple[nn.Conv2d, ...]
-    relu: tuple[bool, ...]
+    slopes: tuple[float, ...]
     skip: bool = False
 
     def __post_init__(self) -> None:
-        assert 1 <= len(self.convolutions) == len(self.relu) <= LONGEST
-        assert not (self.skip and self.relu[-1])
+        assert 1 <= len(self.convolutions) == len(self.slopes) <= LONGEST
+        assert not (self.skip and self.slopes[-1] != LINEAR)
 
 
 class Chains(nn.Module):
@@ -57,31 +75,31 @@ class Chains(nn.Module):
     PyTorch's own autocast rounds to bfloat16.
     """
 
-    def __init__(self, library: ctypes.CDLL, chains: Sequence[Chain]) -> None:
+    def __init__(self, kernels: Kernels, chains: Sequence[Chain]) -> None:
         super().__init__()
-        self.library = library
+        self.kernels = kernels
         self.convolutions = [layer for chain in chains for layer in chain.convolutions]
-        self.plan = tuple((chain.relu, chain.skip) for chain in chains)
+        self.plan = tuple((chain.slopes, chain.skip) for chain in chains)
 
     def forward(self, features: Tensor) -> Tensor:
         """Send `features` through."""
         weights = [layer.weight for layer in self.convolutions]
         biases = [layer.bias for layer in self.convolutions]
-        return run_chains(self.library, features, weights, biases, self.plan)
+        return run_chains(self.kernels, features, weights, biases, self.plan)
 
 
-Plan = tuple[tuple[tuple[bool, ...], bool], ...]
-"""Of each chain: where its ReLUs are, and whether it has a skip."""
+Plan = tuple[tuple[tuple[float, ...], bool], ...]
+"""Of each chain: the slopes behind its convolutions, and whether it has a skip."""
 
 
 def run_chains(
-    library: ctypes.CDLL, features: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None], plan: Plan
+    kernels: Kernels, features: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None], plan: Plan
 ) -> Tensor:
     """What `Chains` does, with weights `(C', C, k, k)` and biases `(C')` in float32; a bias may be missing.
 
     Raises `MemoryError` when there is not enough memory, and `ValueError` for another number of channels.
     """
-    out: Tensor = _Chains.apply(features.to(torch.bfloat16), library, plan, *weights, *biases)
+    out: Tensor = _Chains.apply(features.to(torch.bfloat16), kernels.library, plan, *weights, *biases)
     return out
 
 
@@ -146,13 +164,13 @@ def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator
     """The source's description of each chain."""
     n, _, height, width = features.shape
     begin = 0
-    for relu, skip in plan:
-        own = weights[begin : begin + len(relu)]
+    for slopes, skip in plan:
+        own = weights[begin : begin + len(slopes)]
         channels = (ctypes.c_int32 * (LONGEST + 1))(own[0].shape[1], *(len(w) for w in own))
         kernel = own[0].shape[-1]
-        flags = (ctypes.c_int32 * LONGEST)(*relu)
-        yield Shape(n, height, width, kernel, len(relu), skip, torch.get_num_threads(), channels, flags)
-        begin += len(relu)
+        behind = (ctypes.c_float * LONGEST)(*slopes)
+        yield Shape(n, height, width, kernel, len(slopes), skip, torch.get_num_threads(), channels, behind)
+        begin += len(slopes)
 
 
 def _pointer(tensor: Tensor | None) -> Pointer:

@@ -1,78 +1,130 @@
-"""The compiled chain.c: made once for each source, compiler and OpenMP runtime, kept in the cache, loaded on demand."""
+"""The kernels' C, compiled: made once for each source, compiler and OpenMP runtime, kept in the cache, loaded on demand."""
 
 import ctypes
 import hashlib
 import shlex
 import subprocess
-import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from nitido.data.catalog import cache_root
 from nitido.errors import NitidoError
 
-SOURCE = Path(__file__).with_name("chain.c")
-FLAGS = "-x c -O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512bf16 -mamx-tile -mamx-bf16"
+FOLDER = Path(__file__).parent
+HEADER = FOLDER / "chain.h"
+FLAGS = "-x c -O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512vl -mavx512bf16"
 LONGEST = 8
-"""The most convolutions of a chain, as in the source."""
+"""The most convolutions of a chain, as in the header."""
 
 Pointer = ctypes.c_void_p
 
 
 class Shape(ctypes.Structure):
-    """The source's `shape`: of the features that go through a chain, and of its convolutions."""
+    """The header's `shape`: of the features that go through a chain, and of its convolutions."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("pictures", "height", "width", "kernel", "length", "skip", "threads")),
         ("channels", ctypes.c_int32 * (LONGEST + 1)),
-        ("relu", ctypes.c_int32 * LONGEST),
+        ("slope", ctypes.c_float * LONGEST),
     )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A way to calculate chains.
+
+    Attributes:
+        name: of the file, without its ending.
+        needs: what the processor must have, in words.
+        fits_here: whether it has that.
+        flags: for the compiler, besides `FLAGS`.
+        kernel_sizes: of the convolutions it is for; None stands for all odd ones.
+    """
+
+    name: str
+    needs: str
+    fits_here: Callable[[], bool]
+    flags: str = ""
+    kernel_sizes: frozenset[int] | None = None
+
+    @property
+    def file(self) -> Path:
+        """The C source."""
+        return FOLDER / f"{self.name}.c"
+
+
+def _has_vectors() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _has_tiles() -> bool:
+    return _has_vectors() and bool(torch.cpu._is_amx_tile_supported())
+
+
+SOURCES = (
+    Source("tiles", "matrix tiles (AMX)", _has_tiles, "-mamx-tile -mamx-bf16"),
+    Source("winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3})),
+)
+"""The fastest first."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """A source that was compiled and loaded; what its functions are and mean stands in the header."""
+
+    source: Source
+    library: ctypes.CDLL
 
 
 class KernelsUnavailableError(NitidoError):
     """This machine or its compiler cannot make or run the kernels; the message says why."""
 
 
-def load(compiler: str) -> ctypes.CDLL:
-    """The library, compiled by `compiler` (as in a shell: a name or path, with options) where that was not done before.
+def load(compiler: str) -> Kernels:
+    """The fastest kernels for this processor, made by `compiler` (as in a shell: a name or path, with options).
 
-    Raises `KernelsUnavailableError` where the processor has no bfloat16 tiles or the compiler fails.
+    Raises `KernelsUnavailableError` where the processor has no bfloat16, or the compiler fails.
     """
-    if not (torch.cpu._is_amx_tile_supported() and torch.cpu._is_avx512_bf16_supported()):
-        raise KernelsUnavailableError("the processor has no bfloat16 matrix tiles (AMX)")
-    return _load(compiler)
+    source = next((source for source in SOURCES if source.fits_here()), None)
+    if source is None:
+        lacking = " nor ".join(source.needs for source in SOURCES)
+        raise KernelsUnavailableError(f"the processor has neither {lacking}")
+    return load_source(source, compiler)
 
 
 @cache
-def _load(compiler: str) -> ctypes.CDLL:
-    source = SOURCE.read_bytes()
+def load_source(source: Source, compiler: str) -> Kernels:
+    """The kernels of `source`, compiled where that was not done before; `KernelsUnavailableError` where they cannot be."""
     # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
-    arguments = (*shlex.split(FLAGS), "-", "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
-    command = (*shlex.split(compiler), *arguments)
-    key = hashlib.sha256(source + repr(command).encode()).hexdigest()[:16]
-    file = cache_root() / "kernels" / f"chain-{key}.so"
+    arguments = (*shlex.split(f"{FLAGS} {source.flags}"), str(source.file), "-x", "none", "-Wl,--as-needed")
+    command = (*shlex.split(compiler), *arguments, *_openmp_runtimes())
+    key = hashlib.sha256(HEADER.read_bytes() + source.file.read_bytes() + repr(command).encode()).hexdigest()[:16]
+    file = cache_root() / "kernels" / f"{source.name}-{key}.so"
     try:
         if not file.exists():
-            _compile(command, source, file)
+            _compile(command, file)
         library = ctypes.CDLL(str(file))
     except OSError as error:
         raise KernelsUnavailableError(f"{file}: {error.strerror or error}") from None
-    if not library.nitido_tiles_allowed():
-        raise KernelsUnavailableError("the system does not let this process use the processor's matrix tiles (AMX)")
-    return library
+    if not library.nitido_chains_allowed():
+        raise KernelsUnavailableError(f"the system does not let this process use the processor's {source.needs}")
+    return Kernels(source, library)
 
 
-def _compile(command: tuple[str, ...], source: bytes, file: Path) -> None:
-    """Have `source` compiled to `file`, which appears whole or not at all."""
+def _compile(command: tuple[str, ...], file: Path) -> None:
+    """Let `command` make `file`, which appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+    with TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / file.name
-        done = subprocess.run((*command, "-o", str(made)), input=source, capture_output=True, check=False)
+        done = subprocess.run((*command, "-o", str(made)), capture_output=True, check=False)
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-            raise KernelsUnavailableError(f"{command[0]} cannot compile {SOURCE.name}: {lines[0]}")
+            raise KernelsUnavailableError(f"{command[0]} cannot compile the kernels: {lines[0]}")
         made.replace(file)
 
 

@@ -1,7 +1,6 @@
 """A network a second time, with the same weights, where chains stand in for the convolutions they fit."""
 
 import copy
-import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.architectures.blocks import ResidualBlock
-from nitido.training.kernels.chain import Chain, Chains, fits, run_chains
-from nitido.training.kernels.library import LONGEST
+from nitido.architectures.dense import DenseLayer
+from nitido.training.kernels.chain import LINEAR, Chain, Chains, fits, run_chains, slope_of
+from nitido.training.kernels.library import LONGEST, Kernels
 
 CHAINED = 3
 """Convolutions of a chain at most: the gradients of their weights should fit into a core's cache."""
@@ -28,14 +28,14 @@ class Twin:
         chains: how many calls of chains there are; with none the twin gains nothing.
     """
 
-    def __init__(self, network: SuperResolutionNetwork, library: ctypes.CDLL) -> None:
+    def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
         """Make the twin of `network`, whose layers may change their values from here on, but not their places."""
         self.network = network
-        self.library = library
+        self.kernels = kernels
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
-        _put_chains(self.twin, library)
+        _put_chains(self.twin, kernels)
         self.chains = sum(isinstance(module, Chains | _Shuffled) for module in self.twin.modules())
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -48,27 +48,29 @@ class Twin:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """The twin of a copy of the network, as averaging weights makes one."""
-        return type(self)(copy.deepcopy(self.network, memo), self.library)
+        return type(self)(copy.deepcopy(self.network, memo), self.kernels)
 
 
 class _Shuffled(nn.Module):
-    """A convolution with a pixel shuffle behind it, whose outputs come in such an order that whole rows are moved.
+    """A convolution, its activation and a pixel shuffle: outputs come in such an order that whole rows are moved.
 
     `nn.PixelShuffle` takes outputs c·r² + i·r + j to the pixel (i, j); with channels last these are single numbers far
     apart. In the order (i, j, c) all of a pixel's channels lie side by side.
     """
 
-    def __init__(self, library: ctypes.CDLL, convolution: nn.Conv2d, factor: int) -> None:
+    def __init__(self, kernels: Kernels, link: "_Link", factor: int) -> None:
         super().__init__()
-        self.library = library
-        self.convolution = convolution
+        self.kernels = kernels
+        self.convolution = link.convolution
+        self.slope = link.slope
         self.factor = factor
 
     def forward(self, features: Tensor) -> Tensor:
         r, layer = self.factor, self.convolution
         weight = layer.weight.view(-1, r * r, *layer.weight.shape[1:]).transpose(0, 1).flatten(0, 1)
         bias = None if layer.bias is None else layer.bias.view(-1, r * r).t().flatten()
-        out = run_chains(self.library, features, [weight], [bias], (((False,), False),)).permute(0, 2, 3, 1)
+        plan = (((self.slope,), False),)
+        out = run_chains(self.kernels, features, [weight], [bias], plan).permute(0, 2, 3, 1)
         n, height, width, channels = out.shape
         rows = out.view(n, height, width, r, channels // r).transpose(2, 3)
         return rows.reshape(n, height * r, width * r, channels // r**2).permute(0, 3, 1, 2)
@@ -76,89 +78,117 @@ class _Shuffled(nn.Module):
 
 @dataclass
 class _Link:
-    """A convolution of a chain to be, and whether a ReLU stands behind it."""
+    """A convolution of a chain to be, and the slope of what stands behind it."""
 
     convolution: nn.Conv2d
-    relu: bool = False
+    slope: float = LINEAR
 
 
-def _put_chains(module: nn.Module, library: ctypes.CDLL) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """Where a module stands: `parent.name`."""
+
+    parent: nn.Module
+    name: str
+
+    @property
+    def module(self) -> nn.Module:
+        module: nn.Module = getattr(self.parent, self.name)
+        return module
+
+    def put(self, module: nn.Module) -> None:
+        setattr(self.parent, self.name, module)
+
+
+def _put_chains(module: nn.Module, kernels: Kernels) -> None:
     """Replace in all of `module` what chains can do."""
-    if isinstance(module, nn.Sequential):
-        _join_children(module, library)
+    for row in _rows(module):
+        _join(row, kernels)
     for name, child in list(module.named_children()):
         if isinstance(child, Chains | _Shuffled):
             continue
-        chain = _as_block(child) or (Chain((child,), (False,)) if fits(child) else None)
+        chain = _as_block(child, kernels) or (Chain((child,), (LINEAR,)) if fits(child, kernels) else None)
         if chain is None:
-            _put_chains(child, library)
+            _put_chains(child, kernels)
         else:
-            setattr(module, name, Chains(library, [chain]))
+            setattr(module, name, Chains(kernels, [chain]))
 
 
-def _join_children(sequence: nn.Sequential, library: ctypes.CDLL) -> None:
-    """Replace children in a row that are chains by the first of them, which does what all of them did."""
-    run: list[str] = []
+def _rows(module: nn.Module) -> Iterator[list[_Place]]:
+    """Modules within `module` of which each is given what the one before has made, and nothing else is."""
+    if isinstance(module, SuperResolutionNetwork):
+        for names in module.rows():
+            yield [place for name in names for place in _passed(_Place(module, name))]
+    if type(module) is nn.Sequential or isinstance(module, DenseLayer):
+        yield [place for name, _ in module.named_children() for place in _passed(_Place(module, name))]
+
+
+def _passed(place: _Place) -> Iterator[_Place]:
+    """What features pass in a place: it, or what is in it, where that is a sequence."""
+    if type(place.module) is nn.Sequential:
+        for name, _ in place.module.named_children():
+            yield from _passed(_Place(place.module, name))
+    else:
+        yield place
+
+
+def _join(row: Sequence[_Place], kernels: Kernels) -> None:
+    """Replace modules in a row that are chains by the first of them, which does what all of them did."""
+    run: list[_Place] = []
     chains: list[Chain] = []
     links: list[_Link] = []
 
     def close(shuffle: int | None = None) -> None:
-        """End the row; the last convolution may have a pixel shuffle behind it, by the factor `shuffle`."""
-        last = [_Shuffled(library, links.pop().convolution, shuffle)] if shuffle else []
+        """End the run; the last convolution may have a pixel shuffle behind it, by the factor `shuffle`."""
+        last = [_Shuffled(kernels, links.pop(), shuffle)] if shuffle else []
         chains.extend(_split(links))
         if run:
             alike = groupby(chains, lambda chain: chain.convolutions[0].kernel_size)
-            setattr(sequence, run[0], nn.Sequential(*(Chains(library, list(same)) for _, same in alike), *last))
-            for name in run[1:]:
-                setattr(sequence, name, nn.Identity())
+            run[0].put(nn.Sequential(*(Chains(kernels, list(same)) for _, same in alike), *last))
+            for place in run[1:]:
+                place.put(nn.Identity())
         run.clear()
         chains.clear()
         links.clear()
 
-    for name, child in list(sequence.named_children()):
-        if more := _links(child):
-            links.extend(more)
-        elif block := _as_block(child):
+    for place in row:
+        module = place.module
+        slope = slope_of(module)
+        if fits(module, kernels):
+            links.append(_Link(module))
+        elif block := _as_block(module, kernels):
             chains.extend((*_split(links), block))
             links.clear()
-        elif type(child) is nn.ReLU and links and not links[-1].relu:
-            links[-1].relu = True
-        elif type(child) is nn.PixelShuffle and links and not links[-1].relu:
-            run.append(name)
-            close(child.upscale_factor)
+        elif slope is not None and links and links[-1].slope == LINEAR:
+            links[-1].slope = slope
+        elif type(module) is nn.PixelShuffle and links:
+            run.append(place)
+            close(module.upscale_factor)
             continue
         else:
             close()
             continue
-        run.append(name)
+        run.append(place)
     close()
 
 
-def _as_block(module: nn.Module) -> Chain | None:
+def _as_block(module: nn.Module, kernels: Kernels) -> Chain | None:
     """The chain with a skip that a residual block is, if its branch has nothing else."""
     if type(module) is not ResidualBlock or module.residual_scale != 1:
         return None
-    links = _links(module.branch)
-    if not links or links[-1].relu or len(links) > LONGEST or len({link.convolution.kernel_size for link in links}) > 1:
-        return None
-    return _chain(links, skip=True)
-
-
-def _links(module: nn.Module) -> list[_Link] | None:
-    """What `module` is made of, if that is nothing but convolutions that fit, each with a ReLU behind it or not."""
-    if fits(module):
-        return [_Link(module)]
-    if not isinstance(module, nn.Sequential):
-        return None
     links: list[_Link] = []
-    for child in module:
-        if type(child) is nn.ReLU and links and not links[-1].relu:
-            links[-1].relu = True
-        elif more := _links(child):
-            links.extend(more)
+    for place in _passed(_Place(module, "branch")):
+        slope = slope_of(place.module)
+        if fits(place.module, kernels):
+            links.append(_Link(place.module))
+        elif slope is not None and links and links[-1].slope == LINEAR:
+            links[-1].slope = slope
         else:
             return None
-    return links
+    sizes = {link.convolution.kernel_size for link in links}
+    if len(sizes) != 1 or len(links) > LONGEST or links[-1].slope != LINEAR:
+        return None
+    return _chain(links, skip=True)
 
 
 def _split(links: Sequence[_Link]) -> Iterator[Chain]:
@@ -170,4 +200,4 @@ def _split(links: Sequence[_Link]) -> Iterator[Chain]:
 
 
 def _chain(links: Sequence[_Link], skip: bool = False) -> Chain:
-    return Chain(tuple(link.convolution for link in links), tuple(link.relu for link in links), skip)
+    return Chain(tuple(link.convolution for link in links), tuple(link.slope for link in links), skip)

@@ -1,35 +1,19 @@
-/* Forward and backward passes of a chain of convolutions in bfloat16 on Intel's AMX tiles.
+/* Chains of convolutions in bfloat16 on Intel's AMX tiles; chain.h says what a chain is.
  *
- * A chain is one or more convolutions of stride 1 that keep height and width, each with an optional ReLU behind it,
- * and an optional skip that adds the chain's input to its output. Pictures go through it one at a time, so that what
- * lies between two convolutions is still in the core's own cache when the next one reads it.
- *
- * Features are bfloat16, (n, h, w, channels) in memory; weights, biases and their gradients are float,
- * (outputs, k, k, inputs). Channels are multiples of 32. Sums are taken in float.
+ * Pictures go through a chain one at a time, so that what lies between two convolutions is still in the core's own cache
+ * when the next one reads it.
  *
  * A tile is 16 rows of 64 bytes. C += A B multiplies A, 16 rows of 32 numbers, by B, whose 16 rows hold two numbers
  * of each of 16 columns side by side; C is 16 x 16 floats. See the Intel 64 and IA-32 Architectures Software
  * Developer's Manual, TDPBF16PS.
  */
-#include <immintrin.h>
-#include <omp.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "chain.h"
+
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { TILE = 16, DEPTH = 32, BLOCK = 32, TILE_BYTES = 64, LONGEST = 8, AHEAD = 64 };
+enum { TILE = LANES, TILE_BYTES = 64, AHEAD = 64 };
 enum { BAND = 640 }; /* places whose products are summed at a time: what they need stays in the cache */
-enum { OK = 0, NO_MEMORY = 1 };
-
-typedef uint16_t bf16;
-
-typedef struct {
-    int32_t pictures, height, width, kernel, length, skip, threads;
-    int32_t channels[LONGEST + 1]; /* of the input, and of each convolution's output */
-    int32_t relu[LONGEST];
-} shape;
 
 /* A picture with a border of zeros, rows one behind the other. The zeros to the right of a row are those to the left of
  * the next. `pitch` is the distance of two rows, `first` the place of the top left pixel, `places` the count of all. */
@@ -59,14 +43,6 @@ typedef struct {
 } workspace;
 
 static _Thread_local workspace kept;
-
-static int most_channels(const shape *s) {
-    int most = 0;
-    for (int i = 0; i <= s->length; i++) most = s->channels[i] > most ? s->channels[i] : most;
-    return most;
-}
-
-static size_t rounded(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
 static workspace *work_in(const frame *f, int channels) {
     workspace *k = &kept;
@@ -148,21 +124,6 @@ static inline void transpose(const uint32_t *rows, uint32_t *out) {
     }
 }
 
-/* 32 numbers each of `a` and `b`, two and two: a0 b0 a1 b1 ... */
-static inline void interleave(__m512i a, __m512i b, uint32_t *first, uint32_t *second) {
-    const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
-    const __m512i begin = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-    const __m512i end = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-    _mm512_store_si512(first, _mm512_permutex2var_epi64(low, begin, high));
-    _mm512_store_si512(second, _mm512_permutex2var_epi64(low, end, high));
-}
-
-static inline __m512i to_bf16(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-static inline __m512 from_bf16(const bf16 *at) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at)), 16));
-}
-
 static size_t weights_of(const shape *s, int l) {
     return (size_t)s->kernel * s->kernel * s->channels[l] * s->channels[l + 1];
 }
@@ -207,46 +168,30 @@ static void tile_weights_back(const float *weights, bf16 *out, int taps, int inp
             }
 }
 
-/* What is done with the sums of a convolution: plus `bias` and `skip`, ReLU, zero where `open` is not above zero. They
- * are written to `plain`, one pixel behind the other, and to `framed`; what is NULL is left out. */
-typedef struct {
-    const float *bias;
-    const bf16 *skip, *open;
-    int relu;
-    bf16 *plain, *framed;
-} finish;
-
 /* A block of sums that waits for what is left to do with it: pixels are next from (x, y) on. */
 typedef struct {
     const float *sums;
     int left, x, y, o;
 } waiting;
 
-static inline void finish_pixels(waiting *w, int count, const frame *f, int outputs, const finish *then) {
+/* Where a convolution's numbers go: to `plain`, one pixel behind the other, and to `framed`; or not, where it is NULL. */
+typedef struct {
+    bf16 *plain, *framed;
+} target;
+
+static inline void finish_pixels(waiting *w, int count, const frame *f, int outputs, const finish *then,
+                                 const target *to) {
     const __m512 none = _mm512_setzero_ps();
     const __m512 bias[2] = {then->bias ? _mm512_loadu_ps(then->bias + w->o) : none,
                             then->bias ? _mm512_loadu_ps(then->bias + w->o + TILE) : none};
     for (; count > 0 && w->left > 0; count--, w->left--, w->sums += BLOCK) {
         if (w->x < f->width && w->y < f->height) {
-            __m512 low = _mm512_add_ps(_mm512_load_ps(w->sums), bias[0]);
-            __m512 high = _mm512_add_ps(_mm512_load_ps(w->sums + TILE), bias[1]);
             const size_t at = ((size_t)w->y * f->width + w->x) * outputs + w->o;
-            if (then->relu) { /* in this order, what is no number stays none */
-                low = _mm512_max_ps(none, low);
-                high = _mm512_max_ps(none, high);
-            }
-            if (then->skip) {
-                low = _mm512_add_ps(low, from_bf16(then->skip + at));
-                high = _mm512_add_ps(high, from_bf16(then->skip + at + TILE));
-            }
-            __m512i sum = to_bf16(low, high);
-            if (then->open) {
-                const __m512i open = _mm512_loadu_si512(then->open + at);
-                sum = _mm512_maskz_mov_epi16(_mm512_cmpgt_epi16_mask(open, _mm512_setzero_si512()), sum);
-            }
-            if (then->plain) _mm512_storeu_si512(then->plain + at, sum);
-            if (then->framed)
-                _mm512_storeu_si512(then->framed + (size_t)(f->first + w->y * f->pitch + w->x) * outputs + w->o, sum);
+            const __m512i sum = finished(_mm512_add_ps(_mm512_load_ps(w->sums), bias[0]),
+                                         _mm512_add_ps(_mm512_load_ps(w->sums + TILE), bias[1]), at, then);
+            if (to->plain) _mm512_storeu_si512(to->plain + at, sum);
+            if (to->framed)
+                _mm512_storeu_si512(to->framed + (size_t)(f->first + w->y * f->pitch + w->x) * outputs + w->o, sum);
         }
         if (++w->x == f->pitch) w->x = 0, w->y++;
     }
@@ -254,7 +199,7 @@ static inline void finish_pixels(waiting *w, int count, const frame *f, int outp
 
 /* `blocks` has room for two: one is finished while the tiles are busy with the next, as other units do that. */
 static void convolve(const bf16 *picture, const frame *f, int inputs, int outputs, const bf16 *weights, float *blocks,
-                     const finish *then) {
+                     const finish *then, const target *to) {
     const int k = f->kernel, steps = inputs / DEPTH, share = (BLOCK + k * k - 1) / (k * k);
     for (int o = 0; o < outputs; o += BLOCK) {
         const bf16 *tiles = weights + (size_t)o * k * k * inputs;
@@ -278,7 +223,7 @@ static void convolve(const bf16 *picture, const frame *f, int inputs, int output
                     _tile_dpbf16ps(2, 5, 6);
                     _tile_dpbf16ps(3, 5, 7);
                 }
-                finish_pixels(&before, share, f, outputs, then);
+                finish_pixels(&before, share, f, outputs, then, to);
             }
             float *block = blocks + turn * BLOCK * BLOCK;
             _tile_stored(0, block, BLOCK * sizeof(float));
@@ -288,12 +233,12 @@ static void convolve(const bf16 *picture, const frame *f, int inputs, int output
             before = (waiting){.sums = block, .left = BLOCK, .x = x, .y = y, .o = o};
             for (x += BLOCK; x >= f->pitch; x -= f->pitch) y++;
         }
-        finish_pixels(&before, BLOCK, f, outputs, then);
+        finish_pixels(&before, BLOCK, f, outputs, then, to);
     }
 }
 
-/* A picture gets its frame; it is zero where `open` is not above zero, unless that is NULL. */
-static void put_in_frame(const bf16 *plain, const bf16 *open, const frame *f, int channels, bf16 *framed) {
+/* A picture gets its frame; on the way back through an activation of this `slope`, whose outputs are `open`. */
+static void put_in_frame(const bf16 *plain, const bf16 *open, float slope, const frame *f, int channels, bf16 *framed) {
     const size_t row = (size_t)f->width * channels;
     for (int y = 0; y < f->height; y++) {
         bf16 *to = framed + (size_t)(f->first + y * f->pitch) * channels;
@@ -302,8 +247,9 @@ static void put_in_frame(const bf16 *plain, const bf16 *open, const frame *f, in
             continue;
         }
         for (size_t i = y * row; i < (y + 1) * row; i += DEPTH, to += DEPTH) {
-            const __mmask32 above = _mm512_cmpgt_epi16_mask(_mm512_loadu_si512(open + i), _mm512_setzero_si512());
-            _mm512_storeu_si512(to, _mm512_maskz_mov_epi16(above, _mm512_loadu_si512(plain + i)));
+            __m512 low = from_bf16(plain + i), high = from_bf16(plain + i + LANES);
+            through_activation(&low, &high, open + i, slope);
+            _mm512_storeu_si512(to, to_bf16(low, high));
         }
     }
 }
@@ -380,14 +326,12 @@ static void weight_gradient(const bf16 *picture, const bf16 *gradient, const fra
     }
 }
 
-/* Whether this process may use the tiles; it must ask the system once. */
-int nitido_tiles_allowed(void) {
+/* Tiles must be asked for once. */
+int nitido_chains_allowed(void) {
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-/* `count` chains in a row, all of one kernel size. Weights, biases (or NULL) and results are of all their convolutions
- * one after the other; each result is (n, h, w, channels), and the last one is that of the whole. */
 int nitido_chains_forward(int count, const shape *chains, const bf16 *input, const float *const *weights,
                           const float *const *biases, bf16 *const *outputs) {
     const frame f = make_frame(chains);
@@ -420,16 +364,17 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
             const size_t pixels = (size_t)n * f.height * f.width;
             const bf16 *begin = input + pixels * chains->channels[0];
             int done = 0;
-            put_in_frame(begin, NULL, &f, chains->channels[0], framed(own, 0, chains->channels[0]));
+            put_in_frame(begin, NULL, 1, &f, chains->channels[0], framed(own, 0, chains->channels[0]));
             at = tiles;
             for (const shape *s = chains; s < chains + count; at += tile_bytes(s, s->length), s++) {
                 for (int l = 0; l < s->length; l++, done++) {
                     const int last = l == s->length - 1, in = s->channels[l], out = s->channels[l + 1];
-                    const finish then = {.bias = biases[done], .relu = s->relu[l],
-                                         .skip = last && s->skip ? begin : NULL,
-                                         .plain = outputs[done] + pixels * out,
-                                         .framed = done == all - 1 ? NULL : framed(own, (done + 1) % 2, out)};
-                    convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->blocks, &then);
+                    const finish then = {.bias = biases[done], .slope = s->slope[l],
+                                         .skip = last && s->skip ? begin : NULL};
+                    const target to = {.plain = outputs[done] + pixels * out,
+                                       .framed = done == all - 1 ? NULL : framed(own, (done + 1) % 2, out)};
+                    convolve(own->picture[done % 2], &f, in, out, (bf16 *)(at + tile_bytes(s, l)), own->blocks, &then,
+                             &to);
                 }
                 begin = outputs[done - 1] + pixels * s->channels[s->length];
             }
@@ -440,8 +385,6 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
     return status;
 }
 
-/* `gradient` is that of the chain's output. Filled are the gradients of the input, unless that is NULL, and those of
- * all weights and biases. */
 int nitido_chain_backward(const shape *s, const bf16 *input, const float *const *weights, bf16 *const *outputs,
                           const bf16 *gradient, bf16 *input_gradient, float *const *weight_gradients,
                           float *const *bias_gradients) {
@@ -473,20 +416,22 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                 if (!own) continue;
                 const size_t pixels = (size_t)n * f.height * f.width;
                 const int last = s->length - 1, end = s->channels[s->length];
-                const bf16 *open = s->relu[last] ? outputs[last] + pixels * end : NULL;
-                put_in_frame(gradient + pixels * end, open, &f, end, framed(own, last % 2, end));
+                const bf16 *open = s->slope[last] != 1 ? outputs[last] + pixels * end : NULL;
+                put_in_frame(gradient + pixels * end, open, s->slope[last], &f, end, framed(own, last % 2, end));
                 for (int l = last; l >= 0; l--) {
                     const int in = s->channels[l], out = s->channels[l + 1];
                     const bf16 *from = (l ? outputs[l - 1] : input) + pixels * in, *g = own->picture[l % 2];
                     float *weight_sums = mine + sums_at[l];
-                    put_in_frame(from, NULL, &f, in, framed(own, 2, in));
+                    put_in_frame(from, NULL, 1, &f, in, framed(own, 2, in));
                     weight_gradient(own->picture[2], g, &f, in, out, own, weight_sums, weight_sums + weights_of(s, l));
                     if (l == 0 && !input_gradient) continue;
-                    const finish then = {.open = l && s->relu[l - 1] ? from : NULL,
+                    const finish then = {.slope = 1,
                                          .skip = l == 0 && s->skip ? gradient + pixels * in : NULL,
-                                         .plain = l ? NULL : input_gradient + pixels * in,
-                                         .framed = l ? framed(own, (l + 1) % 2, in) : NULL};
-                    convolve(g, &f, out, in, (bf16 *)(tiles + tile_bytes(s, l)), own->blocks, &then);
+                                         .open = l && s->slope[l - 1] != 1 ? from : NULL,
+                                         .open_slope = l ? s->slope[l - 1] : 1};
+                    const target to = {.plain = l ? NULL : input_gradient + pixels * in,
+                                       .framed = l ? framed(own, (l + 1) % 2, in) : NULL};
+                    convolve(g, &f, out, in, (bf16 *)(tiles + tile_bytes(s, l)), own->blocks, &then, &to);
                 }
             }
             end_tiles(&before);
