@@ -1,12 +1,12 @@
 """What every network of every architecture keeps: shapes, gradients, its receptive field, its start at bicubic."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from typing import get_args
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nitido.architectures import (
     SuperResolutionNetwork,
@@ -64,6 +64,29 @@ def test_forward_and_backward_at_odd_sizes(recipe: Recipe, size: tuple[int, int]
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+@every_network
+def test_what_stands_in_a_row_passes_its_output_on(recipe: Recipe) -> None:
+    network = recipe.build()
+    names = [name for row in network.rows() for name in row]
+    given: dict[str, list[Tensor]] = {name: [] for name in names}
+    made: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def listen(name: str) -> None:
+        def hear(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            given[name].append(inputs[0])
+            made[name].append(output)
+
+        network.get_submodule(name).register_forward_hook(hear)
+
+    for name in names:
+        listen(name)
+    network(torch.rand(1, network.channels, 7, 9))
+    for row in network.rows():
+        for before, after in pairwise(row):
+            assert len(given[after]) == len(made[before]) == 1
+            assert given[after][0] is made[before][0]
 
 
 def narrow(recipe: Recipe) -> SuperResolutionNetwork:

@@ -132,16 +132,19 @@ def test_a_network_that_gains_nothing_by_kernels_is_refused(monkeypatch: pytest.
 
 
 @pytest.fixture
-def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+def no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
 
 
-@pytest.mark.usefixtures("no_tiles")
-def test_without_matrix_tiles_a_run_goes_without_kernels_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_bfloat16")
+def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
     assert chosen.as_option is False
-    assert "no kernels of nitido's own: the processor has no bfloat16 matrix tiles (AMX)" in chosen.because
+    assert (
+        "no kernels of nitido's own: the processor has neither matrix tiles (AMX) nor bfloat16 vectors"
+        in chosen.because
+    )
 
 
 def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,12 +155,12 @@ def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -
     assert chosen.because == "about 59 s of steps are too few for a compiler to pay"
 
 
-@pytest.mark.usefixtures("no_tiles")
+@pytest.mark.usefixtures("no_bfloat16")
 def test_a_run_with_kernels_does_not_go_on_where_there_are_none(tmp_path: Path) -> None:
     file = tmp_path / FILE
     file.write_text('{"precision": "bfloat16", "compiled": false, "kernels": true, "because": "compile=kernels"}')
     with pytest.raises(
-        ConfigError, match=r"a run with nitido's kernels, but the processor has no .* \(AMX\); delete it"
+        ConfigError, match=r"a run with nitido's kernels, but the processor has neither .* \(AVX512-BF16\); delete it"
     ):
         settle(file, network(), options(), 8, CPU)
 

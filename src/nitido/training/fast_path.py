@@ -160,7 +160,9 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         except Exception as error:  # whatever the compiler stumbles on, the run needs none
             notes.append(f"the compiler failed: {str(error).strip().splitlines()[0]}")
     if len(seconds) > 1:  # others may have slowed the first looks down; to compile once more would take too long
-        for way, prepare in {"as it is": _as_it_is, "with nitido's kernels": with_kernels}.items():
+        again: dict[str, Callable[[SuperResolutionNetwork], Step]]
+        again = {"as it is": _as_it_is, "with nitido's kernels": with_kernels}
+        for way, prepare in again.items():
             if way in seconds:
                 seconds[way] = min(seconds[way], probe(network, options, precision, device, prepare))
     fastest = min(seconds, key=lambda way: seconds[way])

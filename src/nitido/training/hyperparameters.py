@@ -63,7 +63,8 @@ class Hyperparameters(StrictModel):
     compile: Compile = Field(
         "auto",
         description="whose code calculates the steps; true: that of PyTorch's compiler; `kernels`: nitido's own, for "
-        "bfloat16 on processors with AMX; false: neither; auto: the fastest of a probe, if the run is long enough",
+        "bfloat16 on processors with AMX or AVX512-BF16; false: neither; auto: the fastest of a probe, if the run is "
+        "long enough",
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
     gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")

@@ -1,18 +1,29 @@
-"""The kernels' library; where the processor has no matrix tiles, what needs them is not collected."""
+"""The kernels, each of them; where the processor has no bfloat16 vectors, what needs them is not collected.
 
-import ctypes
+Where it has no matrix tiles, those are emulated.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
 
 import pytest
-import torch
 
 from nitido.training.fast_path import compiler_name
-from nitido.training.kernels import load
+from nitido.training.kernels import Kernels
+from nitido.training.kernels.library import TILES, WINOGRAD, load_source
 
-HAS_TILES = torch.cpu._is_amx_tile_supported() and torch.cpu._is_avx512_bf16_supported()
+HEADER = Path(__file__).with_name("emulated_tiles.h")
+EMULATED = replace(
+    TILES,
+    available=WINOGRAD.available,
+    flags=f"{TILES.flags} -include {HEADER} -DHEADER={crc32(HEADER.read_bytes())}",  # another one makes another library
+)
+SOURCES = {"tiles": TILES if TILES.available() else EMULATED, "winograd": WINOGRAD}
 
-collect_ignore = [] if HAS_TILES else ["test_chain.py", "test_twin.py"]
+collect_ignore = [] if WINOGRAD.available() else ["test_chain.py", "test_twin.py"]
 
 
-@pytest.fixture(scope="session")
-def library() -> ctypes.CDLL:
-    return load(compiler_name())
+@pytest.fixture(scope="session", params=SOURCES)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    return load_source(SOURCES[request.param], compiler_name())

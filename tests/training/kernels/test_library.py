@@ -1,58 +1,79 @@
-"""The kernels' library: made once, and one clear line where it cannot be made."""
+"""The kernels' libraries: made once, the fastest for the processor, and one clear line where none can be made."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from tests.training.kernels.conftest import HAS_TILES
+from tests.training.kernels.conftest import EMULATED
 
 from nitido.training.fast_path import compiler_name
 from nitido.training.kernels import KernelsUnavailableError, load
+from nitido.training.kernels.library import TILES, WINOGRAD, Source, load_source
 
 
 @pytest.fixture
-def with_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor with tiles, as far as loading asks."""
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+def processor(monkeypatch: pytest.MonkeyPatch):
+    """Makes a processor that has bfloat16 vectors and tiles, or not, as far as loading asks."""
+
+    def pretend(*, vectors: bool, tiles: bool) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+
+    return pretend
 
 
-@pytest.mark.parametrize("lacking", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
-def test_a_processor_without_tiles_is_refused(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
-    monkeypatch.setattr(torch.cpu, lacking, lambda: False)
-    with pytest.raises(KernelsUnavailableError, match=r"^the processor has no bfloat16 matrix tiles \(AMX\)$"):
+@pytest.mark.parametrize("tiles", [False, True])
+def test_a_processor_without_bfloat16_is_refused(processor, tiles: bool) -> None:
+    processor(vectors=False, tiles=tiles)
+    message = r"^the processor has neither matrix tiles \(AMX\) nor bfloat16 vectors \(AVX512-BF16\)$"
+    with pytest.raises(KernelsUnavailableError, match=message):
         load(compiler_name())
 
 
-@pytest.mark.usefixtures("with_tiles")
+@pytest.mark.parametrize(("tiles", "source"), [(False, WINOGRAD), (True, TILES)])
+def test_tiles_are_taken_where_there_are_some(
+    processor, tiles: bool, source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    processor(vectors=True, tiles=tiles)
+    monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
+    with pytest.raises(KernelsUnavailableError, match="false cannot compile the kernels: exit code 1"):
+        load(f"false {source.name}")
+    asked = []
+    monkeypatch.setattr("nitido.training.kernels.library.load_source", lambda *given: asked.append(given))
+    load("g++")
+    assert asked == [(source, "g++")]
+
+
 def test_what_the_compiler_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
     with pytest.raises(KernelsUnavailableError) as refused:
-        load("g++ --no-such-option")
+        load_source(WINOGRAD, "g++ --no-such-option")
     line = str(refused.value)
-    assert line.startswith("g++ cannot compile chain.c: ")
+    assert line.startswith("g++ cannot compile the kernels: ")
     assert "no-such-option" in line
     assert "\n" not in line
     assert not list((tmp_path / "kernels").iterdir()), "nothing half made is left"
 
 
-@pytest.mark.usefixtures("with_tiles")
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(KernelsUnavailableError, match=r"chain-\w+\.so: (Not a directory|File exists)"):
-        load("g++ -DUNUSED")
+    with pytest.raises(KernelsUnavailableError, match=r"winograd-\w+\.so: (Not a directory|File exists)"):
+        load_source(WINOGRAD, "g++ -DUNUSED")
 
 
-@pytest.mark.usefixtures("with_tiles")
-def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("source", [WINOGRAD, EMULATED], ids=lambda source: source.name)
+def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
     compiler = compiler_name() + " -DONCE"
-
-    if HAS_TILES:
-        assert load(compiler) is load(compiler)
-    else:
-        with pytest.raises(KernelsUnavailableError, match="the system does not let this process use"):
-            load(compiler)
+    assert load_source(source, compiler) is load_source(source, compiler)
     (made,) = (tmp_path / "kernels").iterdir()
+    assert made.name.startswith(source.name)
     assert made.suffix == ".so"
+
+
+def test_tiles_that_the_system_keeps_back_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it may on a processor that has them; on one without, it always does."""
+    monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
+    with pytest.raises(KernelsUnavailableError, match=r"does not let this process use the processor's matrix tiles"):
+        load_source(TILES, f"{compiler_name()} -Dsyscall(...)=-1 -D_UNISTD_H")

@@ -1,4 +1,4 @@
-"""The kernels' C, compiled: made once for each source, compiler and OpenMP runtime, kept in the cache, loaded on demand."""
+"""The kernels' C, compiled: once for each source, compiler and OpenMP runtime, kept in the cache, loaded on demand."""
 
 import ctypes
 import hashlib
@@ -41,14 +41,14 @@ class Source:
     Attributes:
         name: of the file, without its ending.
         needs: what the processor must have, in words.
-        fits_here: whether it has that.
+        available: tells whether it has that.
         flags: for the compiler, besides `FLAGS`.
         kernel_sizes: of the convolutions it is for; None stands for all odd ones.
     """
 
     name: str
     needs: str
-    fits_here: Callable[[], bool]
+    available: Callable[[], bool]
     flags: str = ""
     kernel_sizes: frozenset[int] | None = None
 
@@ -66,10 +66,10 @@ def _has_tiles() -> bool:
     return _has_vectors() and bool(torch.cpu._is_amx_tile_supported())
 
 
-SOURCES = (
-    Source("tiles", "matrix tiles (AMX)", _has_tiles, "-mamx-tile -mamx-bf16"),
-    Source("winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3})),
-)
+TILES = Source("tiles", "matrix tiles (AMX)", _has_tiles, "-mamx-tile -mamx-bf16")
+WINOGRAD = Source("winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3}))
+
+SOURCES = (TILES, WINOGRAD)
 """The fastest first."""
 
 
@@ -90,7 +90,7 @@ def load(compiler: str) -> Kernels:
 
     Raises `KernelsUnavailableError` where the processor has no bfloat16, or the compiler fails.
     """
-    source = next((source for source in SOURCES if source.fits_here()), None)
+    source = next((source for source in SOURCES if source.available()), None)
     if source is None:
         lacking = " nor ".join(source.needs for source in SOURCES)
         raise KernelsUnavailableError(f"the processor has neither {lacking}")
@@ -99,7 +99,7 @@ def load(compiler: str) -> Kernels:
 
 @cache
 def load_source(source: Source, compiler: str) -> Kernels:
-    """The kernels of `source`, compiled where that was not done before; `KernelsUnavailableError` where they cannot be."""
+    """The kernels of `source`, compiled where that was not done before; raises as `load` does."""
     # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
     arguments = (*shlex.split(f"{FLAGS} {source.flags}"), str(source.file), "-x", "none", "-Wl,--as-needed")
     command = (*shlex.split(compiler), *arguments, *_openmp_runtimes())
