@@ -25,11 +25,12 @@ def test_singular_values_come_near_one_and_singular_vectors_stay(rows: int, colu
     assert kept.max() < 1.3
 
 
-def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix() -> None:
+@pytest.mark.parametrize("products", [None, torch.bfloat16])
+def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(products: torch.dtype | None) -> None:
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(16, 8, 3, 3))
     matrix = nn.Parameter(weight.detach().flatten(1).clone())
-    mine = Muon([weight], rate=0.01, momentum=0.9)
+    mine = Muon([weight], rate=0.01, momentum=0.9, products=products)
     theirs = torch.optim.Muon([matrix], lr=0.01, momentum=0.9, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     for seed in range(3):
         gradient = torch.randn(16, 72, generator=torch.Generator().manual_seed(seed))
@@ -39,6 +40,14 @@ def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix() -> None:
     # PyTorch's iterates in bfloat16, which has a relative precision of 2**-8.
     torch.testing.assert_close(weight.flatten(1), matrix, atol=3e-3, rtol=0)
     assert (weight.flatten(1) - matrix).abs().mean() < 5e-4
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
+def test_products_in_bfloat16_are_as_near_as_it_is_exact(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -3, shape[-1])
+    exact, rounded = orthogonalised(matrices.double()), orthogonalised(matrices, torch.bfloat16)
+    assert rounded.dtype == torch.float32
+    assert 1e-3 < (rounded - exact).norm() / exact.norm() < 0.06
 
 
 def test_what_is_not_between_features_learns_as_by_adam() -> None:

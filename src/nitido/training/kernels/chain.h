@@ -17,16 +17,9 @@
  * nitido_chain_backward: `gradient` is that of one chain's output. Filled are the gradients of its input, unless that
  * is NULL, and those of all weights and biases.
  */
-#include <immintrin.h>
-#include <omp.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "bfloat16.h"
 
-enum { LANES = 16, DEPTH = 32, BLOCK = 32, LONGEST = 8 };
-enum { OK = 0, NO_MEMORY = 1 };
-
-typedef uint16_t bf16;
+enum { LONGEST = 8 };
 
 typedef struct {
     int32_t pictures, height, width, kernel, length, skip, threads;
@@ -38,23 +31,6 @@ static inline int most_channels(const shape *s) {
     int most = 0;
     for (int i = 0; i <= s->length; i++) most = s->channels[i] > most ? s->channels[i] : most;
     return most;
-}
-
-static inline size_t rounded(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
-
-static inline __m512i to_bf16(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-static inline __m512 from_bf16(const bf16 *at) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at)), 16));
-}
-
-/* 32 numbers each of `a` and `b`, two and two: a0 b0 a1 b1 ... */
-static inline void interleave(__m512i a, __m512i b, uint32_t *first, uint32_t *second) {
-    const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
-    const __m512i begin = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-    const __m512i end = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-    _mm512_storeu_si512(first, _mm512_permutex2var_epi64(low, begin, high));
-    _mm512_storeu_si512(second, _mm512_permutex2var_epi64(low, end, high));
 }
 
 /* 32 gradients of an activation's outputs become those of its inputs; `open` are the outputs. */

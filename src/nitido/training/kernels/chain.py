@@ -18,14 +18,22 @@ LAYOUT = torch.channels_last
 
 
 def fits(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution for a chain: it keeps height and width, and all of it learns, in float32."""
+    """Whether `layer` is a convolution for a chain: between features, of a size that `kernels` are for."""
     sizes = kernels.source.kernel_sizes
     return (
-        type(layer) is nn.Conv2d
+        keeps_size(layer)
         and layer.in_channels % LANES == 0
         and layer.out_channels % LANES == 0
+        and (sizes is None or layer.kernel_size[0] in sizes)
+    )
+
+
+def keeps_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether `layer` is a convolution with an odd kernel that keeps height and width, and learns, in float32."""
+    return (
+        type(layer) is nn.Conv2d
         and layer.kernel_size[0] == layer.kernel_size[1]
-        and (layer.kernel_size[0] % 2 == 1 if sizes is None else layer.kernel_size[0] in sizes)
+        and layer.kernel_size[0] % 2 == 1
         and layer.stride == layer.dilation == (1, 1)
         and layer.padding in ("same", (layer.kernel_size[0] // 2,) * 2)
         and layer.padding_mode == "zeros"
@@ -120,9 +128,9 @@ class _Chains(torch.autograd.Function):
             raise ValueError(f"chains for {weights[0].shape[1]} channels were given {channels}")
         made = [torch.empty((n, len(w), height, width), dtype=features.dtype, memory_format=LAYOUT) for w in weights]
         shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
-        _check(
+        check(
             library.nitido_chains_forward(
-                len(plan), shapes, _pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
+                len(plan), shapes, pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
             )
         )
         ctx.save_for_backward(features, *weights, *made)
@@ -143,14 +151,14 @@ class _Chains(torch.autograd.Function):
             begin = end - shape.length
             source = made[begin - 1] if begin else features
             passed = torch.empty_like(source) if begin or ctx.needs_input_grad[0] else None
-            _check(
+            check(
                 ctx.library.nitido_chain_backward(
                     ctypes.byref(shape),
-                    _pointer(source),
+                    pointer(source),
                     _pointers(weights[begin:end]),
                     _pointers(made[begin:end]),
-                    _pointer(flow),
-                    _pointer(passed),
+                    pointer(flow),
+                    pointer(passed),
                     _pointers(of_weights[begin:end]),
                     _pointers(of_biases[begin:end]),
                 )
@@ -173,14 +181,16 @@ def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator
         begin += len(slopes)
 
 
-def _pointer(tensor: Tensor | None) -> Pointer:
+def pointer(tensor: Tensor | None) -> Pointer:
+    """Where the numbers of `tensor` are; NULL for None."""
     return Pointer(None if tensor is None else tensor.data_ptr())
 
 
 def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[Pointer]:
-    return (Pointer * len(tensors))(*map(_pointer, tensors))
+    return (Pointer * len(tensors))(*map(pointer, tensors))
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
+    """Raise `MemoryError` where a function of the library says that memory was short."""
     if status:
         raise MemoryError("not enough memory for a training step")

@@ -16,21 +16,30 @@ from nitido.data.catalog import cache_root
 from nitido.errors import NitidoError
 
 FOLDER = Path(__file__).parent
-HEADER = FOLDER / "chain.h"
-FLAGS = "-x c -O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512vl -mavx512bf16"
+SHARED = tuple(FOLDER / name for name in ("bfloat16.h", "chain.h", "narrow.c"))
+"""What stands behind every source, and is compiled with it."""
+FLAGS = "-O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512vl -mavx512bf16"
 LONGEST = 8
-"""The most convolutions of a chain, as in the header."""
+"""The most convolutions of a chain, as in chain.h."""
 
 Pointer = ctypes.c_void_p
 
 
 class Shape(ctypes.Structure):
-    """The header's `shape`: of the features that go through a chain, and of its convolutions."""
+    """The `shape` of chain.h: of the features that go through a chain, and of its convolutions."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("pictures", "height", "width", "kernel", "length", "skip", "threads")),
         ("channels", ctypes.c_int32 * (LONGEST + 1)),
         ("slope", ctypes.c_float * LONGEST),
+    )
+
+
+class NarrowShape(ctypes.Structure):
+    """The `narrow` of narrow.c: of features and the picture that a convolution makes of them."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int32) for name in ("pictures", "height", "width", "kernel", "inputs", "outputs", "threads")
     )
 
 
@@ -75,7 +84,7 @@ SOURCES = (TILES, WINOGRAD)
 
 @dataclass(frozen=True)
 class Kernels:
-    """A source that was compiled and loaded; what its functions are and mean stands in the header."""
+    """A source that was compiled and loaded; what its functions are and mean stands in chain.h and narrow.c."""
 
     source: Source
     library: ctypes.CDLL
@@ -101,9 +110,11 @@ def load(compiler: str) -> Kernels:
 def load_source(source: Source, compiler: str) -> Kernels:
     """The kernels of `source`, compiled where that was not done before; raises as `load` does."""
     # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
-    arguments = (*shlex.split(f"{FLAGS} {source.flags}"), str(source.file), "-x", "none", "-Wl,--as-needed")
-    command = (*shlex.split(compiler), *arguments, *_openmp_runtimes())
-    key = hashlib.sha256(HEADER.read_bytes() + source.file.read_bytes() + repr(command).encode()).hexdigest()[:16]
+    files = [word for file in (source.file, *SHARED) if file.suffix == ".c" for word in ("-x", "c", str(file))]
+    arguments = (*shlex.split(f"{FLAGS} {source.flags}"), *files, "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
+    command = (*shlex.split(compiler), *arguments)
+    code = b"".join(file.read_bytes() for file in (source.file, *SHARED))
+    key = hashlib.sha256(code + repr(command).encode()).hexdigest()[:16]
     file = cache_root() / "kernels" / f"{source.name}-{key}.so"
     try:
         if not file.exists():

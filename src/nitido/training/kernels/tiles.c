@@ -100,30 +100,6 @@ static void end_tiles(const tile_shapes *before) { /* other libraries may rely o
     else _tile_release();
 }
 
-/* 16 rows of 16 numbers of 32 bits become columns. */
-static inline void transpose(const uint32_t *rows, uint32_t *out) {
-    __m512i r[16], t[16];
-    for (int i = 0; i < 16; i++) r[i] = _mm512_load_si512(rows + i * TILE);
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int half = 0; half < 2; half++) {
-            r[i + 2 * half] = _mm512_unpacklo_epi64(t[i + half], t[i + 2 + half]);
-            r[i + 2 * half + 1] = _mm512_unpackhi_epi64(t[i + half], t[i + 2 + half]);
-        }
-    for (int i = 0; i < 4; i++)
-        for (int half = 0; half < 2; half++) {
-            t[8 * half + i] = _mm512_shuffle_i32x4(r[8 * half + i], r[8 * half + 4 + i], 0x88);
-            t[8 * half + 4 + i] = _mm512_shuffle_i32x4(r[8 * half + i], r[8 * half + 4 + i], 0xdd);
-        }
-    for (int i = 0; i < 8; i++) {
-        _mm512_store_si512(out + 16 * i, _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88));
-        _mm512_store_si512(out + 16 * (8 + i), _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd));
-    }
-}
-
 static size_t weights_of(const shape *s, int l) {
     return (size_t)s->kernel * s->kernel * s->channels[l] * s->channels[l + 1];
 }
@@ -149,7 +125,7 @@ static void tile_weights(const float *weights, bf16 *out, int taps, int inputs, 
                 }
                 const size_t pair = ((size_t)(o / BLOCK) * taps + tap) * (inputs / DEPTH) + i / DEPTH;
                 const size_t tile = 2 * pair + o % BLOCK / TILE;
-                transpose(rows, (uint32_t *)out + tile * TILE * TILE);
+                transpose(rows, TILE, (uint32_t *)out + tile * TILE * TILE, TILE);
             }
 }
 
@@ -286,7 +262,7 @@ static void weight_gradient(const bf16 *picture, const bf16 *gradient, const fra
                                own->pairs + p * TILE, own->pairs + TILE * TILE + p * TILE);
                 for (int half = 0; half < 2; half++) {
                     const uint32_t *pairs = own->pairs + half * TILE * TILE;
-                    transpose(pairs, own->columns + (size_t)o * BAND / 2 + (2 * step + half) * TILE * TILE);
+                    transpose(pairs, TILE, own->columns + (size_t)o * BAND / 2 + (2 * step + half) * TILE * TILE, TILE);
                     __m512 sum = _mm512_loadu_ps(biases + o + half * TILE);
                     for (int p = 0; p < TILE; p++) {
                         const __m512i pair = _mm512_load_si512(pairs + p * TILE);

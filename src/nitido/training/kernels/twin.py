@@ -1,4 +1,4 @@
-"""A network a second time, with the same weights, where chains stand in for the convolutions they fit."""
+"""A network a second time, with the same weights, where kernels stand in for the convolutions they fit."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.dense import DenseLayer
 from nitido.training.kernels.chain import LINEAR, Chain, Chains, fits, run_chains, slope_of
 from nitido.training.kernels.library import LONGEST, Kernels
+from nitido.training.kernels.narrow import Narrow, is_narrow
 
 CHAINED = 3
 """Convolutions of a chain at most: the gradients of their weights should fit into a core's cache."""
@@ -35,7 +36,7 @@ class Twin:
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
-        _put_chains(self.twin, kernels)
+        _put_kernels(self.twin, kernels)
         self.chains = sum(isinstance(module, Chains | _Shuffled) for module in self.twin.modules())
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -100,18 +101,20 @@ class _Place:
         setattr(self.parent, self.name, module)
 
 
-def _put_chains(module: nn.Module, kernels: Kernels) -> None:
-    """Replace in all of `module` what chains can do."""
+def _put_kernels(module: nn.Module, kernels: Kernels) -> None:
+    """Replace in all of `module` what kernels can do."""
     for row in _rows(module):
         _join(row, kernels)
     for name, child in list(module.named_children()):
         if isinstance(child, Chains | _Shuffled):
             continue
         chain = _as_block(child, kernels) or (Chain((child,), (LINEAR,)) if fits(child, kernels) else None)
-        if chain is None:
-            _put_chains(child, kernels)
-        else:
+        if chain is not None:
             setattr(module, name, Chains(kernels, [chain]))
+        elif is_narrow(child):
+            setattr(module, name, Narrow(kernels, child))
+        else:
+            _put_kernels(child, kernels)
 
 
 def _rows(module: nn.Module) -> Iterator[list[_Place]]:

@@ -12,7 +12,7 @@
 
 enum { TAPS = 9, COEFFICIENTS = 16 };
 enum { ROWS = 12 };               /* tiles of one matrix product: with 32 outputs, their sums fill the registers */
-enum { STEP = 48, PITCH = 49 };   /* tiles, or pairs of tiles, at a time, and the distance between coefficients, which
+enum { STEP = 72, PITCH = 73 };   /* tiles, or pairs of tiles, at a time, and the distance between coefficients, which
                                      keeps them apart in the cache */
 enum { GRADIENT_ROWS = 8 };       /* outputs whose gradients of weights are summed at a time, for 32 inputs */
 
@@ -222,9 +222,7 @@ static void transform_features(const bf16 *picture, const bf16 *zeros, const pla
 }
 
 static inline void store_pairs(uint32_t *to, __m512 first, __m512 second) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    _mm512_store_si512(to, _mm512_permutexvar_epi16(order, to_bf16(first, second)));
+    _mm512_store_si512(to, in_pairs(first, second));
 }
 
 /* `count` pairs of tiles from the `begin`-th on, as B' d B: [coefficient][channels / 16][pair][16 channels, two tiles]. */
@@ -307,9 +305,7 @@ static inline void multiply(const bf16 *tiles, const uint32_t *matrix, int input
             const __m512bh high = (__m512bh)_mm512_load_si512(matrix + LANES);
             #pragma GCC unroll 12
             for (int r = 0; r < ROWS; r++) {
-                int32_t pair;
-                memcpy(&pair, at + r * DEPTH, sizeof pair);
-                const __m512bh both = (__m512bh)_mm512_set1_epi32(pair);
+                const __m512bh both = all_lanes(at + r * DEPTH);
                 sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, low);
                 sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, high);
             }
@@ -389,7 +385,7 @@ static inline void multiply_gradients(const uint32_t *gradients, const uint32_t 
         const __m512bh high = (__m512bh)_mm512_load_si512(features + (size_t)PITCH * LANES);
         #pragma GCC unroll 8
         for (int r = 0; r < GRADIENT_ROWS; r++) {
-            const __m512bh both = (__m512bh)_mm512_set1_epi32((int32_t)gradients[r]);
+            const __m512bh both = all_lanes(gradients + r);
             sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, low);
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, high);
         }
