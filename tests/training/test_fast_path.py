@@ -123,10 +123,10 @@ def test_kernels_are_for_bfloat16() -> None:
 
 
 def test_a_network_that_gains_nothing_by_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class WithoutChains:
-        chains = 0
+    class WithoutKernels:
+        kernels_in_use = 0
 
-    monkeypatch.setattr(fast_path, "with_kernels", lambda network: WithoutChains())
+    monkeypatch.setattr(fast_path, "with_kernels", lambda network: WithoutKernels())
     with pytest.raises(ConfigError, match="compile=kernels, but none of the network's convolutions fit"):
         choose(network(), options(compile="kernels", precision="bfloat16"), 8, CPU)
 

@@ -25,12 +25,12 @@ def test_singular_values_come_near_one_and_singular_vectors_stay(rows: int, colu
     assert kept.max() < 1.3
 
 
-@pytest.mark.parametrize("products", [None, torch.bfloat16])
-def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(products: torch.dtype | None) -> None:
+@pytest.mark.parametrize("in_bfloat16", [False, True])
+def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(in_bfloat16: bool) -> None:
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(16, 8, 3, 3))
     matrix = nn.Parameter(weight.detach().flatten(1).clone())
-    mine = Muon([weight], rate=0.01, momentum=0.9, products=products)
+    mine = Muon([weight], rate=0.01, momentum=0.9, in_bfloat16=in_bfloat16)
     theirs = torch.optim.Muon([matrix], lr=0.01, momentum=0.9, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     for seed in range(3):
         gradient = torch.randn(16, 72, generator=torch.Generator().manual_seed(seed))
@@ -43,11 +43,27 @@ def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(products: torch.d
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
-def test_products_in_bfloat16_are_as_near_as_it_is_exact(shape: tuple[int, ...]) -> None:
-    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -3, shape[-1])
-    exact, rounded = orthogonalised(matrices.double()), orthogonalised(matrices, torch.bfloat16)
+def test_in_bfloat16_matrices_are_as_near_as_it_is_exact(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=_seeded())
+    exact, rounded = orthogonalised(matrices), orthogonalised(matrices, in_bfloat16=True)
     assert rounded.dtype == torch.float32
     assert 1e-3 < (rounded - exact).norm() / exact.norm() < 0.06
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
+@pytest.mark.parametrize("decades", [3, 12])
+def test_in_bfloat16_small_singular_values_do_not_blow_up(shape: tuple[int, ...], decades: int) -> None:
+    """As those of trained networks' gradients are; what is large stays as it is."""
+    values = torch.logspace(0, -decades, min(shape[1:]))
+    u, v = (torch.linalg.qr(torch.randn(shape[0], side, len(values), generator=_seeded()))[0] for side in shape[1:])
+    rounded = orthogonalised(u @ torch.diag(values) @ v.mT, in_bfloat16=True)
+    assert torch.linalg.svdvals(rounded).max() < 1.3
+    kept = torch.diagonal(u.mT @ rounded @ v, dim1=-2, dim2=-1)[:, values > 0.1]
+    assert kept.min() > 0.6
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def test_what_is_not_between_features_learns_as_by_adam() -> None:

@@ -181,10 +181,10 @@ def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: t
     if device.type != "cpu" or precision != "bfloat16":
         return f"they are for bfloat16 on the processor, not for {precision} on {device.type}"
     try:
-        chains = with_kernels(network).chains
+        in_use = with_kernels(network).kernels_in_use
     except kernels.KernelsUnavailableError as error:
         return str(error)
-    return None if chains else "none of the network's convolutions fit"
+    return None if in_use else "none of the network's convolutions fit"
 
 
 def _as_it_is(network: SuperResolutionNetwork) -> Step:

@@ -68,7 +68,7 @@ class NetworkTraining(lightning.LightningModule):
         self.enlargers = {k: NetworkEnlarger(n) for k, n in self.networks.items()}
         self.forwards = {k: fast_path.forward(n) for k, n in self.networks.items()}
         self.precision: Format = fast_path.precision
-        self.muon_products = torch.bfloat16 if fast_path.precision == "bfloat16" else torch.float32
+        self.began_in_bfloat16 = self.precision == "bfloat16"
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)
         self.scores: dict[int, list[dict[str, float]]] = {k: [] for k in self.networks}
         self.statistics: list[Tensor] = []
@@ -195,7 +195,7 @@ class NetworkTraining(lightning.LightningModule):
             case "adamw":
                 optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=decay, fused=True)
             case "muon":
-                optimizer = Muon(learning, rate, options.momentum, decay, self.muon_products)
+                optimizer = Muon(learning, rate, options.momentum, decay, self.began_in_bfloat16)
             case "sgd":
                 optimizer = torch.optim.SGD(learning, rate, options.momentum, weight_decay=decay, fused=True)
         return optimizer, LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.total_steps, options))

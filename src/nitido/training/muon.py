@@ -21,14 +21,13 @@ _RMS_OF_ADAM = 0.2
 _NOTHING = 1e-12
 
 
-def orthogonalised(matrices: Tensor, products: torch.dtype | None = None) -> Tensor:
+def orthogonalised(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
     """Matrices `(N, r, c)` with all singular values moved near 1, by five Newton–Schulz iterations of degree five.
 
     The iteration and its coefficients are those of Jordan et al., "Muon: an optimizer for hidden layers in neural
-    networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs. As every
-    step multiplies by a polynomial of x·xᵀ, their product is made of the small r × r matrices alone and meets x once.
-    What is smaller than 1e-12 of a matrix's norm is taken as zero. Matrices are multiplied in the format `products`, or
-    in their own; bfloat16, in which Jordan et al. multiply, changes the result by about 3%.
+    networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs. What is
+    smaller than 1e-12 of a matrix's norm is taken as zero. `in_bfloat16` matrices are multiplied as Jordan et al. do,
+    which changes the result by about 2%.
 
     >>> values = torch.linalg.svdvals(orthogonalised(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
@@ -38,7 +37,13 @@ def orthogonalised(matrices: Tensor, products: torch.dtype | None = None) -> Ten
     x: Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     # A dead filter's momentum fades into denormal numbers, whose products take a processor many times as long.
-    x = hardshrink(x, _NOTHING).to(products or matrices.dtype)
+    x = hardshrink(x, _NOTHING)
+    x = _iterated_in_bfloat16(x) if in_bfloat16 else _iterated(x)
+    return x.mT if tall else x
+
+
+def _iterated(x: Tensor) -> Tensor:
+    """Every step multiplies by a polynomial of x·xᵀ: their product is made of r × r matrices, and meets x once."""
     gram = x @ x.mT
     unit = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     product = unit
@@ -46,8 +51,16 @@ def orthogonalised(matrices: Tensor, products: torch.dtype | None = None) -> Ten
         factor = _A * unit + _B * gram + _C * (gram @ gram)
         product = factor @ product
         gram = factor @ gram @ factor
-    x = (product @ x).to(matrices.dtype)
-    return x.mT if tall else x
+    return product @ x
+
+
+def _iterated_in_bfloat16(x: Tensor) -> Tensor:
+    """The same with x·xᵀ made anew each time: carried along in eight bits, small eigenvalues would lose their sign."""
+    rounded = x.bfloat16()
+    for _ in range(_ITERATIONS):
+        gram = rounded @ rounded.mT
+        rounded = _A * rounded + (_B * gram + _C * (gram @ gram)) @ rounded
+    return rounded.to(x.dtype)
 
 
 def is_between_features(parameter: Tensor) -> bool:
@@ -73,10 +86,10 @@ class Muon(Optimizer):
         rate: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
-        products: torch.dtype | None = None,
+        in_bfloat16: bool = False,
     ) -> None:
-        """Sort `parameters` into both kinds; they keep their order within each. `products` is of `orthogonalised`."""
-        self.products = products
+        """Sort `parameters` into both kinds, which keep their order; `in_bfloat16` is that of `orthogonalised`."""
+        self.in_bfloat16 = in_bfloat16
         every = list(parameters)
         groups = [
             {"params": [p for p in every if is_between_features(p)], "orthogonal": True},
@@ -108,7 +121,7 @@ class Muon(Optimizer):
             directions = torch.stack([self._nesterov(weight, group["momentum"]) for weight in weights])
             rows, columns = directions.shape[1:]
             size = group["lr"] * _RMS_OF_ADAM * max(rows, columns) ** 0.5
-            for weight, step in zip(weights, orthogonalised(directions, self.products), strict=True):
+            for weight, step in zip(weights, orthogonalised(directions, self.in_bfloat16), strict=True):
                 weight.sub_(step.view(weight.shape), alpha=size)
 
     def _nesterov(self, weight: Tensor, momentum: float) -> Tensor:

@@ -18,23 +18,24 @@ PLAIN_STEPS = {"optimizer": "sgd", "learning_rate": 0.05}
 """Steps as long as their gradients: Adam's first ones are as long for those that are nothing but rounding."""
 
 NETWORKS = {
-    "srcnn": ("srcnn", "vanilla", {}, (1, 1)),
-    "srcnn pixel_shuffle": ("srcnn", "pixel_shuffle", {}, (1, 1)),
-    "srcnn leaky_relu": ("srcnn", "pixel_shuffle_residual_leaky_relu", {}, (1, 1)),
-    "vdsr": ("vdsr", "compact", {"depth": 7}, (1, 1)),
-    "vdsr without biases": ("vdsr", "compact", {"depth": 7, "bias": False}, (1, 1)),
-    "vdsr silu": ("vdsr", "compact_silu", {}, (6, 6)),
-    "edsr": ("edsr", "baseline", {"blocks": 2}, (3, 3)),
-    "edsr ×3": ("edsr", "baseline", {"blocks": 1, "scale": 3}, (3, 3)),
-    "edsr ×4": ("edsr", "baseline", {"blocks": 1, "scale": 4}, (4, 4)),
-    "edsr residual_scale": ("edsr", "compact_residual_scale", {"blocks": 2}, (4, 4)),
-    "edsr bottleneck": ("edsr", "compact_bottleneck", {"blocks": 2}, (2, 2)),
-    "edsr dense": ("edsr", "compact_dense", {"blocks": 1}, (3, 2)),
-    "rdn": ("rdn", "compact", {}, (4, 3)),
-    "rdn with as many channels grown as there are": ("rdn", "compact", {"growth": 32, "blocks": 2}, (12, 9)),
-    "srresnet without normalisation": ("srresnet", "compact_plain", {"blocks": 2}, (7, 7)),
+    "srcnn": ("srcnn", "vanilla", {}, (2, 2)),
+    "srcnn pixel_shuffle": ("srcnn", "pixel_shuffle", {}, (2, 2)),
+    "srcnn leaky_relu": ("srcnn", "pixel_shuffle_residual_leaky_relu", {}, (2, 2)),
+    "vdsr": ("vdsr", "compact", {"depth": 7}, (2, 2)),
+    "vdsr without biases": ("vdsr", "compact", {"depth": 7, "bias": False}, (2, 2)),
+    "vdsr silu": ("vdsr", "compact_silu", {}, (7, 7)),
+    "edsr": ("edsr", "baseline", {"blocks": 2}, (4, 4)),
+    "edsr ×3": ("edsr", "baseline", {"blocks": 1, "scale": 3}, (4, 4)),
+    "edsr ×4": ("edsr", "baseline", {"blocks": 1, "scale": 4}, (5, 5)),
+    "edsr residual_scale": ("edsr", "compact_residual_scale", {"blocks": 2}, (5, 5)),
+    "edsr bottleneck": ("edsr", "compact_bottleneck", {"blocks": 2}, (3, 3)),
+    "edsr dense": ("edsr", "compact_dense", {"blocks": 1}, (4, 3)),
+    "rdn": ("rdn", "compact", {}, (5, 4)),
+    "rdn with as many channels grown as there are": ("rdn", "compact", {"growth": 32, "blocks": 2}, (13, 10)),
+    "srresnet without normalisation": ("srresnet", "compact_plain", {"blocks": 2}, (8, 8)),
+    "srcnn paper": ("srcnn", "paper_9_1_5", {}, (2, 1)),
 }
-"""Name -> architecture, variant, changes and the number of calls of chains by tiles, and by Winograd's algorithm."""
+"""Name -> architecture, variant, changes; modules that call kernels by tiles, and by Winograd's algorithm."""
 
 AS_NEAR = {"tiles": 1.3, "winograd": 2.0}
 """How many times as far from float32 as autocast a twin may be: Winograd's algorithm rounds sums."""
@@ -63,14 +64,14 @@ def test_a_twin_is_as_near_to_float32_as_autocast(kernels: Kernels, name: str) -
     *which, (by_tiles, by_winograd) = NETWORKS[name]
     network = make(*which)
     twin = Twin(network, kernels)
-    assert twin.chains == {"tiles": by_tiles, "winograd": by_winograd}[kernels.source.name]
+    assert twin.kernels_in_use == {"tiles": by_tiles, "winograd": by_winograd}[kernels.source.name]
     lr = torch.rand(3, network.channels, 17, 20)
     exact, plain, own = step(network, network, lr, enabled=False), step(network, network, lr), step(twin, network, lr)
     for part, value in exact.items():
         off, allowed = ((found[part] - value).norm().item() for found in (own, plain))
         assert off <= AS_NEAR[kernels.source.name] * allowed + 1e-7, part
     assert own["output"].dtype == exact["output"].dtype
-    assert any(not torch.equal(own[part], plain[part]) for part in plain), "it was calculated by the chains"
+    assert any(not torch.equal(own[part], plain[part]) for part in plain), "it was calculated by kernels"
 
 
 def test_a_twin_of_batch_normalisation_learns_the_same_statistics(kernels: Kernels) -> None:
@@ -106,10 +107,10 @@ def test_outside_of_bfloat16_the_network_itself_is_called(kernels: Kernels) -> N
 
 def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
     network = edsr(block="batch")
-    whole = Twin(network, kernels).chains
+    whole = Twin(network, kernels).kernels_in_use
     freeze(network, "first_half")
     twin = Twin(network, kernels)
-    assert 0 < twin.chains < whole
+    assert 0 < twin.kernels_in_use < whole
     before = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     freeze(network, "first_half")

@@ -26,7 +26,7 @@ class Twin:
     The twin has the network's own parameters and buffers, and follows it into eval mode module by module.
 
     Attributes:
-        chains: how many calls of chains there are; with none the twin gains nothing.
+        kernels_in_use: how many modules call kernels; with none the twin gains nothing.
     """
 
     def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
@@ -37,7 +37,7 @@ class Twin:
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
         _put_kernels(self.twin, kernels)
-        self.chains = sum(isinstance(module, Chains | _Shuffled) for module in self.twin.modules())
+        self.kernels_in_use = sum(isinstance(module, Chains | _Shuffled | Narrow) for module in self.twin.modules())
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge `lr` as the network does."""
