@@ -95,7 +95,7 @@ def test_kernels_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("measured", "taken"),
     [
-        ({"as it is": 0.5, "kernels": 0.3, "compiled": 0.4}, "kernels"),
+        ({"as it is": 0.5, "kernels": 0.36, "compiled": 0.4}, "kernels"),
         ({"as it is": 0.5, "kernels": 0.4, "compiled": 0.3}, True),
         ({"as it is": 0.5, "kernels": 0.49, "compiled": 0.6}, False),
     ],
@@ -113,6 +113,21 @@ def test_the_fastest_of_three_ways_is_taken(
         for way, words in (("as it is",) * 2, ("kernels", "with nitido's kernels"), ("compiled", "as compiled code"))
     )
     assert chosen.because == f"a step takes {seconds}"
+
+
+def test_a_compiler_is_not_asked_where_kernels_save_more_than_it_ever_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*given: object) -> float:
+        assert given[-1] is not fast_path.compiled
+        return 0.3 if given[-1] is fast_path.with_kernels else 0.5
+
+    monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: None)
+    monkeypatch.setattr(fast_path, "probe", measured)
+    chosen = choose(network(), options(compile="auto", precision="bfloat16"), 100_000, CPU)
+    assert chosen.kernels
+    assert chosen.because == (
+        "a step takes 0.5 s as it is, 0.3 s with nitido's kernels; "
+        "PyTorch's compiler was not tried: it has never saved as much as that"
+    )
 
 
 def test_kernels_are_for_bfloat16() -> None:

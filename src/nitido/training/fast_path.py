@@ -154,6 +154,8 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     notes = [f"no kernels of nitido's own: {refusal}"] if refusal and precision == "bfloat16" else []
     if steps * best * LARGEST_GAIN < COMPILING:
         notes.append(f"about {steps * best:.0f} s of steps are too few for PyTorch's compiler to pay")
+    elif best < (1 - LARGEST_GAIN) * seconds["as it is"]:
+        notes.append("PyTorch's compiler was not tried: it has never saved as much as that")
     else:
         try:
             seconds["as compiled code"] = probe(network, options, precision, device, compiled)
