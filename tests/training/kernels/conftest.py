@@ -3,11 +3,13 @@
 Where it has no matrix tiles, those are emulated.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import pytest
+import torch
 
 from nitido.training.fast_path import compiler_name
 from nitido.training.kernels import Kernels
@@ -27,3 +29,11 @@ collect_ignore = [] if WINOGRAD.available() else ["test_chain.py", "test_narrow.
 @pytest.fixture(scope="session", params=SOURCES)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return load_source(SOURCES[request.param], compiler_name())
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Tests may set PyTorch's threads, which are the kernels' too."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -65,13 +65,6 @@ def cases(draw: st.DrawFn, kernel_sizes: frozenset[int]) -> Case:
     )
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def chains(kernels: Kernels, convolutions: Sequence[nn.Conv2d], slopes: Sequence[float], skip: bool = False) -> Chains:
     return Chains(kernels, [Chain(tuple(convolutions), tuple(slopes), skip)])
 

@@ -39,13 +39,6 @@ class Case:
         )
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def outcome(layer: nn.Module, convolution: nn.Conv2d, features: Tensor, gradient: Tensor) -> list[Tensor]:
     """The picture, then the gradients of the features and of all parameters, in double."""
     features = features.clone().requires_grad_()
