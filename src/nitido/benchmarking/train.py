@@ -86,7 +86,7 @@ class TrainingSpeed:
 
     @property
     def share_of_peak(self) -> float:
-        """Of the matrix peak in the number format of the steps."""
+        """Of the matrix peak in the number format of the steps; Winograd's algorithm may pass 1, as it needs fewer."""
         return self.gflops / self.peak_gflops[self.precision]
 
     @property

@@ -60,6 +60,8 @@ def train(
         f"{found.speedup:.2f} times as fast as the plain loop; {found.share_of_peak:.1%} of the {found.precision} "
         f"matrix peak; the trainer adds {found.trainer_overhead:+.1%}"
     )
+    if found.share_of_peak > 1:
+        told += "\noperations are counted as convolutions are defined; Winograd's algorithm needs fewer"
     _report(found.as_json(), json, title, ["", "seconds a step", "GFLOP/s"], lines, told, found.where)
 
 
