@@ -155,15 +155,16 @@ class SamplePictures(Callback):
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write a strip of pictures for each scale; here the averaged weights are in place, where there are any."""
         assert isinstance(pl_module, NetworkTraining)
+        side = min(SAMPLE_SIDE, pl_module.options.validation_crop or SAMPLE_SIDE)
         for scale, enlarge in pl_module.enlargers.items():
             tag = "truth, bicubic, network" + (f" x{scale}" if len(pl_module.enlargers) > 1 else "")
-            strip = _strip(pl_module.validation, scale, enlarge)
+            strip = _strip(pl_module.validation, scale, enlarge, side)
             self.writer.add_image(tag, strip, trainer.global_step, dataformats="HWC")
 
 
-def _strip(store: Store, scale: int, enlarge: Enlarger) -> Image:
-    """The first picture's middle as it is, enlarged by bicubic, and enlarged by `enlarge`."""
-    lr, truth = centre(store, 0, scale, SAMPLE_SIDE)
+def _strip(store: Store, scale: int, enlarge: Enlarger, side: int) -> Image:
+    """The first picture's middle of `side` HR pixels as it is, enlarged by bicubic, and enlarged by `enlarge`."""
+    lr, truth = centre(store, 0, scale, side)
     enlarged = (enlarger(lr, grey=store.grey[0]).rgb for enlarger in (BicubicEnlarger(scale), enlarge))
     return np.concatenate([truth, *enlarged], axis=1)
 
