@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.stats import chisquare
 
 from nitido.data import DataError, PatchSampler, Store, patch_plan, prepare, resolve
-from nitido.data.patches import ORDERS, apply_symmetry
+from nitido.data.patches import DRAWN, ORDERS, apply_symmetry
 
 SIZES = [(9, 12), (8, 8), (30, 11)]
 SEEDS = st.integers(0, 2**63)
@@ -101,6 +101,14 @@ def test_seeds_give_different_patches() -> None:
         for j in range(i):
             for shift in range(-3, 4):  # nor may one seed be another one some steps later
                 assert (np.roll(tops[i], shift) == tops[j]).mean() < 0.05
+
+
+def test_batches_may_be_asked_for_in_any_order(store: Store) -> None:
+    """Whatever a sampler has drawn ahead for others."""
+    sampler = PatchSampler(store, 2, 5, seed=3)
+    for start, count in ((0, 4), (DRAWN - 2, 4), (DRAWN + 2, 4), (7, 4), (3, 4), (10, DRAWN + 5), (10**9, 4)):
+        fresh = PatchSampler(store, 2, 5, seed=3)
+        assert _bytes(sampler.batch(start, count)) == _bytes(fresh.batch(start, count))
 
 
 @pytest.mark.parametrize("scale", [2, 3])

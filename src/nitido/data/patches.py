@@ -17,6 +17,9 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 _POSITION, _SYMMETRY, _SCALE, _COLOURS = 0, 1, 2, 3  # independent streams of random numbers
 
+DRAWN = 512
+"""How many patches' places are drawn at a time."""
+
 ORDERS = tuple(permutations(range(3)))
 """The orders in which the three colour channels can stand; the first changes nothing."""
 
@@ -107,6 +110,8 @@ class PatchSampler:
         self.seed = seed
         self.augment = augment
         self.augment_colours = augment_colours
+        self._first = 0
+        self._ahead: list[tuple[int, ...]] = []
         self.sizes = store.lr_sizes(scale)
         smallest = min(range(len(store)), key=lambda i: min(self.sizes[i]))
         height, width = self.sizes[smallest]
@@ -122,17 +127,27 @@ class PatchSampler:
         Returns uint8 LR `(N, 3, patch, patch)` and HR `(N, 3, scale * patch, scale * patch)`, both NHWC in memory,
         so that `torch.from_numpy` gives channels-last tensors without a copy.
         """
-        plan = patch_plan(self.seed, np.arange(start, start + count), self.sizes, self.patch)
         side, k = self.patch, self.scale
         lr = np.empty((count, side, side, 3), np.uint8)
         hr = np.empty((count, k * side, k * side, 3), np.uint8)
-        symmetries = plan.symmetry if self.augment else np.zeros_like(plan.symmetry)
-        colours = plan.colours if self.augment_colours else np.zeros_like(plan.colours)
-        drawn = (plan.picture, plan.top, plan.left, symmetries, colours)
-        for n, (picture, top, left, symmetry, order) in enumerate(zip(*(part.tolist() for part in drawn), strict=True)):
+        for n, (picture, top, left, symmetry, order) in enumerate(self._drawn(start, count)):
             _copy(self.store.lr(picture, k), top, left, symmetry, order, lr[n])
             _copy(self.store.hr(picture), k * top, k * left, symmetry, order, hr[n])
         return lr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2)
+
+    def _drawn(self, start: int, count: int) -> list[tuple[int, ...]]:
+        """Picture, top, left, symmetry and order of colours of each of a batch's patches.
+
+        More are drawn than asked for and kept for the batches to come: to draw one takes as long as to draw hundreds.
+        """
+        if not (self._first <= start and start + count <= self._first + len(self._ahead)):
+            plan = patch_plan(self.seed, np.arange(start, start + max(count, DRAWN)), self.sizes, self.patch)
+            symmetries = plan.symmetry if self.augment else np.zeros_like(plan.symmetry)
+            colours = plan.colours if self.augment_colours else np.zeros_like(plan.colours)
+            parts = (plan.picture, plan.top, plan.left, symmetries, colours)
+            self._first, self._ahead = start, list(zip(*(part.tolist() for part in parts), strict=True))
+        begin = start - self._first
+        return self._ahead[begin : begin + count]
 
 
 def _copy(source: Bytes, top: int, left: int, symmetry: int, order: int, target: Bytes) -> None:
