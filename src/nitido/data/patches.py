@@ -121,6 +121,10 @@ class PatchSampler:
                 f"{store.name}, is {width}×{height} pixels in LR at scale {scale}"
             )
 
+    def __getstate__(self) -> dict[str, object]:
+        """What another process is sent: what was drawn ahead is not."""
+        return self.__dict__ | {"_ahead": []}
+
     def batch(self, start: int, count: int) -> tuple[Bytes, Bytes]:
         """The patches `start` to `start + count - 1` of the run.
 
