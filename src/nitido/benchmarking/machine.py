@@ -5,7 +5,6 @@ from statistics import median
 
 import torch
 from torch import nn
-from torch.utils import mkldnn
 
 from nitido.benchmarking.clock import Action, calls_for, seconds_per_call
 from nitido.inference.bfloat16 import has_fast_bfloat16
@@ -83,6 +82,8 @@ def _products(side: int, number_format: Format, device: torch.device) -> dict[st
         layer = nn.Linear(side, side, bias=False, dtype=kind).requires_grad_(requires_grad=False).eval()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of what PyTorch uses itself there
+            from torch.utils import mkldnn
+
             prepared = mkldnn.to_mkldnn(layer, kind)  # type: ignore[no-untyped-call]
         features = one.to_mkldnn()
         ways["oneDNN"] = lambda: prepared(features)
