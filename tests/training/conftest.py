@@ -7,6 +7,9 @@ from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import PictureSet, Store, prepare
+from nitido.kernels.library import WINOGRAD
+
+collect_ignore = [] if WINOGRAD.available() else ["test_kernels.py"]
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from nitido.errors import NitidoError, nearest, unknown_name
+from nitido.folders import data_root
 
 Role = Literal["train", "validation", "test"]
 
@@ -188,21 +187,6 @@ _ALL = (
 )
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
-
-
-def data_root() -> Path:
-    """The folder that holds the datasets: `$NITIDO_DATA`, else the user's data directory."""
-    return _root("NITIDO_DATA", platformdirs.user_data_path("nitido"))
-
-
-def cache_root() -> Path:
-    """The folder for what can be made again: `$NITIDO_CACHE`, else the user's cache directory."""
-    return _root("NITIDO_CACHE", platformdirs.user_cache_path("nitido"))
-
-
-def _root(variable: str, default: Path) -> Path:
-    value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else default
 
 
 def dataset(name: str) -> Dataset:

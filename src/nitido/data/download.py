@@ -26,7 +26,8 @@ from rich.progress import (
 )
 
 from nitido.atomic import write_text
-from nitido.data.catalog import DATASETS, DataError, Dataset, Download, data_root, dataset, pictures_in
+from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, pictures_in
+from nitido.folders import data_root
 
 if TYPE_CHECKING:
     import requests

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nitido.atomic import replacing, write_text
-from nitido.data.catalog import DataError, PictureSet, cache_root
+from nitido.data.catalog import DataError, PictureSet
+from nitido.folders import cache_root
 
 Bytes = npt.NDArray[np.uint8]
 

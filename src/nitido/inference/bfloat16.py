@@ -1,10 +1,12 @@
 """Which models may enlarge in bfloat16, and on which machines it is worth it."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.errors import unknown_name
 
@@ -43,7 +45,30 @@ def chooses_bfloat16(precision: Precision, cost_db: float | None, device: torch.
     return cost_db is not None and cost_db < LARGEST_COST_DB and has_fast_bfloat16(device)
 
 
-def calculated(network: SuperResolutionNetwork, lr: Tensor, bfloat16: bool) -> Tensor:
-    """What `network` makes of `lr`, with its convolutions in bfloat16 or all of it in float32."""
-    with torch.autocast(lr.device.type, torch.bfloat16, enabled=bfloat16):
-        return network(lr)
+def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Tensor], Tensor]:
+    """How `network` is called that is in use: all of it in float32, or its convolutions in `bfloat16`.
+
+    Those are calculated by nitido's kernels where that is faster: not with matrix tiles, by which PyTorch's own
+    convolutions come close to what the processor can do, and whose kernels need a picture for each thread.
+    """
+    if not bfloat16:
+        return network
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    called = _with_kernels(network) if device.type == "cpu" else network
+
+    def enlarge(lr: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return called(lr)
+
+    return enlarge
+
+
+def _with_kernels(network: SuperResolutionNetwork) -> Callable[[Tensor], Tensor]:
+    try:
+        if not kernels.fastest().shares_pictures:
+            return network
+        with torch.no_grad():
+            twin = kernels.Twin(network, kernels.load())
+    except kernels.KernelsUnavailableError:
+        return network  # slower, and nothing else
+    return twin if twin.kernels_in_use else network

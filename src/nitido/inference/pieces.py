@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.imaging.files import Pixels
-from nitido.inference.bfloat16 import calculated
+from nitido.inference.bfloat16 import calculator
 from nitido.inference.channels_last import channels_last
 from nitido.inference.pictures.target_size import UpscaleError
 from nitido.inference.tiling import Tile, tiles
@@ -66,6 +66,7 @@ class PieceRunner:
         self.network = network
         self.memory = memory
         self.bfloat16 = bfloat16
+        self._calculate = calculator(network, bfloat16)
         self.device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
     @torch.inference_mode()
@@ -129,12 +130,12 @@ class PieceRunner:
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """The own pixels of a piece; None when the memory was not enough."""
         lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
-        enlarged = self._enlarged(lr, self.bfloat16)
+        enlarged = self._enlarged(self._calculate, lr)
         if enlarged is None:
             return None
         if self.bfloat16 and _impossible(enlarged, lr):
             note(REDONE)
-            enlarged = self._enlarged(lr, bfloat16=False)
+            enlarged = self._enlarged(self.network, lr)
             if enlarged is None:
                 return None
         scale = self.network.scale
@@ -142,9 +143,10 @@ class PieceRunner:
         tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
         return _to_samples(enlarged[..., top : top + tall, left : left + wide], bits)
 
-    def _enlarged(self, lr: Tensor, bfloat16: bool) -> Tensor | None:
+    @staticmethod
+    def _enlarged(calculate: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor | None:
         try:
-            return calculated(self.network, lr, bfloat16)
+            return calculate(lr)
         except (MemoryError, torch.OutOfMemoryError):
             return None
         except RuntimeError as error:
@@ -161,8 +163,7 @@ def _largest_side(margin: int, need: float, memory: int) -> int:
 
 def _within(tile: Tile, part: Tile, margin: int, length: int) -> Tile:
     """`part`, which counts from the first pixel of `tile`, as a piece of the axis of `length` pixels."""
-    first, last = tile.first + part.first, tile.first + part.last
-    return Tile(first, last, max(0, first - margin), min(length, last + margin))
+    return Tile.around(tile.first + part.first, tile.first + part.last, margin, length)
 
 
 def _impossible(enlarged: Tensor, lr: Tensor) -> bool:

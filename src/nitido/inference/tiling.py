@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -21,6 +22,14 @@ class Tile:
     start: int
     stop: int
 
+    @classmethod
+    def around(cls, first: int, last: int, margin: int, length: int) -> Self:
+        """The pixels [`first`, `last`) of an axis of `length`, with at least `margin` around them.
+
+        It starts at an even pixel, so that an algorithm that works on 2×2 of them finds the same ones in every tile.
+        """
+        return cls(first, last, max(0, first - margin) // 2 * 2, min(length, last + margin))
+
 
 def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
     """Cut an axis of `length` pixels into pieces of nearly equal length, at most `side`, each with its margin.
@@ -33,7 +42,7 @@ def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
     count = -(-length // side)
     for index in range(count):
         first, last = index * length // count, (index + 1) * length // count
-        yield Tile(first, last, max(0, first - margin), min(length, last + margin))
+        yield Tile.around(first, last, margin, length)
 
 
 def enlarge(network: SuperResolutionNetwork, lr: Tensor, largest_area: int = LARGEST_AREA) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from nitido.data import DataError, cache_root, fetch
+from nitido.data import DataError, fetch
+from nitido.folders import cache_root
 from nitido.perception.backbone import PerceptionError
 
 

@@ -2,9 +2,6 @@
 
 import copy
 import logging
-import os
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +10,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.training import kernels
+from nitido.kernels.compiler import compiler_name, has_compiler
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
 from nitido.validation import ConfigError, StrictModel, describe
@@ -68,7 +66,7 @@ class FastPath(StrictModel):
 
 def with_kernels(network: SuperResolutionNetwork) -> kernels.Twin:
     """`network` with nitido's kernels; raises `KernelsUnavailableError` where they are not to be had."""
-    return kernels.Twin(network, kernels.load(compiler_name()))
+    return kernels.Twin(network, kernels.load())
 
 
 def compiled(network: SuperResolutionNetwork) -> Step:
@@ -110,7 +108,7 @@ def _read(file: Path) -> FastPath:
         raise ConfigError(f"{file}: a compiled run, but there is no C++ compiler ({compiler_name()}) here; {remedy}")
     if found.kernels:
         try:
-            kernels.load(compiler_name())
+            kernels.load()
         except kernels.KernelsUnavailableError as error:
             raise ConfigError(f"{file}: a run with nitido's kernels, but {error}; {remedy}") from None
     return found
@@ -191,16 +189,6 @@ def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: t
 
 def _as_it_is(network: SuperResolutionNetwork) -> Step:
     return network
-
-
-def compiler_name() -> str:
-    """The C++ compiler that PyTorch would call."""
-    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-
-
-def has_compiler() -> bool:
-    """Whether that compiler is there."""
-    return shutil.which(compiler_name()) is not None
 
 
 def probe(

@@ -9,7 +9,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.data import prepare, resolve
 from nitido.evaluation.benchmark import NetworkEnlarger
 from nitido.evaluation.report import evaluate_models, means
-from nitido.inference.bfloat16 import calculated
+from nitido.inference.bfloat16 import calculator
 from nitido.zoo.listing import DATASETS
 
 COST_DATASET = "set5"
@@ -23,10 +23,11 @@ class InBfloat16(SuperResolutionNetwork):
         """Wrap `network`, whose weights stay float32."""
         super().__init__(network.config, network.receptive_field_radius)
         self.network = network
+        self._calculate = calculator(network, bfloat16=True)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, C, h, w)` float in [0, 1]."""
-        return calculated(self.network, lr, bfloat16=True).float()
+        return self._calculate(lr).float()
 
 
 class Measured(NamedTuple):

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from nitido.data.catalog import cache_root
+from nitido.atomic import replacing
 from nitido.errors import NitidoError
+from nitido.folders import cache_root
+from nitido.kernels.compiler import compiler_name
 
 FOLDER = Path(__file__).parent
 SHARED = tuple(FOLDER / name for name in ("bfloat16.h", "chain.h", "narrow.c"))
@@ -53,6 +54,7 @@ class Source:
         available: tells whether it has that.
         flags: for the compiler, besides `FLAGS`.
         kernel_sizes: of the convolutions it is for; None stands for all odd ones.
+        shares_pictures: whether threads share the pictures of a call that are fewer than threads; else some are idle.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Source:
     available: Callable[[], bool]
     flags: str = ""
     kernel_sizes: frozenset[int] | None = None
+    shares_pictures: bool = False
 
     @property
     def file(self) -> Path:
@@ -76,7 +79,9 @@ def _has_tiles() -> bool:
 
 
 TILES = Source("tiles", "matrix tiles (AMX)", _has_tiles, "-mamx-tile -mamx-bf16")
-WINOGRAD = Source("winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3}))
+WINOGRAD = Source(
+    "winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3}), shares_pictures=True
+)
 
 SOURCES = (TILES, WINOGRAD)
 """The fastest first."""
@@ -94,21 +99,28 @@ class KernelsUnavailableError(NitidoError):
     """This machine or its compiler cannot make or run the kernels; the message says why."""
 
 
-def load(compiler: str) -> Kernels:
-    """The fastest kernels for this processor, made by `compiler` (as in a shell: a name or path, with options).
+def fastest() -> Source:
+    """The fastest source for this processor; raises `KernelsUnavailableError` where it has no bfloat16."""
+    for source in SOURCES:
+        if source.available():
+            return source
+    raise KernelsUnavailableError(f"the processor has neither {' nor '.join(source.needs for source in SOURCES)}")
 
-    Raises `KernelsUnavailableError` where the processor has no bfloat16, or the compiler fails.
+
+def load() -> Kernels:
+    """The fastest kernels for this processor.
+
+    Raises `KernelsUnavailableError` where it has no bfloat16, or there is no C++ compiler that can make them.
     """
-    source = next((source for source in SOURCES if source.available()), None)
-    if source is None:
-        lacking = " nor ".join(source.needs for source in SOURCES)
-        raise KernelsUnavailableError(f"the processor has neither {lacking}")
-    return load_source(source, compiler)
+    return load_source(fastest(), compiler_name())
 
 
 @cache
 def load_source(source: Source, compiler: str) -> Kernels:
-    """The kernels of `source`, compiled where that was not done before; raises as `load` does."""
+    """The kernels of `source`, made by `compiler` (as in a shell, with options) unless they were before.
+
+    Raises as `load` does.
+    """
     # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
     files = [word for file in (source.file, *SHARED) if file.suffix == ".c" for word in ("-x", "c", str(file))]
     arguments = (*shlex.split(f"{FLAGS} {source.flags}"), *files, "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
@@ -129,14 +141,11 @@ def load_source(source: Source, compiler: str) -> Kernels:
 
 def _compile(command: tuple[str, ...], file: Path) -> None:
     """Let `command` make `file`, which appears whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=file.parent) as folder:
-        made = Path(folder) / file.name
-        done = subprocess.run((*command, "-o", str(made)), capture_output=True, check=False)
+    with replacing(file) as draft:
+        done = subprocess.run((*command, "-o", str(draft)), capture_output=True, check=False)
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
             raise KernelsUnavailableError(f"{command[0]} cannot compile the kernels: {lines[0]}")
-        made.replace(file)
 
 
 def _openmp_runtimes() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.training.kernels.library import LONGEST, Kernels, Pointer, Shape
+from nitido.kernels.library import LONGEST, Kernels, Pointer, Shape
 
 LANES = 32
 """Channels come in multiples of this."""
@@ -29,7 +29,10 @@ def fits(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
 
 
 def keeps_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution with an odd kernel that keeps height and width, and learns, in float32."""
+    """Whether `layer` is a convolution with an odd kernel that keeps height and width, in float32.
+
+    One that does not learn is none, unless gradients are off altogether: of its weights they would be calculated.
+    """
     return (
         type(layer) is nn.Conv2d
         and layer.kernel_size[0] == layer.kernel_size[1]
@@ -38,7 +41,8 @@ def keeps_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
         and layer.padding in ("same", (layer.kernel_size[0] // 2,) * 2)
         and layer.padding_mode == "zeros"
         and layer.groups == 1
-        and all(p.requires_grad and p.dtype == torch.float32 for p in layer.parameters())
+        and all(p.dtype == torch.float32 for p in layer.parameters())
+        and all(p.requires_grad or not torch.is_grad_enabled() for p in layer.parameters())
     )
 
 
@@ -107,8 +111,14 @@ def run_chains(
 
     Raises `MemoryError` when there is not enough memory, and `ValueError` for another number of channels.
     """
-    out: Tensor = _Chains.apply(features.to(torch.bfloat16), kernels.library, plan, *weights, *biases)
-    return out
+    features = features.to(torch.bfloat16, memory_format=LAYOUT)
+    if torch.is_grad_enabled():
+        out: Tensor = _Chains.apply(features, kernels.library, plan, *weights, *biases)
+        return out
+    weights = [w.contiguous(memory_format=LAYOUT) for w in weights]
+    made = _in_few_places(features, weights, plan)
+    _forward(kernels.library, features, weights, biases, plan, made)
+    return made[-1]
 
 
 class _Chains(torch.autograd.Function):
@@ -119,22 +129,13 @@ class _Chains(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, library: ctypes.CDLL, plan: Plan, *parameters: Tensor | None) -> Tensor:
-        features = features.contiguous(memory_format=LAYOUT)
         count = len(parameters) // 2
         weights = [w.contiguous(memory_format=LAYOUT) for w in parameters[:count] if w is not None]
         biases = parameters[count:]
-        n, channels, height, width = features.shape
-        if channels != weights[0].shape[1]:
-            raise ValueError(f"chains for {weights[0].shape[1]} channels were given {channels}")
-        made = [torch.empty((n, len(w), height, width), dtype=features.dtype, memory_format=LAYOUT) for w in weights]
-        shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
-        check(
-            library.nitido_chains_forward(
-                len(plan), shapes, pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
-            )
-        )
+        made = [_place(features, weight) for weight in weights]
+        ctx.shapes = _forward(library, features, weights, biases, plan, made)
+        ctx.library = library
         ctx.save_for_backward(features, *weights, *made)
-        ctx.library, ctx.shapes = library, shapes
         ctx.has_bias = [bias is not None for bias in biases]
         return made[-1]
 
@@ -168,6 +169,48 @@ class _Chains(torch.autograd.Function):
         return (flow, None, None, *of_weights, *known)
 
 
+def _forward(
+    library: ctypes.CDLL,
+    features: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None],
+    plan: Plan,
+    made: Sequence[Tensor],
+) -> ctypes.Array[Shape]:
+    """Fill `made` with what each convolution makes; returns the shapes of the chains."""
+    channels, expected = features.shape[1], weights[0].shape[1]
+    if channels != expected:
+        raise ValueError(f"chains for {expected} channels were given {channels}")
+    shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
+    check(
+        library.nitido_chains_forward(
+            len(plan), shapes, pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
+        )
+    )
+    return shapes
+
+
+def _place(features: Tensor, weight: Tensor) -> Tensor:
+    """Memory for what a convolution makes of `features`."""
+    n, _, height, width = features.shape
+    return torch.empty((n, len(weight), height, width), dtype=features.dtype, memory_format=LAYOUT)
+
+
+def _in_few_places(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> list[Tensor]:
+    """Memory for what each convolution makes, used again as soon as neither the next one nor a skip needs it."""
+    made: list[Tensor] = []
+    previous = features
+    for slopes, skip in plan:
+        needed = previous if skip else None
+        for _ in slopes:
+            weight = weights[len(made)]
+            alike = (place for place in made if place.shape[1] == len(weight))
+            free = next((place for place in alike if place is not previous and place is not needed), None)
+            previous = _place(features, weight) if free is None else free
+            made.append(previous)
+    return made
+
+
 def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator[Shape]:
     """The source's description of each chain."""
     n, _, height, width = features.shape
@@ -193,4 +236,4 @@ def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[Pointer]:
 def check(status: int) -> None:
     """Raise `MemoryError` where a function of the library says that memory was short."""
     if status:
-        raise MemoryError("not enough memory for a training step")
+        raise MemoryError("not enough memory for the features of a network")

@@ -41,13 +41,14 @@ typedef struct {
 
 static _Thread_local workspace kept;
 
-static workspace *work_in(const plane *p, int channels) {
+/* `flows` are the pictures of gradients that are needed: none or two. */
+static workspace *work_in(const plane *p, int channels, int flows) {
     workspace *k = &kept;
     const size_t row = rounded((size_t)p->width * channels * sizeof(bf16));
     const size_t picture = row * p->height;
     const size_t paired = rounded((size_t)COEFFICIENTS * channels * PITCH * sizeof(uint32_t));
     const size_t sums = rounded((size_t)COEFFICIENTS * ROWS * BLOCK * sizeof(float));
-    const size_t bytes = 2 * picture + row + 2 * paired + sums;
+    const size_t bytes = flows * picture + row + 2 * paired + sums;
     if (k->bytes < bytes) {
         free(k->memory);
         k->memory = aligned_alloc(4096, bytes);
@@ -65,7 +66,7 @@ static workspace *work_in(const plane *p, int channels) {
     at += paired;
     k->others = (uint32_t *)at;
     at += paired;
-    for (int i = 0; i < 2; i++, at += picture) k->flow[i] = (bf16 *)at;
+    for (int i = 0; i < flows; i++, at += picture) k->flow[i] = (bf16 *)at;
     return k;
 }
 
@@ -354,12 +355,13 @@ static inline void transform_products(const float *products, const plane *p, int
     }
 }
 
-static void convolve(const bf16 *picture, const plane *p, int inputs, int outputs, uint32_t *matrices, workspace *own,
-                     const finish *then, bf16 *to) {
+/* The outputs of `rows` rows of tiles from the `top`-th on. */
+static void convolve(const bf16 *picture, const plane *p, int top, int rows, int inputs, int outputs,
+                     uint32_t *matrices, workspace *own, const finish *then, bf16 *to) {
     bf16 *tiles = (bf16 *)own->tiles;
-    const int all = p->across * p->down;
-    for (int q = 0; q < all; q += STEP) {
-        const int count = all - q < STEP ? all - q : STEP;
+    const int end = (top + rows) * p->across;
+    for (int q = top * p->across; q < end; q += STEP) {
+        const int count = end - q < STEP ? end - q : STEP;
         transform_features(picture, own->zeros, p, inputs, q, count, tiles);
         for (int o = 0; o < outputs; o += BLOCK)
             for (int t = 0; t < count; t += ROWS) {
@@ -444,6 +446,19 @@ static void finish_gradient(const float *sums, size_t apart, int inputs, int out
         }
 }
 
+/* What a thread does of a call: pictures of its own, or, where there are fewer of them than threads, rows of tiles of
+ * every picture; then all threads must be done with a layer before the next one begins. */
+typedef struct {
+    int first, last, top, rows, shared;
+} part;
+
+static part part_of(int pictures, const plane *p) {
+    const int me = omp_get_thread_num(), all = omp_get_num_threads();
+    if (pictures >= all) return (part){me * pictures / all, (me + 1) * pictures / all, 0, p->down, 0};
+    const int top = me * p->down / all;
+    return (part){0, pictures, top, (me + 1) * p->down / all - top, 1};
+}
+
 int nitido_chains_allowed(void) { return 1; }
 
 int nitido_chains_forward(int count, const shape *chains, const bf16 *input, const float *const *weights,
@@ -466,11 +481,10 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
             for (int l = 0; l < s->length; l++)
                 make_matrices(weight[l], (uint32_t *)(at + matrix_bytes(s, l)), s->channels[l], s->channels[l + 1]);
         #pragma omp barrier
-        workspace *own = work_in(&p, most);
+        workspace *own = work_in(&p, most, 0);
         if (!own) status = NO_MEMORY;
-        #pragma omp for schedule(static)
-        for (int n = 0; n < chains->pictures; n++) {
-            if (!own) continue;
+        const part mine = part_of(chains->pictures, &p);
+        for (int n = mine.first; n < mine.last; n++) {
             const size_t pixels = (size_t)n * p.height * p.width;
             const bf16 *from = input + pixels * chains->channels[0];
             int done = 0;
@@ -481,8 +495,12 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
                     const finish then = {.bias = biases[done], .slope = s->slope[l],
                                          .skip = l == s->length - 1 && s->skip ? begin : NULL};
                     bf16 *to = outputs[done] + pixels * s->channels[l + 1];
-                    convolve(from, &p, s->channels[l], s->channels[l + 1], (uint32_t *)(at + matrix_bytes(s, l)), own,
-                             &then, to);
+                    if (own)
+                        convolve(from, &p, mine.top, mine.rows, s->channels[l], s->channels[l + 1],
+                                 (uint32_t *)(at + matrix_bytes(s, l)), own, &then, to);
+                    if (mine.shared) {
+                        #pragma omp barrier
+                    }
                     from = to;
                 }
             }
@@ -515,7 +533,7 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                 make_matrices_back(weights[l], (uint32_t *)(matrices + matrix_bytes(s, l)), s->channels[l],
                                    s->channels[l + 1]);
             #pragma omp barrier
-            workspace *own = work_in(&p, most_channels(s));
+            workspace *own = work_in(&p, most_channels(s), 2);
             if (!own) status = NO_MEMORY;
             float *mine = sums + count * omp_get_thread_num();
             memset(mine, 0, count * sizeof(float));
@@ -543,7 +561,7 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                                          .open = l && s->slope[l - 1] != 1 ? from : NULL,
                                          .open_slope = l ? s->slope[l - 1] : 1};
                     bf16 *to = l ? own->flow[flow == own->flow[0]] : input_gradient + pixels * in;
-                    convolve(flow, &p, out, in, (uint32_t *)(matrices + matrix_bytes(s, l)), own, &then, to);
+                    convolve(flow, &p, 0, p.down, out, in, (uint32_t *)(matrices + matrix_bytes(s, l)), own, &then, to);
                     flow = to;
                 }
             }

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nitido.training.kernels import Chain, Chains, Kernels
-from nitido.training.kernels.chain import LINEAR, fits
+from nitido.kernels import Chain, Chains, Kernels
+from nitido.kernels.chain import LINEAR, fits
 
 ROUNDING = 2**-8
 """What bfloat16 may be off by, relative to the number."""
@@ -174,6 +174,30 @@ def test_chains_in_a_row_are_one_after_the_other(kernels: Kernels) -> None:
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
+@pytest.mark.parametrize("pictures", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_without_gradients_and_by_any_number_of_threads_the_bits_are_the_same(
+    kernels: Kernels, pictures: int, threads: int
+) -> None:
+    """Features lie in fewer places then, and threads may share a picture."""
+    cases = [
+        Case(pictures, 23, 14, 3, (64, 64, 64), (RELU, LINEAR), skip=True, seed=1),
+        Case(pictures, 23, 14, 3, (64, 64, 32, 96), (LEAKY, LINEAR, RELU), skip=False, seed=2),
+        Case(pictures, 23, 14, 3, (96, 32, 96), (LINEAR, LINEAR), skip=True, seed=3),
+    ]
+    features = cases[0].features(64)
+    chain = Chains(kernels, [Chain(tuple(case.convolutions()), case.slopes, case.skip) for case in cases])
+    torch.set_num_threads(1)
+    wanted = chain(features)
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        found = chain(features)
+    assert wanted.requires_grad
+    assert not found.requires_grad
+    assert torch.equal(found, wanted)
+    assert torch.equal(chain(features), wanted)
+
+
 def test_a_bias_may_be_missing(kernels: Kernels) -> None:
     assert_near(kernels, Case(2, 8, 8, 3, (32, 64), (RELU,), skip=False), bias=False)
 
@@ -227,6 +251,11 @@ def test_pytorch_s_own_tiles_are_left_as_they_were(kernels: Kernels) -> None:
 )
 def test_other_layers_do_not_fit(layer: nn.Module, kernels: Kernels) -> None:
     assert not fits(layer, kernels)
+
+
+@torch.no_grad()
+def test_where_nothing_learns_what_is_frozen_fits(kernels: Kernels) -> None:
+    assert fits(nn.Conv2d(64, 64, 3, padding=1).requires_grad_(requires_grad=False), kernels)
 
 
 @pytest.mark.parametrize("padding", [1, "same"])

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.training.kernels.chain import LANES, LAYOUT, check, keeps_size, pointer
-from nitido.training.kernels.library import Kernels, NarrowShape
+from nitido.kernels.chain import LANES, LAYOUT, check, keeps_size, pointer
+from nitido.kernels.library import Kernels, NarrowShape
 
 OUTPUTS = (1, 3)
 """The channels of a picture."""

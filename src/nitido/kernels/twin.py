@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from nitido.architectures import SuperResolutionNetwork
 from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.dense import DenseLayer
-from nitido.training.kernels.chain import LINEAR, Chain, Chains, fits, run_chains, slope_of
-from nitido.training.kernels.library import LONGEST, Kernels
-from nitido.training.kernels.narrow import Narrow, is_narrow
+from nitido.kernels.chain import LINEAR, Chain, Chains, fits, run_chains, slope_of
+from nitido.kernels.library import LONGEST, Kernels
+from nitido.kernels.narrow import Narrow, is_narrow
 
 CHAINED = 3
 """Convolutions of a chain at most: the gradients of their weights should fit into a core's cache."""

@@ -1,21 +1,12 @@
 """Whole networks with chains in them, beside the networks as they are."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from tests.training.small_runs import distance, run, stop_at
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.data import Store
-from nitido.training.callbacks import TrainingInterruptedError
+from nitido.kernels import Chains, Kernels, Twin
 from nitido.training.freezing import freeze
-from nitido.training.kernels import Chains, Kernels, Twin
-
-KERNELS = {"precision": "bfloat16", "compile": "kernels"}
-PLAIN_STEPS = {"optimizer": "sgd", "learning_rate": 0.05}
-"""Steps as long as their gradients: Adam's first ones are as long for those that are nothing but rounding."""
 
 NETWORKS = {
     "srcnn": ("srcnn", "vanilla", {}, (2, 2)),
@@ -121,33 +112,7 @@ def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
     assert not any(name.startswith("body.0.") for name in moved), "its statistics stand still in the twin too"
 
 
-def test_a_training_with_kernels_ends_near_one_without(small_store: Store, tmp_path: Path) -> None:
-    changes = {"steps": 12, "batch": 3, "precision": "bfloat16", **PLAIN_STEPS}
-    own = run(small_store, tmp_path / "own", edsr(), **changes, compile="kernels")
-    plain = run(small_store, tmp_path / "plain", edsr(), **changes, compile=False)
-    learnt = distance(plain, edsr())
-    assert learnt > 5e-3
-    assert 0 < distance(own, plain) < learnt / 2, "other machine code, the same network"
-    assert '"kernels": true' in (tmp_path / "own" / "fast_path.json").read_text()
-
-
-def test_a_resumed_training_with_kernels_has_the_same_bits(small_store: Store, tmp_path: Path) -> None:
-    whole = run(small_store, tmp_path / "whole", edsr(), **KERNELS)
-    with pytest.raises(TrainingInterruptedError):
-        run(small_store, tmp_path / "half", edsr(), stop_at(5), **KERNELS)
-    assert distance(run(small_store, tmp_path / "half", edsr(), **KERNELS), whole) == 0
-
-
-def test_weights_of_a_training_with_kernels_may_be_averaged(small_store: Store, tmp_path: Path) -> None:
-    averaged, plain = (
-        run(small_store, tmp_path / name, edsr(), precision="bfloat16", compile=way, ema=0.8, **PLAIN_STEPS)
-        for name, way in (("own", "kernels"), ("plain", False))
-    )
-    assert distance(averaged, edsr()) > 1e-3
-    assert 0 < distance(averaged, plain) < distance(averaged, edsr()) / 2
-
-
-def test_several_scales_share_their_weights(small_store: Store, kernels: Kernels) -> None:
+def test_several_scales_share_their_weights(kernels: Kernels) -> None:
     network = make("vdsr", "compact", {"depth": 4})
     twins = [Twin(network.at_scale(scale), kernels) for scale in (2, 3)]
     lr = torch.rand(2, 1, 12, 12)

@@ -11,9 +11,9 @@ from zlib import crc32
 import pytest
 import torch
 
-from nitido.training.fast_path import compiler_name
-from nitido.training.kernels import Kernels
-from nitido.training.kernels.library import TILES, WINOGRAD, load_source
+from nitido.kernels import Kernels
+from nitido.kernels.compiler import compiler_name
+from nitido.kernels.library import TILES, WINOGRAD, load_source
 
 HEADER = Path(__file__).with_name("emulated_tiles.h")
 EMULATED = replace(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.kernels.conftest import EMULATED
+from tests.kernels.conftest import EMULATED
 
-from nitido.training.fast_path import compiler_name
-from nitido.training.kernels import KernelsUnavailableError, load
-from nitido.training.kernels.library import TILES, WINOGRAD, Source, load_source
+from nitido.kernels import KernelsUnavailableError, fastest, load
+from nitido.kernels.compiler import compiler_name
+from nitido.kernels.library import TILES, WINOGRAD, Source, load_source
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_processor_without_bfloat16_is_refused(processor, tiles: bool) -> None
     processor(vectors=False, tiles=tiles)
     message = r"^the processor has neither matrix tiles \(AMX\) nor bfloat16 vectors \(AVX512-BF16\)$"
     with pytest.raises(KernelsUnavailableError, match=message):
-        load(compiler_name())
+        load()
 
 
 @pytest.mark.parametrize(("tiles", "source"), [(False, WINOGRAD), (True, TILES)])
@@ -36,12 +36,14 @@ def test_tiles_are_taken_where_there_are_some(
 ) -> None:
     processor(vectors=True, tiles=tiles)
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
+    assert fastest() is source
+    monkeypatch.setenv("CXX", f"false {source.name}")
     with pytest.raises(KernelsUnavailableError, match="false cannot compile the kernels: exit code 1"):
-        load(f"false {source.name}")
+        load()
     asked = []
-    monkeypatch.setattr("nitido.training.kernels.library.load_source", lambda *given: asked.append(given))
-    load("g++")
-    assert asked == [(source, "g++")]
+    monkeypatch.setattr("nitido.kernels.library.load_source", lambda *given: asked.append(given))
+    load()
+    assert asked == [(source, f"false {source.name}")]
 
 
 def test_what_the_compiler_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

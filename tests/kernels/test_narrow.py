@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nitido.training.kernels import Kernels
-from nitido.training.kernels.narrow import Narrow, is_narrow
+from nitido.kernels import Kernels
+from nitido.kernels.narrow import Narrow, is_narrow
 
 ROUNDING = 2**-8
 """What bfloat16 may be off by, relative to the number."""
