@@ -1,7 +1,7 @@
 """One run of a network over a whole picture, piece by piece, so that only pixels and never floats lie there whole."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ MEMORY = 1 << 31
 """Bytes that a network may work in, unless told otherwise; the picture and its result come on top."""
 
 _SMALLEST_SIDE = 16
-_LARGE_SIDE, _MANY_MARGINS = 192, 16  # larger pieces leave the caches, and their margins are no longer what costs time
+_LARGE_SIDE, _MANY_MARGINS = 192, 14  # larger pieces leave the caches, and their margins are no longer what costs time
 
 _NO_MEMORY = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)")
 """The words of PyTorch and of oneDNN when the CPU's memory is at its end."""
@@ -43,7 +43,7 @@ def piece_size(network: SuperResolutionNetwork, height: int, width: int, memory:
     if margin is None:
         return height, width
     side = _largest_side(margin, bytes_per_pixel(network), memory)
-    high, wide = (max(tile.stop - tile.start for tile in tiles(length, side, margin)) for length in (height, width))
+    high, wide = (max(tile.stop - tile.start for tile in _cut(length, side, margin)) for length in (height, width))
     return high, wide
 
 
@@ -80,8 +80,8 @@ class PieceRunner:
         dtype = np.uint8 if bits == 8 else np.uint16
         result = surroundings.workspace.empty((height * scale, width * scale, channels), dtype)
         side = self._side(height, width)
-        for row in tiles(height, side, self._margin):
-            for column in tiles(width, side, self._margin):
+        for row in _cut(height, side, self._margin):
+            for column in _cut(width, side, self._margin):
                 side = self._fill(result, pixels, row, column, side, surroundings)
             surroundings.workspace.release()
         return result
@@ -91,7 +91,7 @@ class PieceRunner:
         return self.network.receptive_field_radius or 0
 
     def _side(self, height: int, width: int) -> int:
-        """The side of the largest pieces that are worth it and fit the memory, without their margins."""
+        """The side of the largest pieces that are worth it and fit the memory, with their margins."""
         need = bytes_per_pixel(self.network)
         if self.network.receptive_field_radius is None:
             if need * height * width > self.memory:
@@ -156,9 +156,14 @@ class PieceRunner:
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:
-    """LR pixels of a piece's side, its margin not counted, where `need` bytes are worked in for each LR pixel."""
-    fitting_side = int((memory / need) ** 0.5) - 2 * margin
-    return max(_SMALLEST_SIDE, min(fitting_side, max(_LARGE_SIDE, _MANY_MARGINS * margin)))
+    """LR pixels of a piece's side, with its margins, where `need` bytes are worked in for each LR pixel."""
+    fitting_side = int((memory / need) ** 0.5)
+    return max(_SMALLEST_SIDE + 2 * margin, min(fitting_side, max(_LARGE_SIDE, _MANY_MARGINS * margin)))
+
+
+def _cut(length: int, side: int, margin: int) -> Iterator[Tile]:
+    """An axis of `length` pixels in pieces of at most `side` with their margins, of which a single one has none."""
+    return tiles(length, length if length <= side else side - 2 * margin, margin)
 
 
 def _within(tile: Tile, part: Tile, margin: int, length: int) -> Tile:

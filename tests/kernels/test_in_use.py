@@ -1,0 +1,110 @@
+"""Models in use in bfloat16: by kernels where those are the fastest, in pieces to the same pixels as whole."""
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from tests.architectures.recipes import Recipe
+from torch import Tensor
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.inference.bfloat16 import calculator
+from nitido.inference.pieces import CUT_SMALLER
+from nitido.inference.upscaler import Upscaler
+from nitido.kernels import Chains
+
+PHOTO = data.astronaut()[60:191, 190:341]
+
+
+@pytest.fixture(autouse=True)
+def _no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gets a word whenever chains are called."""
+    calls: list[str] = []
+    forward = Chains.forward
+
+    def noted(self: Chains, features: Tensor) -> Tensor:
+        calls.append("chains")
+        return forward(self, features)
+
+    monkeypatch.setattr(Chains, "forward", noted)
+    return calls
+
+
+def edsr(**changes: object) -> SuperResolutionNetwork:
+    torch.manual_seed(0)
+    return Recipe("edsr", "debug", {"width": 32, "blocks": 2, **changes}).build().eval()
+
+
+def enlarged(network: SuperResolutionNetwork, **options: object) -> np.ndarray:
+    size = (network.scale * PHOTO.shape[0], network.scale * PHOTO.shape[1])
+    return Upscaler(network, precision="bfloat16", **options).enlarge(PHOTO, None, *size)[0]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("memory", [1 << 18, 1 << 21])
+def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory: int) -> None:
+    network = edsr(scale=scale)
+    whole = enlarged(network)
+    assert len(set(called)) == 1
+    before = len(called)
+    np.testing.assert_array_equal(enlarged(network, memory=memory), whole)
+    assert len(called) > 2 * before
+
+
+def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
+    network = edsr()
+    whole = enlarged(network)
+    notes: list[str] = []
+
+    def greedy(_: SuperResolutionNetwork, given: tuple[Tensor]) -> None:
+        if max(given[0].shape[-2:]) > 90:
+            torch.empty(10**15)
+
+    network.register_forward_pre_hook(greedy)
+    size = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
+    called.clear()
+    cut, _ = Upscaler(network, precision="bfloat16").enlarge(PHOTO, None, *size, note=notes.append)
+    np.testing.assert_array_equal(cut, whole)
+    assert CUT_SMALLER in notes
+    assert called
+
+
+@pytest.mark.parametrize("options", [{}, {"self_ensemble": True}])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_kernels_change_no_more_than_bfloat16_does(
+    called: list[str], monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], frozen: bool
+) -> None:
+    network = edsr().requires_grad_(not frozen)
+    exact = Upscaler(network, precision="float32", **options).enlarge(PHOTO, None, 262, 302)[0].astype(int)
+    assert not called
+    off = np.abs(enlarged(network, **options) - exact)
+    assert called
+    called.clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    allowed = np.abs(enlarged(network, **options) - exact)
+    assert not called, "without a compiler PyTorch's own convolutions are taken"
+    assert 0 < off.mean() <= 2 * allowed.mean()
+
+
+def test_with_tiles_pytorch_calculates(called: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    network, lr = edsr(), torch.rand(1, 3, 12, 12)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    with torch.inference_mode():
+        found = calculator(network, bfloat16=True)(lr)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(found, network(lr))
+    assert not called
+
+
+def test_what_no_kernel_fits_is_called_itself() -> None:
+    network = edsr(width=24)
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda module, _: seen.append(id(module)))
+    with torch.inference_mode():
+        calculator(network, bfloat16=True)(torch.rand(1, 3, 12, 12))
+    assert seen == [id(network)]
