@@ -56,6 +56,14 @@ def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory
     assert len(called) > 2 * before
 
 
+@pytest.mark.parametrize(("x", "y"), [(70, 53), (71, 52)])
+def test_a_part_has_the_bits_of_the_whole(x: int, y: int) -> None:
+    network = edsr()
+    size = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
+    part, _ = Upscaler(network, precision="bfloat16").enlarge_part(PHOTO, None, *size, (x, y, 40, 30))
+    np.testing.assert_array_equal(part, enlarged(network)[2 * y : 2 * y + 60, 2 * x : 2 * x + 80])
+
+
 def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
     network = edsr()
     whole = enlarged(network)

@@ -130,12 +130,12 @@ class PieceRunner:
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """The own pixels of a piece; None when the memory was not enough."""
         lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
-        enlarged = self._enlarged(self._calculate, lr)
+        enlarged = _unless_memory_is_short(self._calculate, lr)
         if enlarged is None:
             return None
         if self.bfloat16 and _impossible(enlarged, lr):
             note(REDONE)
-            enlarged = self._enlarged(self.network, lr)
+            enlarged = _unless_memory_is_short(self.network, lr)
             if enlarged is None:
                 return None
         scale = self.network.scale
@@ -143,16 +143,16 @@ class PieceRunner:
         tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
         return _to_samples(enlarged[..., top : top + tall, left : left + wide], bits)
 
-    @staticmethod
-    def _enlarged(calculate: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor | None:
-        try:
-            return calculate(lr)
-        except (MemoryError, torch.OutOfMemoryError):
-            return None
-        except RuntimeError as error:
-            if _NO_MEMORY.search(str(error)) is None:
-                raise
-            return None
+
+def _unless_memory_is_short(calculate: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor | None:
+    try:
+        return calculate(lr)
+    except (MemoryError, torch.OutOfMemoryError):
+        return None
+    except RuntimeError as error:
+        if _NO_MEMORY.search(str(error)) is None:
+            raise
+        return None
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:

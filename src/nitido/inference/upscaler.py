@@ -24,7 +24,7 @@ from nitido.inference.pictures.target_size import TargetSize, UpscaleError
 from nitido.inference.pictures.transparency import bled
 from nitido.inference.pieces import MEMORY, Advance, Note, PieceRunner, Surroundings
 from nitido.inference.self_ensemble import SelfEnsemble
-from nitido.inference.tiling import tiles
+from nitido.inference.tiling import Tile, tiles
 from nitido.inference.working_memory import ForeignNetwork
 from nitido.inference.workspace import Workspace
 from nitido.zoo.listing import choose_default
@@ -164,16 +164,15 @@ class Upscaler:
             raise UpscaleError(f"the part {x},{y},{wide},{high} does not lie in the picture of {all_wide}×{all_high}")
         network = self._network_for(max(height / all_high, width / all_wide))
         margin = _margin(network, height / all_high)
-        left, top = max(0, x - margin), max(0, y - margin)
-        right, bottom = min(all_wide, x + wide + margin), min(all_high, y + high + margin)
-        window = (slice(top, bottom), slice(left, right))
+        row, column = Tile.around(y, y + high, margin, all_high), Tile.around(x, x + wide, margin, all_wide)
+        window = (slice(row.start, row.stop), slice(column.start, column.stop))
         down, across = height / all_high, width / all_wide
-        sizes = (ceil((bottom - top) * down - 1e-9), ceil((right - left) * across - 1e-9))
+        sizes = (ceil((row.stop - row.start) * down - 1e-9), ceil((column.stop - column.start) * across - 1e-9))
         inside = None if alpha is None else alpha[window]
         surroundings = Surroundings(advance, note, workspace or Workspace())
         enlarged, grown = self._enlarge(network, pixels[window], inside, *sizes, surroundings)
-        rows = slice(round((y - top) * down), round((y - top + high) * down))
-        columns = slice(round((x - left) * across), round((x - left + wide) * across))
+        rows = slice(round((y - row.start) * down), round((y - row.start + high) * down))
+        columns = slice(round((x - column.start) * across), round((x - column.start + wide) * across))
         return enlarged[rows, columns], None if grown is None else grown[rows, columns]
 
 

@@ -21,9 +21,11 @@ CHAINED = 3
 
 
 class Twin:
-    """How a network is called in a training step under bfloat16 autocast; elsewhere the network itself is called.
+    """How a network is called under bfloat16 autocast, in training and in use; elsewhere it is the network itself.
 
-    The twin has the network's own parameters and buffers, and follows it into eval mode module by module.
+    The twin has the network's own parameters and buffers, and follows it into eval mode module by module. Where kernels
+    stand, features are bfloat16 in either mode, also of layers that a network in use calculates `precisely`; a picture
+    that they make is float32.
 
     Attributes:
         kernels_in_use: how many modules call kernels; with none the twin gains nothing.
