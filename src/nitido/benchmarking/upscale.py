@@ -16,6 +16,7 @@ from nitido.errors import NitidoError
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.inference.pictures.channels import fitting
 from nitido.inference.upscaler import Upscaler, load_upscaler
+from nitido.short_memory import unless_memory_is_short
 from nitido.training.precision import training_device
 
 COMPACT = ("edsr", "compact")
@@ -83,12 +84,9 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
     if has_fast_bfloat16(device):
         half = Upscaler(network, precision="bfloat16")
         actions["nitido_bfloat16"] = lambda: half.enlarge(pixels, None, large, large)
-    try:
-        turns = interleaved(actions, rounds, device, progress=progress)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer") from None
+    turns = unless_memory_is_short(lambda: interleaved(actions, rounds, device, progress=progress))
+    if turns is None:
+        raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer")
     per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(turns).items()}
     return UpscaleSpeed(
         model=model or ".".join(COMPACT),

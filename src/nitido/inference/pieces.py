@@ -1,6 +1,5 @@
 """One run of a network over a whole picture, piece by piece, so that only pixels and never floats lie there whole."""
 
-import re
 from collections.abc import Callable, Iterator
 from math import ceil
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from nitido.inference.pictures.target_size import UpscaleError
 from nitido.inference.tiling import Tile, tiles
 from nitido.inference.working_memory import bytes_per_pixel
 from nitido.inference.workspace import Workspace
+from nitido.short_memory import unless_memory_is_short
 
 Advance = Callable[[float], None]
 """Is told, piece by piece, which share of a picture has been enlarged; the shares of a picture add up to 1."""
@@ -29,9 +29,6 @@ MEMORY = 1 << 31
 
 _SMALLEST_SIDE = 16
 _LARGE_SIDE, _MANY_MARGINS = 192, 14  # larger pieces leave the caches, and their margins are no longer what costs time
-
-_NO_MEMORY = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)")
-"""The words of PyTorch and of oneDNN when the CPU's memory is at its end."""
 
 REDONE = "bfloat16 gave impossible pixels: these pieces were calculated in float32"
 CUT_SMALLER = "memory was short, so the picture was enlarged in smaller pieces"
@@ -130,29 +127,18 @@ class PieceRunner:
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """The own pixels of a piece; None when the memory was not enough."""
         lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
-        enlarged = _unless_memory_is_short(self._calculate, lr)
+        enlarged = unless_memory_is_short(lambda: self._calculate(lr))
         if enlarged is None:
             return None
         if self.bfloat16 and _impossible(enlarged, lr):
             note(REDONE)
-            enlarged = _unless_memory_is_short(self.network, lr)
+            enlarged = unless_memory_is_short(lambda: self.network(lr))
             if enlarged is None:
                 return None
         scale = self.network.scale
         top, left = scale * (row.first - row.start), scale * (column.first - column.start)
         tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
         return _to_samples(enlarged[..., top : top + tall, left : left + wide], bits)
-
-
-def _unless_memory_is_short(calculate: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor | None:
-    try:
-        return calculate(lr)
-    except (MemoryError, torch.OutOfMemoryError):
-        return None
-    except RuntimeError as error:
-        if _NO_MEMORY.search(str(error)) is None:
-            raise
-        return None
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:

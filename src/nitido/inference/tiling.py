@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Self
 
@@ -9,9 +10,13 @@ import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.short_memory import unless_memory_is_short
 
 LARGEST_AREA = 512 * 512
 """LR pixels that are enlarged at once, their margin not counted."""
+
+SMALLEST_AREA = 32 * 32
+"""Smaller pieces, for want of memory, would be little but margin."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,22 @@ def enlarge(network: SuperResolutionNetwork, lr: Tensor, largest_area: int = LAR
     """What `network` makes of `lr`, `(N, C, h, w)`, piece by piece where it is larger than `largest_area` pixels.
 
     The margin of a piece is the network's receptive-field radius, so the pixels are those of the whole picture (but for
-    the order of sums). A network that sees the whole picture at once (radius None) is not cut.
+    the order of sums). Where memory is too short for that, pieces are smaller. A network that sees the whole picture at
+    once (radius None) is not cut.
     """
+    radius = network.receptive_field_radius
+    area = min(largest_area, lr.shape[-2] * lr.shape[-1])
+    output = None
+    while radius is not None and output is None and (area >= SMALLEST_AREA or area == largest_area):
+        output = unless_memory_is_short(partial(_in_pieces, network, lr, radius, area))
+        area //= 4
+    return network(lr) if output is None else output
+
+
+def _in_pieces(network: SuperResolutionNetwork, lr: Tensor, radius: int, largest_area: int) -> Tensor:
     height, width = lr.shape[-2:]
-    radius, scale = network.receptive_field_radius, network.scale
-    if radius is None or height * width <= largest_area:
+    scale = network.scale
+    if height * width <= largest_area:
         return network(lr)
     side = max(1, int(largest_area**0.5))
     output = lr.new_empty((*lr.shape[:-2], height * scale, width * scale), dtype=torch.float32)

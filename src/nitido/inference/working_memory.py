@@ -1,16 +1,9 @@
 """How large a piece a network can work on in a given memory."""
 
-import weakref
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork
+from nitido.live_tensors import LiveTensors
 
 PROBE = 32
 """Side, in LR pixels, of the picture that is enlarged to see what a network keeps in memory at once."""
@@ -36,41 +29,7 @@ def bytes_per_pixel(network: SuperResolutionNetwork) -> float:
     """Bytes that `network` needs at once for each LR pixel of its input, found by watching it enlarge a small one."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     probe = torch.zeros(1, network.channels, PROBE, PROBE, device=device)
-    with torch.no_grad(), _Watch() as watch:
+    with torch.no_grad(), LiveTensors() as watch:
         network(probe)
-    peak: int = watch.peak
     unseen = max((part.bytes_per_pixel for part in network.modules() if isinstance(part, ForeignNetwork)), default=0.0)
-    return unseen + _SCRATCH * peak / PROBE**2
-
-
-class _Watch(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive at once, views counted with what they view."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = 0
-        self._live = 0
-        self._owners: Counter[int] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._born(leaf)
-        return result
-
-    def _born(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        address, size = storage.data_ptr(), storage.nbytes()
-        if not self._owners[address]:
-            self._live += size
-            self.peak = max(self.peak, self._live)
-        self._owners[address] += 1
-        weakref.finalize(tensor, self._gone, address, size)
-
-    def _gone(self, address: int, size: int) -> None:
-        self._owners[address] -= 1
-        if not self._owners[address]:
-            self._live -= size
+    return unseen + _SCRATCH * watch.peak / PROBE**2

@@ -29,6 +29,7 @@ from nitido.study.start import begin_from
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.data import samplers
 from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.memory import refused_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
 from nitido.training.train import Trained, count_steps, train
@@ -163,11 +164,13 @@ def _finish(
         "seed": run.hyperparameters.seed,
         "checkpoint": "best",
     }
-    rows = table(
-        row
-        for scale in run.every_scale
-        for row in measured_rows(NetworkEnlarger(network.at_scale(scale)), pictures, scale, labels, run.metrics)
-    )
+    with refused_memory():
+        measured = [
+            row
+            for scale in run.every_scale
+            for row in measured_rows(NetworkEnlarger(network.at_scale(scale)), pictures, scale, labels, run.metrics)
+        ]
+    rows = table(measured)
     write_rows(rows, directory.rows)
     tested = (
         rows.filter(pl.col("split") == "test")

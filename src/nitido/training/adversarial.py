@@ -48,6 +48,7 @@ class AdversarialTraining(NetworkTraining):
             )
         self.game = ADVERSARIAL_LOSSES[options.kind]
         self.guard = CollapseGuard(options.collapse)
+        self.memory.together = "a discriminator"
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the discriminator and one of the network.
@@ -55,7 +56,7 @@ class AdversarialTraining(NetworkTraining):
         Raises `DivergedError` that names the term that became non-finite, or the collapse.
         """
         lr, hr = self.patches(batch)
-        sr, scalars = self.falling_back(lambda: self._teach_both(lr, hr))
+        sr, scalars = self.in_memory(lambda: self.falling_back(lambda: self._teach_both(lr, hr)))
         self._refuse_collapse(_psnr(sr, hr), scalars)
         optimizer, judge = self.optimizers()  # type: ignore[attr-defined]
         if self.is_logged():
@@ -65,6 +66,10 @@ class AdversarialTraining(NetworkTraining):
         optimizer.step()
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()
+
+    def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
+        """Add the gradients of both."""
+        self._teach_both(lr, hr)
 
     def _teach_both(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients of both, the network's pictures of `lr`, and what is logged."""

@@ -15,8 +15,10 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.kernels.compiler import compiler_name, has_compiler
+from nitido.training.available_memory import available_memory
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
+from nitido.training.step_memory import patches_that_fit
 from nitido.validation import ConfigError, StrictModel, describe
 
 FILE = "fast_path.json"
@@ -142,12 +144,19 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         return settled("compile=kernels", kernels=True)
     if steps < FEWEST_STEPS:
         return settled(f"{steps} steps are too few for a compiler to pay")
-    seconds = {"as it is": probe(network, options, precision, device, _as_it_is)}
+    fitting = _patches_that_fit(network, options, precision, device)
+
+    few = options.model_copy(update={"batch": fitting})
+
+    def time_of(prepare: Callable[[SuperResolutionNetwork], Step]) -> float:
+        return options.batch / fitting * probe(network, few, precision, device, prepare)
+
+    seconds = {"as it is": time_of(_as_it_is)}
     if steps * seconds["as it is"] < SHORTEST:
         return settled(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")
     refusal = why_no_kernels(network, precision, device)
     if not refusal:
-        seconds["with nitido's kernels"] = probe(network, options, precision, device, with_kernels)
+        seconds["with nitido's kernels"] = time_of(with_kernels)
     best = min(seconds.values())
     notes = [f"no kernels of nitido's own: {refusal}"] if refusal and precision == "bfloat16" else []
     if steps * best * LARGEST_GAIN < COMPILING:
@@ -156,7 +165,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         notes.append("PyTorch's compiler was not tried: it has never saved as much as that")
     else:
         try:
-            seconds["as compiled code"] = probe(network, options, precision, device, compiled)
+            seconds["as compiled code"] = time_of(compiled)
         except Exception as error:  # whatever the compiler stumbles on, the run needs none
             notes.append(f"the compiler failed: {str(error).strip().splitlines()[0]}")
     if len(seconds) > 1:  # others may have slowed the first looks down; to compile once more would take too long
@@ -164,7 +173,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         again = {"as it is": _as_it_is, "with nitido's kernels": with_kernels}
         for way, prepare in again.items():
             if way in seconds:
-                seconds[way] = min(seconds[way], probe(network, options, precision, device, prepare))
+                seconds[way] = min(seconds[way], time_of(prepare))
     fastest = min(seconds, key=lambda way: seconds[way])
     if 1 - seconds[fastest] / seconds["as it is"] <= WORTH_IT:
         fastest = "as it is"
@@ -202,21 +211,43 @@ def probe(
 
     What else a machine does can only make a step slower.
     """
-    twin = copy.deepcopy(network).to(device).train()
-    step = prepare(twin)
-    side = options.patch
-    lr = torch.rand(options.batch, network.channels, side, side, device=device)
-    lr = lr.contiguous(memory_format=torch.channels_last)
+    step = prepare(copy.deepcopy(network).to(device).train())
+    lr = _noise(options.batch, network.channels, options.patch, device)
     seconds = []
     for _ in range(6):
         started = time.perf_counter()
-        with autocast(device, precision):
-            sr = step(lr)
-        sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]
+        _calculate(step, lr, precision)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
         seconds.append(time.perf_counter() - started)
     return min(seconds[1:])
+
+
+def _patches_that_fit(
+    network: SuperResolutionNetwork, options: Hyperparameters, precision: Format, device: torch.device
+) -> int:
+    """How many patches of a step fit the memory together, as far as `network` itself goes."""
+    available = available_memory(device)
+    if available is None:
+        return options.batch
+    twin = copy.deepcopy(network).to(device).train()
+
+    def step(patches: int) -> None:
+        _calculate(twin, _noise(patches, network.channels, options.patch, device), precision)
+
+    return patches_that_fit(options.batch, available, step)
+
+
+def _noise(patches: int, channels: int, side: int, device: torch.device) -> Tensor:
+    lr = torch.rand(patches, channels, side, side, device=device)
+    return lr.contiguous(memory_format=torch.channels_last)
+
+
+def _calculate(step: Step, lr: Tensor, precision: Format) -> None:
+    """A forward and backward pass."""
+    with autocast(lr.device, precision):
+        sr = step(lr)
+    sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]
 
 
 def describe_machine(device: torch.device) -> str:

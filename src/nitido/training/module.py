@@ -1,7 +1,11 @@
 """What every way of training a network shares, as a Lightning module: input, validation, scalars, optimisers."""
 
+import copy
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Self, TypeVar
 
@@ -16,6 +20,7 @@ from nitido.data import Store
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, measure
 from nitido.imaging import rgb_to_ycbcr
+from nitido.training.available_memory import available_memory
 from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.freezing import still
@@ -24,6 +29,7 @@ from nitido.training.losses import Criterion
 from nitido.training.muon import Muon
 from nitido.training.precision import Format, autocast
 from nitido.training.schedules import learning_rate_factor
+from nitido.training.step_memory import StepMemory
 
 T = TypeVar("T")
 
@@ -32,7 +38,7 @@ class DivergedError(NitidoError):
     """Training stopped because it came to nothing: a value that is no finite number, or a collapsed generator."""
 
 
-class NetworkTraining(lightning.LightningModule):
+class NetworkTraining(lightning.LightningModule, ABC):
     """A network with its hyperparameters and its validation pictures.
 
     `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. The networks
@@ -43,6 +49,7 @@ class NetworkTraining(lightning.LightningModule):
         networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
         enlargers: how each of these is evaluated.
         precision: the number format of the steps.
+        memory: how a step's patches are calculated where memory is short.
         statistics: what the networks learn of batches without gradients, such as the means of batch normalisation.
     """
 
@@ -66,9 +73,11 @@ class NetworkTraining(lightning.LightningModule):
         # In plain dicts, which PyTorch does not look into: a checkpoint holds the weights once.
         self.networks = {k: network.at_scale(k) for k in (self.scale, *other_scales)}
         self.enlargers = {k: NetworkEnlarger(n) for k, n in self.networks.items()}
+        self.fast_path = fast_path
         self.forwards = {k: fast_path.forward(n) for k, n in self.networks.items()}
         self.precision: Format = fast_path.precision
         self.began_in_bfloat16 = self.precision == "bfloat16"
+        self.memory = StepMemory(hyperparameters.batch)
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)
         self.scores: dict[int, list[dict[str, float]]] = {k: [] for k in self.networks}
         self.statistics: list[Tensor] = []
@@ -91,6 +100,59 @@ class NetworkTraining(lightning.LightningModule):
         self.criterion.to(self.device)
         self.statistics = list(self.buffers())
         self.train()
+
+    @abstractmethod
+    def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
+        """Add the gradients of a step on patches as the network sees them, calculated together."""
+
+    def on_train_start(self) -> None:
+        """Choose a way to calculate steps that fits the memory, unless a checkpoint has told it."""
+        available = available_memory(self.device)
+        if self.global_step or available is None:
+            return
+        with torch.compiler.set_stance("force_eager"):  # code for other numbers of patches would take long to make
+            self.memory.fit_into(available, self._try_out)
+        if self.memory.is_short:
+            logging.getLogger(__name__).warning("memory is short: %s", self.memory)
+
+    def _try_out(self, patches: int) -> None:
+        """A step of so many patches of noise on a copy of the network, of which nothing stays."""
+        noise = torch.Generator(self.device).manual_seed(0)
+        sides = self.options.patch, self.options.patch * self.scale
+        lr, hr = (
+            torch.rand(patches, self.network.channels, side, side, device=self.device, generator=noise)
+            for side in sides
+        )
+        forwards, undo = self.forwards, self._remember_statistics()
+        self.forwards = {self.scale: self.fast_path.forward(copy.deepcopy(self.network))}
+        with suppress(DivergedError):  # which is for the run's own patches to show
+            self.calculate_gradients(lr, hr)
+        self.forwards = forwards
+        self.zero_grad()
+        undo()
+
+    def in_memory(self, calculate: Callable[[], T]) -> T:
+        """What `calculate` comes to; where memory is short, in a way that needs less of it, and so the steps to come.
+
+        What a failed try has done to statistics is undone. Raises `OutOfMemoryError` where there is no such way.
+        """
+        before = self.memory.state()
+        found = self.memory.calculate(calculate, Path(self.trainer.log_dir or "."), self._remember_statistics())
+        if self.memory.state() != before:
+            logging.getLogger(__name__).warning(
+                "step %d: memory was short: from here on %s", self.global_step, self.memory
+            )
+        return found
+
+    def _remember_statistics(self) -> Callable[[], None]:
+        """Returns what brings the statistics back to what they are now."""
+        before = [values.clone() for values in self.statistics]
+
+        def restore() -> None:
+            for values, former in zip(self.statistics, before, strict=True):
+                values.copy_(former)
+
+        return restore
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """LR and HR patches as the network sees them: `(N, C, p, p)` and `(N, C, k·p, k·p)` float in [0, 1]."""
@@ -118,7 +180,7 @@ class NetworkTraining(lightning.LightningModule):
         """
         if self.precision == "float32":
             return calculate()
-        before = [values.clone() for values in self.statistics]
+        undo = self._remember_statistics()
         try:
             return calculate()
         except DivergedError:
@@ -126,17 +188,18 @@ class NetworkTraining(lightning.LightningModule):
                 "step %d came to no finite number in %s: the run goes on in float32", self.global_step, self.precision
             )
         self.precision = "float32"
-        for values, former in zip(self.statistics, before, strict=True):
-            values.copy_(former)
+        undo()
         return calculate()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the number format of the steps to come."""
+        """Keep the number format of the steps to come, and how they fit the memory."""
         checkpoint["precision"] = self.precision
+        checkpoint["memory"] = self.memory.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the number format of before."""
+        """Go on in the number format of before, and in as much memory."""
         self.precision = checkpoint["precision"]
+        self.memory.load(checkpoint["memory"])
 
     def is_logged(self) -> bool:
         """Whether this step's scalars are written."""

@@ -1,35 +1,89 @@
 """Supervised training: the network's output is compared with the truth."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nitido.training.data import Batch
 from nitido.training.module import NetworkTraining
 
 
 class SupervisedTraining(NetworkTraining):
-    """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch."""
+    """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch.
+
+    Where memory is short some patches are calculated at a time, and their gradients added up. But for rounding that
+    gives the step's own, as every loss term is a mean over patches; batch normalisation needs them together.
+    """
 
     terms: dict[str, Tensor]
     scale_of_step: int
 
+    def on_fit_start(self) -> None:
+        """Look whether a step's patches must be calculated together."""
+        super().on_fit_start()
+        if any(isinstance(layer, _BatchNorm) and layer.training for layer in self.network.modules()):
+            self.memory.together = "batch normalisation"
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """A step of Lightning's, whose loss and gradients are calculated in the memory there is."""
+        assert optimizer_closure is not None
+        super().optimizer_step(epoch, batch_idx, optimizer, lambda: self.in_memory(optimizer_closure))
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Forget the gradients of the step before, unless some of this step's patches have added theirs already."""
+        if self.memory.at_once == self.memory.batch:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step's loss. Raises `DivergedError` that names the first non-finite term."""
+        """One step's loss, or the share of it whose gradients are not there yet.
+
+        Raises `DivergedError` that names the first non-finite term.
+        """
         lr, hr = self.patches(batch)
-        return self.falling_back(lambda: self._loss(lr, hr))
+        self.scale_of_step = hr.shape[-1] // lr.shape[-1]
+        if self.memory.at_once == self.memory.batch:
+            return self.falling_back(lambda: self._loss(lr, hr))
+        return self.falling_back(lambda: self._loss_of_the_last(lr, hr))
 
     def _loss(self, lr: Tensor, hr: Tensor) -> Tensor:
-        scale = hr.shape[-1] // lr.shape[-1]
-        terms = self.criterion.terms(self.enlarge(lr, scale), hr)
+        loss, self.terms = self._mean(lr, hr)
+        return loss
+
+    def _loss_of_the_last(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The last patches' share of the loss, after the gradients of the others' shares were calculated."""
+        self.network.zero_grad()
+        self.terms = {}
+        some = self.memory.at_once
+        *others, last = zip(lr.split(some), hr.split(some), strict=True)  # type: ignore[no-untyped-call]
+        for patches in others:
+            self.trainer.strategy.backward(self._share(*patches, len(lr)), None)
+        return self._share(*last, len(lr))
+
+    def _share(self, lr: Tensor, hr: Tensor, of: int) -> Tensor:
+        """The share that these patches have in the mean loss `of` so many; it is added to `terms`."""
+        mean, terms = self._mean(lr, hr)
+        share = len(lr) / of
+        self.terms = {name: self.terms.get(name, 0) + share * term for name, term in terms.items()}
+        return share * mean
+
+    def _mean(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean loss of patches, and its terms by name as numbers alone."""
+        terms = self.criterion.terms(self.enlarge(lr, self.scale_of_step), hr)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             self.refuse_non_finite(terms | {"sum": loss})
-        self.terms = terms | {"total": loss}
-        self.scale_of_step = scale
-        return loss
+        return loss, {name: term.detach() for name, term in terms.items()} | {"total": loss.detach()}
+
+    def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
+        """Add the gradients of the loss of all patches."""
+        self.scale_of_step = self.scale
+        self._mean(lr, hr)[0].backward()  # type: ignore[no-untyped-call]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log every loss term, the gradient norm before clipping, the learning rate and, of several, the scale.

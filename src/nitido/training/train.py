@@ -18,7 +18,6 @@ from nitido.data import Store
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.training.adversarial import AdversarialTraining
-from nitido.training.allocator import keep_freed_memory
 from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (
     AtomicCheckpoints,
@@ -35,6 +34,7 @@ from nitido.training.fast_path import FILE as FAST_PATH_FILE
 from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.loss_scaling import LossScaling
+from nitido.training.memory import training_memory
 from nitido.training.precision import training_device
 from nitido.training.quiet import NoProfiler, quiet_lightning
 from nitido.training.supervised import SupervisedTraining
@@ -71,6 +71,7 @@ def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
     return max(1, math.ceil(options.epochs * pixels / (options.patch**2 * options.batch)))
 
 
+@training_memory()
 def train(
     network: SuperResolutionNetwork,
     options: Hyperparameters,
@@ -97,10 +98,10 @@ def train(
     …) and the hyperparameters become TensorBoard's hparams.
 
     Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError`
-    when a picture is smaller than a patch, and `NitidoError` when several scales do not go with the loss or network.
+    when a picture is smaller than a patch, `OutOfMemoryError` when there is not the memory for a step, and
+    `NitidoError` when several scales do not go with the loss or network.
     """
     started = time.perf_counter()
-    keep_freed_memory()
     total = count_steps(options, train, network.scale)
     sources = samplers(train, options, turns)
     adversarial = options.is_adversarial

@@ -1,0 +1,58 @@
+"""What a step keeps for its gradients, in a file in place of memory: to the same bits, and slower."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+SMALLEST = 1 << 18
+"""Bytes of the smallest tensor that is worth a place in the file."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the numbers of a tensor lie in the file, and what else there is to know of it."""
+
+    offset: int
+    bytes: int
+    size: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+
+class KeptInFile(saved_tensors_hooks):
+    """A context for one step, whose large tensors that wait for the way back lie in a nameless file of `folder`.
+
+    The file goes with the step, however the process ends. Raises `OSError` when the disk has no room for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder, prefix=".nitido-", suffix=".part")  # noqa: SIM115
+        super().__init__(self._write, self._read)
+
+    def _write(self, tensor: Tensor) -> Tensor | _Place:
+        if tensor.nbytes < SMALLEST or (tensor.is_leaf and tensor.requires_grad):
+            return tensor.detach()
+        dense = _dense(tensor.detach().cpu())
+        numbers = dense.as_strided((dense.numel(),), (1,)).view(torch.uint8).numpy()
+        offset = self._file.seek(0, 2)
+        numbers.tofile(self._file)
+        return _Place(offset, len(numbers), dense.size(), dense.stride(), dense.dtype, tensor.device)
+
+    def _read(self, kept: Tensor | _Place) -> Tensor:
+        if isinstance(kept, Tensor):
+            return kept
+        self._file.seek(kept.offset)
+        numbers = torch.from_numpy(np.fromfile(self._file, np.uint8, kept.bytes))
+        return numbers.view(kept.dtype).as_strided(kept.size, kept.stride).to(kept.device)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """`tensor`, or a copy of it, whose numbers lie side by side in memory, channels last where they are."""
+    as_it_is = tensor.is_contiguous() or (tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
+    return tensor if as_it_is else tensor.contiguous()
