@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.architectures.recipes import RECIPES, Recipe
+from torch import Tensor, nn
 
 from nitido.inference.tiling import enlarge, tiles
 
@@ -26,6 +27,36 @@ def test_a_narrower_margin_would_be_seen() -> None:
     lr = torch.rand(1, 3, 33, 47)
     network.receptive_field_radius = 1
     assert (enlarge(network, lr, largest_area=15 * 15) - network(lr)).abs().max() > 1e-5
+
+
+class Greedy(nn.Module):
+    """Asks for more memory than any machine has, for pictures of more than `limit` pixels."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-1] * features.shape[-2] > self.limit:
+            torch.empty(10**15)
+        return features
+
+
+@torch.no_grad()
+def test_where_memory_is_short_pieces_are_smaller() -> None:
+    network = Recipe("edsr", "debug").build().eval()
+    lr = torch.rand(1, network.channels, 133, 147)
+    whole = network(lr)
+    network.head = nn.Sequential(Greedy(90 * 90), network.head)
+    torch.testing.assert_close(enlarge(network, lr), whole, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_not_enough_for_the_smallest_pieces_is_told() -> None:
+    network = Recipe("edsr", "debug").build().eval()
+    network.head = nn.Sequential(Greedy(10), network.head)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        enlarge(network, torch.rand(1, network.channels, 133, 147))
 
 
 @given(length=st.integers(1, 300), side=st.integers(1, 80), margin=st.integers(0, 20))

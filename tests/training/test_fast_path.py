@@ -16,6 +16,7 @@ from nitido.data import Store
 from nitido.training import fast_path
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
+from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
 from nitido.validation import ConfigError
 
@@ -196,6 +197,21 @@ def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> 
     choose(probed, options(compile="auto"), FEWEST_STEPS, CPU)
     assert distance(probed, network()) == 0
     assert all(parameter.grad is None for parameter in probed.parameters())
+
+
+def test_where_memory_is_short_fewer_patches_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = []
+
+    def probe(network: object, options: Hyperparameters, *_: object) -> float:
+        batches.append(options.batch)
+        return 0.5
+
+    monkeypatch.setattr(fast_path, "available_memory", lambda device: 1)
+    monkeypatch.setattr(fast_path, "probe", probe)
+    monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: "not here")
+    chosen = choose(network(), options(compile="auto", batch=8), FEWEST_STEPS, CPU)
+    assert set(batches) == {1}
+    assert "a step takes 4 s as it is" in chosen.because
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -33,6 +33,7 @@ class KeptInFile(saved_tensors_hooks):
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder, prefix=".nitido-", suffix=".part")  # noqa: SIM115
+        self._folder = folder
         super().__init__(self._write, self._read)
 
     def _write(self, tensor: Tensor) -> Tensor | _Place:
@@ -41,7 +42,12 @@ class KeptInFile(saved_tensors_hooks):
         dense = _dense(tensor.detach().cpu())
         numbers = dense.as_strided((dense.numel(),), (1,)).view(torch.uint8).numpy()
         offset = self._file.seek(0, 2)
-        numbers.tofile(self._file)
+        try:
+            self._file.write(numbers)
+            self._file.flush()
+        except OSError as error:
+            error.filename = str(self._folder)
+            raise
         return _Place(offset, len(numbers), dense.size(), dense.stride(), dense.dtype, tensor.device)
 
     def _read(self, kept: Tensor | _Place) -> Tensor:

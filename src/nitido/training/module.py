@@ -113,7 +113,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         with torch.compiler.set_stance("force_eager"):  # code for other numbers of patches would take long to make
             self.memory.fit_into(available, self._try_out)
         if self.memory.is_short:
-            logging.getLogger(__name__).warning("memory is short: %s", self.memory)
+            logging.getLogger(__name__).warning("memory is short: %s", str(self.memory))
 
     def _try_out(self, patches: int) -> None:
         """A step of so many patches of noise on a copy of the network, of which nothing stays."""
@@ -125,11 +125,13 @@ class NetworkTraining(lightning.LightningModule, ABC):
         )
         forwards, undo = self.forwards, self._remember_statistics()
         self.forwards = {self.scale: self.fast_path.forward(copy.deepcopy(self.network))}
-        with suppress(DivergedError):  # which is for the run's own patches to show
-            self.calculate_gradients(lr, hr)
-        self.forwards = forwards
-        self.zero_grad()
-        undo()
+        try:
+            with suppress(DivergedError):  # which is for the run's own patches to show
+                self.calculate_gradients(lr, hr)
+        finally:
+            self.forwards = forwards
+            self.zero_grad()
+            undo()
 
     def in_memory(self, calculate: Callable[[], T]) -> T:
         """What `calculate` comes to; where memory is short, in a way that needs less of it, and so the steps to come.
@@ -140,7 +142,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         found = self.memory.calculate(calculate, Path(self.trainer.log_dir or "."), self._remember_statistics())
         if self.memory.state() != before:
             logging.getLogger(__name__).warning(
-                "step %d: memory was short: from here on %s", self.global_step, self.memory
+                "step %d: memory was short: from here on %s", self.global_step, str(self.memory)
             )
         return found
 
@@ -199,7 +201,8 @@ class NetworkTraining(lightning.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the number format of before, and in as much memory."""
         self.precision = checkpoint["precision"]
-        self.memory.load(checkpoint["memory"])
+        if "memory" in checkpoint:  # not in those of before 2026-12, whose steps were all calculated together
+            self.memory.load(checkpoint["memory"])
 
     def is_logged(self) -> bool:
         """Whether this step's scalars are written."""

@@ -42,7 +42,7 @@ class StepMemory:
 
     def fit_into(self, available: int, step: Callable[[int], object]) -> None:
         """Choose a way that seems to fit into `available` bytes; `step` is one of as many patches as it is told."""
-        fitting = patches_that_fit(self.batch, available, step)
+        fitting = unless_memory_is_short(lambda: patches_that_fit(self.batch, available, step)) or 1
         if self.together is None:
             self.at_once = fitting
         else:

@@ -1,0 +1,247 @@
+"""Steps that do not fit the memory: calculated otherwise, to the same end, and what was done is said once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.small_runs import distance, run, stop_at
+from torch import Tensor, nn
+
+from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.data import Store
+from nitido.training.callbacks import TrainingInterruptedError
+from nitido.training.memory import OutOfMemoryError
+from nitido.training.step_memory import UNSEEN, patches_that_fit
+
+MORE_THAN_ANY_MACHINE_HAS = 10**15
+MB = 1 << 20
+
+PLAIN = {"batch": 8, "optimizer": "sgd", "learning_rate": 0.05}
+"""Steps as long as their gradients: Adam's first ones are as long for those that are nothing but rounding."""
+
+GAME = {
+    "batch": 8,
+    "patch": 8,
+    "steps": 2,
+    "validate_every": 2,
+    "loss": {"l1": 1.0, "adversarial": 1e-3},
+    "adversarial": {"discriminator": {"width": 4, "dense_width": 8}},
+}
+
+
+class Greedy(nn.Module):
+    """Asks for more memory than there is where it sees more than `limit` patches; so often, or always."""
+
+    def __init__(self, limit: int, times: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.times = times
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training and self.times and len(features) > self.limit:
+            self.times -= 1
+            torch.empty(MORE_THAN_ANY_MACHINE_HAS)
+        return features
+
+
+class GreedyOnTheWayBack(nn.Module):
+    """The same, when gradients of more than `limit` patches come back."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, features: Tensor) -> Tensor:
+        if len(features) > self.limit and features.requires_grad:
+            features.register_hook(lambda gradient: torch.empty(MORE_THAN_ANY_MACHINE_HAS))
+        return features
+
+
+def greedy(
+    limit: int, times: int = -1, architecture: str = "srcnn", part: nn.Module | None = None, **config: object
+) -> SuperResolutionNetwork:
+    """A network like `network()`, or of another architecture, with a greedy part behind its first convolution."""
+    torch.manual_seed(3)
+    made = build(architecture, resolve_config(architecture, "debug", config))
+    name = next(name for name, module in made.named_modules() if isinstance(module, nn.Conv2d))
+    parent, _, child = name.rpartition(".")
+    owner = made.get_submodule(parent)
+    setattr(owner, child, nn.Sequential(getattr(owner, child), part or Greedy(limit, times)))
+    return made
+
+
+def modest(architecture: str = "srcnn", **config: object) -> SuperResolutionNetwork:
+    return greedy(0, 0, architecture, **config)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("nitido")]
+
+
+def scalars(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_some_patches_at_a_time_train_as_all_together_do(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {**PLAIN, "loss": {"l1": 1.0, "ssim": 0.1, "fourier": 0.1}, "gradient_clip": 0.5, "ema": 0.5}
+    together = run(small_store, tmp_path / "together", modest(), **changes)
+    assert said(caplog) == []
+    apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
+    assert said(caplog) == ["step 0: memory was short: from here on 2 of a step's 8 patches are calculated at a time"]
+    assert 0 < distance(apart, together) < 1e-6 < 1e-3 < distance(together, modest())
+    for found, expected in zip(scalars(tmp_path / "apart"), scalars(tmp_path / "together"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_numbers_of_patches_that_cannot_be_halved_evenly_weigh_as_much_each(small_store: Store, tmp_path: Path) -> None:
+    together = run(small_store, tmp_path / "together", modest(), **PLAIN | {"batch": 7})
+    apart = run(small_store, tmp_path / "apart", greedy(limit=5), **PLAIN | {"batch": 7})
+    assert 0 < distance(apart, together) < 1e-6
+
+
+def test_memory_that_is_short_on_the_way_back_is_no_other(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyOnTheWayBack(limit=4)), **PLAIN)
+    assert said(caplog) == ["step 0: memory was short: from here on 4 of a step's 8 patches are calculated at a time"]
+    assert distance(apart, run(small_store, tmp_path / "together", modest(), **PLAIN)) < 1e-6
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_goes_on_as_it_is(precision: str, small_store: Store, tmp_path: Path) -> None:
+    changes = PLAIN | {"precision": precision, "compile": False}
+    together = run(small_store, tmp_path / "together", modest(), **changes)
+    apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
+    assert 0 < distance(apart, together) < distance(together, modest()) / 20
+
+
+def test_a_resumed_run_has_the_same_bits_and_says_nothing_again(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = run(small_store, tmp_path / "whole", greedy(limit=3), **PLAIN)
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path / "half", greedy(limit=3), listener=stop_at(5), **PLAIN)
+    caplog.clear()
+    # The second network would do with all patches: only what the checkpoint says keeps them apart.
+    resumed = run(small_store, tmp_path / "half", modest(), **PLAIN)
+    assert said(caplog) == []
+    assert distance(resumed, whole) == 0
+
+
+def test_not_enough_for_a_single_patch_is_one_clear_error(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(OutOfMemoryError, match="not enough memory for a step on a single patch: take a smaller patch"):
+        run(small_store, tmp_path, greedy(limit=0), **PLAIN)
+    assert said(caplog) == ["memory is short: 1 of a step's 8 patches are calculated at a time"], "seen by a trial"
+
+
+def test_batch_normalisation_keeps_its_patches_together(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    norm = {"architecture": "edsr", "block": "batch", "width": 64}
+    changes = PLAIN | {"patch": 24, "steps": 2, "validate_every": 2}
+    together = run(small_store, tmp_path / "together", modest(**norm), **changes)
+    kept = run(small_store, tmp_path / "kept", greedy(limit=3, times=1, **norm), **changes)
+    assert said(caplog) == [
+        "step 0: memory was short: from here on what a step keeps for its gradients lies in a file, as batch "
+        "normalisation needs its 8 patches together"
+    ]
+    assert any(name.endswith("running_var") for name in kept.state_dict())
+    assert distance(kept, together) == 0
+
+
+def test_where_it_is_frozen_it_does_not(small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = greedy(limit=3, architecture="edsr", block="batch")
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.requires_grad_(False)
+    run(small_store, tmp_path, made, **PLAIN)
+    assert said(caplog) == ["step 0: memory was short: from here on 2 of a step's 8 patches are calculated at a time"]
+
+
+def test_too_little_for_a_file_as_well_is_one_clear_error(small_store: Store, tmp_path: Path) -> None:
+    message = "not enough memory for the 8 patches of a step, which batch normalisation needs together: take a smaller"
+    with pytest.raises(OutOfMemoryError, match=message):
+        run(small_store, tmp_path, greedy(limit=3, architecture="edsr", block="batch"), **PLAIN)
+
+
+def test_a_game_goes_on_to_the_same_bits(small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metrics = ("psnr_y", "perceptual_distance")
+    network = {"architecture": "srresnet", "scale": 2}
+    expected = run(small_store, tmp_path / "a", modest(**network), metrics=metrics, **GAME)
+    kept = run(small_store, tmp_path / "b", greedy(limit=3, times=1, **network), metrics=metrics, **GAME)
+    assert said(caplog) == [
+        "step 0: memory was short: from here on what a step keeps for its gradients lies in a file, as a "
+        "discriminator needs its 8 patches together"
+    ]
+    assert distance(kept, expected) == 0
+
+
+def test_memory_that_is_short_elsewhere_is_one_clear_error(small_store: Store, tmp_path: Path) -> None:
+    def listener(step: int, psnr: float | None) -> None:
+        torch.empty(MORE_THAN_ANY_MACHINE_HAS)
+
+    with pytest.raises(OutOfMemoryError, match="take a smaller batch, patch or validation_crop"):
+        run(small_store, tmp_path, listener=listener)
+
+
+@pytest.mark.parametrize(
+    ("batch", "megabytes", "fitting"), [(16, 16, 16), (16, 15, 8), (12, 7, 6), (12, 3, 3), (12, 1, 1), (12, 0, 1)]
+)
+def test_halves_are_taken_until_they_fit(batch: int, megabytes: int, fitting: int) -> None:
+    def step(patches: int) -> None:
+        kept = [torch.empty(3 * MB, dtype=torch.uint8), torch.empty(patches * MB, dtype=torch.uint8)]
+        assert len(kept) == 2
+
+    assert patches_that_fit(batch, int(UNSEEN * (3 + megabytes) * MB), step) == fitting
+
+
+def test_a_single_patch_is_not_tried() -> None:
+    assert patches_that_fit(1, 0, lambda patches: pytest.fail("tried")) == 1
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import torch
+from nitido.architectures import build, resolve_config
+from nitido.data import PictureSet, prepare
+from skimage import data, io
+from tests.training.small_runs import run
+
+folder = Path(sys.argv[1])
+io.imsave(folder / "a.png", data.chelsea()[:200, :200])
+store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
+network = build(sys.argv[3], resolve_config(sys.argv[3], sys.argv[4], {}))
+small = build("srcnn", resolve_config("srcnn", "debug", {}))
+run(store, folder / "first", small, steps=1, validate_every=1)  # what is loaded late
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]) * 2**20, resource.RLIM_INFINITY))
+run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=64, batch=64, patch=48)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere limits are no limits")
+@pytest.mark.parametrize(
+    ("architecture", "variant", "way"),
+    [
+        ("srcnn", "vanilla", "of a step's 64 patches are calculated at a time"),
+        ("edsr", "compact_batch", "lies in a file, as batch normalisation needs its 64 patches together"),
+    ],
+)
+def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), "400", architecture, variant]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
+    assert done.returncode == 0, done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("memory is short: ")
+    assert line.endswith(way)
