@@ -43,7 +43,7 @@ class KeptInFile(saved_tensors_hooks):
         numbers = dense.as_strided((dense.numel(),), (1,)).view(torch.uint8).numpy()
         offset = self._file.seek(0, 2)
         try:
-            self._file.write(numbers)
+            self._file.write(numbers.data)
             self._file.flush()
         except OSError as error:
             error.filename = str(self._folder)

@@ -1,0 +1,57 @@
+"""Trainings in a real control group, as containers and batch systems make them; where none can be, see `conftest`."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.training.control_groups import control_group
+
+LIMIT = 1000 << 20
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    with control_group(LIMIT) as folder:
+        assert folder is not None
+        yield folder
+
+
+ASKED = """
+import sys
+import torch
+open(sys.argv[1], "w").write("0")
+from nitido.training.available_memory import available_memory
+print(available_memory(torch.device("cpu")))
+"""
+
+
+def test_what_a_control_group_has_left_is_seen(group: Path) -> None:
+    command = [sys.executable, "-c", ASKED, str(group / "cgroup.procs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) <= LIMIT
+
+
+TRAINED = """
+import sys
+from pathlib import Path
+open(sys.argv[1], "w").write("0")
+from skimage import data, io
+from nitido.architectures import build, resolve_config
+from nitido.data import PictureSet, prepare
+from tests.training.small_runs import run
+folder = Path(sys.argv[2])
+io.imsave(folder / "a.png", data.chelsea()[:200, :200])
+store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
+network = build("srcnn", resolve_config("srcnn", "vanilla", {}))
+run(store, folder / "run", network, steps=2, validate_every=2, batch=64, patch=48)
+"""
+
+
+def test_a_training_in_a_control_group_is_not_killed(group: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TRAINED, str(group / "cgroup.procs"), str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("memory is short: ")
