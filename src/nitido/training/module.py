@@ -107,6 +107,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Choose a way to calculate steps that fits the memory, unless a checkpoint has told it."""
+        self.memory.folder = Path(self.trainer.log_dir or ".")
         available = available_memory(self.device)
         if self.global_step or available is None:
             return
@@ -138,9 +139,9 @@ class NetworkTraining(lightning.LightningModule, ABC):
 
         What a failed try has done to statistics is undone. Raises `OutOfMemoryError` where there is no such way.
         """
-        before = self.memory.state()
-        found = self.memory.calculate(calculate, Path(self.trainer.log_dir or "."), self._remember_statistics())
-        if self.memory.state() != before:
+        before = self.memory.at_once, self.memory.in_file
+        found = self.memory.calculate(calculate, self._remember_statistics())
+        if (self.memory.at_once, self.memory.in_file) != before:
             logging.getLogger(__name__).warning(
                 "step %d: memory was short: from here on %s", self.global_step, str(self.memory)
             )

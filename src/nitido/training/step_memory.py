@@ -1,7 +1,6 @@
 """How a training step is calculated so that it fits the memory there is."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ class StepMemory:
         at_once: how many of them are calculated together; the gradients of the others are added to theirs.
         in_file: whether what waits for the way back lies in a file.
         together: what needs all patches together, in words; None where some at a time give the same gradients.
+        folder: where files lie.
     """
 
     def __init__(self, batch: int) -> None:
@@ -34,6 +34,7 @@ class StepMemory:
         self.at_once = batch
         self.in_file = False
         self.together: str | None = None
+        self.folder = Path()
 
     @property
     def is_short(self) -> bool:
@@ -50,22 +51,26 @@ class StepMemory:
         if self.is_short:
             keep_no_memory()
 
-    def calculate(self, step: Callable[[], T], folder: Path, undo: Callable[[], None]) -> T:
+    def calculate(self, step: Callable[[], T], undo: Callable[[], None]) -> T:
         """What `step` comes to; where memory is too short for it, `undo` and so on in a way that needs less.
 
-        Files lie in `folder`. Raises `OutOfMemoryError` where there is no such way.
+        Raises `OutOfMemoryError` where there is no such way.
         """
-        while True:
-            with self._keeping(folder):
-                found = unless_memory_is_short(step)
-            if found is not None:
-                return found
+        while (found := unless_memory_is_short(self._kept(step))) is None:
             undo()
             self._spend_less()
             keep_no_memory()
+        return found
 
-    def _keeping(self, folder: Path) -> AbstractContextManager[object]:
-        return KeptInFile(folder) if self.in_file else nullcontext()
+    def _kept(self, step: Callable[[], T]) -> Callable[[], T]:
+        if not self.in_file:
+            return step
+
+        def in_file() -> T:
+            with KeptInFile(self.folder):
+                return step()
+
+        return in_file
 
     def _spend_less(self) -> None:
         if self.together is None and self.at_once > 1:
