@@ -15,8 +15,8 @@ ONEDNN_IS_REFUSED = """
 import resource
 import torch
 from nitido.short_memory import unless_memory_is_short
-from nitido.training.allocator import keep_freed_memory
-from nitido.training.available_memory import writable_memory
+from nitido.training.memory.allocator import keep_freed_memory
+from nitido.training.memory.available import writable_memory
 keep_freed_memory()
 convolution = torch.nn.Conv2d(3, 64, 3, padding=1)
 pictures = torch.rand(21, 3, 48, 48).contiguous(memory_format=torch.channels_last)

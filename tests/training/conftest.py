@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.control_groups import control_group
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import PictureSet, Store, prepare
 from nitido.kernels.library import WINOGRAD
 
 collect_ignore = [] if WINOGRAD.available() else ["test_kernels.py"]
-with control_group(1 << 30) as group:
-    collect_ignore += [] if group else ["test_control_groups.py"]
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from nitido.study.start import begin_from
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.data import samplers
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.memory import refused_memory
+from nitido.training.memory.limit import refused_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
 from nitido.training.train import Trained, count_steps, train

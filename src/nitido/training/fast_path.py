@@ -15,10 +15,10 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
 from nitido.kernels.compiler import compiler_name, has_compiler
-from nitido.training.available_memory import available_memory
 from nitido.training.hyperparameters import Compile, Hyperparameters
+from nitido.training.memory.available import available_memory
+from nitido.training.memory.step import patches_that_fit
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
-from nitido.training.step_memory import patches_that_fit
 from nitido.validation import ConfigError, StrictModel, describe
 
 FILE = "fast_path.json"

@@ -12,7 +12,7 @@ from nitido.training.structural_losses import fourier_loss, ssim_loss
 from nitido.validation import ConfigError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar."""
+"""From (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar: the mean over the pictures."""
 
 PERCEPTUAL = "perceptual"
 """The term that compares features of a trained backbone; `PerceptualOptions` say which."""
@@ -27,7 +27,10 @@ _LOSSES = Registry[LossMaker]("loss")
 
 
 def register_loss(name: str, loss: Loss) -> None:
-    """Make `name` a loss term that every run may weigh; a name that is taken raises `ConfigError`."""
+    """Make `name` a loss term that every run may weigh; a name that is taken raises `ConfigError`.
+
+    `loss` is a mean over the pictures of a batch: where memory is short it is called with some of them at a time.
+    """
     _LOSSES.register(name, lambda options: loss)
 
 

@@ -20,16 +20,16 @@ from nitido.data import Store
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, measure
 from nitido.imaging import rgb_to_ycbcr
-from nitido.training.available_memory import available_memory
 from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.freezing import still
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import Criterion
+from nitido.training.memory.available import available_memory
+from nitido.training.memory.step import StepMemory
 from nitido.training.muon import Muon
 from nitido.training.precision import Format, autocast
 from nitido.training.schedules import learning_rate_factor
-from nitido.training.step_memory import StepMemory
 
 T = TypeVar("T")
 

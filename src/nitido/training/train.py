@@ -34,7 +34,7 @@ from nitido.training.fast_path import FILE as FAST_PATH_FILE
 from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.loss_scaling import LossScaling
-from nitido.training.memory import training_memory
+from nitido.training.memory.limit import training_memory
 from nitido.training.precision import training_device
 from nitido.training.quiet import NoProfiler, quiet_lightning
 from nitido.training.supervised import SupervisedTraining

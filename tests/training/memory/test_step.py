@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
-from nitido.training.memory import OutOfMemoryError
-from nitido.training.step_memory import UNSEEN, patches_that_fit
+from nitido.training.memory.limit import OutOfMemoryError
+from nitido.training.memory.step import UNSEEN, patches_that_fit
 
 MORE_THAN_ANY_MACHINE_HAS = 10**15
 MB = 1 << 20
@@ -239,7 +239,7 @@ run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=6
 def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", LIMITED, str(tmp_path), "400", architecture, variant]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
     assert done.returncode == 0, done.stderr
     [line] = done.stderr.strip().splitlines()

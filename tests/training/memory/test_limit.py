@@ -5,8 +5,8 @@ import resource
 import pytest
 import torch
 
-from nitido.training.available_memory import MEMINFO, available_memory
-from nitido.training.memory import OutOfMemoryError, refused_memory, training_memory
+from nitido.training.memory.available import MEMINFO, available_memory
+from nitido.training.memory.limit import OutOfMemoryError, refused_memory, training_memory
 
 CPU = torch.device("cpu")
 

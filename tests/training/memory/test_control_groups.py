@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.training.control_groups import control_group
+from tests.training.memory.control_groups import control_group
 
 LIMIT = 1000 << 20
 
@@ -22,7 +22,7 @@ ASKED = """
 import sys
 import torch
 open(sys.argv[1], "w").write("0")
-from nitido.training.available_memory import available_memory
+from nitido.training.memory.available import available_memory
 print(available_memory(torch.device("cpu")))
 """
 
@@ -51,7 +51,7 @@ run(store, folder / "run", network, steps=2, validate_every=2, batch=64, patch=4
 
 def test_a_training_in_a_control_group_is_not_killed(group: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", TRAINED, str(group / "cgroup.procs"), str(tmp_path)]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("memory is short: ")

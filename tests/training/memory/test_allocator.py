@@ -9,7 +9,7 @@ import pytest
 
 PAGES = 16_384  # 64 MB: more than glibc keeps by itself
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 FAULTS = f"""
 import resource
@@ -29,7 +29,7 @@ def kept():
 """
 
 BY_CALL = """
-from nitido.training.allocator import give_freed_memory_back, keep_freed_memory, keep_no_memory
+from nitido.training.memory.allocator import give_freed_memory_back, keep_freed_memory, keep_no_memory
 before = faults()
 keep_freed_memory()
 during = kept()
@@ -68,7 +68,7 @@ def test_large_tensors_do_not_fault_again_until_memory_is_given_back(code: str, 
 
 def test_it_says_whether_there_is_such_an_allocator() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "from nitido.training.allocator import keep_freed_memory as k; print(k())"],
+        [sys.executable, "-c", "from nitido.training.memory.allocator import keep_freed_memory as k; print(k())"],
         capture_output=True,
         text=True,
         check=True,

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from nitido.live_tensors import LiveTensors
 from nitido.short_memory import unless_memory_is_short
-from nitido.training.allocator import keep_no_memory
-from nitido.training.kept_in_file import KeptInFile
-from nitido.training.memory import OutOfMemoryError
+from nitido.training.memory.allocator import keep_no_memory
+from nitido.training.memory.kept_in_file import KeptInFile
+from nitido.training.memory.limit import OutOfMemoryError
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from nitido.errors import NitidoError
 from nitido.short_memory import tells_of_short_memory
-from nitido.training.allocator import give_freed_memory_back, keep_freed_memory
-from nitido.training.available_memory import available_memory, writable_memory
+from nitido.training.memory.allocator import give_freed_memory_back, keep_freed_memory
+from nitido.training.memory.available import available_memory, writable_memory
 from nitido.training.precision import training_device
 
 if sys.platform != "win32":

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from nitido.training.available_memory import MEMINFO, _left, available_memory
+from nitido.training.memory.available import MEMINFO, _left, available_memory
 
 MB = 1 << 20
 
 pytestmark = pytest.mark.skipif(not MEMINFO.exists(), reason="Linux alone tells so much")
 
-SAY = "import torch; from nitido.training.available_memory import available_memory as a; print(a(torch.device('cpu')))"
+SAY = "import torch; from nitido.training.memory.available import available_memory as a; print(a(torch.device('cpu')))"
 
 
 def write(folder: Path, **files: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nitido.training.kept_in_file import SMALLEST, KeptInFile
+from nitido.training.memory.kept_in_file import SMALLEST, KeptInFile
 
 SIDE = 64
 
@@ -54,7 +54,7 @@ def test_large_tensors_are_in_the_file_and_small_ones_and_weights_are_not(tmp_pa
 TOO_LARGE_A_FILE = """
 import resource, sys, torch
 from pathlib import Path
-from nitido.training.kept_in_file import KeptInFile
+from nitido.training.memory.kept_in_file import KeptInFile
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 with KeptInFile(Path(sys.argv[1])):
     torch.rand(1 << 20, requires_grad=True).exp()
