@@ -23,6 +23,9 @@ MB = 1 << 20
 PLAIN = {"batch": 8, "optimizer": "sgd", "learning_rate": 0.05}
 """Steps as long as their gradients: Adam's first ones are as long for those that are nothing but rounding."""
 
+ROUNDING = 0.01
+"""Of what was learnt: where a pixel is as good as right, or a feature as good as nothing, its gradient may be any."""
+
 GAME = {
     "batch": 8,
     "patch": 8,
@@ -94,15 +97,16 @@ def test_some_patches_at_a_time_train_as_all_together_do(
     assert said(caplog) == []
     apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
     assert said(caplog) == ["step 0: memory was short: from here on 2 of a step's 8 patches are calculated at a time"]
-    assert 0 < distance(apart, together) < 1e-6 < 1e-3 < distance(together, modest())
+    assert distance(together, modest()) > 1e-3
+    assert 0 < distance(apart, together) < ROUNDING * distance(together, modest())
     for found, expected in zip(scalars(tmp_path / "apart"), scalars(tmp_path / "together"), strict=True):
-        assert found == pytest.approx(expected, rel=1e-4)
+        assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_numbers_of_patches_that_cannot_be_halved_evenly_weigh_as_much_each(small_store: Store, tmp_path: Path) -> None:
     together = run(small_store, tmp_path / "together", modest(), **PLAIN | {"batch": 7})
     apart = run(small_store, tmp_path / "apart", greedy(limit=5), **PLAIN | {"batch": 7})
-    assert 0 < distance(apart, together) < 1e-6
+    assert 0 < distance(apart, together) < ROUNDING * distance(together, modest())
 
 
 def test_memory_that_is_short_on_the_way_back_is_no_other(
@@ -110,7 +114,8 @@ def test_memory_that_is_short_on_the_way_back_is_no_other(
 ) -> None:
     apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyOnTheWayBack(limit=4)), **PLAIN)
     assert said(caplog) == ["step 0: memory was short: from here on 4 of a step's 8 patches are calculated at a time"]
-    assert distance(apart, run(small_store, tmp_path / "together", modest(), **PLAIN)) < 1e-6
+    together = run(small_store, tmp_path / "together", modest(), **PLAIN)
+    assert distance(apart, together) < ROUNDING * distance(together, modest())
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -118,7 +123,7 @@ def test_half_precision_goes_on_as_it_is(precision: str, small_store: Store, tmp
     changes = PLAIN | {"precision": precision, "compile": False}
     together = run(small_store, tmp_path / "together", modest(), **changes)
     apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
-    assert 0 < distance(apart, together) < distance(together, modest()) / 20
+    assert 0 < distance(apart, together) < 5 * ROUNDING * distance(together, modest())
 
 
 def test_a_resumed_run_has_the_same_bits_and_says_nothing_again(
