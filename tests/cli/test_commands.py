@@ -35,6 +35,28 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+GREEDY = """
+import sys, torch
+from nitido.cli import app as commands
+
+@commands.app.command()
+def greedy(numbers: int) -> None:
+    torch.empty(numbers) @ torch.empty(3)
+
+sys.argv[0] = "nitido"
+commands.main()
+"""
+
+
+def test_short_memory_is_one_line_and_another_mistake_is_not() -> None:
+    short, wrong = (
+        subprocess.run([sys.executable, "-c", GREEDY, "greedy", numbers], capture_output=True, text=True, check=False)
+        for numbers in (str(10**15), "2")
+    )
+    assert (short.returncode, short.stderr) == (1, "nitido: there is not enough memory for this\n")
+    assert "RuntimeError: inconsistent tensor size" in wrong.stderr
+
+
 def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
     run = tmp_path / "run"
     trained = nitido("train", "srcnn", *TINY, "--out", run)

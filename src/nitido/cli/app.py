@@ -50,6 +50,12 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
         _fail(f"{error.filename or 'the disk'}: {error.strerror}", 1)
+    except (MemoryError, RuntimeError) as error:
+        from nitido.short_memory import tells_of_short_memory
+
+        if not tells_of_short_memory(error):
+            raise
+        _fail("there is not enough memory for this", 1)
 
 
 def _fail(message: str, code: int) -> None:
