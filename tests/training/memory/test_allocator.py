@@ -57,7 +57,6 @@ def faults_before_during_and_after(code: str, argument: str) -> list[int]:
     return [int(word) for word in ended.stdout.split()]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left alone")
 @pytest.mark.parametrize(("code", "argument"), [(BY_CALL, "back"), (BY_CALL, "none"), (BY_TRAINING, "")])
 def test_large_tensors_do_not_fault_again_until_memory_is_given_back(code: str, argument: str, tmp_path: Path) -> None:
     before, during, after = faults_before_during_and_after(code, argument or str(tmp_path))

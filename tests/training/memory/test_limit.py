@@ -5,14 +5,10 @@ import resource
 import pytest
 import torch
 
-from nitido.training.memory.available import MEMINFO, available_memory
+from nitido.training.memory.available import available_memory
 from nitido.training.memory.limit import OutOfMemoryError, refused_memory, training_memory
 
 CPU = torch.device("cpu")
-
-pytestmark = pytest.mark.skipif(
-    not MEMINFO.exists() or torch.accelerator.is_available(), reason="only Linux's processors are asked to refuse"
-)
 
 
 def test_what_is_not_there_is_refused_while_a_training_lasts() -> None:

@@ -1,9 +1,6 @@
 """Steps that do not fit the memory: calculated otherwise, to the same end, and what was done is said once."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,6 +144,19 @@ def test_not_enough_for_a_single_patch_is_one_clear_error(
     assert said(caplog) == ["memory is short: 1 of a step's 8 patches are calculated at a time"], "seen by a trial"
 
 
+def test_a_single_patch_that_does_not_fit_is_kept_in_a_file(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = run(small_store, tmp_path / "together", modest(), **PLAIN)
+    kept = run(small_store, tmp_path / "kept", greedy(limit=0, times=1), **PLAIN)
+    way = "1 of a step's 8 patches are calculated at a time"
+    assert said(caplog) == [
+        f"memory is short: {way}",
+        f"step 0: memory was short: from here on {way} and what a step keeps for its gradients lies in a file",
+    ]
+    assert 0 < distance(kept, together) < ROUNDING * distance(together, modest())
+
+
 def test_batch_normalisation_keeps_its_patches_together(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,43 +220,3 @@ def test_halves_are_taken_until_they_fit(batch: int, megabytes: int, fitting: in
 
 def test_a_single_patch_is_not_tried() -> None:
     assert patches_that_fit(1, 0, lambda patches: pytest.fail("tried")) == 1
-
-
-LIMITED = """
-import resource, sys
-from pathlib import Path
-import torch
-from nitido.architectures import build, resolve_config
-from nitido.data import PictureSet, prepare
-from skimage import data, io
-from tests.training.small_runs import run
-
-folder = Path(sys.argv[1])
-io.imsave(folder / "a.png", data.chelsea()[:200, :200])
-store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
-network = build(sys.argv[3], resolve_config(sys.argv[3], sys.argv[4], {}))
-small = build("srcnn", resolve_config("srcnn", "debug", {}))
-run(store, folder / "first", small, steps=1, validate_every=1)  # what is loaded late
-taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]) * 2**20, resource.RLIM_INFINITY))
-run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=64, batch=64, patch=48)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere limits are no limits")
-@pytest.mark.parametrize(
-    ("architecture", "variant", "way"),
-    [
-        ("srcnn", "vanilla", "of a step's 64 patches are calculated at a time"),
-        ("edsr", "compact_batch", "lies in a file, as batch normalisation needs its 64 patches together"),
-    ],
-)
-def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", LIMITED, str(tmp_path), "400", architecture, variant]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
-    root = Path(__file__).parents[3]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
-    assert done.returncode == 0, done.stderr
-    [line] = done.stderr.strip().splitlines()
-    assert line.startswith("memory is short: ")
-    assert line.endswith(way)

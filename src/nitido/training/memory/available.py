@@ -13,6 +13,13 @@ MEMINFO, STATUS, OWN_GROUPS = Path("/proc/meminfo"), Path("/proc/self/status"), 
 GROUPS = Path("/sys/fs/cgroup")
 """Where Linux tells of memory and of control groups."""
 
+FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""A group's files that tell its limit and what it holds, and the line of `memory.stat` about files that nobody has read
+for a while: in version 2, and in version 1, where no limit is a number larger than any memory."""
+
 
 def available_memory(device: torch.device) -> int | None:
     """Bytes that this process may still take for what lies on `device`; None where that is no processor under Linux.
@@ -33,8 +40,7 @@ def _left(meminfo: Path = MEMINFO, own_groups: Path = OWN_GROUPS, groups: Path =
     of_machine = _numbers(meminfo)
     left = [1024 * (of_machine["MemAvailable"] + of_machine["SwapFree"]), *_left_in_limits()]
     for group in _folders(own_groups, groups):
-        left.extend(_left_in_v2(group))
-        left.extend(_left_in_v1(group))
+        left.extend(_left_in(group))
     return max(0, min(left))
 
 
@@ -67,17 +73,11 @@ def _folders(own_groups: Path, groups: Path) -> Iterator[Path]:
         yield from (top / folder for folder in (own, *own.parents) if (top / folder).is_dir())
 
 
-def _left_in_v2(group: Path) -> Iterator[int]:
-    if (group / "memory.max").exists() and (limit := (group / "memory.max").read_text().strip()) != "max":
-        held = int((group / "memory.current").read_text())
-        yield int(limit) - held + _numbers(group / "memory.stat")["inactive_file"]
-
-
-def _left_in_v1(group: Path) -> Iterator[int]:
-    if (group / "memory.limit_in_bytes").exists():  # without a limit a number larger than any memory
-        held = int((group / "memory.usage_in_bytes").read_text())
-        limit = int((group / "memory.limit_in_bytes").read_text())
-        yield limit - held + _numbers(group / "memory.stat")["total_inactive_file"]
+def _left_in(group: Path) -> Iterator[int]:
+    for limit, held, file_pages in FILES:
+        if (group / limit).exists() and (allowed := (group / limit).read_text().strip()) != "max":
+            taken = int((group / held).read_text()) - _numbers(group / "memory.stat")[file_pages]
+            yield int(allowed) - taken
 
 
 def _numbers(file: Path) -> dict[str, int]:
