@@ -5,16 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+_DRAFT_PREFIX = ".nitido-draft-"
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to; on success it becomes `target`, on any error it is removed.
 
-    Readers see the old file or the new one, never half of either, even after `kill -9` or on a full disk. An OSError
-    that does not say which file it is about is told.
+    Readers see the old file or the new one, never half of either, even after `kill -9` or on a full disk. The draft's
+    name has a fixed length, so that every legal target name can be written. An OSError that does not say which file it
+    is about gets the target's name.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part{target.suffix}")
+    draft = target.with_name(f"{_DRAFT_PREFIX}{uuid4().hex[:12]}{target.suffix[:12]}")
     try:
         yield draft
         draft.replace(target)
@@ -23,6 +26,21 @@ def replacing(target: Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def is_draft(path: Path) -> bool:
+    """Return whether `path` has the name of a draft of `replacing`."""
+    return path.name.startswith(_DRAFT_PREFIX)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes left in `folder`.
+
+    Only the process that holds the folder's lock may call this: another writer's draft would be lost.
+    """
+    for path in folder.iterdir():
+        if is_draft(path):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(target: Path, content: bytes) -> None:

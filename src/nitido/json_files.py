@@ -1,0 +1,53 @@
+"""Small JSON files that nitido writes and reads back, each with a checksum of its own content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nitido.atomic import write_text
+from nitido.errors import NitidoError
+
+CHECKSUM = "checksum"
+"""The key that holds the checksum; it must not be a key of the values themselves."""
+
+
+class DamagedFileError(NitidoError):
+    """A file that nitido wrote itself cannot be read back, or does not hold what was written."""
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` with their checksum as readable JSON, atomically; infinite numbers and NaN raise `ValueError`."""
+    text = json.dumps({**values, CHECKSUM: _checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """Read back what `write_json` wrote, without the checksum.
+
+    A file without a checksum was written by an earlier version and is accepted.
+
+    Args:
+        path: The file.
+        way_out: What the user can do if it is damaged; it ends the message.
+
+    Raises:
+        DamagedFileError: The file is no JSON object, or its content does not match its checksum.
+        OSError: The file cannot be opened.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        raise DamagedFileError(f"{path} is damaged (not valid JSON): {way_out}") from None
+    if not isinstance(values, dict):
+        raise DamagedFileError(f"{path} is damaged (expected a JSON object): {way_out}")
+    stored = values.pop(CHECKSUM, None)
+    if stored is not None and stored != _checksum(values):
+        raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
+    return values
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
