@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nitido.number_text import number_text
 from nitido.study.plan import plan, single_run
 from nitido.study.spec import StudyError, builtin_names, dump, load_resolved, load_study_file, merge, resolve
 from nitido.validation import ConfigError
@@ -283,3 +286,28 @@ def test_a_patch_that_the_discriminator_cannot_judge_fails_before_any_training(s
         plan(study)
     with pytest.raises(ConfigError, match="got 30"):
         single_run("srcnn", "debug", ["patch=15", "loss.l1=1", "loss.adversarial=0.01"])
+
+
+def test_learning_rates_that_differ_in_the_seventh_digit_have_directories_of_their_own(study_file) -> None:
+    runs = plan(resolve(load_study_file(study_file()), "demo", ["learning_rates=1e-3,1.0000001e-3,1.0000002e-3"]))
+    assert len({run.directory for run in runs}) == len(runs) == 2 * 3 * 2
+    assert {run.directory.parent.name for run in runs} == {"lr=0.001", "lr=0.0010000001", "lr=0.0010000002"}
+
+
+@given(rates=st.lists(st.floats(min_value=0, max_value=10, exclude_min=True), min_size=1, max_size=5, unique=True))
+def test_no_two_learning_rates_have_the_same_text(rates: list[float]) -> None:
+    assert len({number_text(rate) for rate in rates}) == len(rates)
+    assert [float(number_text(rate)) for rate in rates] == rates
+
+
+@pytest.mark.parametrize("rate", [1e-3, 2e-3, 5e-4, 1e-4, 3e-4, 1e-5, 10.0, 1.0, 2.5e-6])
+def test_the_usual_learning_rates_keep_the_directories_they_always_had(rate: float) -> None:
+    assert number_text(rate) == f"{rate:g}"
+
+
+def test_a_learning_rate_is_listed_once_however_it_is_written(study_file) -> None:
+    with pytest.raises(ConfigError, match=r"learning rate 0\.001 is listed twice"):
+        resolve(load_study_file(study_file()), "demo", ["learning_rates=1e-3,0.001"])
+    own = [{"name": "plain", "variant": "debug", "learning_rates": [1e-3, 0.001]}]
+    with pytest.raises(ConfigError, match=r"variant 'plain': learning rate 0\.001 is listed twice"):
+        resolve(load_study_file(study_file(variants=own)), "demo")

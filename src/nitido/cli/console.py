@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nitido.atomic import write_text
+from nitido.number_text import number_text
 
 if TYPE_CHECKING:
     from nitido.study.plan import PlannedRun
@@ -81,7 +82,7 @@ class TrainingProgress:
     def started(self, run: "PlannedRun", number: int, runs: int, steps: int) -> "ProgressListener":
         """Open a bar for the run; returns who moves it."""
         options = run.config.hyperparameters
-        label = f"[{number}/{runs}] {run.config.variant} lr={options.learning_rate:g} seed={options.seed}"
+        label = f"[{number}/{runs}] {run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
         if not self.console.is_terminal:
             self._say(label)
         task = self.bar.add_task(label.replace("[", r"\["), total=steps, validation="")
@@ -98,7 +99,7 @@ class TrainingProgress:
         for task in self.bar.task_ids:
             self.bar.remove_task(task)
         options = run.config.hyperparameters
-        label = f"{run.config.variant} lr={options.learning_rate:g} seed={options.seed}"
+        label = f"{run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
         if status.state == "finished":
             length = f"{status.steps} steps, {status.seconds:.0f} s"
             text = f"{label}: validation {status.validation_psnr:.2f} dB after {length}"

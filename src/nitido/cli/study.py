@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nitido.cli.console import JSON_TO_STDOUT, TrainingProgress, print_table, write_json_output
+from nitido.number_text import number_text
 
 if TYPE_CHECKING:
     from nitido.study.leaderboard import Leaderboard
@@ -61,7 +62,7 @@ def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None,
                 str(run["variant"]),
                 str(run["architecture"]),
                 f"×{run['scale']}",
-                f"{run['lr']:g}",
+                number_text(run["lr"]),
                 str(run["seed"]),
                 f"{run['parameters']:,}",
                 f"{run['macs'] / 1e9:,.1f} G",

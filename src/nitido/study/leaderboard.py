@@ -9,6 +9,7 @@ import polars as pl
 
 from nitido.errors import NitidoError
 from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.number_text import number_text
 from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyse
 
 RANKED_BY = YARDSTICKS["fidelity"].metric
@@ -301,7 +302,7 @@ def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list
             [
                 str(place) if place is not None else "–",
                 entry.variant + _remark(entry, aim),
-                f"{entry.learning_rate:g}" if entry.learning_rate is not None else "–",
+                number_text(entry.learning_rate) if entry.learning_rate is not None else "–",
                 ", ".join(map(str, entry.seeds)) or "–",
                 f"{entry.parameters:,}" if entry.parameters else "–",
                 *(_cell(entry, dataset, aim) for dataset in board.datasets),

@@ -13,6 +13,7 @@ from nitido.architectures.discriminator import check_side
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
+from nitido.number_text import number_text
 from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, parse_settings
 from nitido.training.data import check_scales
 from nitido.training.hyperparameters import Hyperparameters
@@ -117,7 +118,7 @@ def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> Pla
         data=study.data,
         **{key: getattr(variant, key) for key in Transfer.model_fields},
     )
-    return PlannedRun(run, Path("runs", variant.name, f"lr={learning_rate:g}", f"seed={seed}"))
+    return PlannedRun(run, Path("runs", variant.name, f"lr={number_text(learning_rate)}", f"seed={seed}"))
 
 
 def _check_patch(options: Hyperparameters, scale: int) -> None:

@@ -151,17 +151,26 @@ class Study(StrictModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [variant.name for variant in self.variants]
-        for what, values in (("variant", names), ("learning rate", self.learning_rates), ("seed", self.seeds)):
-            doubled = next((v for v in values if list(values).count(v) > 1), None)
-            if doubled is not None:
-                raise ValueError(f"{what} {doubled} is listed twice")
+        _check_unique("variant", names)
+        _check_unique("learning rate", self.learning_rates)
+        _check_unique("seed", self.seeds)
         for variant in self.variants:
+            _check_unique(f"variant {variant.name!r}: learning rate", variant.learning_rates or ())
             _check_source(variant, self.variants)
         if "bicubic" in names:
             raise ValueError("'bicubic' is in every leaderboard already and cannot name a variant")
         if self.baseline not in names:
             raise ValueError(f"the baseline {self.baseline!r} is not among the variants: {', '.join(names)}")
         return self
+
+
+def _check_unique(what: str, values: Sequence[object]) -> None:
+    """Raise `ValueError` that names the first value that occurs twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {value} is listed twice")
+        seen.add(value)
 
 
 def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:

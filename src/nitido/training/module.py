@@ -20,6 +20,7 @@ from nitido.data import Store
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, measure
 from nitido.imaging import rgb_to_ycbcr
+from nitido.number_text import number_text
 from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.freezing import still
@@ -215,7 +216,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
             if not torch.isfinite(term):
                 raise DivergedError(
                     f"loss term {name!r} became {term.item()} at step {self.global_step} "
-                    f"(learning rate {self.options.learning_rate:g}): "
+                    f"(learning rate {number_text(self.options.learning_rate)}): "
                     "try a smaller learning rate, a warm-up or gradient clipping"
                 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from nitido.evaluation.metrics import METRICS
+from nitido.number_text import number_text
 from nitido.study.report.svg import Axis, drawing, element
 
 COLOURS = 7
@@ -70,7 +71,7 @@ def curve_chart(curves: Sequence[Curve], metric: str, order: Sequence[str]) -> C
         return None
     classes = {variant: line_class(index) for index, variant in enumerate(order)}
     shown = {curve.variant for curve in drawn}
-    silent = [f"{c.variant} (lr {c.learning_rate:g}, seed {c.seed})" for c in curves if not c.finite]
+    silent = [f"{c.variant} (lr {number_text(c.learning_rate)}, seed {c.seed})" for c in curves if not c.finite]
     return CurveChart(
         title=f"Validation: {METRICS[metric].label}",
         pictures={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
@@ -140,7 +141,7 @@ def _line(curve: Curve, across: Axis, up: Axis, look: str, decimals: int) -> Mar
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     last = curve.finite[-1]
     value = f"{last[1]:.{decimals}f} at step {last[0]:,}"
-    label = f"{curve.variant}, lr {curve.learning_rate:g}, seed {curve.seed}: {value}"
+    label = f"{curve.variant}, lr {number_text(curve.learning_rate)}, seed {curve.seed}: {value}"
     return element(
         "g",
         element("title", label),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nitido.evaluation.protocol import PROTOCOL
+from nitido.number_text import number_text
 from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
 from nitido.study.run_directory import RunDirectory
@@ -40,7 +41,7 @@ def _compared(study: Study, runs: Sequence[PlannedRun]) -> str:
     rates = sorted({run.config.hyperparameters.learning_rate for run in runs})
     return (
         f"{_count(len(study.variants), 'variant')} × {_count(len(rates), 'learning rate')} "
-        f"({listed([f'{rate:g}' for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
+        f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
         f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. Each "
         "variant's learning rate was chosen on the validation pictures; test pictures chose nothing."
     )
