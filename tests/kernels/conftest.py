@@ -23,7 +23,17 @@ EMULATED = replace(
 )
 SOURCES = {"tiles": TILES if TILES.available() else EMULATED, "winograd": WINOGRAD}
 
-collect_ignore = [] if WINOGRAD.available() else ["test_chain.py", "test_in_use.py", "test_narrow.py", "test_twin.py"]
+collect_ignore = (
+    []
+    if WINOGRAD.available()
+    else [
+        "test_chain.py",
+        "test_in_use.py",
+        "test_narrow.py",
+        "test_operands.py",
+        "test_twin.py",
+    ]
+)
 
 
 @pytest.fixture(scope="session", params=SOURCES)

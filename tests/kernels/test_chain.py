@@ -217,7 +217,7 @@ def test_what_is_no_number_passes(kernels: Kernels) -> None:
 
 
 def test_features_of_another_width_are_refused(kernels: Kernels) -> None:
-    with pytest.raises(ValueError, match="chains for 32 channels were given 64"):
+    with pytest.raises(ValueError, match="convolutions of 32 channels were given 64"):
         chains(kernels, [nn.Conv2d(32, 32, 3, padding=1)], [RELU])(torch.zeros(1, 64, 8, 8))
 
 

@@ -107,7 +107,7 @@ def test_gradients_may_come_in_another_layout_and_need_not_reach_the_features(ke
 
 
 def test_features_of_another_width_are_refused(kernels: Kernels) -> None:
-    with pytest.raises(ValueError, match="a convolution of 32 channels was given 64"):
+    with pytest.raises(ValueError, match="convolutions of 32 channels were given 64"):
         Narrow(kernels, nn.Conv2d(32, 3, 3, padding=1))(torch.zeros(1, 64, 8, 8))
 
 

@@ -3,18 +3,18 @@
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.kernels.library import LONGEST, Kernels, Pointer, Shape
+from nitido.kernels.library import LONGEST, Kernels, Shape
+from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, addresses, check, dense, features_of
 
 LANES = 32
 """Channels come in multiples of this."""
-
-LAYOUT = torch.channels_last
 
 
 def fits(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
@@ -109,13 +109,15 @@ def run_chains(
 ) -> Tensor:
     """What `Chains` does, with weights `(C', C, k, k)` and biases `(C')` in float32; a bias may be missing.
 
-    Raises `MemoryError` when there is not enough memory, and `ValueError` for another number of channels.
+    Tensors may be stored in any layout. Raises `MemoryError` when there is not enough memory, and `ValueError` for
+    tensors that do not fit each other, `plan` or `kernels`.
     """
-    features = features.to(torch.bfloat16, memory_format=LAYOUT)
+    _check_sizes(kernels, weights, plan)
+    features = features_of(features, weights[0].shape[1], weights[0].shape[-1])
     if torch.is_grad_enabled():
         out: Tensor = _Chains.apply(features, kernels.library, plan, *weights, *biases)
         return out
-    weights = [w.contiguous(memory_format=LAYOUT) for w in weights]
+    weights, biases = [dense(w) for w in weights], [None if bias is None else dense(bias) for bias in biases]
     made = _in_few_places(features, weights, plan)
     _forward(kernels.library, features, weights, biases, plan, made)
     return made[-1]
@@ -130,8 +132,8 @@ class _Chains(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, library: ctypes.CDLL, plan: Plan, *parameters: Tensor | None) -> Tensor:
         count = len(parameters) // 2
-        weights = [w.contiguous(memory_format=LAYOUT) for w in parameters[:count] if w is not None]
-        biases = parameters[count:]
+        weights = [dense(w) for w in parameters[:count] if w is not None]
+        biases = [None if bias is None else dense(bias) for bias in parameters[count:]]
         made = [_place(features, weight) for weight in weights]
         ctx.shapes = _forward(library, features, weights, biases, plan, made)
         ctx.library = library
@@ -146,22 +148,24 @@ class _Chains(torch.autograd.Function):
         weights, made = saved[: len(ctx.has_bias)], saved[len(ctx.has_bias) :]
         of_weights = [torch.empty_like(w) for w in weights]
         of_biases = [w.new_empty(len(w)) for w in weights]
-        flow: Tensor | None = gradient.contiguous(memory_format=LAYOUT)
+        flow: Tensor | None = dense(gradient)
         end = len(weights)
         for shape in reversed(ctx.shapes):
             begin = end - shape.length
             source = made[begin - 1] if begin else features
             passed = torch.empty_like(source) if begin or ctx.needs_input_grad[0] else None
+            own = weights[begin:end]
+            kernels, counts, results = _sizes(features, own)
             check(
                 ctx.library.nitido_chain_backward(
                     ctypes.byref(shape),
-                    pointer(source),
-                    _pointers(weights[begin:end]),
-                    _pointers(made[begin:end]),
-                    pointer(flow),
-                    pointer(passed),
-                    _pointers(of_weights[begin:end]),
-                    _pointers(of_biases[begin:end]),
+                    address(source, _size(features, own[0].shape[1]), FEATURES),
+                    addresses(own, kernels, WEIGHTS),
+                    addresses(made[begin:end], results, FEATURES),
+                    address(flow, results[-1], FEATURES),
+                    address(passed, source.shape, FEATURES),
+                    addresses(of_weights[begin:end], kernels, WEIGHTS),
+                    addresses(of_biases[begin:end], counts, WEIGHTS),
                 )
             )
             flow, end = passed, begin
@@ -178,22 +182,66 @@ def _forward(
     made: Sequence[Tensor],
 ) -> ctypes.Array[Shape]:
     """Fill `made` with what each convolution makes; returns the shapes of the chains."""
-    channels, expected = features.shape[1], weights[0].shape[1]
-    if channels != expected:
-        raise ValueError(f"chains for {expected} channels were given {channels}")
     shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
+    kernels, counts, results = _sizes(features, weights)
     check(
         library.nitido_chains_forward(
-            len(plan), shapes, pointer(features), _pointers(weights), _pointers(biases), _pointers(made)
+            len(plan),
+            shapes,
+            address(features, _size(features, weights[0].shape[1]), FEATURES),
+            addresses(weights, kernels, WEIGHTS),
+            addresses(biases, counts, WEIGHTS),
+            addresses(made, results, FEATURES),
         )
     )
     return shapes
 
 
+Sizes = list[tuple[int, ...]]
+
+
+def _size(features: Tensor, channels: int) -> tuple[int, ...]:
+    """The shape of features of so many channels in pictures of the size of `features`."""
+    n, _, height, width = features.shape
+    return n, channels, height, width
+
+
+def _sizes(features: Tensor, weights: Sequence[Tensor]) -> tuple[Sizes, Sizes, Sizes]:
+    """The shapes of weights, biases and results of convolutions."""
+    return (
+        [tuple(w.shape) for w in weights],
+        [(len(w),) for w in weights],
+        [_size(features, len(w)) for w in weights],
+    )
+
+
+def _check_sizes(kernels: Kernels, weights: Sequence[Tensor], plan: Plan) -> None:
+    """Raise `ValueError` unless weights are of convolutions that `kernels` are for and that follow each other."""
+    sides = {side for w in weights for side in w.shape[2:]}
+    supported = kernels.source.kernel_sizes
+    if any(w.dim() != 4 for w in weights) or len(sides) != 1 or not all(side % 2 for side in sides):
+        raise ValueError("the kernels need weights (outputs, inputs, k, k) of one odd kernel size k")
+    if supported is not None and not sides <= supported:
+        raise ValueError(f"the kernels are for kernel sizes {sorted(supported)}, not {sorted(sides)}")
+    if any(count == 0 or count % LANES for w in weights for count in w.shape[:2]):
+        raise ValueError(f"the kernels need multiples of {LANES} channels")
+    if any(w.shape[0] != following.shape[1] for w, following in pairwise(weights)):
+        raise ValueError("the channels of convolutions in a row do not match")
+    begin = 0
+    for slopes, skip in plan:
+        end = begin + len(slopes)
+        if skip and weights[begin].shape[1] != weights[end - 1].shape[0]:
+            raise ValueError("a skip needs as many channels at the end as at the beginning")
+        begin = end
+    if begin != len(weights):
+        raise ValueError(f"{len(weights)} convolutions for a plan of {begin}")
+
+
 def _place(features: Tensor, weight: Tensor) -> Tensor:
     """Memory for what a convolution makes of `features`."""
     n, _, height, width = features.shape
-    return torch.empty((n, len(weight), height, width), dtype=features.dtype, memory_format=LAYOUT)
+    size = (n, len(weight), height, width)
+    return torch.empty(size, dtype=features.dtype, device=features.device, memory_format=LAYOUT)
 
 
 def _in_few_places(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> list[Tensor]:
@@ -222,18 +270,3 @@ def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator
         behind = (ctypes.c_float * LONGEST)(*slopes)
         yield Shape(n, height, width, kernel, len(slopes), skip, torch.get_num_threads(), channels, behind)
         begin += len(slopes)
-
-
-def pointer(tensor: Tensor | None) -> Pointer:
-    """Where the numbers of `tensor` are; NULL for None."""
-    return Pointer(None if tensor is None else tensor.data_ptr())
-
-
-def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[Pointer]:
-    return (Pointer * len(tensors))(*map(pointer, tensors))
-
-
-def check(status: int) -> None:
-    """Raise `MemoryError` where a function of the library says that memory was short."""
-    if status:
-        raise MemoryError("not enough memory for the features of a network")

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.kernels.chain import LANES, LAYOUT, check, keeps_size, pointer
+from nitido.kernels.chain import LANES, keeps_size
 from nitido.kernels.library import Kernels, NarrowShape
+from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, check, dense, features_of
 
 OUTPUTS = (1, 3)
 """The channels of a picture."""
@@ -31,25 +32,42 @@ class Narrow(nn.Module):
         self.convolution = convolution
 
     def forward(self, features: Tensor) -> Tensor:
-        """Make a picture of `features`. Raises `MemoryError` when there is not enough memory."""
-        layer = self.convolution
-        picture: Tensor = _Narrow.apply(features.to(torch.bfloat16), self.kernels.library, layer.weight, layer.bias)
+        """Make a picture of `features`, in any layout.
+
+        Raises `MemoryError` when there is not enough memory, and `ValueError` for tensors that do not fit each other.
+        """
+        weight, bias = self.convolution.weight, self.convolution.bias
+        _check_sizes(weight)
+        features = features_of(features, weight.shape[1], weight.shape[-1])
+        picture: Tensor = _Narrow.apply(features, self.kernels.library, weight, bias)
         return picture
+
+
+def _check_sizes(weight: Tensor) -> None:
+    """Raise `ValueError` unless `weight` is of a convolution that the C code is for."""
+    if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[3] % 2 == 0:
+        raise ValueError("the kernels need weights (outputs, inputs, k, k) of an odd kernel size k")
+    outputs, inputs = weight.shape[:2]
+    if outputs not in OUTPUTS or inputs == 0 or inputs % LANES:
+        raise ValueError(f"the kernels make 1 or 3 channels of a multiple of {LANES}, not {outputs} of {inputs}")
 
 
 class _Narrow(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, library: ctypes.CDLL, weight: Tensor, bias: Tensor | None) -> Tensor:
-        features, weight = features.contiguous(memory_format=LAYOUT), weight.contiguous(memory_format=LAYOUT)
-        n, inputs, height, width = features.shape
-        outputs, expected, kernel, _ = weight.shape
-        if inputs != expected:
-            raise ValueError(f"a convolution of {expected} channels was given {inputs}")
+        weight, bias = dense(weight), None if bias is None else dense(bias)
+        n, _, height, width = features.shape
+        outputs, inputs, kernel, _ = weight.shape
         shape = NarrowShape(n, height, width, kernel, inputs, outputs, torch.get_num_threads())
-        picture = torch.empty((n, outputs, height, width), memory_format=LAYOUT)
+        size = (n, outputs, height, width)
+        picture = torch.empty(size, dtype=WEIGHTS, device=features.device, memory_format=LAYOUT)
         check(
             library.nitido_narrow_forward(
-                ctypes.byref(shape), pointer(features), pointer(weight), pointer(bias), pointer(picture)
+                ctypes.byref(shape),
+                address(features, (n, inputs, height, width), FEATURES),
+                address(weight, (outputs, inputs, kernel, kernel), WEIGHTS),
+                address(bias, (outputs,), WEIGHTS),
+                address(picture, size, WEIGHTS),
             )
         )
         ctx.save_for_backward(features, weight)
@@ -60,18 +78,19 @@ class _Narrow(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight = ctx.saved_tensors
-        gradient = gradient.float().contiguous(memory_format=LAYOUT)
+        gradient = dense(gradient).float()
+        n, inputs, height, width = features.shape
         of_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
         of_weight, of_bias = torch.empty_like(weight), weight.new_empty(len(weight))
         check(
             ctx.library.nitido_narrow_backward(
                 ctypes.byref(ctx.shape),
-                pointer(features),
-                pointer(weight),
-                pointer(gradient),
-                pointer(of_features),
-                pointer(of_weight),
-                pointer(of_bias),
+                address(features, (n, inputs, height, width), FEATURES),
+                address(weight, weight.shape, WEIGHTS),
+                address(gradient, (n, len(weight), height, width), WEIGHTS),
+                address(of_features, (n, inputs, height, width), FEATURES),
+                address(of_weight, weight.shape, WEIGHTS),
+                address(of_bias, (len(weight),), WEIGHTS),
             )
         )
         return of_features, None, of_weight, of_bias if ctx.has_bias else None

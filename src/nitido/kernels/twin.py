@@ -32,12 +32,14 @@ class Twin:
     """
 
     def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
-        """Make the twin of `network`, whose layers may change their values from here on, but not their places."""
+        """Make the twin of `network`, whose weights may change or be replaced from here on, but not its layers."""
         self.network = network
         self.kernels = kernels
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self.twin = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
+        for module, other in self.modes:  # one table of tensors for both, so that replaced ones are seen too
+            other._parameters, other._buffers = module._parameters, module._buffers
         _put_kernels(self.twin, kernels)
         self.kernels_in_use = sum(isinstance(module, Chains | _Shuffled | Narrow) for module in self.twin.modules())
 
