@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +11,12 @@ from torch import Tensor, nn
 
 from nitido.errors import NitidoError
 from nitido.validation import StrictModel
+
+Count = Annotated[int, Field(ge=1, le=1000)]
+"""A number of layers or blocks, bounded far above published networks and far below what takes minutes to build."""
+
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
+"""A number of channels."""
 
 
 class NetworkConfig(StrictModel):

@@ -6,10 +6,11 @@ It is no super-resolution network, so it is not in the registry: `nitido.trainin
 from collections import OrderedDict
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from nitido.architectures.activations import LEAKY_SLOPE, make_activation
+from nitido.architectures.base import Width
 from nitido.validation import ConfigError, StrictModel
 
 KERNEL_SIZE = 3
@@ -22,8 +23,8 @@ LEVELS = 4
 class DiscriminatorConfig(StrictModel):
     """The configuration of a discriminator; the defaults are the published network."""
 
-    width: PositiveInt = Field(default=64, description="feature channels of the first convolution; doubled per level")
-    dense_width: PositiveInt = Field(default=1024, description="neurons of the dense layer before the verdict")
+    width: Width = Field(default=64, description="feature channels of the first convolution; doubled per level")
+    dense_width: Width = Field(default=1024, description="neurons of the dense layer before the verdict")
     normalization: Literal["none", "batch"] = Field(
         default="batch", description="normalisation after every convolution but the first"
     )

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName
-from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.base import Architecture, Count, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.blocks import BlockName, block_reach, make_block
 from nitido.architectures.convolutions import (
     NORMALIZATION_DESCRIPTION,
@@ -33,8 +33,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class EDSRConfig(NetworkConfig):
     """The configuration of an EDSR; the defaults are the published baseline."""
 
-    blocks: PositiveInt = Field(default=16, description="number of residual blocks")
-    width: PositiveInt = Field(default=64, description="feature channels")
+    blocks: Count = Field(default=16, description="number of residual blocks")
+    width: Width = Field(default=64, description="feature channels")
     block: BlockName = Field(default="plain", description="recipe of the residual blocks")
     residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each residual block adds")
     activation: ActivationName = Field(default="relu", description="activation inside the residual blocks")

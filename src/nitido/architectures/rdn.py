@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName
-from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.base import Architecture, Count, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.convolutions import (
     NORMALIZATION_DESCRIPTION,
@@ -31,10 +31,10 @@ KERNEL_SIZE = 3
 class RDNConfig(NetworkConfig):
     """The configuration of an RDN; the defaults are the published network."""
 
-    blocks: PositiveInt = Field(default=16, description="number of residual dense blocks (D in the paper)")
-    layers: PositiveInt = Field(default=8, description="convolutions in each residual dense block (C in the paper)")
-    growth: PositiveInt = Field(default=64, description="channels that each of them adds (G in the paper)")
-    width: PositiveInt = Field(default=64, description="feature channels between the blocks (G0 in the paper)")
+    blocks: Count = Field(default=16, description="number of residual dense blocks (D in the paper)")
+    layers: Count = Field(default=8, description="convolutions in each residual dense block (C in the paper)")
+    growth: Width = Field(default=64, description="channels that each of them adds (G in the paper)")
+    width: Width = Field(default=64, description="feature channels between the blocks (G0 in the paper)")
     activation: ActivationName = Field(default="relu", description="activation after each convolution of a block")
     residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each block adds")
     normalization: NormalizationName = Field(default="none", description=NORMALIZATION_DESCRIPTION)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName, activation_gain, make_activation
-from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, make_norm
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
 from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
@@ -22,7 +22,7 @@ def _odd(value: int) -> int:
     return value
 
 
-OddInt = Annotated[PositiveInt, AfterValidator(_odd)]
+OddInt = Annotated[PositiveInt, Field(le=255), AfterValidator(_odd)]
 
 
 class SRCNNConfig(NetworkConfig):
@@ -31,7 +31,7 @@ class SRCNNConfig(NetworkConfig):
     kernel_sizes: tuple[OddInt, OddInt, OddInt] = Field(
         default=(9, 3, 5), description="kernel sizes of feature extraction, mapping and reconstruction"
     )
-    widths: tuple[PositiveInt, PositiveInt] = Field(
+    widths: tuple[Width, Width] = Field(
         default=(128, 64), description="feature channels made by feature extraction and by mapping"
     )
     activation: ActivationName = Field(default="relu", description="activation after every layer but the last")

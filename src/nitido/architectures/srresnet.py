@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName, make_activation
-from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.base import Architecture, Count, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.blocks import BlockName, block_reach, make_block
 from nitido.architectures.convolutions import (
     NORMALIZATION_DESCRIPTION,
@@ -36,8 +36,8 @@ class SRResNetConfig(NetworkConfig):
     """The configuration of an SRResNet; the defaults are the published network."""
 
     scale: Literal[2, 4] = Field(default=4, description="enlargement factor k: (h, w) becomes (k*h, k*w)")
-    blocks: PositiveInt = Field(default=16, description="number of residual blocks")
-    width: PositiveInt = Field(default=64, description="feature channels")
+    blocks: Count = Field(default=16, description="number of residual blocks")
+    width: Width = Field(default=64, description="feature channels")
     block: BlockName = Field(default="plain", description="recipe of the residual blocks")
     second_half_block: BlockName | None = Field(
         default=None, description="recipe of the blocks from number blocks // 2 on (counted from 0), if it is another"

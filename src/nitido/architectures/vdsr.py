@@ -2,14 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName, activation_gain
-from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
+from nitido.architectures.base import Architecture, Count, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, unit
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
 from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
@@ -24,8 +24,8 @@ class VDSRConfig(NetworkConfig):
     """The configuration of a VDSR; the defaults are the published network."""
 
     channels: Literal[1, 3] = Field(default=1, description="colour channels the network works on: 1 = Y alone, 3 = RGB")
-    depth: int = Field(default=20, ge=2, description="number of convolutions, the last one included")
-    width: PositiveInt = Field(default=64, description="feature channels between the convolutions")
+    depth: Annotated[Count, Field(ge=2)] = Field(default=20, description="number of convolutions, including the last")
+    width: Width = Field(default=64, description="feature channels between the convolutions")
     activation: ActivationName = Field(default="relu", description="activation after every convolution but the last")
     normalization: NormalizationName = Field(
         default="none", description="`batch` normalises behind every convolution but the first and the last"

@@ -1,7 +1,8 @@
 """A trained network as one file: safetensors weights and a JSON descriptor in their metadata.
 
 Nothing is guessed from a file's name: the descriptor says which architecture, which configuration, how it was trained
-and what it measured. Reading a model file runs no code of the file's maker.
+and what it measured. Reading a model file runs no code of the file's maker, and what it takes is bounded by the file's
+size. A checksum of weights and descriptor is verified at every reading; files of earlier versions have none.
 """
 
 import json
@@ -10,23 +11,30 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
-from safetensors import SafetensorError, safe_open
+from pydantic import Field, field_validator, model_validator
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
 from nitido.atomic import write_bytes
 from nitido.errors import NitidoError
+from nitido.inference.build_bounds import OutOfBoundsError, at_most
 from nitido.inference.publication import Publication
+from nitido.inference.tensor_file import (
+    CHECKSUM_KEY,
+    TensorFile,
+    read_tensor_file,
+    unique_keys,
+    with_checksum,
+)
+from nitido.inference.tensor_file import (
+    ModelFileError as ModelFileError,
+)
 from nitido.validation import ConfigError, StrictModel
 
 METADATA_KEY = "nitido"
 """Where the descriptor lies in a safetensors file's metadata."""
-
-
-class ModelFileError(NitidoError):
-    """A model file is missing, foreign, damaged, or does not fit its own descriptor."""
 
 
 class ModelDescriptor(StrictModel):
@@ -52,6 +60,13 @@ class ModelDescriptor(StrictModel):
         description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
     )
     publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError(f"{value!r} has characters that cannot be printed")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -114,14 +129,14 @@ def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDes
     _check_descriptor(path, network, descriptor)
     try:
         # Into memory first: safetensors' own files can be read by nobody but their owner.
-        write_bytes(path, save(tensors, metadata={METADATA_KEY: descriptor.model_dump_json()}))
+        write_bytes(path, with_checksum(save(tensors, metadata={METADATA_KEY: descriptor.model_dump_json()})))
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: could not be written ({error})") from None
 
 
 def read_descriptor(path: Path) -> ModelDescriptor:
-    """Read the descriptor of the model file at `path` without its weights; raises `ModelFileError`."""
-    return _read(path, with_tensors=False)[0]
+    """Read the descriptor of the model file at `path`; raises `ModelFileError`, also when its weights are damaged."""
+    return _descriptor(read_tensor_file(path))
 
 
 def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
@@ -131,11 +146,22 @@ def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     `ModelFileError` when the file is missing, no model of nitido, damaged, or for another scale, and when names,
     shapes, types or values of its tensors do not fit its descriptor.
     """
-    descriptor, tensors = _read(path, with_tensors=True)
-    network = build_blank(descriptor.architecture, _config(path, descriptor))
+    file = read_tensor_file(path)
+    descriptor = _descriptor(file)
+    config = _config(path, descriptor)
+    try:
+        with at_most(tensors=len(file.table), elements=file.elements):
+            network = build_blank(descriptor.architecture, config)
+    except (OutOfBoundsError, RuntimeError, MemoryError, OverflowError):  # RuntimeError: too large for torch
+        raise ModelFileError(
+            f"{path}: its descriptor needs more weights than the {file.elements:,} that the file holds"
+        ) from None
     _check_descriptor(path, network, descriptor)
+    tensors = file.tensors()
     check_layout(path, network.state_dict(), tensors, "its descriptor")
     check_finite(path, tensors)
+    if CHECKSUM_KEY not in file.metadata:
+        check_not_zeroed(path, tensors)
     network.load_state_dict(tensors)
     wanted = descriptor.scale if scale is None else scale
     if wanted not in descriptor.scales:
@@ -173,30 +199,37 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")
 
 
-def _read(path: Path, with_tensors: bool) -> tuple[ModelDescriptor, dict[str, Tensor]]:
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: not a readable safetensors file, damaged or cut short ({error})") from None
-    if METADATA_KEY not in metadata:
-        raise ModelFileError(f"{path}: a safetensors file without nitido's descriptor; import it first")
-    return parse_descriptor(path, metadata[METADATA_KEY]), tensors
+def check_not_zeroed(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ModelFileError` when all weights of a layer are zero, as an interrupted copy leaves them.
+
+    For files without a checksum. One number per channel (a bias, a mean) may be zero.
+    """
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and not bool(tensor.any()):
+            raise ModelFileError(f"{path}: all weights of {name} are zero: the file is damaged")
+
+
+def _descriptor(file: TensorFile) -> ModelDescriptor:
+    if METADATA_KEY not in file.metadata:
+        raise ModelFileError(f"{file.path}: a safetensors file without nitido's descriptor; import it first")
+    return parse_descriptor(file.path, file.metadata[METADATA_KEY])
 
 
 def parse_descriptor(path: Path, text: str) -> ModelDescriptor:
     """The descriptor in the metadata of the file at `path`; raises `ModelFileError`."""
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
+        values = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_number)
+        json.dumps(values, ensure_ascii=False).encode()  # halves of characters could not be printed
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: its descriptor is not JSON ({error})") from None
     try:
         return ModelDescriptor.parse(values, "descriptor")
     except ConfigError as error:
         raise ModelFileError(f"{path}: {error}") from None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a number")
 
 
 def _config(path: Path, descriptor: ModelDescriptor) -> NetworkConfig:

