@@ -1,10 +1,11 @@
 """pydantic models whose errors a person can act on: one line, with the nearest valid key."""
 
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from nitido.errors import NitidoError, nearest
+from nitido.exact_types import exact
 
 
 class ConfigError(NitidoError):
@@ -12,17 +13,19 @@ class ConfigError(NitidoError):
 
 
 class StrictModel(BaseModel):
-    """A frozen configuration object: unknown keys, NaN and infinity are errors."""
+    """A frozen configuration object: unknown keys, NaN, infinity and values of another type are errors.
+
+    Text stands for a number or a truth value where the field holds no text, as `--set` gives everything as text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _choice_from_text(cls, value: Any, info: ValidationInfo) -> Any:
-        """Let text from the command line choose among numbers, which pydantic converts to int but not to Literal."""
+    def _without_conversion(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic converts without a word: true to 1, 1.0 to 1, `1_000` to 1000, `on` to true."""
         field = cls.model_fields.get(info.field_name or "")
-        choices = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
-        return next((choice for choice in choices if value == str(choice)), value)
+        return exact(value, field.annotation) if field is not None else value
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:

@@ -51,7 +51,7 @@ def show(
     """
     from nitido.inference.models import find_model
     from nitido.inspection import summarize
-    from nitido.study.spec import to_yaml
+    from nitido.yaml_files import to_yaml
 
     found = find_model(model)
     if json:

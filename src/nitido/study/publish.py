@@ -31,7 +31,8 @@ from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
 from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
 from nitido.study.run_directory import RunDirectory, write_json
-from nitido.study.spec import Study, Transfer, load_resolved, to_yaml
+from nitido.study.spec import Study, Transfer, load_resolved
+from nitido.yaml_files import to_yaml
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 

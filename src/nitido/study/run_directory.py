@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from nitido.atomic import write_text
 from nitido.errors import NitidoError
 from nitido.study.plan import RunConfig
-from nitido.study.spec import to_yaml
 from nitido.training.transfer import TransferReport
+from nitido.yaml_files import read_yaml, to_yaml
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
@@ -107,7 +105,7 @@ class RunDirectory:
         """The configuration, or None in a new directory."""
         if not self.config.exists():
             return None
-        return RunConfig.parse(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+        return RunConfig.parse(read_yaml(self.config, RunDirectoryError), str(self.config))
 
     def read_status(self) -> Status | None:
         """The status, or None in a new directory."""

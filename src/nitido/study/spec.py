@@ -5,7 +5,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nitido.architectures import get_architecture
@@ -13,6 +12,7 @@ from nitido.errors import NitidoError, unknown_name
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.validation import StrictModel
+from nitido.yaml_files import parse_yaml, read_yaml, to_yaml
 
 
 class StudyError(NitidoError):
@@ -217,19 +217,19 @@ def builtin_names() -> list[str]:
 def load_study_file(name_or_path: str) -> StudyFile:
     """Read a built-in study by name, or a YAML file. Raises `StudyError` or `ConfigError` in one line."""
     if name_or_path in builtin_names():
-        text = (_BUILTIN / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        values = parse_yaml((_BUILTIN / f"{name_or_path}.yaml").read_bytes(), name_or_path, StudyError)
     else:
         path = Path(name_or_path)
         if not path.exists() and path.suffix not in (".yaml", ".yml"):
             raise unknown_name("study", name_or_path, builtin_names(), StudyError)
-        text = _read(path)
-    return StudyFile.parse(_mapping(text, name_or_path), name_or_path)
+        values = read_yaml(path, StudyError)
+    return StudyFile.parse(values, name_or_path)
 
 
 def load_resolved(directory: Path) -> Study:
     """Read the `study.yaml` of a study's directory."""
     path = directory / "study.yaml"
-    return Study.parse(_mapping(_read(path), str(path)), str(path))
+    return Study.parse(read_yaml(path, StudyError), str(path))
 
 
 def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Study:
@@ -309,12 +309,6 @@ def dump(study: Study) -> str:
     )
 
 
-def to_yaml(values: Mapping[str, Any]) -> str:
-    """Plain values as YAML text in their own order."""
-    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    return text
-
-
 def _settable_hyperparameters() -> list[str]:
     return [name for name in Hyperparameters.model_fields if name not in ("learning_rate", "seed")]
 
@@ -361,22 +355,3 @@ def _narrow(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]
             chain.append(by_name[source])
         kept |= {variant.name: variant for variant in reversed(chain)}
     return list(kept.values())
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(
-            f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})"
-        ) from None
-
-
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise StudyError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
-    return values
