@@ -34,7 +34,7 @@ from nitido.validation import ConfigError
         ({"augment": "yes"}, "augment: expected true or false, got 'yes'"),
         ({"compile": "on"}, "compile: expected auto, kernels, true or false, got 'on'"),
         ({"compile": 0}, "compile: .* got 0"),
-        ({"loss": {"l1": True}}, "loss: expected a number, got true"),
+        ({"loss": {"l1": True}}, "loss.l1: expected a number, got true"),
         ({"adversarial": {"discriminator": {"width": True}}}, "discriminator.width: expected an integer, got true"),
         ({"perceptual": {"normalised": 1}}, "perceptual.normalised: expected true or false, got 1"),
     ],
@@ -50,8 +50,8 @@ def test_hyperparameters_are_not_converted(values: dict[str, Any], message: str)
     [
         ({"channels": True}, "channels: expected 1 or 3, got true"),
         ({"channels": 3.0}, r"channels: expected 1 or 3, got 3\.0"),
-        ({"widths": [True, 4]}, "widths: expected an integer, got true"),
-        ({"widths": ["1_0", "4"]}, "widths: expected an integer, got '1_0'"),
+        ({"widths": [True, 4]}, "widths.0: expected an integer, got true"),
+        ({"widths": ["1_0", "4"]}, "widths.0: expected an integer, got '1_0'"),
         ({"residual": "on"}, "residual: expected true or false, got 'on'"),
         ({"activation": True}, "activation: expected text, got true"),
     ],
@@ -76,7 +76,7 @@ def test_the_swept_values_of_a_study_are_not_converted(key: str, value: list[obj
         "hyperparameters": {"steps": 1},
     }
     assert Study.parse(values, "test").seeds == (0,)
-    with pytest.raises(ConfigError, match=f"{key}: expected"):
+    with pytest.raises(ConfigError, match=rf"{key}\.0: expected"):
         Study.parse(values | {key: value}, "test")
 
 

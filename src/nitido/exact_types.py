@@ -12,6 +12,15 @@ from nitido.scalars import scalar
 _WORDS = {int: "an integer", float: "a number", bool: "true, false", str: "text"}
 
 
+class WrongTypeError(ValueError):
+    """A value of another type; `path` leads to it from the field it is in."""
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        """Keep the message and the path."""
+        super().__init__(message)
+        self.path = path
+
+
 def exact(value: Any, annotation: Any) -> Any:
     """Return `value` with its text read as a number or truth value where `annotation` has no text.
 
@@ -19,21 +28,21 @@ def exact(value: Any, annotation: Any) -> Any:
     wrong with the value is left to pydantic.
 
     Raises:
-        ValueError: A truth value in the place of a number, a number in the place of a truth value, a float in the
+        WrongTypeError: A truth value in the place of a number, a number in the place of a truth value, a float in the
             place of an integer, or text that stands for none of them.
 
     >>> exact(["1", "010"], tuple[int, ...]), exact("1e-3", float), exact("1", str)
     ([1, 10], 0.001, '1')
     >>> exact(True, int)
     Traceback (most recent call last):
-    ValueError: expected an integer, got true
+    nitido.exact_types.WrongTypeError: expected an integer, got true
     """
     kinds = _kinds(annotation)
     if not kinds:
         return value
     if isinstance(value, list) and not _holds_several(annotation):
-        raise ValueError(f"expected {_expected(kinds)}, got a list of {len(value)}{_hint_of_point(value, kinds)}")
-    return _exact(value, kinds)
+        raise WrongTypeError(f"expected {_expected(kinds)}, got a list of {len(value)}{_hint_of_point(value, kinds)}")
+    return _exact(value, kinds, ())
 
 
 def _kinds(annotation: Any) -> frozenset[Any]:
@@ -66,29 +75,32 @@ def _holds_several(annotation: Any) -> bool:
     return origin is not Literal and any(_holds_several(part) for part in _parts(annotation))
 
 
-def _exact(value: Any, kinds: frozenset[Any]) -> Any:
+def _exact(value: Any, kinds: frozenset[Any], path: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_exact(part, kinds) for part in value)
+        return type(value)(_exact(part, kinds, (*path, str(index))) for index, part in enumerate(value))
     if isinstance(value, Mapping):
-        return {key: _exact(part, kinds) for key, part in value.items()}
+        return {key: _exact(part, kinds, (*path, str(key))) for key, part in value.items()}
     if isinstance(value, str) and str not in kinds:
-        return _from_text(value, kinds)
+        return _from_text(value, kinds, path)
     if isinstance(value, bool | int | float) and not _is_one_of(value, kinds):
-        raise ValueError(f"expected {_expected(kinds)}, got {_shown(value)}")
+        raise WrongTypeError(f"expected {_expected(kinds)}, got {_shown(value)}", path)
     return value
 
 
-def _from_text(text: str, kinds: frozenset[Any]) -> Any:
+def _from_text(text: str, kinds: frozenset[Any], path: tuple[str, ...]) -> Any:
     if text in kinds:
         return text
-    value = scalar(text)
+    try:
+        value = scalar(text)
+    except ValueError as problem:
+        raise WrongTypeError(str(problem), path) from None
     if isinstance(value, bool | int | float) and _is_one_of(value, kinds):
         return value
     if float in kinds and text.strip("+-.").lower() in ("nan", "inf", "infinity"):
-        raise ValueError(f"expected a finite number, got {text!r}")
+        raise WrongTypeError(f"expected a finite number, got {text!r}", path)
     guess = nearest(text, [kind for kind in kinds if isinstance(kind, str)])
     hint = f": did you mean {guess!r}?" if guess else ""
-    raise ValueError(f"expected {_expected(kinds)}, got {text!r}{hint}")
+    raise WrongTypeError(f"expected {_expected(kinds)}, got {text!r}{hint}", path)
 
 
 def _is_one_of(value: bool | float, kinds: frozenset[Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from nitido.errors import NitidoError, nearest
-from nitido.exact_types import exact
+from nitido.exact_types import WrongTypeError, exact
 
 
 class ConfigError(NitidoError):
@@ -57,7 +57,8 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
         inside = f" in {'.'.join(path[:-1])}" if len(path) > 1 else ""
         return f"{where}: unknown key {path[-1]!r}{inside}: {hint}(valid: {', '.join(valid)})"
     message = problem["msg"].removeprefix("Value error, ")
-    key = ".".join(path)
+    cause = problem.get("ctx", {}).get("error")
+    key = ".".join([*path, *(cause.path if isinstance(cause, WrongTypeError) else ())])
     given = f", got {problem['input']!r}" if problem["type"] not in ("missing", "value_error") else ""
     if problem["type"] == "literal_error" and isinstance(problem["input"], str):
         expected = [word.strip(" '") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
