@@ -13,30 +13,33 @@ from nitido.validation import ConfigError
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch": True}, "batch: expected an integer, got true"),
-        ({"batch": 1.0}, "batch: expected an integer, got 1.0"),
-        ({"batch": "1.0"}, "batch: expected an integer, got '1.0'"),
-        ({"batch": "1_000"}, "batch: expected an integer, got '1_000'"),
-        ({"batch": "1e3"}, "batch: expected an integer, got '1e3'"),
-        ({"batch": " 5"}, "batch: expected an integer, got ' 5'"),
-        ({"batch": "１２"}, "batch: expected an integer, got '１２'"),
-        ({"batch": "٣"}, "batch: expected an integer"),
-        ({"batch": "true"}, "batch: expected an integer, got 'true'"),
-        ({"batch": ["1", "2"]}, "batch: expected an integer, got a list of 2"),
-        ({"seed": False}, "seed: expected an integer, got false"),
-        ({"validation_crop": 64.0}, "validation_crop: expected an integer, got 64.0"),
-        ({"learning_rate": True}, "learning_rate: expected a number, got true"),
-        ({"learning_rate": "inf"}, "learning_rate: expected a finite number, got 'inf'"),
+        ({"batch": True}, "batch: input should be a valid integer, got true"),
+        ({"batch": 1.0}, "batch: input should be a valid integer, got 1.0"),
+        ({"batch": "1.0"}, "batch: input should be a valid integer, got '1.0'"),
+        ({"batch": "1_000"}, "batch: input should be a valid integer, got '1_000'"),
+        ({"batch": "1e3"}, "batch: input should be a valid integer, got '1e3'"),
+        ({"batch": " 5"}, "batch: input should be a valid integer, got ' 5'"),
+        ({"batch": "１２"}, "batch: input should be a valid integer, got '１２'"),
+        ({"batch": "٣"}, "batch: input should be a valid integer"),
+        ({"batch": "true"}, "batch: input should be a valid integer, got 'true'"),
+        ({"batch": ["1", "2"]}, "batch: input should be a valid integer, got a list of 2"),
+        ({"seed": False}, "seed: input should be a valid integer, got false"),
+        ({"validation_crop": 64.0}, "validation_crop: input should be a valid integer, got 64.0"),
+        ({"learning_rate": True}, "learning_rate: input should be a valid number, got true"),
+        ({"learning_rate": "inf"}, "learning_rate: input should be a finite number, got 'inf'"),
         ({"learning_rate": "1e999"}, "learning_rate: 1e999: the number is too large"),
-        ({"learning_rate": "1:30"}, "learning_rate: expected a number, got '1:30'"),
+        ({"learning_rate": "1:30"}, "learning_rate: input should be a valid number, got '1:30'"),
         ({"learning_rate": ["0", "001"]}, r"learning_rate: .*a decimal point is meant\? 0\.001"),
-        ({"augment": 1}, "augment: expected true or false, got 1"),
-        ({"augment": "yes"}, "augment: expected true or false, got 'yes'"),
-        ({"compile": "on"}, "compile: expected auto, kernels, true or false, got 'on'"),
+        ({"augment": 1}, "augment: input should be true or false, got 1"),
+        ({"augment": "yes"}, "augment: input should be true or false, got 'yes'"),
+        ({"compile": "on"}, "compile: input should be auto, kernels, true or false, got 'on'"),
         ({"compile": 0}, "compile: .* got 0"),
-        ({"loss": {"l1": True}}, "loss.l1: expected a number, got true"),
-        ({"adversarial": {"discriminator": {"width": True}}}, "discriminator.width: expected an integer, got true"),
-        ({"perceptual": {"normalised": 1}}, "perceptual.normalised: expected true or false, got 1"),
+        ({"loss": {"l1": True}}, "loss.l1: input should be a valid number, got true"),
+        (
+            {"adversarial": {"discriminator": {"width": True}}},
+            "discriminator.width: input should be a valid integer, got true",
+        ),
+        ({"perceptual": {"normalised": 1}}, "perceptual.normalised: input should be true or false, got 1"),
     ],
 )
 def test_hyperparameters_are_not_converted(values: dict[str, Any], message: str) -> None:
@@ -48,12 +51,12 @@ def test_hyperparameters_are_not_converted(values: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"channels": True}, "channels: expected 1 or 3, got true"),
-        ({"channels": 3.0}, r"channels: expected 1 or 3, got 3\.0"),
-        ({"widths": [True, 4]}, "widths.0: expected an integer, got true"),
-        ({"widths": ["1_0", "4"]}, "widths.0: expected an integer, got '1_0'"),
-        ({"residual": "on"}, "residual: expected true or false, got 'on'"),
-        ({"activation": True}, "activation: expected text, got true"),
+        ({"channels": True}, "channels: input should be 1 or 3, got true"),
+        ({"channels": 3.0}, r"channels: input should be 1 or 3, got 3\.0"),
+        ({"widths": [True, 4]}, "widths.0: input should be a valid integer, got true"),
+        ({"widths": ["1_0", "4"]}, "widths.0: input should be a valid integer, got '1_0'"),
+        ({"residual": "on"}, "residual: input should be true or false, got 'on'"),
+        ({"activation": True}, "activation: input should be a valid string, got true"),
     ],
 )
 def test_keys_of_networks_are_not_converted(values: dict[str, Any], message: str) -> None:
@@ -76,7 +79,7 @@ def test_the_swept_values_of_a_study_are_not_converted(key: str, value: list[obj
         "hyperparameters": {"steps": 1},
     }
     assert Study.parse(values, "test").seeds == (0,)
-    with pytest.raises(ConfigError, match=rf"{key}\.0: expected"):
+    with pytest.raises(ConfigError, match=rf"{key}\.0: input should be"):
         Study.parse(values | {key: value}, "test")
 
 

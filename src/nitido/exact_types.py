@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from nitido.errors import nearest
 from nitido.scalars import scalar
 
-_WORDS = {int: "an integer", float: "a number", bool: "true, false", str: "text"}
+_WORDS = {int: "a valid integer", float: "a valid number", bool: "true, false", str: "a valid string"}
 
 
 class WrongTypeError(ValueError):
@@ -35,13 +35,15 @@ def exact(value: Any, annotation: Any) -> Any:
     ([1, 10], 0.001, '1')
     >>> exact(True, int)
     Traceback (most recent call last):
-    nitido.exact_types.WrongTypeError: expected an integer, got true
+    nitido.exact_types.WrongTypeError: input should be a valid integer, got true
     """
     kinds = _kinds(annotation)
     if not kinds:
         return value
     if isinstance(value, list) and not _holds_several(annotation):
-        raise WrongTypeError(f"expected {_expected(kinds)}, got a list of {len(value)}{_hint_of_point(value, kinds)}")
+        raise WrongTypeError(
+            f"input should be {_expected(kinds)}, got a list of {len(value)}{_hint_of_point(value, kinds)}"
+        )
     return _exact(value, kinds, ())
 
 
@@ -83,7 +85,7 @@ def _exact(value: Any, kinds: frozenset[Any], path: tuple[str, ...]) -> Any:
     if isinstance(value, str) and str not in kinds:
         return _from_text(value, kinds, path)
     if isinstance(value, bool | int | float) and not _is_one_of(value, kinds):
-        raise WrongTypeError(f"expected {_expected(kinds)}, got {_shown(value)}", path)
+        raise WrongTypeError(f"input should be {_expected(kinds)}, got {_shown(value)}", path)
     return value
 
 
@@ -97,10 +99,10 @@ def _from_text(text: str, kinds: frozenset[Any], path: tuple[str, ...]) -> Any:
     if isinstance(value, bool | int | float) and _is_one_of(value, kinds):
         return value
     if float in kinds and text.strip("+-.").lower() in ("nan", "inf", "infinity"):
-        raise WrongTypeError(f"expected a finite number, got {text!r}", path)
+        raise WrongTypeError(f"input should be a finite number, got {text!r}", path)
     guess = nearest(text, [kind for kind in kinds if isinstance(kind, str)])
     hint = f": did you mean {guess!r}?" if guess else ""
-    raise WrongTypeError(f"expected {_expected(kinds)}, got {text!r}{hint}", path)
+    raise WrongTypeError(f"input should be {_expected(kinds)}, got {text!r}{hint}", path)
 
 
 def _is_one_of(value: bool | float, kinds: frozenset[Any]) -> bool:
