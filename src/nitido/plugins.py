@@ -12,6 +12,7 @@ from traceback import extract_tb
 from zlib import crc32
 
 from nitido.errors import NitidoError
+from nitido.folders import expanded
 
 ENTRY_POINTS = "nitido.plugins"
 """The group of entry points by which installed packages name their modules."""
@@ -73,7 +74,7 @@ def _load(word: str, title: str) -> None:
 
 
 def _file(word: str) -> ModuleSpec:
-    path = Path(word).expanduser().resolve()
+    path = Path(os.path.realpath(expanded(word)))
     if not path.is_file():
         raise PluginError("no such file")
     # Not by its bare name: a file called torch.py must not pass for torch.
@@ -92,9 +93,9 @@ def _module(name: str) -> ModuleSpec:
 
 
 def _is_imported(file: Path) -> bool:
-    file = file.resolve()
+    file = Path(os.path.realpath(file))
     known = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return any(other and Path(other).name == file.name and Path(other).resolve() == file for other in known)
+    return any(other and Path(other).name == file.name and Path(os.path.realpath(other)) == file for other in known)
 
 
 def _run(spec: ModuleSpec) -> None:

@@ -1,13 +1,40 @@
 """The `nitido` command and how its errors reach people."""
 
 import errno
+import os
 import sys
+import tempfile
+import traceback
 
 import typer
+from typer.main import get_command
 
 from nitido.cli import benchmark, data, evaluation, model, study, training, upscale
+from nitido.cli.console import note
+from nitido.cli.streams import tolerant_streams
 from nitido.errors import INTERRUPTED, NitidoError
 from nitido.plugins import load_plugins
+
+UNEXPECTED = 70
+"""The exit code of a mistake in nitido itself (`EX_SOFTWARE` of sysexits.h)."""
+
+_WAYS_OUT = {
+    errno.ENOSPC: "free some space there, or choose another place",
+    errno.EDQUOT: "free some space there, or choose another place",
+    errno.EFBIG: "choose a place that takes larger files",
+    errno.EACCES: "choose another place, or change its permissions",
+    errno.EPERM: "choose another place, or change its permissions",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "a part of this path is a file: choose another path",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EEXIST: "remove it, or choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "the link leads back to itself: remove it",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.EIO: "the disk or the connection to it fails: check it",
+    errno.ESTALE: "the network drive has gone: connect it again",
+}
 
 app = typer.Typer(
     name="nitido",
@@ -35,29 +62,78 @@ def before_any_command() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can cause ends as one line on standard error and a non-zero exit code."""
-    try:
-        app()
-    except NitidoError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has made it of KeyboardInterrupt, without a word
-            _fail("interrupted", INTERRUPTED)
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise
-        _fail(f"{error.filename or 'the disk'}: {error.strerror}", 1)
-    except (MemoryError, RuntimeError) as error:
-        from nitido.short_memory import tells_of_short_memory
-
-        if not tells_of_short_memory(error):
-            raise
-        _fail("there is not enough memory for this", 1)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"nitido: {message}", file=sys.stderr)
+    """Run the command line; whatever goes wrong ends as one line on standard error and a non-zero exit code."""
+    with tolerant_streams() as output:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+        if output.error is not None:
+            code = code or _fail(f"standard output: {_about(output.error)}", 1)
     sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; returns its exit code."""
+    try:
+        # Not app(): it writes errors in frames of several lines, and takes some exceptions for its own.
+        command = get_command(app)
+        with command.make_context(app.info.name, arguments) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except NitidoError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        return _fail(_about(error), 1)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own, for wrong options, whose class has moved between versions
+            return _misused(error)
+        if _tells_of_short_memory(error):
+            return _fail("there is not enough memory for this", 1)
+        return _fail(_unexpected(error), UNEXPECTED)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    note(f"nitido: {message}")
+    return code
+
+
+def _about(error: OSError) -> str:
+    """What an OSError says, which file it is about, and the way out."""
+    files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    said = ": ".join(part for part in (files, error.strerror or str(error) or type(error).__name__) if part)
+    way_out = _WAYS_OUT.get(error.errno or 0)
+    return f"{said}: {way_out}" if way_out else said
+
+
+def _misused(error: Exception) -> int:
+    """Say in one line what is wrong with the arguments and where the right ones are told."""
+    code = int(getattr(error, "exit_code", 2))
+    message = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+        return code
+    hint = f" ({context.command_path if context is not None else app.info.name} --help)"
+    return _fail(f"{' '.join(message.split())}{hint}", code)
+
+
+def _tells_of_short_memory(error: Exception) -> bool:
+    if not isinstance(error, MemoryError | RuntimeError):
+        return False
+    from nitido.short_memory import tells_of_short_memory
+
+    return tells_of_short_memory(error)
+
+
+def _unexpected(error: Exception) -> str:
+    """What is said of a mistake in nitido itself; where it happened is written to a file."""
+    said = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="nitido-traceback-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError as unwritable:
+        return f"{said} (this is a mistake in nitido; where it happened could not be written: {unwritable.strerror})"
+    return f"{said} (this is a mistake in nitido; {path} says where it happened)"

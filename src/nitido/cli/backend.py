@@ -5,8 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from nitido.cli.console import note
 from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
@@ -51,12 +50,12 @@ def network_backend(
     if backend != AUTO:
         return lambda network, _: prepare(network, backend)
     if precision == "bfloat16":
-        typer.echo("backend: torch, which alone calculates in bfloat16", err=True)
+        note("backend: torch, which alone calculates in bfloat16")
         return lambda network, _: prepare(network, "torch")
 
     def fastest(network: "SuperResolutionNetwork", bfloat16: bool) -> "SuperResolutionNetwork":
         choice = choose(network, *piece_size(network, *_first_size(sources), memory), bfloat16)
-        typer.echo(str(choice), err=True)
+        note(choice)
         return choice.network
 
     return fastest

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.cli.console import Json, print_table, report, say
 
 if TYPE_CHECKING:
     from nitido.benchmarking.clock import Progress as Rounds
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)
 
-Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE ('-': standard output).")
-]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="How often everything has its turn.")]
 Batch = Annotated[int, typer.Option(min=1, help="Patches a step.")]
 Patch = Annotated[int, typer.Option(min=4, help="Side of a patch in low-resolution pixels.")]
@@ -62,7 +59,7 @@ def train(
     )
     if found.share_of_peak > 1:
         told += "\noperations are counted as convolutions are defined; Winograd's algorithm needs fewer"
-    _report(found.as_json(), json, title, ["", "seconds a step", "GFLOP/s"], lines, told, found.where)
+    report(found.as_json(), json, lambda: _show(title, ["", "seconds a step", "GFLOP/s"], lines, told, found.where))
 
 
 @app.command()
@@ -91,13 +88,16 @@ def data(
     lines = [[name, f"{found.crops_per_second[key]:.4g}"] for key, name in names.items()]
     told = f"{found.speedup:.1f} times as many patches as by {names[found.opponent]}"
     title = f"{', '.join(found.data)} ×{scale}, {patch}×{patch}"
-    _report(found.as_json(), json, title, ["", "patches a second"], lines, told, found.where)
-    if json != JSON_TO_STDOUT:
-        shares = [
-            [s.study, s.variant, f"{s.batch}×{s.patch}×{s.patch}", *_milliseconds(s), f"{s.share:.1%}"]
-            for s in found.shares
-        ]
+    shares = [
+        [s.study, s.variant, f"{s.batch}×{s.patch}×{s.patch}", *_milliseconds(s), f"{s.share:.1%}"]
+        for s in found.shares
+    ]
+
+    def show() -> None:
+        _show(title, ["", "patches a second"], lines, told, found.where)
         print_table("The demos", ["study", "variant", "batch", "data, ms", "step, ms", "share"], shares)
+
+    report(found.as_json(), json, show)
 
 
 @app.command()
@@ -127,35 +127,31 @@ def upscale(
     lines = [[name, "–" if (value := seconds[key]) is None else f"{value:.4g}"] for key, name in names.items()]
     told = f"{found.speedup:.2f} times as fast as the whole picture"
     title = f"{found.model} ×{found.scale}, to {found.width}×{found.height}"
-    _report(found.as_json(), json, title, ["", "seconds a megapixel"], lines, told, found.where)
+    report(found.as_json(), json, lambda: _show(title, ["", "seconds a megapixel"], lines, told, found.where))
 
 
 def _milliseconds(share: Any) -> tuple[str, str]:
     return f"{1000 * share.batch_seconds:.3g}", f"{1000 * share.step_seconds:.3g}"
 
 
-def _report(
-    value: dict[str, Any],
-    target: str | None,
-    title: str,
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    told: str,
-    where: "Surroundings",
-) -> None:
-    """JSON where it was asked for, and a table with its sentences unless standard output is taken."""
-    if target:
-        write_json_output(value, target)
-    if target != JSON_TO_STDOUT:
-        print_table(title, header, lines)
-        print("\n".join([told, where.summary, *where.notes]))
+def _show(title: str, header: Sequence[str], lines: Sequence[Sequence[str]], told: str, where: "Surroundings") -> None:
+    """Print a table with the sentences that belong to it."""
+    print_table(title, header, lines)
+    for line in [*told.split("\n"), where.summary, *where.notes]:
+        say(line)
 
 
 @contextmanager
 def _rounds() -> Iterator["Rounds"]:
     """A bar over the rounds, on a terminal; on standard error."""
     console = Console(stderr=True)
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"), TimeElapsedColumn())
+    columns = (
+        TextColumn("measuring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rounds"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, rounds: bar.update(task, completed=done, total=rounds)

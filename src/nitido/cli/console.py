@@ -1,17 +1,27 @@
 """What commands print: tables, JSON, and the progress of trainings."""
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
+import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from nitido.atomic import write_text
+from nitido.atomic import check_writable, write_text
+from nitido.cli.streams import is_closed
+from nitido.errors import NitidoError
 from nitido.number_text import number_text
+from nitido.printable import printable
 
 if TYPE_CHECKING:
     from nitido.study.plan import PlannedRun
@@ -20,26 +30,158 @@ if TYPE_CHECKING:
 
 JSON_TO_STDOUT = "-"
 
+_stdout_of_json: ContextVar[TextIO | None] = ContextVar("stdout_of_json", default=None)
+_PROSE = 24  # columns of text with spaces are not made narrower than this, if they are that wide
+_INDENT = "  "
+
+
+def say(line: object) -> None:
+    """Print one line on standard output; what is not visible in it is shown as an escape."""
+    print(printable(line))
+
+
+def note(line: object) -> None:
+    """Print one line on standard error; what is not visible in it is shown as an escape."""
+    print(printable(line), file=sys.stderr)
+
+
+def print_above(console: Console, line: object) -> None:
+    """Print one line on `console`, above the bar that may be on it; nothing in it is markup."""
+    console.print(Text(printable(line)), soft_wrap=True)
+
 
 def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; cells that look like numbers are right-aligned. Piped output is not cut."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    """A table on standard output; cells that look like numbers are right-aligned.
+
+    It is as wide as it needs to be in a pipe or a file. On a terminal, and wherever the environment says COLUMNS, prose
+    wraps between words, and where even that does not fit every row becomes a block of lines.
+    """
+    header = [printable(name) for name in header]
+    lines = [[printable(cell) for cell in line] for line in lines]
+    wanted = [max(map(cell_len, column)) for column in zip(header, *lines, strict=True)]
+    least = [max(map(_least_width, column)) for column in zip(header, *lines, strict=True)]
+    width = _output_width()
+    widths = _fitted(wanted, least, width - 3 * len(header) - 1) if width else wanted
+    if title:
+        say(title)
+    if widths is None:
+        _print_blocks(header, lines, width or 0)
+        return
+    table = Table(header_style="bold")
     for number, name in enumerate(header):
         numeric = bool(lines) and all(line[number][:1] in "+-–0123456789" for line in lines)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", width=widths[number])
     for line in lines:
-        table.add_row(*line)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
+        table.add_row(*map(Text, line))
+    Console(width=sum(widths) + 3 * len(header) + 1).print(table)
+
+
+def _output_width() -> int | None:
+    """Columns that may be used: what the environment says, or the terminal has; None in a pipe or a file."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def _least_width(cell: str) -> int:
+    """The width below which a cell would lose a word's end, or be a column of single words."""
+    return max(min(cell_len(cell), _PROSE), *(cell_len(word) for word in cell.split() or [""]))
+
+
+def _fitted(wanted: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """Widths of the columns that sum up to `room` at most: what the narrowest lack is given first."""
+    spare = room - sum(least)
+    if spare < 0:
+        return None
+    widths = list(least)
+    for number in sorted(range(len(widths)), key=lambda column: wanted[column] - least[column]):
+        given = min(spare, wanted[number] - least[number])
+        widths[number] += given
+        spare -= given
+    return widths
+
+
+def _print_blocks(header: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> None:
+    """The table's rows one below the other: the first cell, and a line for each other that has something in it."""
+    for line in lines:
+        print(line[0])
+        for name, cell in zip(header[1:], line[1:], strict=True):
+            if cell:
+                text = f"{name}: {cell}" if name else cell
+                room = max(width, len(_INDENT) + 1)
+                wrapped = textwrap.wrap(
+                    text,
+                    room,
+                    initial_indent=_INDENT,
+                    subsequent_indent=2 * _INDENT,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+                print("\n".join(wrapped))
+
+
+@contextmanager
+def _stdout_for_json_alone() -> Iterator[None]:
+    """Inside, everything that is printed goes to standard error, libraries' words too; only JSON does not."""
+    taken = _stdout_of_json.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout_of_json.reset(taken)
+
+
+def _json_target(context: typer.Context, target: str | None) -> str | None:
+    """Check before any work that JSON can be written to `target`; "-" takes standard output for itself alone."""
+    if target == JSON_TO_STDOUT:
+        if is_closed(sys.stdout):
+            raise NitidoError("--json -: standard output is closed: name a file")
+        context.with_resource(_stdout_for_json_alone())
+    elif target is not None:
+        check_writable(Path(target))
+    return target
+
+
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).", callback=_json_target),
+]
+"""The option `--json`, the same for all commands."""
+
+
+def output_file(target: Path | None) -> Path | None:
+    """Check before any work that the file `target` can be written: a callback for options."""
+    if target is not None:
+        check_writable(target)
+    return target
+
+
+def report(value: Any, target: str | None, show: Callable[[], None]) -> None:
+    """Write `value` as JSON where `target` says so, and show it to people unless that is standard output.
+
+    It is shown even when the JSON cannot be written, which raises OSError: nothing that was measured is lost.
+    """
+    try:
+        if target is not None:
+            write_json_output(value, target)
+    finally:
+        if target != JSON_TO_STDOUT:
+            show()
 
 
 def write_json_output(value: Any, target: str) -> None:
-    """Write JSON to the file `target`, or to standard output for "-"."""
+    """Write JSON to the file `target`, or to standard output for "-".
+
+    Bytes of file names that are not UTF-8 become escapes such as `\\udcff`, which Python's `json` and `os.fsencode`
+    turn into the same bytes again.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     if target == JSON_TO_STDOUT:
-        sys.stdout.write(text)
+        (_stdout_of_json.get() or sys.stdout).write(text)
         return
     write_text(Path(target), text)
 
@@ -53,7 +195,7 @@ class TrainingProgress:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("steps"),
@@ -82,10 +224,11 @@ class TrainingProgress:
     def started(self, run: "PlannedRun", number: int, runs: int, steps: int) -> "ProgressListener":
         """Open a bar for the run; returns who moves it."""
         options = run.config.hyperparameters
-        label = f"[{number}/{runs}] {run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
+        rate = number_text(options.learning_rate)
+        label = f"[{number}/{runs}] {printable(run.config.variant)} lr={rate} seed={options.seed}"
         if not self.console.is_terminal:
             self._say(label)
-        task = self.bar.add_task(label.replace("[", r"\["), total=steps, validation="")
+        task = self.bar.add_task(label, total=steps, validation="")
 
         def listen(done: int, validation_psnr: float | None) -> None:
             self.bar.update(task, completed=done)
@@ -109,4 +252,4 @@ class TrainingProgress:
         self._say(text)
 
     def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        print_above(self.console, text)

@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.cli.console import Json, print_table, report, say
 
 app = typer.Typer(name="data", help="Picture sets: list, fetch, prepare and check them.", no_args_is_help=True)
-
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).")]
 
 
 @app.command("list")
@@ -20,19 +18,20 @@ def list_(json: Json = None) -> None:
     """
     from nitido.data import DATASETS
 
-    entries = list(DATASETS.values())
-    if json:
-        known = [
-            {"name": e.name, "title": e.title, "count": e.count, "layout": e.layout, "terms": e.terms, "here": here}
-            for e in entries
-            for here in [e.is_complete()]
-        ]
-        write_json_output({"datasets": known}, json)
-    if json != JSON_TO_STDOUT:
+    known = [
+        {"name": e.name, "title": e.title, "count": e.count, "layout": e.layout, "terms": e.terms, "here": here}
+        for e in DATASETS.values()
+        for here in [e.is_complete()]
+    ]
+
+    def show() -> None:
         lines = [
-            [e.name, str(e.count), "yes" if e.is_complete() else "no", e.layout, e.terms, e.title] for e in entries
+            [e.name, str(e.count), "yes" if found["here"] else "no", e.layout, e.terms, e.title]
+            for e, found in zip(DATASETS.values(), known, strict=True)
         ]
         print_table("", ["name", "pictures", "here", "layout", "terms", "what"], lines)
+
+    report({"datasets": known}, json, show)
 
 
 @app.command()
@@ -45,8 +44,8 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset of 'nitido data li
 
     fetched = fetch_dataset(name)
     for source in fetched.sources:
-        print(f"{source.url}: sha256 {source.sha256} ({source.trust})")
-    print(f"pictures: {fetched.folder}")
+        say(f"{source.url}: sha256 {source.sha256} ({source.trust})")
+    say(f"pictures: {fetched.folder}")
 
 
 @app.command()
@@ -64,7 +63,7 @@ def prepare(
 
     store = prepare(resolve(data), scale or [2])
     scales = ", ".join(f"×{k}" for k in scale or [2])
-    print(f"{data}: {len(store)} pictures, low resolution for {scales}, in {store.folder}")
+    say(f"{data}: {len(store)} pictures, low resolution for {scales}, in {store.folder}")
 
 
 @app.command()
@@ -78,13 +77,14 @@ def check(
     from nitido.data import check_folder
 
     findings = check_folder(folder)
-    if json:
-        write_json_output(
-            {"findings": [{"path": str(f.path), "problem": f.problem, "message": f.message} for f in findings]}, json
-        )
-    if json != JSON_TO_STDOUT:
+
+    def show() -> None:
         for finding in findings:
-            print(finding.message)
-        print(f"{folder}: {len(findings)} findings")
+            say(finding.message)
+        say(f"{folder}: {len(findings)} findings")
+
+    report(
+        {"findings": [{"path": str(f.path), "problem": f.problem, "message": f.message} for f in findings]}, json, show
+    )
     if findings:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.cli.console import Json, output_file, print_table, report, say
 from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def evaluate(
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="Average over the eight symmetries: eight times the time.")
     ] = False,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write rows and means to FILE ('-': standard output).")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Measure models on picture sets under the literature's protocol.
 
@@ -50,9 +48,8 @@ def evaluate(
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     rows = evaluate_models(enlargers, stores, scale, [measure.name for measure in measures])
     averages = means(rows)
-    if json:
-        write_json_output({"rows": rows, "means": averages}, json)
-    if json != JSON_TO_STDOUT:
+
+    def show() -> None:
         by_cell = {(m["model"], m["dataset"], m["metric"]): m["value"] for m in averages}
         missing = {measure.name: measure.missing() for measure in measures}
         shown = [measure for measure in measures if missing[measure.name] is None]
@@ -69,17 +66,20 @@ def evaluate(
         print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in shown)], lines)
         for name, reason in missing.items():
             if reason is not None:
-                print(f"{name} not available: {reason}")
+                say(f"{name} not available: {reason}")
+
+    report({"rows": rows, "means": averages}, json, show)
 
 
 def compare(
     image: Annotated[Path, typer.Argument(help="A picture to shrink and enlarge again: the truth.")],
     models: Models,
     scale: Scale,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", help="The figure, a .png file.")],
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the ranking to FILE ('-': standard output).")
-    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FIGURE", help="The figure, a .png file.", callback=output_file),
+    ],
+    json: Json = None,
 ) -> None:
     """Draw one picture enlarged by several models side by side, ranked by PSNR.
 
@@ -96,15 +96,16 @@ def compare(
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     panels += [Panel(f"{n}. {_title(c.model)}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
-    if json:
-        entries = [
-            {"rank": n, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y} for n, c in enumerate(ranked, start=1)
-        ]
-        write_json_output({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json)
-    if json != JSON_TO_STDOUT:
+    entries = [
+        {"rank": n, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y} for n, c in enumerate(ranked, start=1)
+    ]
+
+    def show() -> None:
         lines = [[str(n), c.model, f"{c.psnr_y:.2f}", f"{c.ssim_y:.4f}"] for n, c in enumerate(ranked, start=1)]
         print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
-        print(f"figure: {output}")
+        say(f"figure: {output}")
+
+    report({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json, show)
 
 
 def _cell(value: float | None, decimals: int) -> str:

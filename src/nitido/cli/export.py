@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
+from nitido.cli.console import output_file, say
+
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run directory, a .safetensors file, or a zoo name.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The file to write: .onnx.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="OUT", help="The file to write: .onnx.", callback=output_file),
+    ],
     scale: Annotated[
         int | None, typer.Option(min=2, help="The enlargement, of a model that serves several. Default: its first.")
     ] = None,
@@ -26,7 +31,7 @@ def export(
 
     found = find_model(model, scale)
     done = export_onnx(output, found.network, found.descriptor)
-    print(
+    say(
         f"{output}: {found.descriptor.architecture} ×{found.network.scale}, {done.size / 1000:,.0f} kB; the largest "
         f"difference from PyTorch, where white is 1, is {done.largest_difference:.1g} ({', '.join(done.differences)})"
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
+from nitido.cli.console import Json, output_file, print_table, report, say
 from nitido.cli.export import export
 from nitido.errors import NitidoError
 
@@ -19,11 +19,19 @@ ModelName = Annotated[
 ]
 
 
+def _files_of_plot(output: Path) -> tuple[Path, Path]:
+    return output.with_suffix(".svg"), output.with_suffix(".png")
+
+
+def _output_of_plot(output: Path) -> Path:
+    for file in _files_of_plot(output):
+        output_file(file)
+    return output
+
+
 @app.command("list")
 def list_(
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the list to FILE ('-': standard output).")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """List the trained models that ship with nitido, with their PSNR-Y; `model show NAME` tells all of one.
 
@@ -32,18 +40,17 @@ def list_(
     from nitido.zoo import listing
 
     models = listing.zoo_descriptors()
-    if json:
-        write_json_output({"models": listing.as_json(models)}, json)
-    if json != JSON_TO_STDOUT:
-        print_table("PSNR-Y", listing.HEADER, listing.as_lines(models))
+    report(
+        {"models": listing.as_json(models)},
+        json,
+        lambda: print_table("PSNR-Y", listing.HEADER, listing.as_lines(models)),
+    )
 
 
 @app.command()
 def show(
     model: ModelName,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the descriptor to FILE ('-': standard output).")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Show what a model is, how it was trained and what it measured.
 
@@ -54,17 +61,24 @@ def show(
     from nitido.yaml_files import to_yaml
 
     found = find_model(model)
-    if json:
-        write_json_output(found.descriptor.model_dump(mode="json"), json)
-    if json != JSON_TO_STDOUT:
-        print(summarize(found.network))
-        print(to_yaml(found.descriptor.model_dump(mode="json")), end="")
+    described = found.descriptor.model_dump(mode="json")
+
+    def show() -> None:
+        for line in [*summarize(found.network).split("\n"), *to_yaml(described).rstrip("\n").split("\n")]:
+            say(line)
+
+    report(described, json, show)
 
 
 @app.command()
 def plot(
     model: ModelName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The picture: .svg; a .png is written beside it.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="The picture: .svg; a .png is written beside it.", callback=_output_of_plot
+        ),
+    ],
 ) -> None:
     """Draw a model's block diagram.
 
@@ -74,15 +88,18 @@ def plot(
     from nitido.inspection import draw_diagram
 
     found = find_model(model)
-    svg, png = output.with_suffix(".svg"), output.with_suffix(".png")
+    svg, png = _files_of_plot(output)
     draw_diagram(found.network, svg, png, f"{found.descriptor.architecture} · {found.descriptor.name}")
-    print(f"diagram: {svg} and {png}")
+    say(f"diagram: {svg} and {png}")
 
 
 @app.command("import")
 def import_weights(
     file: Annotated[Path, typer.Argument(help="Other people's weights: .npz, .h5, .pth, .pt or .safetensors.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The model file to write: .safetensors.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The model file to write: .safetensors.", callback=output_file),
+    ],
     scale: Annotated[
         int | None,
         typer.Option(
@@ -116,4 +133,4 @@ def import_weights(
     save_model(output, network, descriptor)
     layout = descriptor.training["imported"]["layout"]
     scales = " ".join(f"×{served}" for served in descriptor.scales)
-    print(f"{output}: {descriptor.architecture} {scales}, {descriptor.parameters:,} parameters ({layout})")
+    say(f"{output}: {descriptor.architecture} {scales}, {descriptor.parameters:,} parameters ({layout})")

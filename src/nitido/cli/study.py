@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nitido.cli.console import JSON_TO_STDOUT, TrainingProgress, print_table, write_json_output
+from nitido.cli.console import Json, TrainingProgress, note, print_table, say
+from nitido.cli.console import report as report_result
 from nitido.number_text import number_text
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="study", help="Compare variants: list, show, run and report studies.", no_args_is_help=True)
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
 ]
@@ -33,15 +33,16 @@ def list_(json: Json = None) -> None:
     from nitido.study.spec import builtin_names, load_study_file
 
     studies = [load_study_file(name) for name in builtin_names()]
-    if json:
-        entries = [
-            {"study": s.study, "question": s.question, "profiles": list(s.profiles), "variants": len(s.variants)}
-            for s in studies
-        ]
-        write_json_output({"studies": entries}, json)
-    if json != JSON_TO_STDOUT:
+    entries = [
+        {"study": s.study, "question": s.question, "profiles": list(s.profiles), "variants": len(s.variants)}
+        for s in studies
+    ]
+
+    def show() -> None:
         lines = [[s.study, str(len(s.variants)), ", ".join(s.profiles), s.question] for s in studies]
         print_table("", ["study", "variants", "profiles", "question"], lines)
+
+    report_result({"studies": entries}, json, show)
 
 
 @app.command()
@@ -54,9 +55,8 @@ def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None,
 
     resolved = _resolve(study, profile, set_ or [])
     described = describe_runs(plan(resolved))
-    if json:
-        write_json_output({"study": resolved.study, "profile": resolved.profile, "runs": described}, json)
-    if json != JSON_TO_STDOUT:
+
+    def show() -> None:
         lines = [
             [
                 str(run["variant"]),
@@ -71,6 +71,8 @@ def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None,
         ]
         header = ["variant", "architecture", "scale", "lr", "seed", "parameters", "MACs at 1280×720"]
         print_table(f"{resolved.study}, profile {resolved.profile}: {len(lines)} runs", header, lines)
+
+    report_result({"study": resolved.study, "profile": resolved.profile, "runs": described}, json, show)
 
 
 @app.command()
@@ -95,7 +97,7 @@ def run(
         outcome = run_study(resolved, directory, progress)
     _print_board(outcome.board, outcome.directory, json)
     for failure in outcome.failures:
-        typer.echo(f"nitido: {failure}", err=True)
+        note(f"nitido: {failure}")
     if outcome.failures:
         raise typer.Exit(1)
 
@@ -116,14 +118,14 @@ def report(
 def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> None:
     from nitido.study.leaderboard import as_json, as_table
 
-    if json:
-        write_json_output(as_json(board), json)
-    if json != JSON_TO_STDOUT:
+    def show() -> None:
         titles = {"fidelity": "", "perception": ", by perceptual distance (smaller is better)"}
         for aim in board.aims():
             header, lines = as_table(board, aim)
             print_table(f"{board.study}, profile {board.profile}{titles[aim]}", header, lines)
-        print(f"report: {directory / 'report.html'}")
+        say(f"report: {directory / 'report.html'}")
+
+    report_result(as_json(board), json, show)
 
 
 def _default_directory(study: "Study") -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nitido.cli.console import TrainingProgress
+from nitido.cli.console import TrainingProgress, say
 from nitido.errors import NitidoError
 
 
@@ -35,4 +35,4 @@ def train(
         progress.ended(planned, status)
     if status.state != "finished":
         raise NitidoError(f"{out}: {status.state}: {status.reason}")
-    print(f"model: {out / 'model.safetensors'}")
+    say(f"model: {out / 'model.safetensors'}")

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nitido.cli.backend import network_backend
+from nitido.cli.console import note, print_above, say
 from nitido.errors import INTERRUPTED, NitidoError
+from nitido.printable import printable
 
 if TYPE_CHECKING:
     from nitido.inference.batch import Job
@@ -84,7 +86,7 @@ def upscale(
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
     sources = [job.source for job in planned.jobs]
     if planned.others:
-        typer.echo(f"note: {_left_alone(planned.others)}", err=True)
+        note(f"note: {_left_alone(planned.others)}")
     model = model or _default_model(target, sources)
     allowed, wanted = memory_size(memory), precision_called(precision)
     runs_on = network_backend(backend, model, sources, allowed, wanted)
@@ -97,7 +99,7 @@ def upscale(
     except KeyboardInterrupt:
         raise InterruptedBatchError("interrupted: the same command goes on") from None
     if len(planned.jobs) > 1:
-        print(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
+        say(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:
         raise typer.Exit(1)
 
@@ -121,7 +123,7 @@ def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
     from nitido.zoo.listing import choose_default
 
     name = choose_default(largest_factor(target, sources))
-    typer.echo(f"model: {name}, the zoo's best in PSNR for this enlargement (--model takes another)", err=True)
+    note(f"model: {name}, the zoo's best in PSNR for this enlargement (--model takes another)")
     return name
 
 
@@ -149,7 +151,7 @@ class UpscaleProgress:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -178,7 +180,7 @@ class UpscaleProgress:
 
     def started(self, job: "Job", pixels: int) -> Callable[[float], None]:
         """Name the picture; returns who moves the bar."""
-        self.bar.update(self.task, description=job.source.name.replace("[", r"\["))
+        self.bar.update(self.task, description=printable(job.source.name))
         return lambda share: self.bar.advance(self.task, share * pixels)
 
     def skipped(self, job: "Job", pixels: int) -> None:
@@ -190,15 +192,15 @@ class UpscaleProgress:
     def ended(self, job: "Job", outcome: str, notes: Sequence[str]) -> None:
         """Leave a line for the picture, and one for each thing that was lost."""
         self._say(f"{job.target}: {outcome}")
-        for note in notes:
-            self._say(f"note: {job.target}: {note}")
+        for loss in notes:
+            self._say(f"note: {job.target}: {loss}")
 
     def failed(self, job: "Job", error: NitidoError) -> None:
         """Leave the error's line."""
         self._say(f"nitido: {error}")
 
     def _say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_above(self.console, line)
 
 
 def _rectangle(text: str) -> tuple[int, int, int, int]:

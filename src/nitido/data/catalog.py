@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from nitido.errors import NitidoError, nearest, unknown_name
-from nitido.folders import data_root
+from nitido.folders import data_root, expanded
 
 Role = Literal["train", "validation", "test"]
 
@@ -211,8 +211,8 @@ def resolve(spec: str, role: Role | None = None) -> PictureSet:
     head, _, tail = body.partition("/")
     if head in DATASETS:
         paths = _dataset_pictures(DATASETS[head], tail, role)
-    elif body and (os.sep in body or "/" in body or Path(body).expanduser().exists()):
-        paths = _folder_pictures(Path(body).expanduser())
+    elif body and (os.sep in body or "/" in body or expanded(body).exists()):
+        paths = _folder_pictures(expanded(body))
     else:
         raise unknown_name("dataset", body, DATASETS, DataError)
     selected = tuple(paths[chosen])
@@ -230,7 +230,7 @@ def resolve_all(specs: Sequence[str], role: Role | None = None) -> PictureSet:
 
 def _parse(spec: str) -> tuple[str, slice]:
     """Split `spec` into its name or path and its slice."""
-    if not spec.endswith("]") or Path(spec).expanduser().is_dir():
+    if not spec.endswith("]") or expanded(spec).is_dir():
         return spec, slice(None)
     found = re.fullmatch(r"(?P<body>.+)\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?(?::(?P<step>-?\d+)?)?\]", spec)
     if not found or (found["step"] and int(found["step"]) == 0):

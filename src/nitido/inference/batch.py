@@ -1,6 +1,7 @@
 """Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
 
 import errno
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
@@ -115,9 +116,9 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
         searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
         jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
         others = [other for _, unread in searched for other in unread]
-    sources = {job.source.resolve() for job in jobs}
+    sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
-        if job.target.resolve() in sources:
+        if os.path.realpath(job.target) in sources:
             raise PictureError(f"{job.target}: would overwrite a picture that is to be enlarged: choose another output")
     return Plan(jobs, folder, others)
 

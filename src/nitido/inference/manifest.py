@@ -19,11 +19,11 @@ class Manifest:
         self._entries: dict[str, dict[str, str]] = {}
         if folder is None or not (folder / MANIFEST).exists():
             return
-        for line in (folder / MANIFEST).read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (folder / MANIFEST).read_bytes().split(b"\n"):
             try:
                 entry = json.loads(line)
                 self._entries[entry["result"]] = entry
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError):
                 continue
 
     def holds(self, target: Path, source: str, settings: str) -> bool:
@@ -45,7 +45,7 @@ class Manifest:
             if file.tell():
                 file.seek(-1, 2)
                 file.write(b"" if file.read(1) == b"\n" else b"\n")
-            file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(entry).encode() + b"\n")
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix() if self.folder is not None else str(target)
