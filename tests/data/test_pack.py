@@ -1,10 +1,15 @@
 """The packed store: what goes in comes out, is used again, and is never half-written."""
 
+import hashlib
 import json
 import os
 import pickle
 import resource
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +20,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from nitido.data import DataError, PictureSet, Store, prepare, refuse_overlap, resolve
+from nitido import imaging
+from nitido.data import DataError, PictureSet, Store, prepare, refuse_overlap, resolve, resolve_all
 from nitido.data.pack import unique_names
 from nitido.imaging import PictureError, bicubic_downscale
 
@@ -85,16 +91,206 @@ def test_a_changed_picture_makes_a_new_pack(folder: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(after.hr(1), changed)
     assert after.hashes[0] == before.hashes[0]
     assert after.hashes[1] != before.hashes[1]
-    assert len(list((tmp_path / "cache").rglob("hr.bin"))) == 1  # the old pack is gone
+    packs = tmp_path / "cache" / "packs"
+    assert {pack.name for pack in packs.iterdir()} == {before.folder.name, after.folder.name}
 
 
-def test_only_the_time_changed(folder: Path) -> None:
+def test_packs_are_removed_when_nobody_has_used_them_for_two_weeks(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20, 1))
+    old = prepare(resolve(str(folder)), [2])
+    _save(folder / "a.png", _noise(20, 20, 2))
+    recent = prepare(resolve(str(folder)), [2])
+    now = time.time()
+    os.utime(old.folder, (now - 15 * 86400,) * 2)
+    os.utime(recent.folder, (now - 13 * 86400,) * 2)
+    _save(folder / "a.png", _noise(20, 20, 3))
+    prepare(resolve(str(folder)), [2])
+    assert not old.folder.exists()
+    assert recent.folder.exists()
+    np.testing.assert_array_equal(old.hr(0), _noise(20, 20, 1))  # what is open stays readable
+    np.testing.assert_array_equal(old.lr(0, 2), bicubic_downscale(_noise(20, 20, 1), 2))
+
+
+def test_use_keeps_a_pack(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20, 1))
+    pictures = resolve(str(folder))
+    store = prepare(pictures, [2])
+    os.utime(store.folder, (1, 1))
+    prepare(pictures, [2])
+    assert store.folder.stat().st_mtime > time.time() - 60
+
+
+def test_paths_and_times_do_not_matter(folder: Path) -> None:
     _save(folder / "a.png", _noise(20, 20))
     before = prepare(resolve(str(folder)), [2])
     os.utime(folder / "a.png", ns=(1, 1))
     after = prepare(resolve(str(folder)), [2])
-    assert after.folder != before.folder
-    assert after.hashes == before.hashes
+    folder.rename(folder.with_name("moved"))
+    moved = prepare(resolve(str(folder.with_name("moved"))), [2])
+    assert before.folder == after.folder == moved.folder
+    assert moved.entries[0].path == str(folder.with_name("moved") / "a.png")
+    assert before.folder.exists()
+
+
+def test_a_picture_overwritten_with_its_old_size_and_time_is_read_anew(folder: Path) -> None:
+    _save(folder / "a.bmp", _noise(20, 20, 1))
+    status = (folder / "a.bmp").stat()
+    before = prepare(resolve(str(folder)), [2])
+    changed = _save(folder / "a.bmp", _noise(20, 20, 2))
+    os.utime(folder / "a.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (folder / "a.bmp").stat().st_size == status.st_size
+    after = prepare(resolve(str(folder)), [2])
+    np.testing.assert_array_equal(after.hr(0), changed)
+    np.testing.assert_array_equal(after.lr(0, 2), bicubic_downscale(changed, 2))
+    assert after.hashes != before.hashes
+
+
+def _flip(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def _flip_last(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "zeroed": lambda content: bytes(len(content)),
+    "one bit": _flip,
+    "last bit": _flip_last,
+    "cut short": lambda content: content[: len(content) // 2],
+    "too long": lambda content: content + bytes(32),
+    "other bytes": lambda content: b"[]",
+    "an object": lambda content: b"{}",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "lr_x3.bin", "index.json"])
+def test_a_damaged_pack_is_made_again_and_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], file: str, damage: str
+) -> None:
+    for n in range(3):
+        _save(folder / f"{n}.png", _noise(30, 24, n))
+    pictures = resolve(str(folder))
+    hashes = prepare(pictures, [2, 3]).hashes
+    (packed,) = (folder.parent / "cache").rglob(file)
+    packed.write_bytes(DAMAGES[damage](packed.read_bytes()))
+    for _ in range(2):  # the second time there is nothing to mend
+        again = prepare(pictures, [2, 3])
+        assert again.hashes == hashes
+        for i in range(3):
+            np.testing.assert_array_equal(again.hr(i), _noise(30, 24, i))
+            for scale in (2, 3):
+                np.testing.assert_array_equal(again.lr(i, scale), bicubic_downscale(_noise(30, 24, i), scale))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nitido: {packed} is damaged")
+    assert line.endswith("made again from the pictures")
+
+
+@pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
+def test_a_removed_file_of_a_pack_is_made_again(folder: Path, file: str) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    pictures = resolve(str(folder))
+    (prepare(pictures, [2]).folder / file).unlink()
+    again = prepare(pictures, [2])
+    np.testing.assert_array_equal(again.hr(0), _noise(20, 20))
+    np.testing.assert_array_equal(again.lr(0, 2), bicubic_downscale(_noise(20, 20), 2))
+
+
+@pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
+def test_the_file_of_another_pack_is_not_believed(folder: Path, file: str) -> None:
+    _save(folder / "a.png", _noise(20, 20, 1))
+    first = prepare(resolve(str(folder)), [2])
+    _save(folder / "a.png", _noise(20, 20, 2))
+    pictures = resolve(str(folder))
+    second = prepare(pictures, [2])
+    shutil.copy(first.folder / file, second.folder / file)
+    again = prepare(pictures, [2])
+    assert again.hashes == second.hashes
+    np.testing.assert_array_equal(again.hr(0), _noise(20, 20, 2))
+    np.testing.assert_array_equal(again.lr(0, 2), bicubic_downscale(_noise(20, 20, 2), 2))
+
+
+def test_a_store_that_is_opened_later_verifies_its_files(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    store = prepare(resolve(str(folder)), [2])
+    message = pickle.dumps(store)
+    for file in ("hr.bin", "lr_x2.bin"):
+        path = store.folder / file
+        path.write_bytes(_flip(path.read_bytes()))
+        with pytest.raises(DataError, match=rf"{file} was damaged or removed .*: run the same command again"):
+            pickle.loads(message).hr(0) if file == "hr.bin" else pickle.loads(message).lr(0, 2)
+
+
+def test_a_store_stays_readable_when_its_pack_is_removed(folder: Path) -> None:
+    _save(folder / "a.png", _noise(20, 20))
+    store = prepare(resolve(str(folder)), [2])
+    shutil.rmtree(store.folder)
+    np.testing.assert_array_equal(store.hr(0), _noise(20, 20))
+    np.testing.assert_array_equal(store.lr(0, 2), bicubic_downscale(_noise(20, 20), 2))
+
+
+def test_a_killed_process_leaves_nothing_for_ever(folder: Path) -> None:
+    for n in range(40):
+        _save(folder / f"{n:02}.png", _noise(200, 200, n))
+    program = "import sys\nfrom nitido.data import prepare, resolve\nprepare(resolve(sys.argv[1]), [2])\n"
+    packs = folder.parent / "cache" / "packs"
+    process = subprocess.Popen([sys.executable, "-c", program, str(folder)])
+    while process.poll() is None and not list(packs.glob("*/.nitido-draft-*")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    drafts = list(packs.glob("*/.nitido-draft-*"))
+    assert drafts, "the process was too fast to be killed"
+    for draft in drafts:
+        os.utime(draft, (time.time() - 7200,) * 2)
+    store = prepare(resolve(str(folder)), [2])
+    assert sorted(file.name for file in store.folder.iterdir()) == ["hr.bin", "index.json", "lr_x2.bin"]
+    np.testing.assert_array_equal(store.hr(39), _noise(200, 200, 39))
+
+
+def test_pictures_with_the_same_pixels_count_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n, name in enumerate(["a.png", "b.png", "c.png"]):
+        _save(folder / name, _noise(20, 20, n))
+    _save(folder / "d.bmp", _noise(20, 20, 1))
+    shutil.copy(folder / "a.png", folder / "e.png")
+    store = prepare(resolve(str(folder)), [2])
+    assert store.names == ("a", "b", "c")
+    np.testing.assert_array_equal(store.hr(2), _noise(20, 20, 2))
+    assert capsys.readouterr().err == (
+        f"nitido: {folder}: 2 of 5 pictures left out, because they repeat the pixels of another: d = b, e = a\n"
+    )
+
+
+def test_sets_that_repeat_pictures_count_them_once(folder: Path) -> None:
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        for n in range(2):
+            _save(folder / name / f"{n}.png", _noise(20, 20, n))
+    store = prepare(resolve_all([f"{folder}/one", f"{folder}/two", f"{folder}/two/../one"]), [2])
+    assert store.names == ("one/0.png", "one/1.png")
+
+
+def test_a_picture_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _save(folder / "a.png", _noise(20, 20, 1))
+    pictures = resolve(str(folder))
+    decode = imaging.read_picture
+
+    def overwrite_and_decode(path: Path) -> imaging.Picture:
+        _save(path, _noise(20, 20, 2))
+        return decode(path)
+
+    monkeypatch.setattr(imaging, "read_picture", overwrite_and_decode)
+    with pytest.raises(DataError, match=r"a\.png changed while it was read"):
+        prepare(pictures, [2])
+
+
+def test_what_is_no_regular_file_is_refused_at_once(folder: Path) -> None:
+    os.mkfifo(folder / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: not a regular file"):
+        prepare(PictureSet("mine", (folder / "a.png",)), [2])
 
 
 def test_sets_and_slices_do_not_share_a_pack(folder: Path) -> None:
@@ -109,11 +305,11 @@ def test_sets_and_slices_do_not_share_a_pack(folder: Path) -> None:
 def test_the_index_says_what_is_packed(folder: Path) -> None:
     _save(folder / "a.png", _noise(20, 30))
     store = prepare(resolve(str(folder)), [2])
-    (entry,) = json.loads((store.folder / "index.json").read_text())
-    status = (folder / "a.png").stat()
-    assert entry["path"] == str(folder / "a.png")
-    assert (entry["size"], entry["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
+    index = json.loads((store.folder / "index.json").read_text())
+    assert index["files"] == [hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()]
+    (entry,) = index["entries"]
     assert (entry["height"], entry["width"], entry["grey"]) == (20, 30, False)
+    assert store.hashes == (entry["sha256"],)
 
 
 def test_a_store_is_cheap_to_pickle(folder: Path) -> None:

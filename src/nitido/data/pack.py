@@ -1,38 +1,47 @@
-"""A picture set decoded once into a memory-mapped store, with the MATLAB LR of every picture beside it."""
+"""A picture set decoded once into a memory-mapped store, with the MATLAB LR of every picture beside it.
+
+A pack is a folder that is named by the content of the picture files: equal files share a pack, whatever their paths and
+time stamps, and a changed file has another pack. What is read back from a pack is verified by checksums; whatever does
+not match is made again from the pictures.
+"""
 
 import hashlib
 import json
 import os
-import re
 import shutil
+import stat
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import uuid4
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nitido.atomic import replacing, write_text
+from nitido.atomic import is_draft
 from nitido.data.catalog import DataError, PictureSet
+from nitido.data.pack_file import DamagedPackError, Write, map_or_make, map_verified, write_verified
 from nitido.folders import cache_root
+from nitido.json_files import DamagedFileError, read_json, write_json
+from nitido.notes import note
 
 Bytes = npt.NDArray[np.uint8]
 
-_FORMAT = 1  # raise it when the meaning of the files changes, so that old packs are made again
+_FORMAT = 2  # raise it when the meaning of the files changes, so that old packs are made again
 _INDEX = "index.json"
 _FULL = 1  # the "scale" of the pictures themselves
-_SHOWN = 5  # an error names so many pictures
-_DRAFT_LIFE = 24 * 3600  # seconds
+_SHOWN = 5  # a message names so many pictures
+_DRAFT_LIFE = 3600  # seconds without a write, after which the writer of a draft must be dead
+_PACK_LIFE = 14 * 24 * 3600  # seconds without a use, after which a pack is removed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of a pack; the pictures lie one after the other in `hr.bin`, `height * width * 3` bytes each.
+    """One picture of a store; the pictures lie one after the other in `hr.bin`, `height * width * 3` bytes each.
 
     `sha256` is of the decoded pixels and their shape; `grey` says that the file has one channel, which the pack
     repeats three times.
@@ -40,8 +49,6 @@ class Entry:
 
     name: str
     path: str
-    size: int
-    mtime_ns: int
     sha256: str
     height: int
     width: int
@@ -102,18 +109,18 @@ class Store:
         return [_lr_size(entry, scale) for entry in self.entries]
 
     def _pictures(self, scale: int) -> list[Bytes]:
-        """Views of all pictures in the file of `scale`, which is mapped at the first use."""
+        """Views of all pictures in the file of `scale`."""
         if scale not in self._views:
             if scale != _FULL and scale not in self.scales:
                 raise DataError(f"{self.name} is not prepared for scale {scale}, only for {list(self.scales)}")
-            sizes = [_lr_size(entry, scale) for entry in self.entries]
-            ends = np.cumsum([height * width * 3 for height, width in sizes]).tolist()
-            # A plain array on the map: slices of np.memmap itself cost several times as much.
-            flat = np.asarray(np.memmap(self.folder / _file(scale), np.uint8, mode="r", shape=(ends[-1],)))
-            self._views[scale] = [
-                flat[end - height * width * 3 : end].reshape(height, width, 3)
-                for end, (height, width) in zip(ends, sizes, strict=True)
-            ]
+            path = self.folder / _file(scale)
+            try:
+                content = map_verified(path, _size(self.entries, scale))
+            except (DamagedPackError, FileNotFoundError):
+                raise DataError(
+                    f"{path} was damaged or removed since the pictures were prepared: run the same command again"
+                ) from None
+            self._views[scale] = _split(content, self.entries, scale)
         return self._views[scale]
 
 
@@ -121,22 +128,31 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
     """Decode `pictures` once, make their LR for `scales`, and return the store; what exists already is used again.
 
     The pack lies in `<cache>/packs/`, where `cache` is `$NITIDO_CACHE` or the user's cache directory by default. It is
-    found by the absolute paths, sizes and modification times of the files: when one of these changes, a new pack is
-    made and the old one removed. Several processes may prepare the same pictures at once.
+    found by the SHA-256 of the picture files, and every file of it is verified and mapped here, so that the store
+    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note says. Several
+    processes may prepare the same pictures at once. Packs that nobody has prepared for two weeks are removed.
 
     Raises `DataError` when a file is missing, a picture is smaller than a scale or the disk is full, and
     `nitido.imaging.PictureError` when a picture cannot be read; nothing half-written is left in either case.
     """
-    files = [_File.of(path) for path in pictures.paths]
-    folder = _pack_folder(pictures.name, files, cache or cache_root())
+    paths = [path.absolute() for path in pictures.paths]
+    hashes = _hash_files(paths)
+    folder = (cache or cache_root()) / "packs" / _key(hashes)
     with _writing(folder):
-        if not folder.is_dir():
-            _build(files, folder)
-            _remove_outdated(folder)
-        entries = _read_index(folder)
+        _mark_as_used(folder)
+        index = _open_index(folder, paths, hashes)
+        names = unique_names(paths)
+        entries = tuple(
+            Entry(name=names[place], path=str(paths[place]), **described)
+            for place, described in zip(index.first_files(), index.entries, strict=True)
+        )
+        _tell_duplicates(pictures.name, names, index)
+        store = Store(pictures.name, folder, entries, tuple(scales))
+        hr = map_or_make(folder / _file(_FULL), _size(entries, _FULL), lambda: _build(folder, paths, hashes))
+        store._views[_FULL] = _split(hr, entries, _FULL)
         for scale in scales:
-            _make_lr(Store(pictures.name, folder, entries, ()), scale)
-    return Store(pictures.name, folder, entries, tuple(scales))
+            store._views[scale] = _split(_open_lr(store, scale), entries, scale)
+    return store
 
 
 def refuse_overlap(train: Store, *held_out: Store) -> None:
@@ -173,40 +189,67 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _File:
-    """A picture file as the file system describes it."""
+class _Index:
+    """What `index.json` holds.
 
-    path: Path
-    size: int
-    mtime_ns: int
+    Attributes:
+        entries: the attributes of each picture's `Entry`, without its name and path.
+        pictures: for each file, in the order of the set, the number of its picture in `entries`.
+    """
 
-    @classmethod
-    def of(cls, path: Path) -> "_File":
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        return cls(path.absolute(), status.st_size, status.st_mtime_ns)
+    entries: list[dict[str, Any]]
+    pictures: list[int]
+
+    def first_files(self) -> list[int]:
+        """For each picture, the number of the first file that holds it."""
+        first: dict[int, int] = {}
+        for place, number in enumerate(self.pictures):
+            first.setdefault(number, place)
+        return [*first.values()]
+
+
+def _hash_files(paths: Sequence[Path]) -> list[str]:
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
+        return list(pool.map(_hash_file, paths))
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"cannot read {path}: not a regular file")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _key(hashes: list[str]) -> str:
+    """The name of the pack that today's decoders make of files with these hashes."""
+    from nitido.imaging import decoder_versions
+
+    return hashlib.sha256(json.dumps([_FORMAT, decoder_versions(), *hashes]).encode()).hexdigest()[:32]
 
 
 def _lr_size(entry: Entry, scale: int) -> tuple[int, int]:
     return entry.height // scale, entry.width // scale
 
 
+def _size(entries: Sequence[Entry], scale: int) -> int:
+    """The bytes of all pictures at `scale`."""
+    return sum(height * width * 3 for height, width in (_lr_size(entry, scale) for entry in entries))
+
+
+def _split(content: Bytes, entries: Sequence[Entry], scale: int) -> list[Bytes]:
+    """Views of the single pictures in the content of the file of `scale`."""
+    views, start = [], 0
+    for height, width in (_lr_size(entry, scale) for entry in entries):
+        views.append(content[start : start + height * width * 3].reshape(height, width, 3))
+        start += height * width * 3
+    return views
+
+
 def _file(scale: int) -> str:
     return "hr.bin" if scale == _FULL else f"lr_x{scale}.bin"
-
-
-def _pack_folder(name: str, files: list[_File], cache: Path) -> Path:
-    """The folder that belongs to exactly these files in exactly this state."""
-    safe = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-40:]
-    which = _short_hash([str(file.path) for file in files])
-    state = _short_hash([_FORMAT, *((file.size, file.mtime_ns) for file in files)])
-    return cache / "packs" / f"{safe}-{which}" / state
-
-
-def _short_hash(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
 @contextmanager
@@ -217,33 +260,59 @@ def _writing(folder: Path) -> Iterator[None]:
         raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _build(files: list[_File], folder: Path) -> None:
-    """Decode all `files` into a draft beside `folder`, then give it its name unless another process was faster."""
-    draft = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
+def _open_index(folder: Path, paths: list[Path], hashes: list[str]) -> _Index:
+    """Read the index of the pack, which is built first if there is none or a damaged one."""
     try:
-        draft.mkdir(parents=True)
-        with (draft / _file(_FULL)).open("wb") as packed:
-            names = unique_names([file.path for file in files])
-            entries = [_append(packed, name, file) for name, file in zip(names, files, strict=True)]
-        write_text(draft / _INDEX, json.dumps([asdict(entry) for entry in entries], indent=1))
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        return _read_index(folder / _INDEX, hashes)
+    except FileNotFoundError:
+        pass
+    except DamagedFileError as error:
+        note(str(error))
+    _build(folder, paths, hashes)
+    return _read_index(folder / _INDEX, hashes)
 
 
-def _append(packed: BinaryIO, name: str, file: _File) -> Entry:
+def _read_index(path: Path, hashes: list[str]) -> _Index:
+    way_out = "the pack is made again from the pictures"
+    values = read_json(path, way_out)
+    if values.get("files") != hashes:
+        raise DamagedFileError(f"{path} is damaged (it is of other pictures): {way_out}")
+    try:
+        return _Index(values["entries"], values["pictures"])
+    except KeyError:
+        raise DamagedFileError(f"{path} is damaged (it lacks a key): {way_out}") from None
+
+
+def _build(folder: Path, paths: list[Path], hashes: list[str]) -> None:
+    """Decode all pictures into `hr.bin`, then write the index; any valid files of another process are replaced."""
+    numbers: dict[str, int] = {}
+    entries: list[dict[str, Any]] = []
+    pictures: list[int] = []
+
+    def decode_all(write: Write) -> None:
+        for path, file_hash in zip(paths, hashes, strict=True):
+            pixels, grey = _decode(path, file_hash)
+            sha256 = content_hash(pixels)
+            number = numbers.setdefault(sha256, len(numbers))
+            if number == len(entries):
+                height, width, _ = pixels.shape
+                entries.append({"sha256": sha256, "height": height, "width": width, "grey": grey})
+                write(pixels.data)
+            pictures.append(number)
+
+    _tidy(folder.parent)
+    write_verified(folder / _file(_FULL), decode_all)
+    write_json(folder / _INDEX, {"files": hashes, **asdict(_Index(entries, pictures))})
+
+
+def _decode(path: Path, file_hash: str) -> tuple[Bytes, bool]:
+    """The pixels of a picture as `(H, W, 3)`, and whether its file has one channel."""
     from nitido.imaging import read_picture
 
-    picture = read_picture(file.path)
-    pixels = np.ascontiguousarray(picture.rgb8())
-    height, width, _ = pixels.shape
-    packed.write(pixels.data)
-    grey = picture.pixels.shape[2] == 1
-    return Entry(name, str(file.path), file.size, file.mtime_ns, content_hash(pixels), height, width, grey)
+    picture = read_picture(path)
+    if _hash_file(path) != file_hash:
+        raise DataError(f"{path} changed while it was read: run the same command again")
+    return np.ascontiguousarray(picture.rgb8()), picture.pixels.shape[2] == 1
 
 
 def content_hash(pixels: Bytes) -> str:
@@ -253,32 +322,56 @@ def content_hash(pixels: Bytes) -> str:
     return digest.hexdigest()
 
 
-def _read_index(folder: Path) -> tuple[Entry, ...]:
-    try:
-        return tuple(Entry(**entry) for entry in json.loads((folder / _INDEX).read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{folder} is damaged: remove this folder, it will be made again") from error
+def _tell_duplicates(name: str, names: Sequence[str], index: _Index) -> None:
+    """Say which files of a set have the pixels of an earlier one and therefore do not count."""
+    first = index.first_files()
+    repeated = [
+        f"{names[place]} = {names[first[number]]}"
+        for place, number in enumerate(index.pictures)
+        if first[number] != place
+    ]
+    if repeated:
+        more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
+        note(
+            f"{name}: {len(repeated)} of {len(names)} pictures left out, because they repeat the pixels of another: "
+            f"{', '.join(repeated[:_SHOWN])}{more}"
+        )
 
 
-def _make_lr(store: Store, scale: int) -> None:
-    """Write the LR file of `scale` unless it is there already; it is a pure function of the pack."""
+def _open_lr(store: Store, scale: int) -> Bytes:
+    """Map the LR file of `scale`, a pure function of the pack, which is made first if need be."""
     from nitido.imaging import bicubic_downscale
 
     for entry in store.entries:
         if min(entry.height, entry.width) < scale:
             raise DataError(f"{entry.path}: {entry.width}×{entry.height} pixels are too small for scale {scale}")
-    target = store.folder / _file(scale)
-    if target.exists():
-        return
-    with replacing(target) as draft, draft.open("wb") as packed:
+    path = store.folder / _file(scale)
+
+    def shrink_all(write: Write) -> None:
         for i in range(len(store)):
-            packed.write(np.ascontiguousarray(bicubic_downscale(store.hr_cropped(i, scale), scale)).data)
+            write(np.ascontiguousarray(bicubic_downscale(store.hr_cropped(i, scale), scale)).data)
+
+    return map_or_make(path, _size(store.entries, scale), lambda: write_verified(path, shrink_all))
 
 
-def _remove_outdated(folder: Path) -> None:
-    """Remove packs of the same files in an earlier state, and drafts whose process died long ago."""
-    for other in folder.parent.iterdir():
-        with suppress(FileNotFoundError):  # another process may be tidying up as well
-            abandoned = time.time() - other.stat().st_mtime > _DRAFT_LIFE
-            if other != folder and (abandoned or not other.name.startswith(".")):
-                shutil.rmtree(other, ignore_errors=True)
+def _mark_as_used(folder: Path) -> None:
+    with suppress(OSError):  # the pack does not exist yet, or belongs to another user
+        os.utime(folder)
+
+
+def _tidy(packs: Path) -> None:
+    """Remove packs that nobody has used for long, and drafts of processes that were killed.
+
+    Processes that have opened a pack keep it, because they have mapped its files; others make it again.
+    """
+    if not packs.is_dir():
+        return
+    now = time.time()
+    for pack in packs.iterdir():
+        with suppress(OSError):  # another process may be tidying up as well
+            if now - pack.stat().st_mtime > _PACK_LIFE:
+                shutil.rmtree(pack, ignore_errors=True)
+                continue
+            for file in pack.iterdir():
+                if is_draft(file) and now - file.stat().st_mtime > _DRAFT_LIFE:
+                    file.unlink()

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import pyvips
 from PIL import BmpImagePlugin, Image
 
@@ -114,6 +115,11 @@ def read_size(path: Path) -> tuple[int, int]:
         image = _load(kind, file)
         turned = _orientation(image) > 4  # 5 to 8 swap rows and columns
         return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def decoder_versions() -> str:
+    """Return the versions of the libraries that decode pictures, as "libvips 8.18.0, Pillow 12.0.0"."""
+    return f"libvips {'.'.join(str(pyvips.version(part)) for part in range(3))}, Pillow {PIL.__version__}"
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
