@@ -19,7 +19,7 @@ class DamagedFileError(NitidoError):
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` with their checksum as readable JSON, atomically; infinite numbers and NaN raise `ValueError`."""
-    text = json.dumps({**values, CHECKSUM: _checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({**values, CHECKSUM: checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
@@ -43,11 +43,12 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DamagedFileError(f"{path} is damaged (expected a JSON object): {way_out}")
     stored = values.pop(CHECKSUM, None)
-    if stored is not None and stored != _checksum(values):
+    if stored is not None and stored != checksum(values):
         raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
     return values
 
 
-def _checksum(values: Mapping[str, Any]) -> str:
+def checksum(values: Mapping[str, Any]) -> str:
+    """Return the checksum of a JSON object, which does not depend on how it is written down."""
     canonical = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -42,6 +42,8 @@ class Diary:
         self.skipped_: list[str] = []
         self.failed_: list[str] = []
         self.notes: list[str] = []
+        self.left_: list[str] = []
+        self.warned_: list[str] = []
         self.pixels = 0
         self.heard = 0.0
 
@@ -60,6 +62,12 @@ class Diary:
 
     def skipped(self, job: Job, pixels: int) -> None:
         self.skipped_.append(job.target.name)
+
+    def left(self, job: Job) -> None:
+        self.left_.append(job.target.name)
+
+    def warned(self, text: str) -> None:
+        self.warned_.append(text)
 
     def failed(self, job: Job, error: NitidoError) -> None:
         self.failed_.append(str(error))
@@ -119,7 +127,7 @@ def test_no_source_is_overwritten_and_results_are_no_sources(tmp_path: Path) -> 
     photos = tmp_path / "photos"
     make(photos / "a.png")
     for out in (photos, photos / "a.png"):
-        with pytest.raises(PictureError, match=r"would overwrite a picture|a file is in the way"):
+        with pytest.raises(PictureError, match=r"would overwrite a picture|the output is a file"):
             plan([photos / "a.png"], out)
     assert run(plan([photos], photos / "large"), bicubic(), Diary()) == 0
     (photos / "large" / "report.txt").write_text("not a picture")
@@ -200,13 +208,26 @@ def test_one_batch_at_a_time_in_a_folder(tmp_path: Path) -> None:
     [
         (["missing"], "out", "missing: no such file or folder"),
         (["empty"], "out", "empty: no pictures in this folder"),
+        (["photos"], "photos", "photos: input and output are the same folder"),
+        (["photos"], "link", "link: input and output are the same folder"),
+        (["photos", "a.png"], "photos", "photos: input and output are the same folder"),
+        (["a.png"], "o.jxl", r"o.jxl: .jxl cannot be written, only .png, .jpg"),
+        (["a.png"], "o.HEIC", r"o.HEIC: .heic cannot be written"),
+        (["a.png"], "o.pgn", r"o.pgn: .pgn cannot be written"),
+        (["photos"], "o.gif", r"o.gif: .gif cannot be written"),
+        (["a.png"], "dead", "dead: a link to something that is not there"),
+        (["loop"], "out", "loop: no such file or folder"),
+        (["a.png", "photos/a.png"], "out", "would both become .*out/a.png: rename one"),
         (["a.png", "b.png"], "c.png", "c.png: several pictures need a folder"),
-        (["empty", "a.png"], "b.png", "b.png: a file is in the way of the output folder"),
+        (["empty", "a.png"], "b.png", "b.png: the output is a file; a folder is required"),
     ],
 )
 def test_impossible_plans(tmp_path: Path, inputs: list[str], out: str, message: str) -> None:
     make(tmp_path / "a.png", tmp_path / "b.png")
     (tmp_path / "empty").mkdir()
+    make(tmp_path / "photos" / "a.png")
+    for link, to in (("link", "photos"), ("dead", "nowhere"), ("loop", "loop")):
+        (tmp_path / link).symlink_to(to)
     with pytest.raises(PictureError, match=message):
         plan([tmp_path / name for name in inputs], tmp_path / out)
 
@@ -275,3 +296,157 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=root)
     one_result = 2048 * 2048 * 3 / 1024
     assert int(done.stdout) < 3 * one_result  # of 12 results more
+
+
+def test_a_picture_that_is_named_twice_is_enlarged_once(tmp_path: Path) -> None:
+    make(tmp_path / "photos" / "a.png")
+    (tmp_path / "again").symlink_to("photos")
+    twice = [
+        tmp_path / "photos" / "a.png",
+        tmp_path / "again" / "a.png",
+        tmp_path / "photos" / ".." / "photos" / "a.png",
+    ]
+    assert len(plan(twice, tmp_path / "out").jobs) == 1
+    assert len(plan([tmp_path / "photos", tmp_path / "photos"], tmp_path / "out").jobs) == 1
+
+
+def test_names_that_differ_in_case_are_two_where_the_file_system_says_so(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", photos / "A.png", photos / "b.jpg")
+    if len(list(photos.iterdir())) == 3:
+        assert run(plan([photos], out), bicubic(), Diary()) == 0
+        assert below(out) == ["A.png", "a.png", "b.jpg"]
+        assert not np.array_equal(Image.open(out / "A.png"), Image.open(out / "a.png"))
+    else:
+        assert len(plan([photos], out).jobs) == 2
+    assert not [path for path in tmp_path.iterdir() if path not in (photos, out)]
+
+
+def test_names_that_differ_in_case_are_one_where_the_file_system_does_not_tell(tmp_path: Path, monkeypatch) -> None:
+    """No such file system can be made without rights that tests do not have: its answer is put in its place."""
+    monkeypatch.setattr("nitido.inference.batch._tells_case_apart", lambda folder: False)
+    make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png")
+    with pytest.raises(PictureError, match="would both become"):
+        plan([tmp_path / "photos"], tmp_path / "out")
+
+
+def test_the_input_may_lie_in_the_output(tmp_path: Path) -> None:
+    make(tmp_path / "all" / "photos" / "a.png")
+    assert run(plan([tmp_path / "all" / "photos"], tmp_path / "all"), bicubic(), Diary()) == 0
+    assert below(tmp_path / "all") == ["a.png", "photos/a.png"]
+
+
+def test_the_output_may_be_a_link_to_a_folder(tmp_path: Path) -> None:
+    make(tmp_path / "photos" / "a.png")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out").symlink_to("there")
+    assert run(plan([tmp_path / "photos"], tmp_path / "out"), bicubic(), Diary()) == 0
+    assert below(tmp_path / "there") == ["a.png"]
+
+
+def test_foreign_files_stop_the_batch_before_any_work(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(*(photos / f"{n}.png" for n in range(9)), *(out / f"{n}.png" for n in range(1, 9)))
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    diary = Diary()
+    with pytest.raises(UpscaleError, match=r"out/1.png, .*out/5.png and 3 more: there already.*--existing"):
+        run(plan([photos], out), bicubic(), diary)
+    assert not diary.ended_
+    assert not (out / "0.png").exists()
+    assert run(plan([photos], out), bicubic(), diary, "skip") == 0
+    assert (diary.ended_, diary.left_) == (["0.png"], [f"{n}.png" for n in range(1, 9)])
+    assert before == {file.name: file.read_bytes() for file in out.iterdir() if file.name in before}
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(), diary, "overwrite") == 0
+    assert (len(diary.ended_), diary.skipped_) == (8, ["0.png"])
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(), diary) == 0
+    assert len(diary.skipped_) == 9
+
+
+@pytest.mark.parametrize("existing", ["error", "skip", "overwrite"])
+def test_one_foreign_file_for_one_picture(tmp_path: Path, existing: str) -> None:
+    make(tmp_path / "a.png", tmp_path / "b.png")
+    before = (tmp_path / "b.png").read_bytes()
+    batch, diary = plan([tmp_path / "a.png"], tmp_path / "b.png"), Diary()
+    if existing == "error":
+        with pytest.raises(UpscaleError, match=r"b.png: there already"):
+            run(batch, bicubic(), diary, existing)
+    else:
+        assert run(batch, bicubic(), diary, existing) == 0
+    assert ((tmp_path / "b.png").read_bytes() == before) == (existing != "overwrite")
+
+
+def test_targets_that_cannot_be_are_told_before_the_work(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", photos / "sub" / "b.png", photos / "z.png", photos / "dead.png")
+    make(photos / f"{'n' * 251}.jpg", photos / f"{'n' * 251}.png")  # ….jpg.png would be too long a name
+    (out / "a.png").mkdir(parents=True)
+    (out / "sub").write_text("a file where a folder is needed")
+    (out / "dead.png").symlink_to("nowhere")
+
+    class Patient(Diary):
+        def started(self, job: Job, pixels: int):
+            assert len(self.failed_) == 5
+            return super().started(job, pixels)
+
+    diary = Patient()
+    assert run(plan([photos], out, ".png"), bicubic(), diary) == 5
+    assert diary.ended_ == ["z.png"]
+    for line, name in zip(sorted(diary.failed_), ["a.png", "dead.png", "n" * 251, "n" * 251, "sub"], strict=True):
+        assert name in line
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / f"{'n' * 251}.png", photos / f"{'é' * 125}.png")
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(), diary) == 0
+    assert below(out) == sorted([f"{'n' * 251}.png", f"{'é' * 125}.png"])
+    assert run(plan([photos], out), bicubic(), diary) == 0
+    assert len(diary.skipped_) == 2
+
+
+NAMES = [os.fsdecode(b"\xff\xfe.png"), "a\u2028b\u2029c\x85d\x0ce.png", "f\ng.png", '"{}".png', "\udc80.png", "\\.png"]
+
+
+def test_any_name_is_remembered(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name in NAMES:
+        make(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(photos / name)
+    assert run(plan([photos], out), bicubic(), Diary()) == 0
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(), diary) == 0
+    assert sorted(diary.skipped_) == sorted(NAMES)
+
+
+def test_damaged_lines_of_the_manifest_are_told_and_never_believed(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", photos / "b.png")
+    run(plan([photos], out), bicubic(), Diary())
+    whole = (out / MANIFEST).read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for position in generator.integers(0, len(whole), 3):
+            damaged[position] ^= int(generator.integers(1, 256))
+        (out / MANIFEST).write_bytes(bytes(damaged))
+        diary = Diary()
+        assert run(plan([photos], out), bicubic(), diary, "overwrite") == 0
+        assert sorted(diary.skipped_ + diary.ended_) == ["a.png", "b.png"]
+        assert diary.warned_ or not damaged.endswith(b"\n")
+    for content in (
+        b"\xff\xfe\n",
+        b"[]\n",
+        b"null\n",
+        b'{"result": 3}\n',
+        b"[" * 9999 + b"\n",
+        b'{"result": "a.png"\n',
+    ):
+        (out / MANIFEST).write_bytes(content)
+        diary = Diary()
+        with pytest.raises(UpscaleError, match="there already"):
+            run(plan([photos], out), bicubic(), diary)
+        assert diary.warned_ == [f"1 damaged lines of {out / MANIFEST} count for nothing"]

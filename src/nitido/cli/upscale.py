@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nitido.cli.backend import network_backend
 from nitido.cli.console import note, print_above, say
-from nitido.errors import INTERRUPTED, NitidoError
+from nitido.errors import INTERRUPTED, NitidoError, unknown_name
 from nitido.printable import printable
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ def upscale(
             "auto takes it there for models that are known to lose nothing."
         ),
     ] = "auto",
+    existing: Annotated[
+        str,
+        typer.Option(
+            metavar="error|skip|overwrite",
+            help="Files in the place of results that are not results of this command: refuse them before any work, "
+            "leave them, or overwrite them.",
+        ),
+    ] = "error",
     backend: Annotated[
         str | None,
         typer.Option(help="torch, onnx, or auto: the fastest here, by trying. Default: torch; onnx for an .onnx file."),
@@ -83,6 +91,8 @@ def upscale(
 
     target = TargetSize(scale, width, height)
     part = None if preview is None else _rectangle(preview)
+    if existing not in batch.EXISTING:
+        raise unknown_name("choice for --existing", existing, batch.EXISTING)
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
     sources = [job.source for job in planned.jobs]
     if planned.others:
@@ -95,7 +105,7 @@ def upscale(
     settings = batch.Settings(upscaler, identity, target, part)
     try:
         with UpscaleProgress() as progress:
-            failures = batch.run(planned, settings, progress)
+            failures = batch.run(planned, settings, progress, existing)
     except KeyboardInterrupt:
         raise InterruptedBatchError("interrupted: the same command goes on") from None
     if len(planned.jobs) > 1:
@@ -195,6 +205,14 @@ class UpscaleProgress:
         for loss in notes:
             self._say(f"note: {job.target}: {loss}")
 
+    def left(self, job: "Job") -> None:
+        """Say that the file in the place of the result stays."""
+        self._say(f"{job.target}: left as it is")
+
+    def warned(self, text: str) -> None:
+        """Leave a line."""
+        self._say(f"note: {text}")
+
     def failed(self, job: "Job", error: NitidoError) -> None:
         """Leave the error's line."""
         self._say(f"nitido: {error}")
@@ -212,7 +230,6 @@ def _rectangle(text: str) -> tuple[int, int, int, int]:
 
 
 def _suffix(name: str) -> str:
-    from nitido.errors import unknown_name
     from nitido.inference.pictures import SUFFIXES
 
     suffix = f".{name.lower().removeprefix('.')}"

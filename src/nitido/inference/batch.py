@@ -2,14 +2,18 @@
 
 import errno
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from nitido import __version__
+from nitido.atomic import check_writable
 from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
 from nitido.imaging import PictureError
@@ -25,6 +29,16 @@ from nitido.inference.workspace import Workspace
 from nitido.interrupts import postponed_interrupts
 
 _DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+EXISTING = ("error", "skip", "overwrite")
+"""What becomes of files that are in the place of results and are not nitido's own; the first unless said otherwise."""
+
+_NAMED = 5  # files that an error names
+_OTHER_PICTURE = re.compile(
+    r"\.(jxl|hei[cf]|gif|jp2|j2k|jpf|jfif|jpe|exr|hdr|psd|tga|ico|icns|pcx|p[bgnpf]m|svg|pdf|eps|dds|qoi|dib|mpo|"
+    r"apng|avifs|fits|raw|dng|cr2|cr3|nef|arw|orf|rw2)"
+)
+"""Name endings of kinds of pictures, which nobody means for a folder."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,12 @@ class Listener(Protocol):
     def failed(self, job: Job, error: NitidoError) -> None:
         """A picture cannot be enlarged; the others go on."""
 
+    def left(self, job: Job) -> None:
+        """A file that is not nitido's own is in the place of the result, and stays."""
+
+    def warned(self, text: str) -> None:
+        """Something that concerns no single picture."""
+
 
 def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     """What becomes of `inputs`, pictures and folders of them, under `out`.
@@ -96,21 +116,27 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     One picture becomes the file `out` when that has a picture's suffix; everything else goes into the folder `out`.
     Folders are searched through; below `out` the pictures keep their places. `suffix` (".png") changes the format;
     where two pictures would then have one name, both keep their old suffix before the new one (`a.jpg.png` and
-    `a.png.png`). Hidden files and what lies in `out` are left alone.
+    `a.png.png`). Names that differ in case alone are two where the file system tells them apart. A picture that is
+    named twice is enlarged once. Hidden files and what lies in `out` are left alone.
 
-    Raises `PictureError` when an input is missing, a folder holds no picture, or a result would overwrite a source or
-    another result.
+    Raises `PictureError` when an input is missing, a folder holds no picture, `out` is an input or the name of a kind
+    of picture that cannot be written, or a result would overwrite a source or another result.
     """
     for path in inputs:
         if not path.exists():
             raise PictureError(f"{path}: no such file or folder")
+        if path.is_dir() and os.path.realpath(path) == os.path.realpath(out):
+            raise PictureError(f"{out}: input and output are the same folder: choose another output")
+    if out.is_symlink() and not out.exists():
+        raise PictureError(f"{out}: a link to something that is not there: remove it, or choose another output")
+    _check_ending(inputs, out)
     if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in SUFFIXES and not out.is_dir():
         if suffix is not None and SUFFIXES[out.suffix.lower()] != SUFFIXES[suffix]:
             raise PictureError(f"{out}: the name says another format than {suffix.removeprefix('.')}")
         jobs, folder, others = [Job(inputs[0], out)], None, []
     else:
-        if out.is_file():
-            raise PictureError(f"{out}: a file is in the way of the output folder")
+        if out.exists() and not out.is_dir():
+            raise PictureError(f"{out}: the output is a file; a folder is required")
         if out.suffix.lower() in SUFFIXES and not out.is_dir():
             raise PictureError(f"{out}: several pictures need a folder, and this is the name of a picture")
         searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
@@ -123,8 +149,11 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     return Plan(jobs, folder, others)
 
 
-def run(batch: Plan, settings: Settings, listener: Listener) -> int:
+def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXISTING[0]) -> int:
     """Enlarge the pictures of `batch`; returns how many could not be.
+
+    `existing` is one of `EXISTING`: what becomes of files in the place of results that nitido has not begun there. With
+    "error" the batch ends with `UpscaleError` before any work, "skip" leaves them, "overwrite" replaces them.
 
     While one is enlarged, the next is read and the last is written, in two threads; the listener is only told in this.
     A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
@@ -141,12 +170,21 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
         fingerprint = settings.fingerprint()
         failures = 0
         ready = []
+        if manifest.damaged:
+            listener.warned(f"{manifest.damaged} damaged lines of {manifest.path} count for nothing")
         for job in batch.jobs:
             try:
+                check_writable(job.target)
                 ready.append((job, _measured(job, settings)))
             except (NitidoError, OSError) as error:
                 listener.failed(job, _as_error(job, error))
                 failures += 1
+        foreign = _foreign([job for job, _ in ready], manifest, existing)
+        if existing == "skip":
+            for job in foreign:
+                listener.left(job)
+            ready = [(job, pixels) for job, pixels in ready if job not in foreign]
+        manifest.begin(job.target for job, _ in ready)
         listener.planned(sum(pixels for _, pixels in ready))
         steps = _Steps(settings, manifest, fingerprint, batch.folder, listener, check)
         with closing(overlapped(ready, steps.read, steps.enlarge, steps.write, check)) as outcomes:
@@ -162,19 +200,50 @@ def run(batch: Plan, settings: Settings, listener: Listener) -> int:
         return failures
 
 
+def _check_ending(inputs: Sequence[Path], out: Path) -> None:
+    """Refuse an output whose name ends like a picture that cannot be written, or like some file for one picture."""
+    ending = out.suffix.lower()
+    if not ending or ending in SUFFIXES or out.exists():
+        return
+    one_picture = len(inputs) == 1 and inputs[0].is_file()
+    if _OTHER_PICTURE.fullmatch(ending) or one_picture:
+        known = ", ".join(SUFFIXES)
+        raise PictureError(f"{out}: {ending} cannot be written, only {known} (to mean a folder, make it first)")
+
+
+def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job]:
+    """Those of `jobs` that would replace files which are not nitido's own; `UpscaleError` where they are refused."""
+    foreign = [job for job in jobs if job.target.is_file() and not manifest.knows(job.target)]
+    if foreign and existing == "error":
+        named = ", ".join(str(job.target) for job in foreign[:_NAMED])
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise UpscaleError(f"{named}{more}: there already, and not made by this command: --existing skip or overwrite")
+    return foreign
+
+
+def _tells_case_apart(folder: Path) -> bool:
+    """Return whether `a` and `A` are two files in `folder`, or in the folder that it will be made in."""
+    while not folder.is_dir():
+        folder = folder.parent
+    with NamedTemporaryFile(prefix="nitido-case-", dir=folder) as file:
+        return not Path(file.name).with_name(Path(file.name).name.upper()).exists()
+
+
 def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Pairs of a picture and its place below the output folder, and the files whose names are of no picture."""
     if path.is_file():
         return [(path, Path(path.name))], []
-    results = out.resolve()
+    root, results = os.path.realpath(path), os.path.realpath(out)
+    inside_input = Path(results).is_relative_to(root)
     places, others = [], []
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or not file.is_file() or file.resolve().is_relative_to(results):
+        a_result = inside_input and Path(os.path.realpath(file)).is_relative_to(results)
+        if hidden or not file.is_file() or a_result:
             continue
         if file.suffix.lower() in SUFFIXES:
-            places.append((file, Path(path.resolve().name) / inside if several else inside))
+            places.append((file, Path(Path(root).name) / inside if several else inside))
         else:
             others.append(file)
     if not places:
@@ -187,21 +256,21 @@ def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -
         keeps = suffix is None or SUFFIXES.get(place.suffix.lower()) == SUFFIXES[suffix]
         return place if keeps else place.with_suffix(suffix or "")
 
-    def key(place: Path) -> str:
-        return str(place).lower()  # some file systems do not tell A.png from a.png
-
-    counts: dict[str, int] = {}
-    for _, place in places:
-        counts[key(wanted(place))] = counts.get(key(wanted(place)), 0) + 1
+    places = list({(os.path.realpath(source), place): (source, place) for source, place in places}.values())
+    names = [wanted(place) for _, place in places]
+    counts = Counter(str(name).casefold() for name in names)
+    case_matters = len(set(names)) > len(counts) and _tells_case_apart(out)
     taken: dict[str, Path] = {}
     jobs = []
-    for source, place in places:
-        name = wanted(place)
-        if counts[key(name)] > 1 and suffix is not None:
+    for (source, place), name in zip(places, names, strict=True):
+        if counts[str(name).casefold()] > 1 and suffix is not None:
             name = place.with_name(place.name + suffix)
-        if key(name) in taken:
-            raise PictureError(f"{source} and {taken[key(name)]} would both become {out / name}")
-        taken[key(name)] = source
+        key = str(name) if case_matters else str(name).casefold()
+        if key in taken:
+            raise PictureError(
+                f"{source} and {taken[key]} would both become {out / name}: rename one, or enlarge them apart"
+            )
+        taken[key] = source
         jobs.append(Job(source, out / name))
     return jobs
 
