@@ -3,6 +3,8 @@
 import sys
 from contextlib import suppress
 
+from nitido.printable import printable
+
 _said: set[str] = set()
 
 
@@ -12,13 +14,4 @@ def note(message: str) -> None:
         return
     _said.add(message)
     with suppress(OSError, ValueError):  # standard error is closed or full: there is nobody to tell
-        print(f"nitido: {escaped(message)}", file=sys.stderr)
-
-
-def escaped(text: str) -> str:
-    r"""Return `text` with every character that is not printable, as in file names, as a backslash escape.
-
-    >>> escaped("a\n\x1b[2Jb \udcff é")
-    'a\\n\\x1b[2Jb \\udcff é'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+        print(f"nitido: {printable(message)}", file=sys.stderr)
