@@ -1,5 +1,6 @@
 """Which models may enlarge in bfloat16, and on which machines it is worth it."""
 
+import logging
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.errors import unknown_name
+from nitido.kernels.compiler import is_installed
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """How a network calculates: `auto` is bfloat16 where it is fast and is known to cost nothing, else float32."""
@@ -65,10 +67,14 @@ def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Ten
 
 def _with_kernels(network: SuperResolutionNetwork) -> Callable[[Tensor], Tensor]:
     try:
-        if not kernels.fastest().shares_pictures:
+        if not kernels.fastest().shares_pictures or not is_installed():
             return network
+    except kernels.KernelsUnavailableError:
+        return network
+    try:
         with torch.no_grad():
             twin = kernels.Twin(network, kernels.load())
-    except kernels.KernelsUnavailableError:
-        return network  # slower, and nothing else
+    except kernels.KernelsUnavailableError as error:  # slower, and nothing else
+        logging.getLogger(__name__).warning("PyTorch calculates without nitido's kernels: %s", error)
+        return network
     return twin if twin.kernels_in_use else network

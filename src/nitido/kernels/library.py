@@ -2,19 +2,26 @@
 
 import ctypes
 import hashlib
+import logging
+import os
+import platform
 import shlex
-import subprocess
+import shutil
+import stat
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from nitido.atomic import replacing
+from nitido.atomic import is_draft, replacing
 from nitido.errors import NitidoError
 from nitido.folders import cache_root
-from nitido.kernels.compiler import compiler_name
+from nitido.kernels.compiler import compiled, compiler_name, failed_trial, split_command
 
 FOLDER = Path(__file__).parent
 SHARED = tuple(FOLDER / name for name in ("bfloat16.h", "chain.h", "narrow.c"))
@@ -22,6 +29,26 @@ SHARED = tuple(FOLDER / name for name in ("bfloat16.h", "chain.h", "narrow.c"))
 FLAGS = "-O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512vl -mavx512bf16"
 LONGEST = 8
 """The most convolutions of a chain, as in chain.h."""
+
+CPUINFO, MAPS = Path("/proc/cpuinfo"), Path("/proc/self/maps")
+"""Where Linux describes the processor and the files that this process has loaded."""
+
+COMPILE_SECONDS = 180.0
+"""Seconds that compiling may take; it needs about ten on one core."""
+
+DRAFT_LIFE = 3600.0
+"""Seconds after which a draft belongs to no process that still runs."""
+
+MARK = b"\nnitido sha256 "
+"""What stands between a compiled library and its checksum."""
+
+FUNCTIONS = (
+    "nitido_chains_allowed",
+    "nitido_chains_forward",
+    "nitido_chain_backward",
+    "nitido_narrow_forward",
+    "nitido_narrow_backward",
+)
 
 Pointer = ctypes.c_void_p
 
@@ -121,35 +148,114 @@ def load_source(source: Source, compiler: str) -> Kernels:
 
     Raises as `load` does.
     """
+    words = split_command(compiler)
+    if not words:
+        raise KernelsUnavailableError(f"CXX={compiler!r} is no command")
     # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
     files = [word for file in (source.file, *SHARED) if file.suffix == ".c" for word in ("-x", "c", str(file))]
     arguments = (*shlex.split(f"{FLAGS} {source.flags}"), *files, "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
-    command = (*shlex.split(compiler), *arguments)
     code = b"".join(file.read_bytes() for file in (source.file, *SHARED))
-    key = hashlib.sha256(code + repr(command).encode()).hexdigest()[:16]
+    key = hashlib.sha256(code + repr((words, arguments, _compiler_file(words[0]), _processor())).encode()).hexdigest()[
+        :16
+    ]
     file = cache_root() / "kernels" / f"{source.name}-{key}.so"
     try:
-        if not file.exists():
-            _compile(command, file)
-        library = ctypes.CDLL(str(file))
-    except OSError as error:
-        raise KernelsUnavailableError(f"{file}: {error.strerror or error}") from None
+        library = _load(file, words, arguments)
+    except (OSError, AttributeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise KernelsUnavailableError(f"{file}: {reason}") from None
     if not library.nitido_chains_allowed():
         raise KernelsUnavailableError(f"the system does not let this process use the processor's {source.needs}")
     return Kernels(source, library)
 
 
-def _compile(command: tuple[str, ...], file: Path) -> None:
-    """Let `command` make `file`, which appears whole or not at all."""
+def _load(file: Path, compiler: tuple[str, ...], arguments: tuple[str, ...]) -> ctypes.CDLL:
+    """Load `file`, which is compiled unless it is there and intact; raises OSError or AttributeError if that fails."""
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _keep_others_out(file.parent)
+    if not _is_intact(file):
+        if file.exists():
+            logging.getLogger(__name__).warning("%s is damaged: compiling it again", file)
+        _compile(compiler, arguments, file)
+    library = ctypes.CDLL(str(file))
+    for name in FUNCTIONS:
+        getattr(library, name)
+    return library
+
+
+def _compile(compiler: tuple[str, ...], arguments: tuple[str, ...], file: Path) -> None:
+    """Make `file`, which appears whole and with its checksum, or not at all."""
+    _remove_old_drafts(file.parent)
+    refusal = failed_trial(compiler, os.environ.get("PATH", ""))
     with replacing(file) as draft:
-        done = subprocess.run((*command, "-o", str(draft)), capture_output=True, check=False)
-        if done.returncode != 0:
-            lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-            raise KernelsUnavailableError(f"{command[0]} cannot compile the kernels: {lines[0]}")
+        if refusal is None:
+            content, refusal = compiled((*compiler, *arguments), draft, COMPILE_SECONDS)
+        if refusal is not None:
+            raise KernelsUnavailableError(f"{compiler[0]} cannot compile the kernels: {refusal}")
+        draft.write_bytes(content + MARK + hashlib.sha256(content).digest())
+        draft.chmod(0o755)
+
+
+def _is_intact(file: Path) -> bool:
+    """Whether `file` is this user's and ends with the checksum of what is before it, which loaders ignore."""
+    try:
+        content, mark, digest = file.read_bytes().rpartition(MARK)
+        return bool(mark) and hashlib.sha256(content).digest() == digest and not _may_be_of_others(file)
+    except FileNotFoundError:
+        return False
+
+
+def _keep_others_out(folder: Path) -> None:
+    """Raise `KernelsUnavailableError` if `folder` is another user's, whose code would run here."""
+    if _may_be_of_others(folder):
+        with suppress(PermissionError):
+            folder.chmod(0o755)
+        if _may_be_of_others(folder):
+            raise KernelsUnavailableError(
+                f"{folder}: other users can write there, so code in it is not run: set NITIDO_CACHE to your own folder"
+            )
+
+
+def _may_be_of_others(path: Path) -> bool:
+    """Whether another user than this one and root may have written `path`."""
+    if sys.platform == "win32":
+        return False
+    found = path.stat()
+    return found.st_uid not in (0, os.geteuid()) or bool(found.st_mode & stat.S_IWOTH)
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    """Remove drafts of processes that were killed while they compiled; younger ones may be in use."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if is_draft(path) and time.time() - path.stat().st_mtime > DRAFT_LIFE:
+                path.unlink()
+
+
+def _compiler_file(name: str) -> tuple[object, ...]:
+    """What changes when the compiler does: its file, its size and its time."""
+    path = shutil.which(name)
+    if path is None:
+        return (name,)
+    found = Path(path).stat()
+    return (os.path.realpath(path), found.st_size, found.st_mtime_ns)
+
+
+def _processor() -> tuple[str, ...]:
+    """The processor's family and features: machines that share a cache do not load each other's code."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    return (platform.system(), platform.machine(), *sorted(flags))
 
 
 def _openmp_runtimes() -> tuple[str, ...]:
-    """The files of the GNU OpenMP runtimes that are loaded in this process."""
-    maps = Path("/proc/self/maps").read_text().splitlines()
+    """The files of the GNU OpenMP runtimes that are loaded in this process; none where the system does not tell."""
+    try:
+        maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ()
     files = (line.split(maxsplit=5)[5] for line in maps if "libgomp" in line)
     return tuple(dict.fromkeys(file for file in files if Path(file).name.startswith("libgomp")))

@@ -14,7 +14,7 @@ from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.kernels.compiler import compiler_name, has_compiler
+from nitido.kernels.compiler import is_installed, why_no_compiler
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.memory.available import available_memory
 from nitido.training.memory.step import patches_that_fit
@@ -106,8 +106,8 @@ def _read(file: Path) -> FastPath:
         damaged = error.errors()[0]["type"] == "json_invalid"
         problem = f"{file}: no valid JSON" if damaged else describe(error, FastPath, str(file))
         raise ConfigError(f"{problem}; {remedy}") from None
-    if found.compiled and not has_compiler():
-        raise ConfigError(f"{file}: a compiled run, but there is no C++ compiler ({compiler_name()}) here; {remedy}")
+    if found.compiled and (missing := why_no_compiler()):
+        raise ConfigError(f"{file}: a compiled run, but there is {missing} here; {remedy}")
     if found.kernels:
         try:
             kernels.load()
@@ -129,8 +129,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 
     if options.compile is False:
         return settled("compile=false")
-    if not has_compiler():
-        missing = f"no C++ compiler ({compiler_name()})"
+    if missing := why_no_compiler():
         if options.compile != "auto":
             raise ConfigError(
                 f"compile={str(options.compile).lower()}, but there is {missing}: install one, or compile=false"
@@ -167,7 +166,8 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         try:
             seconds["as compiled code"] = time_of(compiled)
         except Exception as error:  # whatever the compiler stumbles on, the run needs none
-            notes.append(f"the compiler failed: {str(error).strip().splitlines()[0]}")
+            reason = str(error).strip() or type(error).__name__
+            notes.append(f"the compiler failed: {reason.splitlines()[0]}")
     if len(seconds) > 1:  # others may have slowed the first looks down; to compile once more would take too long
         again: dict[str, Callable[[SuperResolutionNetwork], Step]]
         again = {"as it is": _as_it_is, "with nitido's kernels": with_kernels}
@@ -262,5 +262,6 @@ def describe_machine(device: torch.device) -> str:
     else:
         instead = "float16" if has_fast_float16(device) else "float32"
         number_format = f"no bfloat16 in hardware: steps in {instead}"
-    compiler = "C++ compiler" if has_compiler() else "no C++ compiler: steps are not compiled"
+    missing = why_no_compiler() if is_installed() else "no C++ compiler"
+    compiler = "C++ compiler" if missing is None else f"{missing}: steps are not compiled"
     return "; ".join([where, number_format, compiler])
