@@ -17,7 +17,7 @@ from nitido.data.catalog import (
 from nitido.data.centre import centre
 from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
 from nitido.data.download import Fetched, Source, fetch, fetch_dataset
-from nitido.data.pack import Entry, Store, prepare, refuse_overlap
+from nitido.data.pack import Entry, Store, prepare, refuse_chosen_tests, refuse_overlap
 from nitido.data.patches import PatchPlan, PatchSampler, patch_plan, turn_of_step
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "fetch_dataset",
     "patch_plan",
     "prepare",
+    "refuse_chosen_tests",
     "refuse_overlap",
     "resolve",
     "resolve_all",

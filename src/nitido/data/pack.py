@@ -157,17 +157,29 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
 
 def refuse_overlap(train: Store, *held_out: Store) -> None:
     """Raise `DataError` when a picture of `train` is also in `held_out`, by the content of its pixels."""
-    trained = dict(zip(train.hashes, train.names, strict=True))
+    if shared := _shared(train, held_out):
+        raise DataError(f"{train.name}: {shared}; training on pictures that are held out is refused")
+
+
+def refuse_chosen_tests(validation: Store, *test: Store) -> None:
+    """Raise `DataError` when a picture of `validation` is also in `test`: it would choose what it then confirms."""
+    if shared := _shared(validation, test):
+        raise DataError(
+            f"validation {validation.name}: {shared}; pictures that choose cannot also test: take other pictures for "
+            "validation, or leave these out of the test sets"
+        )
+
+
+def _shared(store: Store, others: Sequence[Store]) -> str:
+    """The pictures of `store` that are also in `others`, in words; empty if there are none."""
+    names = dict(zip(store.hashes, store.names, strict=True))
     found = [
-        f"{trained[sha256]} is also in {store.name}: {name}"
-        for store in held_out
-        for name, sha256 in zip(store.names, store.hashes, strict=True)
-        if sha256 in trained
+        f"{names[sha256]} is also in {other.name}: {name}"
+        for other in others
+        for name, sha256 in zip(other.names, other.hashes, strict=True)
+        if sha256 in names
     ]
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        listed = ", ".join(found[:_SHOWN])
-        raise DataError(f"{train.name}: {listed}{more}; training on pictures that are held out is refused")
+    return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

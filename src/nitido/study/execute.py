@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,8 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.atomic import write_text
-from nitido.data import Store, prepare, refuse_overlap, resolve, resolve_all
+from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
+from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
 from nitido.evaluation.metrics import FIDELITY_METRICS
@@ -47,10 +49,19 @@ class Pictures:
     test: dict[str, Store]
 
     def check(self, options: Hyperparameters, scales: Sequence[int]) -> None:
-        """Refuse pictures that are both learnt from and held out, and pictures smaller than a patch."""
-        for held_out in (self.validation, *self.test.values()):
-            refuse_overlap(self.train, held_out)
+        """Refuse pictures that two of training, validation and test share, and pictures smaller than a patch.
+
+        Pictures that are nearly the same are said on standard error.
+        """
+        refuse_overlap(self.train, self.validation, *self.test.values())
+        refuse_chosen_tests(self.validation, *self.test.values())
         samplers(self.train, options, scales)
+        tell_overlaps(self.overlaps)
+
+    @cached_property
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """The pictures that occur in two of the sets, with equal pixels or nearly the same."""
+        return find_overlaps(self.train, self.validation, self.test)
 
 
 def load_pictures(data: DataSplit, scales: Sequence[int]) -> Pictures:

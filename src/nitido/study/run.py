@@ -16,6 +16,7 @@ from nitido.inference.models import model_path
 from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
 from nitido.study.leaderboard import Leaderboard
+from nitido.study.overlaps import write_overlaps
 from nitido.study.plan import PlannedRun, plan
 from nitido.study.publish import BICUBIC_ROWS, publish
 from nitido.study.report import BICUBIC
@@ -61,6 +62,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     _need_models(runs, out)
     _claim(out, study)
     with exclusive(out):
+        write_overlaps(out, pictures.overlaps)
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
         failures = [*_execute_all(runs, out, pictures, reporter)]
         return Outcome(out, publish(out), tuple(failures))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.number_text import number_text
+from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
 from nitido.study.run_directory import RunDirectory
@@ -30,20 +31,20 @@ def protocol_words(protocol: str) -> str:
 def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path) -> Facts:
     """The study's training, data and machines."""
     return [
-        ("Compared", _compared(study, runs)),
+        ("Compared", _compared(study, runs, out)),
         ("Training", _training(study, runs)),
         ("Pictures", _pictures(study)),
         *_machines(runs, out),
     ]
 
 
-def _compared(study: Study, runs: Sequence[PlannedRun]) -> str:
+def _compared(study: Study, runs: Sequence[PlannedRun], out: Path) -> str:
     rates = sorted({run.config.hyperparameters.learning_rate for run in runs})
     return (
         f"{_count(len(study.variants), 'variant')} × {_count(len(rates), 'learning rate')} "
         f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
-        f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. Each "
-        "variant's learning rate was chosen on the validation pictures; test pictures chose nothing."
+        f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. "
+        f"{describe_choice(out)}"
     )
 
 

@@ -1,0 +1,138 @@
+"""Pictures that occur in two of training, validation and test: with the same pixels, or nearly the same."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nitido.data.catalog import Role
+from nitido.data.pack import Store
+from nitido.data.thumbnails import SIDE, area_weights, thumbnails
+from nitido.notes import note
+
+Floats = npt.NDArray[np.float32]
+
+_CELLS = 12  # a description has so many cells per side
+_SIMILAR = 0.78  # the correlation of gradients from which pictures count as nearly the same
+_CROPPED = ((0, 64), (0, 58), (3, 58), (6, 58), (6, 52))  # start and length of windows in a thumbnail
+_SHIFTED = ((0, 52), (3, 52), (6, 52), (9, 52), (12, 52))
+_WHOLE, _CENTRE = (0, 64), (6, 52)
+_FLAT = 1.0  # grey levels between neighbouring cells (root mean square) below which nothing can be compared
+_AT_ONCE = 64  # pictures
+_SHOWN = 5  # notes say so many pairs
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two pictures of different sets that show the same.
+
+    Attributes:
+        kind: "exact" for equal pixels; "near" for a picture that was compressed again, resized, slightly cropped or
+            shifted, mirrored, turned by a multiple of 90°, or made a little brighter.
+        roles: what the two are for.
+        sets: the sets they are in.
+        pictures: their names there.
+    """
+
+    kind: Literal["exact", "near"]
+    roles: tuple[Role, Role]
+    sets: tuple[str, str]
+    pictures: tuple[str, str]
+
+    def __str__(self) -> str:
+        """Name both pictures, as in "woman of set5 (test) and 302003 of bsds200 (train)"."""
+        (role, other_role), (name, other_name), (picture, other) = self.roles, self.sets, self.pictures
+        return f"{other} of {other_name} ({other_role}) and {picture} of {name} ({role})"
+
+
+def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) -> tuple[Overlap, ...]:
+    """Find the pictures that two of training, validation and test share.
+
+    Two test sets are compared for equal pixels alone: similar pictures in them mislead nobody.
+    """
+    tests: list[tuple[Role, Store]] = [("test", store) for store in test.values()]
+    held_out: list[tuple[Role, Store]] = [("validation", validation), *tests]
+    pairs: list[tuple[tuple[Role, Store], tuple[Role, Store]]] = [(("train", train), other) for other in held_out]
+    pairs += [(("validation", validation), other) for other in tests]
+    found = [overlap for one, other in pairs for overlap in _between(one, other, near=True)]
+    for number, one in enumerate(tests):
+        found += [overlap for other in tests[number + 1 :] for overlap in _between(one, other, near=False)]
+    return tuple(found)
+
+
+def tell_overlaps(overlaps: Sequence[Overlap]) -> None:
+    """Say on standard error which pictures of different sets show the same."""
+    for kind, words in (("near", "look nearly the same"), ("exact", "have the same pixels")):
+        pairs = [overlap for overlap in overlaps if overlap.kind == kind]
+        for overlap in pairs[:_SHOWN]:
+            note(f"{overlap} {words}")
+        if len(pairs) > _SHOWN:
+            note(f"{len(pairs) - _SHOWN} more pairs of pictures {words}")
+
+
+def similar_pictures(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """Yield the places in two stacks of thumbnails, `(N, SIDE, SIDE)`, of pictures that are nearly the same."""
+    turned = _symmetries(other)
+    whole, cropped = _describe(turned, [_WHOLE]), _describe(turned, _CROPPED)
+    shifted = _describe(turned, _SHIFTED)
+    for start in range(0, len(one), _AT_ONCE):
+        part = one[start : start + _AT_ONCE]
+        scores = np.maximum.reduce(
+            [
+                _correlation(_describe(part, _CROPPED), whole, len(part), len(other)),
+                _correlation(_describe(part, [_WHOLE]), cropped, len(part), len(other)),
+                _correlation(_describe(part, [_CENTRE]), shifted, len(part), len(other)),
+            ]
+        )
+        for i, j in np.argwhere(scores > _SIMILAR).tolist():
+            yield start + i, j
+
+
+def _between(one: tuple[Role, Store], other: tuple[Role, Store], *, near: bool) -> list[Overlap]:
+    (role, store), (other_role, other_store) = one, other
+    by_hash: dict[str, list[int]] = defaultdict(list)
+    for i, sha256 in enumerate(store.hashes):
+        by_hash[sha256].append(i)
+    exact = [(i, j) for j, sha256 in enumerate(other_store.hashes) for i in by_hash[sha256]]
+    similar = similar_pictures(thumbnails(store), thumbnails(other_store)) if near else ()
+    kinds: dict[tuple[int, int], Literal["exact", "near"]] = dict.fromkeys(exact, "exact")
+    for pair in similar:
+        kinds.setdefault(pair, "near")
+    sets = (store.name, other_store.name)
+    return [
+        Overlap(kind, (role, other_role), sets, (store.names[i], other_store.names[j]))
+        for (i, j), kind in sorted(kinds.items())
+    ]
+
+
+def _symmetries(stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The eight symmetries of the square of every thumbnail, `(8 * N, SIDE, SIDE)`."""
+    both = [stack, stack.swapaxes(1, 2)]
+    return np.concatenate([s[:, ::down, ::right] for s in both for down in (1, -1) for right in (1, -1)])
+
+
+def _describe(stack: npt.NDArray[np.uint8] | Floats, windows: Sequence[tuple[int, int]]) -> Floats:
+    """Describe windows of thumbnails by their normalised gradients, `(windows² * N, features)`.
+
+    Windows are all combinations of vertical and horizontal ones. Gradients, unlike brightness, tell landscapes apart.
+    """
+    weights = np.stack([area_weights(SIDE, _CELLS, start, length) for start, length in windows])
+    rows = weights[:, None] @ stack.astype(np.float32)[None]  # (windows, N, cells, SIDE)
+    cells = rows[None] @ weights.swapaxes(1, 2)[:, None, None]  # (windows, windows, N, cells, cells)
+    cells = cells.reshape(-1, _CELLS, _CELLS)
+    down, right = np.diff(cells, axis=1)[:, :, :-1], np.diff(cells, axis=2)[:, :-1]
+    features = np.concatenate([down, right], axis=1).reshape(len(cells), -1)
+    features -= features.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(features, axis=1, keepdims=True)
+    flat = norm < _FLAT * np.sqrt(features.shape[1])
+    return np.where(flat, 0, features / np.maximum(norm, 1e-6)).astype(np.float32)
+
+
+def _correlation(one: Floats, other: Floats, pictures: int, others: int) -> Floats:
+    """The best correlation of any description of a picture with any of another, `(pictures, others)`."""
+    best = (one @ other.T).reshape(len(one), -1, others).max(axis=1)
+    largest: Floats = best.reshape(-1, pictures, others).max(axis=0)
+    return largest
