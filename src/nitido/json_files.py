@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,19 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     if stored is not None and stored != checksum(values):
         raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
     return values
+
+
+def without_non_finite(value: Any) -> Any:
+    """Return nested plain data with null in place of NaN and infinite numbers, for which JSON has no words.
+
+    >>> without_non_finite({"loss": [1.0, float("inf")]})
+    {'loss': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_non_finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_non_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def checksum(values: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tests.study.report_boards import PARAMETERS, RATE, WINNER, board_of, rows_of, usual
 
+from nitido.evaluation.protocol import PROTOCOL
 from nitido.study.report import ReportError
 from nitido.study.report.costs import Cost
 from nitido.study.report.curves import Curve
@@ -214,7 +215,7 @@ def test_a_perceptual_ranking_has_its_own_table_forest_and_matrix(tmp_path: Path
 
 
 def test_the_protocol_is_told_in_words_and_a_strange_one_only_by_name() -> None:
-    assert "MATLAB" in protocol_words("bt601-y/uint8/shave=scale/matlab-bicubic/1")
+    assert "MATLAB" in protocol_words(PROTOCOL)
     assert protocol_words("other/2") == "Measured under the protocol other/2."
 
 

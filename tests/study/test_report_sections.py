@@ -2,10 +2,8 @@
 
 import base64
 import io
-import json
 import math
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image
 from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
 from nitido.study.report.costs import Cost
-from nitido.study.report.curves import Curve, curve_chart, line_class, read_curve
+from nitido.study.report.curves import Curve, curve_chart, line_class
 from nitido.study.report.curves import limits as curve_limits
 from nitido.study.report.forest import forest
 from nitido.study.report.matrix import matrix
@@ -125,18 +123,7 @@ def test_the_matrix_shows_better_as_positive_where_less_is_better_and_gaps_as_ga
     assert [row.picture for row in found.rows if row.cells == (None,)] == ["set5_0"]
 
 
-def test_curves_come_from_the_log_and_leave_out_what_is_no_number(tmp_path: Path) -> None:
-    log = tmp_path / "metrics.jsonl"
-    lines = [
-        {"step": 50, "loss/total": 1.0},
-        {"step": 100, "validation/psnr_y": 30.0},
-        {"step": 200, "validation/psnr_y": math.nan},
-    ]
-    log.write_text("\n".join(map(json.dumps, lines)))
-    points = read_curve(log, "psnr_y")
-    assert points[0] == (100, 30.0)
-    assert math.isnan(points[1][1])
-    assert read_curve(tmp_path / "none.jsonl", "psnr_y") == ()
+def test_curves_leave_out_what_is_no_number() -> None:
     curves = [Curve("vanilla", RATE, seed, True, ((0, 5.0), (100, 30.0 + seed))) for seed in range(3)]
     chart = curve_chart([*curves, Curve("gone", RATE, 0, True, ((0, math.nan),))], "psnr_y", ["vanilla", "gone"])
     assert chart is not None

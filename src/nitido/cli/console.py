@@ -20,6 +20,7 @@ from rich.text import Text
 from nitido.atomic import check_writable, write_text
 from nitido.cli.streams import is_closed
 from nitido.errors import NitidoError
+from nitido.json_files import without_non_finite
 from nitido.number_text import number_text
 from nitido.printable import printable
 
@@ -179,7 +180,7 @@ def write_json_output(value: Any, target: str) -> None:
     Bytes of file names that are not UTF-8 become escapes such as `\\udcff`, which Python's `json` and `os.fsencode`
     turn into the same bytes again.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(without_non_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if target == JSON_TO_STDOUT:
         (_stdout_of_json.get() or sys.stdout).write(text)
         return

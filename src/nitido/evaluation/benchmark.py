@@ -1,5 +1,6 @@
 """Measure a network, or bicubic, on pictures under the protocol: pictures in, long rows out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from nitido.evaluation.metrics import (
     luma,
     metric,
 )
+from nitido.evaluation.protocol import PSNR_CAP
 from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.inference.channels_last import channels_last
 from nitido.inference.tiling import enlarge
@@ -41,6 +43,10 @@ class Score:
 
     picture: str
     metrics: dict[str, float]
+
+
+class NonFiniteOutputError(MetricError):
+    """The output of a network holds NaN or infinite numbers, so that there is no picture to score."""
 
 
 class Enlarger(Protocol):
@@ -116,18 +122,52 @@ _FULL_RANGE_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def _to_uint8(out: Tensor) -> Image:
-    """`(1, C, H, W)` float, any range → `(H, W, C)` uint8, clipped and rounded."""
+    """Clip and round `(1, C, H, W)` float of any finite range to `(H, W, C)` uint8.
+
+    Raises `NonFiniteOutputError` for NaN and infinite numbers, which would become arbitrary pixels.
+    """
+    if not bool(torch.isfinite(out).all()):
+        raise NonFiniteOutputError("the network's output has values that are no finite numbers")
     quantised = (out[0].float() * 255).round().clamp(0, 255).to(torch.uint8)
     return quantised.permute(1, 2, 0).cpu().numpy()
 
 
 def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict[str, float]:
-    """The `metrics` of one enlarged picture; those that cannot be had of it are left out."""
+    """Return the `metrics` of one upscaled picture as they count under the protocol: finite numbers.
+
+    Metrics that are not available for the picture are left out, and a PSNR counts as at most `PSNR_CAP`. Every value in
+    rows, means, choices and reports comes from here.
+
+    Raises:
+        MetricError: The pictures cannot be compared, or a metric gave no finite number.
+    """
     values: dict[str, float] = {}
     for name in metrics:
+        kind = metric(name)
         with suppress(MetricNotAvailableError):
-            values[name] = metric(name).measure(given)
+            value = kind.measure(given)
+            values[name] = min(value, PSNR_CAP) if kind.unit == "dB" else value
+            if not math.isfinite(values[name]):
+                raise MetricError(f"{kind.title} is {value}, not a finite number")
     return values
+
+
+def require_measurable(
+    store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS, side: int | None = None
+) -> None:
+    """Raise `MetricError` that names the first picture too small for one of `metrics`.
+
+    With a `side` only the middle of each picture is measured, at most so many HR pixels wide and high.
+    """
+    for name, size in zip(store.names, store.lr_sizes(scale), strict=True):
+        height, width = (min(length, side // scale if side else length) * scale for length in size)
+        for kind in map(metric, metrics):
+            needed = kind.smallest + 2 * scale
+            if min(height, width) < needed:
+                raise MetricError(
+                    f"{name} of {store.name}: a picture of {width}×{height} is too small to compare: {kind.title} at "
+                    f"×{scale} needs {needed} pixels a side"
+                )
 
 
 def measure(
@@ -142,15 +182,17 @@ def measure(
 
     With a `side` only the middle of the picture is, at most so many HR pixels wide and high.
 
-    The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names a picture too small.
+    The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names the picture
+    if it is too small, and `NonFiniteOutputError` if the network's output is not finite.
     """
     grey = store.grey[index]
     lr, hr = centre(store, index, scale, side)
-    enlarged = enlarge(lr, grey=grey)
     try:
+        enlarged = enlarge(lr, grey=grey)
         return enlarged, score(MetricInput(enlarged.rgb, enlarged.y, hr, lr, scale, grey), metrics)
     except MetricError as error:
-        raise MetricError(f"{store.names[index]} of {store.name}: {error}") from None
+        kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError
+        raise kind(f"{store.names[index]} of {store.name}: {error}") from None
 
 
 def evaluate(enlarge: Enlarger, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:

@@ -15,7 +15,8 @@ from nitido.atomic import write_text
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 from nitido.errors import NitidoError
-from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate
+from nitido.evaluation.aims import YARDSTICKS
+from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import table, write_rows
@@ -49,12 +50,17 @@ class Pictures:
     test: dict[str, Store]
 
     def check(self, options: Hyperparameters, scales: Sequence[int]) -> None:
-        """Refuse pictures that two of training, validation and test share, and pictures smaller than a patch.
+        """Refuse pictures that two of training, validation and test share, and those too small for a patch or metric.
 
         Pictures that are nearly the same are said on standard error.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
+        deciding = [*FIDELITY_METRICS, YARDSTICKS[options.aim].metric]
+        for scale in scales:
+            require_measurable(self.validation, scale, deciding, options.validation_crop)
+            for store in (self.validation, *self.test.values()):
+                require_measurable(store, scale)
         samplers(self.train, options, scales)
         tell_overlaps(self.overlaps)
 

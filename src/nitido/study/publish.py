@@ -23,7 +23,7 @@ from nitido.study.report.comparison import Panel, draw_comparison
 from nitido.study.report.content import draw_content
 from nitido.study.report.costs import FILE as COST_FILE
 from nitido.study.report.costs import Costs, measure_costs
-from nitido.study.report.curves import Curve, read_curve
+from nitido.study.report.curves import Curve
 from nitido.study.report.html import Content, write_report
 from nitido.study.report.latex import as_latex
 from nitido.study.report.ranking import draw_ranking, draw_training_curves
@@ -165,7 +165,7 @@ def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[s
                 learning_rate=run.config.hyperparameters.learning_rate,
                 seed=run.config.hyperparameters.seed,
                 chosen=run.config.hyperparameters.learning_rate == rates.get(run.config.variant),
-                points=read_curve(RunDirectory(out / run.directory).metrics, YARDSTICKS[aim].metric),
+                points=tuple(RunDirectory(out / run.directory).validation_curve(YARDSTICKS[aim].metric)),
             )
             for run in runs
         ]

@@ -56,7 +56,8 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     """
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
-    for options in {run.config.hyperparameters.patch: run.config.hyperparameters for run in runs}.values():
+    every = [run.config.hyperparameters for run in runs]
+    for options in {(o.patch, o.aim, o.validation_crop): o for o in every}.values():
         pictures.check(options, [study.scale])
     _need_backbones(runs)
     _need_models(runs, out)

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from nitido.atomic import write_text
 from nitido.errors import NitidoError
+from nitido.json_files import without_non_finite
 from nitido.study.plan import RunConfig
+from nitido.training.metrics_file import read_curve, read_validation
 from nitido.training.transfer import TransferReport
 from nitido.yaml_files import read_yaml, to_yaml
 
@@ -138,17 +140,21 @@ class RunDirectory:
             difference = first_difference(existing.model_dump(mode="json"), config.model_dump(mode="json"))
             raise RunDirectoryError(f"{self.path} holds another run ({difference}): choose another directory")
 
-    def validation_curve(self) -> list[tuple[int, float]]:
-        """(steps, validation PSNR-Y in dB) of every validation so far."""
-        if not self.metrics.exists():
-            return []
-        lines = map(json.loads, self.metrics.read_text(encoding="utf-8").splitlines())
-        return [(line["step"], line["validation/psnr_y"]) for line in lines if "validation/psnr_y" in line]
+    def validation_curve(self, metric: str = "psnr_y") -> list[tuple[int, float]]:
+        """Return (steps, value) of every validation so far by `metric`; none if `metrics.jsonl` is not there.
+
+        Raises `DamagedFileError` if the file is damaged, or lacks the validation that a finished run was chosen by.
+        """
+        status = self.read_status()
+        if status is not None and status.state == "finished" and self.metrics.exists():
+            read_validation(self.metrics, status.best_step)
+        return read_curve(self.metrics, metric)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(without_non_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> str:

@@ -1,7 +1,6 @@
 """What happens around the training steps: checkpoints, pictures, histograms, progress, a graceful Ctrl-C."""
 
 import io
-import json
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -18,10 +17,11 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
 
-from nitido.atomic import write_bytes, write_text
+from nitido.atomic import write_bytes
 from nitido.data import Store, centre
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
+from nitido.training.metrics_file import append_scalars, read_validation, rewind
 from nitido.training.module import NetworkTraining
 
 PSNR = "validation/psnr_y"
@@ -59,6 +59,16 @@ class MovableCheckpoint(ModelCheckpoint):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Nothing: it is not for single steps, which Lightning would think about longer than a small one lasts."""
+
+    def check_monitor_top_k(self, trainer: lightning.Trainer, current: torch.Tensor | None = None) -> bool:
+        """Return whether `current` is at least as good as the best so far: of equal validations the later one is kept.
+
+        Validations are equal when they cannot tell the steps apart, such as on flat pictures, which the first step
+        restores perfectly. Lightning would keep the first of them.
+        """
+        best = self.best_k_models.get(self.kth_best_model_path)
+        tied = current is not None and best is not None and bool(current == best)
+        return tied or super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state with its paths led to where the directory lies now.
@@ -100,23 +110,15 @@ class JsonLines(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        append_scalars(self.path, step, metrics)
 
     def validation_at(self, step: int) -> dict[str, float]:
-        """The metrics of the validation after `step` steps, by their names in the rows."""
-        lines = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
-        found = next(line for line in lines if line["step"] == step and PSNR in line)
-        prefix = "validation/"
-        return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+        """Return the metrics of the validation after `step` steps, by their names in the rows."""
+        return read_validation(self.path, step)
 
     def rewind(self, step: int) -> None:
         """Keep what was logged before the step with index `step`: losses of earlier steps, validations up to it."""
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [(json.loads(line), line) for line in lines if line.endswith("\n")]
-            kept = [line for found, line in whole if found["step"] < step + (PSNR in found)]
-            write_text(self.path, "".join(kept))
+        rewind(self.path, step)
 
 
 class Histograms(Callback):

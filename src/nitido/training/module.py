@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
 from nitido.errors import NitidoError
-from nitido.evaluation.benchmark import NetworkEnlarger, measure
+from nitido.evaluation.benchmark import NetworkEnlarger, NonFiniteOutputError, measure
 from nitido.imaging import rgb_to_ycbcr
 from nitido.number_text import number_text
 from nitido.training.data import Batch
@@ -221,12 +221,19 @@ class NetworkTraining(lightning.LightningModule, ABC):
                 )
 
     def validation_step(self, index: int, batch_idx: int) -> None:
-        """Measure one validation picture under the protocol, at one scale: `index` counts through all of both."""
+        """Measure one validation picture under the protocol, at one scale: `index` counts through all of both.
+
+        Raises `DivergedError` when the network's output is not finite.
+        """
         turn, picture = divmod(index, len(self.validation))
         scale = list(self.networks)[turn]
         side = self.options.validation_crop
         enlarge = self.enlargers[scale]
-        self.scores[scale].append(measure(enlarge, self.validation, picture, scale, self.metrics, side)[1])
+        try:
+            found = measure(enlarge, self.validation, picture, scale, self.metrics, side)[1]
+        except NonFiniteOutputError as error:
+            raise DivergedError(f"validation after step {self.global_step}: {error}") from None
+        self.scores[scale].append(found)
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over the validation pictures and the scales, at the number of finished steps.

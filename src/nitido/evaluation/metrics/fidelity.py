@@ -7,9 +7,15 @@ from numpy.typing import NDArray
 
 from nitido.evaluation.metrics.pictures import PEAK, check_pictures, comparable, luma
 
+SSIM_SMALLEST = 11
+"""Pixels a side: those of the window."""
+
 
 def psnr(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float:
-    """PSNR in dB of two arrays in [0, 255] after shaving `shave` pixels; infinite when they are equal."""
+    """Return the PSNR in dB of two arrays in [0, 255] after shaving `shave` pixels; infinite when they are equal.
+
+    In rows and means a picture counts with at most `nitido.evaluation.protocol.PSNR_CAP`.
+    """
     a, b = comparable(a, b, shave, smallest=1)
     mse = float(np.mean((a - b) ** 2))
     return math.inf if mse == 0 else 10 * math.log10(PEAK**2 / mse)
@@ -24,7 +30,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float:
     """
     from skimage.metrics import structural_similarity
 
-    a, b = comparable(a, b, shave, smallest=11)
+    a, b = comparable(a, b, shave, smallest=SSIM_SMALLEST)
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
             a, b, data_range=PEAK, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=None

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 LPIPS = Requirement(("lpips", "torchvision"), "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth")
 DISTS = Requirement(("DISTS_pytorch", "torchvision"), "https://download.pytorch.org/models/vgg16-397923af.pth")
 
-# Where the deepest layer that is compared still has a pixel.
-_PERCEPTUAL_SMALLEST = 16
-_LPIPS_SMALLEST = 32
-_DISTS_SMALLEST = 16
+# Pixels a side from which the deepest layer that is compared still has a pixel.
+PERCEPTUAL_SMALLEST = 16
+LPIPS_SMALLEST = 32
+DISTS_SMALLEST = 16
 
 
 def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
@@ -40,7 +40,7 @@ def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 16 pixels a side.
     """
-    pair = comparable_rgb("perceptual_distance", sr, hr, shave, _PERCEPTUAL_SMALLEST)
+    pair = comparable_rgb("perceptual_distance", sr, hr, shave, PERCEPTUAL_SMALLEST)
     return _distance(_perceptual(), pair)
 
 
@@ -53,7 +53,7 @@ def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     Raises `MetricError` for other arrays, `MetricNotAvailableError` when a package or the weights are missing, or for
     less than 32 pixels a side.
     """
-    pair = comparable_rgb("lpips", sr, hr, shave, _LPIPS_SMALLEST)
+    pair = comparable_rgb("lpips", sr, hr, shave, LPIPS_SMALLEST)
     return _distance(_lpips_network(), pair, normalize=True)
 
 
@@ -66,7 +66,7 @@ def dists(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     Raises `MetricError` for other arrays, `MetricNotAvailableError` when a package or the weights are missing, or for
     less than 16 pixels a side.
     """
-    pair = comparable_rgb("dists", sr, hr, shave, _DISTS_SMALLEST)
+    pair = comparable_rgb("dists", sr, hr, shave, DISTS_SMALLEST)
     return _distance(_dists_network(), pair)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.errors import unknown_name
-from nitido.evaluation.metrics import learned
-from nitido.evaluation.metrics.colour import colour_shift
+from nitido.evaluation.metrics import learned, multiscale, ssimulacra
+from nitido.evaluation.metrics.colour import BOX, colour_shift
 from nitido.evaluation.metrics.consistency import lr_consistency
-from nitido.evaluation.metrics.fidelity import psnr, psnr_rgb, ssim
+from nitido.evaluation.metrics.fidelity import SSIM_SMALLEST, psnr, psnr_rgb, ssim
 from nitido.evaluation.metrics.ldr_flip import FLIP, flip
 from nitido.evaluation.metrics.multiscale import ms_ssim
 from nitido.evaluation.metrics.pictures import MetricError, luma
@@ -59,6 +59,7 @@ class Metric:
         decimals: how many are worth printing.
         measure: the value; raises `MetricError`, of which `MetricNotAvailableError` says that there is none here.
         missing: why it can be measured on no picture at all (a package, its weights), or None.
+        smallest: pixels a side that it needs after the border is shaved.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Metric:
     decimals: int
     measure: Callable[[MetricInput], float]
     missing: Callable[[], str | None] = _nothing_missing
+    smallest: int = 1
 
     @property
     def label(self) -> str:
@@ -82,16 +84,27 @@ class Metric:
 # Name, title, unit, whether higher is better, decimals.
 _ALL = (
     Metric("psnr_y", "PSNR on Y", "dB", True, 2, lambda i: psnr(i.y, i.truth, i.scale)),
-    Metric("ssim_y", "SSIM on Y", "", True, 4, lambda i: ssim(i.y, i.truth, i.scale)),
+    Metric("ssim_y", "SSIM on Y", "", True, 4, lambda i: ssim(i.y, i.truth, i.scale), smallest=SSIM_SMALLEST),
     Metric("psnr_rgb", "PSNR on RGB", "dB", True, 2, lambda i: psnr_rgb(i.rgb, i.hr, i.scale)),
-    Metric("ms_ssim_y", "MS-SSIM on Y", "", True, 4, lambda i: ms_ssim(i.y, i.truth, i.scale)),
+    Metric(
+        "ms_ssim_y", "MS-SSIM on Y", "", True, 4, lambda i: ms_ssim(i.y, i.truth, i.scale), smallest=multiscale.SMALLEST
+    ),
     Metric(
         "lr_consistency", "PSNR of the shrunk result", "dB", True, 2, lambda i: lr_consistency(i.rgb, i.lr, i.scale)
     ),
-    Metric("colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale)),
+    Metric(
+        "colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale), smallest=BOX
+    ),
     Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing),
     Metric(
-        "ssimulacra2", "SSIMULACRA 2", "", True, 2, lambda i: ssimulacra2(i.rgb, i.hr, i.scale), SSIMULACRA2.missing
+        "ssimulacra2",
+        "SSIMULACRA 2",
+        "",
+        True,
+        2,
+        lambda i: ssimulacra2(i.rgb, i.hr, i.scale),
+        SSIMULACRA2.missing,
+        ssimulacra.SMALLEST,
     ),
     Metric(
         "perceptual_distance",
@@ -100,9 +113,28 @@ _ALL = (
         False,
         4,
         lambda i: learned.perceptual_distance(i.rgb, i.hr, i.scale),
+        smallest=learned.PERCEPTUAL_SMALLEST,
     ),
-    Metric("lpips", "LPIPS", "", False, 4, lambda i: learned.lpips(i.rgb, i.hr, i.scale), learned.LPIPS.missing),
-    Metric("dists", "DISTS", "", False, 4, lambda i: learned.dists(i.rgb, i.hr, i.scale), learned.DISTS.missing),
+    Metric(
+        "lpips",
+        "LPIPS",
+        "",
+        False,
+        4,
+        lambda i: learned.lpips(i.rgb, i.hr, i.scale),
+        learned.LPIPS.missing,
+        learned.LPIPS_SMALLEST,
+    ),
+    Metric(
+        "dists",
+        "DISTS",
+        "",
+        False,
+        4,
+        lambda i: learned.dists(i.rgb, i.hr, i.scale),
+        learned.DISTS.missing,
+        learned.DISTS_SMALLEST,
+    ),
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -214,9 +214,7 @@ def _write_words(
 
 
 def _psnr(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"PSNR {value:.2f} dB" if math.isfinite(value) else "PSNR ∞ dB"
+    return f"PSNR {value:.2f} dB" if value is not None else ""
 
 
 def _ssim(value: float | None) -> str:

@@ -1,10 +1,8 @@
 """The training curves of all runs: one line each, named by a legend that shows and hides variants."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -44,15 +42,6 @@ class CurveChart:
     pictures: dict[str, Markup]
     legend: tuple[tuple[str, str], ...]
     silent: tuple[str, ...]
-
-
-def read_curve(metrics: Path, metric: str) -> tuple[tuple[int, float], ...]:
-    """(step, value) of every validation by `metric` in a run's `metrics.jsonl`; none where there is no such file."""
-    if not metrics.exists():
-        return ()
-    lines = map(json.loads, metrics.read_text(encoding="utf-8").splitlines())
-    key = f"validation/{metric}"
-    return tuple((line["step"], float(line[key])) for line in lines if line.get(key) is not None)
 
 
 def line_class(index: int) -> str:
