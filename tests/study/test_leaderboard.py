@@ -1,6 +1,11 @@
 """The ranking: chosen on validation, reported on test, complete, and readable by scripts."""
 
+import json
+import re
+from html import unescape
+
 import pytest
+from markdown_it import MarkdownIt
 
 from nitido.evaluation.rows import table
 from nitido.study.leaderboard import LeaderboardError, VariantFacts, as_json, as_markdown, as_table, rank
@@ -212,13 +217,155 @@ def test_with_one_seed_the_order_is_that_of_the_means_and_nothing_is_called_bett
     assert "seed noise unknown" in found.caveats["fidelity"][0]
 
 
-def test_a_variant_that_lacks_pictures_costs_the_statistics_not_the_table() -> None:
+def without(rows, **where: object):
+    """`rows` without those of which every column in `where` has the given value."""
+    return [row for row in rows if not all(row[column] == value for column, value in where.items())]
+
+
+def changed(rows, value: float, **where: object):
+    return [r | {"value": value} if all(r[c] == v for c, v in where.items()) else r for r in rows]
+
+
+def test_a_variant_that_lacks_a_picture_is_incomplete_and_not_averaged_over_fewer() -> None:
+    """The picture it lacks is its hardest: a mean over the others would put it first."""
+    rows = reference() + seeded("vanilla", 1.0) + seeded("better", 0.9)
+    found = board(without(rows, variant="better", picture="p0", seed=2))
+    entry = found.entry("better")
+    assert (entry.rank, entry.status, entry.score) == (None, "incomplete", None)
+    assert "psnr_y" not in entry.means.get("set5", {})
+    assert [e.variant for e in found.entries] == ["vanilla", "bicubic", "better"]
+    assert found.caveats["fidelity"][0] == (
+        "better is not ranked: it lacks 1 of 60 values (the first: p0 with seed 2) of psnr_y on set5"
+    )
+    assert [s.variant for s in found.statistics["fidelity"].variants] == ["vanilla", "bicubic"]
+    header, lines = as_table(found)
+    line = next(line for line in lines if line[1] == "better (incomplete)")
+    assert (line[0], line[header.index("set5 PSNR / SSIM")], line[header.index("Δ vanilla")]) == ("–", "–", "–")
+
+
+def test_a_picture_that_only_bicubic_has_leaves_no_trained_variant_with_a_rank() -> None:
+    rows = reference(13) + seeded("vanilla", 1.0) + seeded("better", 1.5)
+    found = board(rows)
+    assert {e.variant: e.rank for e in found.entries} == {"bicubic": 1, "vanilla": None, "better": None}
+    assert found.best() is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_no_finite_number_is_a_missing_one(value: float) -> None:
+    rows = changed(reference() + seeded("vanilla", 1.0) + seeded("better", 1.5), value, variant="better", picture="p3")
+    found = board(rows)
+    assert (found.entry("better").rank, found.entry("better").status) == (None, "incomplete")
+    json.dumps(as_json(found), allow_nan=False)
+    assert "lacks 5 of 60 values" in found.caveats["fidelity"][0]
+
+
+def test_rows_without_one_finite_value_are_a_board_without_ranks() -> None:
+    rows = [row | {"value": float("nan")} for row in reference() + seeded("vanilla", 1.0)]
+    found = board(rows)
+    assert [e.rank for e in found.entries] == [None] * 3
+    json.dumps(as_json(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [1.5, 99.0])
+def test_a_value_that_is_there_twice_is_refused(value: float) -> None:
+    rows = reference() + seeded("vanilla", 1.0)
+    again = rows_of("vanilla", 1e-3, 1, "test", {"p4": value})
+    with pytest.raises(
+        LeaderboardError, match=r"variant 'vanilla' has 4 values that are not unique.*p4 in set5 with se"
+    ):
+        board(rows + again)
+    with pytest.raises(LeaderboardError, match="variant 'bicubic' has 4 values"):
+        board(rows + rows_of("bicubic", None, None, "test", {"p4": value}))
+
+
+def test_a_learning_rate_is_not_chosen_by_fewer_validation_pictures_or_seeds() -> None:
+    """The rate 1e-2 lacks the hard validation picture with one of its seeds, and would win by that."""
+    rows = BICUBIC + rows_of("bicubic", None, None, "validation", {"w": 10.0})
+    for lr in (1e-3, 1e-2):
+        for seed in (0, 1):
+            rows += run_rows("vanilla", lr, seed, 31.0, (34.0, 35.0))
+            rows += rows_of("vanilla", lr, seed, "validation", {"w": 11.0})
+    rows = without(rows, lr=1e-2, seed=1, picture="w")
+    found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).entry("vanilla")
+    assert found.learning_rate == 1e-3
+    assert found.choice is not None
+    assert [(r.learning_rate, r.value) for r in found.choice.rates] == [(1e-3, 21.0), (1e-2, None)]
+    assert found.choice.rates[1].status == "lacks 1 of 4 values (the first: w with seed 1)"
+
+
+def test_learning_rates_that_validate_equally_are_said() -> None:
+    rows = (
+        BICUBIC + run_rows("vanilla", 1e-2, 0, 100.0, (34.0, 35.0)) + run_rows("vanilla", 1e-3, 0, 100.0, (33.0, 3.0))
+    )
+    found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")})
+    assert found.entry("vanilla").learning_rate == 1e-3
+    assert "the learning rates 0.001 and 0.01 of vanilla validated equally" in found.caveats["fidelity"][0]
+
+
+def test_what_decided_the_learning_rate_is_in_the_json() -> None:
+    rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.15, (34.0, 35.0)) + run_rows("vanilla", 1e-2, 0, 31.07, (1.0, 2.0))
+    facts = {"bicubic": FACTS["bicubic"]}
+    facts["vanilla"] = VariantFacts(100, 1000, "ok", (1e-3, 1e-2), unfinished={1e-1: "diverged"})
+    vanilla = next(e for e in as_json(board(rows, facts))["entries"] if e["variant"] == "vanilla")
+    assert vanilla["validation"] == pytest.approx(31.15)
+    assert vanilla["learning_rates"] == {
+        "metric": "psnr_y",
+        "pictures": 1,
+        "tried": [
+            {"lr": 1e-3, "value": pytest.approx(31.15), "seeds": [0], "status": "ok", "chosen": True},
+            {"lr": 1e-2, "value": pytest.approx(31.07), "seeds": [0], "status": "ok", "chosen": False},
+            {"lr": 1e-1, "value": None, "seeds": [], "status": "diverged", "chosen": False},
+        ],
+    }
+
+
+def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> None:
     rows = reference() + seeded("vanilla", 1.0) + seeded("better", 1.5)
-    lacking = [r for r in rows if not (r["variant"] == "better" and r["picture"] == "p3" and r["seed"] == 2)]
-    found = board(lacking)
-    assert found.statistics == {}
-    assert "variant 'better' lacks" in found.caveats["fidelity"][0]
-    assert [e.variant for e in found.entries] == ["better", "vanilla", "bicubic"]
+    found = board(without(rows, variant="better", metric="ssim_y", picture="p0"))
+    entry = found.entry("better")
+    assert entry.rank is not None
+    assert entry.mean("ssim_y") is None
+    assert "ssim_y" in entry.gaps
+    _, lines = as_table(found)
+    assert any(cell.endswith(" / –") for cell in next(line for line in lines if line[1] == "better"))
+
+
+def test_a_perfect_perceptual_distance_is_first_and_not_taken_for_none() -> None:
+    rows = BICUBIC + looks("bicubic", None, None, 0.5, 0.5)
+    rows += run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + looks("vanilla", 1e-3, 0, 0.4, 0.4)
+    rows += run_rows("gan", 1e-3, 0, 33.0, (36.0, 37.0)) + looks("gan", 1e-3, 0, 0.0, 0.0)
+    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, aim="perception")}
+    found = board(rows, facts)
+    assert [e.variant for e in found.ranked("perception")] == ["gan", "vanilla", "bicubic"]
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("pictures", [1, 2, 12])
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_constant_values_are_ranked_without_a_winner(level: float, pictures: int, seeds: int) -> None:
+    names = [f"p{i}" for i in range(pictures)]
+    rows = rows_of("bicubic", None, None, "test", dict.fromkeys(names, level))
+    for variant in ("vanilla", "better"):
+        for seed in range(seeds):
+            rows += rows_of(variant, 1e-3, seed, "validation", {"v": level})
+            rows += rows_of(variant, 1e-3, seed, "test", dict.fromkeys(names, level))
+    found = board(rows)
+    json.dumps(as_json(found), allow_nan=False)
+    header, lines = as_table(found)
+    assert not {"better", "worse"} & {line[header.index("beyond noise")] for line in lines}
+    assert {e.score for e in found.entries} == {level}
+
+
+ODD = ["a|b", "<b>x</b>", "R&D", "back\\slash", "_edge_", "*bold*", "`code`", "[x](http://y)", "two\nlines", "~~gone~~"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_is_one_cell_of_the_markdown_and_shown_as_it_is(name: str) -> None:
+    text = as_markdown(["#", "variant"], [["1", name]])
+    assert len(text.splitlines()) == 3
+    rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+    cells = re.findall(r"<td>(.*?)</td>", rendered)
+    assert [unescape(cell) for cell in cells] == ["1", name.replace("\n", " ")]
 
 
 def test_a_baseline_that_diverged_is_said() -> None:
@@ -226,11 +373,3 @@ def test_a_baseline_that_diverged_is_said() -> None:
     found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
     assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: nothing is compared to it",)
     assert found.entry("better").rank == 1
-
-
-def test_an_infinite_value_has_no_deviation() -> None:
-    rows = reference() + seeded("vanilla", 1.0) + [r | {"value": float("inf")} for r in seeded("better", 1.5)]
-    found = board(rows)
-    assert found.entry("better").deviations == {}
-    assert found.statistics == {}
-    assert "no finite number" in found.caveats["fidelity"][0]

@@ -1,6 +1,7 @@
 """The ranking of a study: chosen on validation, reported on test, from rows alone."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
@@ -24,6 +25,7 @@ class VariantFacts:
     """What the leaderboard needs to know of a variant besides its rows.
 
     `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
+    `unfinished` says of the other learning rates why they cannot be chosen ("diverged", "missing").
     `aim` is what its training was after: a variant that aims at perception has no rank among those of fidelity.
     """
 
@@ -32,6 +34,29 @@ class VariantFacts:
     status: str = "ok"
     learning_rates: tuple[float, ...] | None = None
     aim: Aim = "fidelity"
+    unfinished: Mapping[float, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TriedRate:
+    """A learning rate of a variant: what it measured on the validation pictures, or why it could not be chosen.
+
+    `value` is the mean over the pictures, then over the `seeds`; None for a rate that could not be chosen.
+    """
+
+    learning_rate: float
+    value: float | None
+    seeds: tuple[int, ...]
+    status: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the learning rate of a variant was chosen: the validations of whole pictures by `metric` after training."""
+
+    metric: str
+    pictures: int
+    rates: tuple[TriedRate, ...]
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,9 @@ class Entry:
     without results on every test set: it stays in the table, but a mean over fewer runs or sets is not comparable.
     A variant that aims at perception has no `rank` either, but a `perceptual_rank`; where perceptual distances were
     measured, every complete variant has one.
+
+    A mean is over the same pictures for every variant, each measured with each of the variant's seeds. A metric that
+    lacks one of these values on a test set has no mean there, and `gaps` says by metric what it lacks.
     """
 
     rank: int | None
@@ -57,6 +85,8 @@ class Entry:
     deviations: dict[str, dict[str, float]] = field(default_factory=dict)
     aim: Aim = "fidelity"
     perceptual_rank: int | None = None
+    choice: Choice | None = None
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -64,7 +94,9 @@ class Entry:
         return self.mean(RANKED_BY)
 
     def mean(self, metric: str) -> float | None:
-        """The mean of `metric` over the test sets' means; None without results."""
+        """The mean of `metric` over the test sets' means; None without results, or if it lacks some."""
+        if metric in self.gaps:
+            return None
         values = [metrics[metric] for metrics in self.means.values() if metric in metrics]
         return fmean(values) if values else None
 
@@ -105,8 +137,13 @@ class Leaderboard:
         if aim == "fidelity":
             return self.entries
         yardstick, last = YARDSTICKS[aim], len(self.entries) + 1
-        means = {e.variant: e.mean(yardstick.metric) or math.inf for e in self.entries}
-        return tuple(sorted(self.entries, key=lambda e: (e.place(aim) or last, yardstick.sort_key(means[e.variant]))))
+        means = {e.variant: e.mean(yardstick.metric) for e in self.entries}
+
+        def key(entry: Entry) -> tuple[int, float]:
+            mean = means[entry.variant]
+            return entry.place(aim) or last, yardstick.sort_key(mean) if mean is not None else math.inf
+
+        return tuple(sorted(self.entries, key=key))
 
     def entry(self, variant: str) -> Entry:
         """The line of `variant`; KeyError when it is not in the table."""
@@ -122,8 +159,10 @@ def rank(
     """Rank every variant of `facts` that aims at fidelity by its mean test PSNR-Y, and all by perceptual distance.
 
     A variant's learning rate is the one that validated best by the yardstick of its aim; test rows of other learning
-    rates are not looked at. Bicubic (null learning rate) is ranked among the variants. Raises `LeaderboardError` when
-    the rows mix protocols or scales, or when there is nothing to rank.
+    rates are not looked at. Bicubic (null learning rate) is ranked among the variants. Values that are no finite number
+    count as missing, and a variant that lacks a value that others have is "incomplete": it has no rank.
+
+    Raises `LeaderboardError` when the rows mix protocols or scales, hold a value twice, or when there are none.
     """
     if rows.is_empty():
         raise LeaderboardError(f"study {study!r} has no results yet: run it first")
@@ -131,8 +170,12 @@ def rank(
         found = rows[column].unique().sort().to_list()
         if len(found) > 1:
             raise LeaderboardError(f"rows of different {column}s cannot be ranked together: {found[0]} and {found[1]}")
+    _refuse_duplicates(rows)
     datasets = tuple(rows.filter(pl.col("split") == "test")["dataset"].unique(maintain_order=True).to_list())
-    entries = [_entry(variant, rows.filter(pl.col("variant") == variant), known) for variant, known in facts.items()]
+    scale, protocol = rows["scale"][0], rows["protocol"][0]
+    rows = rows.filter(pl.col("value").is_finite())
+    pictures = _pictures(rows)
+    entries = [_entry(variant, rows, known, pictures) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
     rankings: dict[Aim, _Ranking] = {
         "fidelity": _ranking([e for e in complete if e.aim == "fidelity"], rows, baseline, "fidelity")
@@ -148,13 +191,53 @@ def rank(
         study=study,
         profile=profile,
         baseline=baseline,
-        scale=rows["scale"][0],
-        protocol=rows["protocol"][0],
+        scale=scale,
+        protocol=protocol,
         datasets=datasets,
         entries=tuple(ranked),
         statistics={aim: found.statistics for aim, found in rankings.items() if found.statistics is not None},
-        caveats={aim: found.caveats for aim, found in rankings.items()},
+        caveats={aim: (*_doubts(entries, aim), *found.caveats) for aim, found in rankings.items()},
     )
+
+
+_IDENTITY = ("variant", "lr", "seed", "checkpoint", "split", "dataset", "picture", "metric")
+"""The columns that tell one value from another."""
+
+
+def _refuse_duplicates(rows: pl.DataFrame) -> None:
+    """Raise `LeaderboardError` for a value that is there twice: it would count twice."""
+    twice = rows.filter(rows.select(_IDENTITY).is_duplicated())
+    if not twice.is_empty():
+        first = twice.row(0, named=True)
+        seed = "" if first["seed"] is None else f" with seed {first['seed']}"
+        raise LeaderboardError(
+            f"variant {first['variant']!r} has {len(twice)} values that are not unique, the first of them "
+            f"{first['metric']} of {first['picture']} in {first['dataset']}{seed}: remove the rows.parquet of the run "
+            "that does not belong here"
+        )
+
+
+_Pictures = Mapping[tuple[str, str, str], frozenset[str]]
+"""By split, data set and metric: the pictures that any variant was measured on."""
+
+
+def _pictures(rows: pl.DataFrame) -> _Pictures:
+    grouped = rows.group_by("split", "dataset", "metric", maintain_order=True).agg(pl.col("picture").unique())
+    return {(split, dataset, metric): frozenset(names) for split, dataset, metric, names in grouped.iter_rows()}
+
+
+def _doubts(entries: Sequence[Entry], aim: Aim) -> list[str]:
+    """Return what the means and choices leave open: variants that lack values, learning rates that tie."""
+    metric = YARDSTICKS[aim].metric
+    said = [f"{e.variant} is not ranked: it {e.gaps[metric]}" for e in entries if metric in e.gaps]
+    for entry in entries:
+        if entry.choice is None or entry.choice.metric != metric or entry.learning_rate is None:
+            continue
+        tied = [rate.learning_rate for rate in entry.choice.rates if rate.value == entry.validation]
+        if len(tied) > 1:
+            rates = " and ".join(map(number_text, sorted(tied)))
+            said.append(f"the learning rates {rates} of {entry.variant} validated equally: the smallest was taken")
+    return said
 
 
 @dataclass(frozen=True)
@@ -197,44 +280,99 @@ def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl
     return rows.filter((pl.col("variant") == variant) & pl.col("lr").eq_missing(rate) & pl.col("value").is_not_nan())
 
 
-def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts) -> Entry:
-    rows = rows.filter(pl.col("value").is_not_nan())
-    if facts.learning_rates is not None:
-        rows = rows.filter(pl.col("lr").is_in(facts.learning_rates))
-    learning_rate, validation = _choose_learning_rate(rows, facts.aim)
+def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Entry:
+    rows = rows.filter(pl.col("variant") == variant)
+    choice = _choice(rows, facts, pictures)
+    best = _best_rate(choice, facts.aim)
+    learning_rate = best.learning_rate if best is not None else None
     chosen = rows.filter((pl.col("split") == "test") & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64)))
+    seeds = chosen["seed"].unique().sort()
     means: dict[str, dict[str, float]] = {}
     deviations: dict[str, dict[str, float]] = {}
-    per_seed = chosen.group_by("dataset", "metric", "seed", maintain_order=True).agg(pl.col("value").mean())
-    for (dataset, metric), group in per_seed.group_by("dataset", "metric", maintain_order=True):
-        values = group["value"].to_list()
-        means.setdefault(str(dataset), {})[str(metric)] = fmean(values)
-        if len(values) > 1 and all(map(math.isfinite, values)):
-            deviations.setdefault(str(dataset), {})[str(metric)] = stdev(values)
+    gaps: dict[str, str] = {}
+    if facts.status == "ok" and choice is not None and best is None:
+        gaps[YARDSTICKS[facts.aim].metric] = "has no learning rate with a value of every validation picture"
+    measured = {(d, m): group for (d, m), group in chosen.group_by("dataset", "metric", maintain_order=True)}
+    tested = [(dataset, metric) for split, dataset, metric in pictures if split == "test"]
+    for dataset, metric in tested if not chosen.is_empty() else []:
+        group = measured.get((dataset, metric), chosen.clear())
+        lacking = _lacking(group, pictures["test", dataset, metric], seeds)
+        if lacking:
+            gaps.setdefault(metric, f"{lacking} of {metric} on {dataset}")
+            continue
+        values = group.group_by("seed", maintain_order=True).agg(pl.col("value").mean())["value"].to_list()
+        means.setdefault(dataset, {})[metric] = fmean(values)
+        if len(values) > 1:
+            deviations.setdefault(dataset, {})[metric] = stdev(values)
     return Entry(
         rank=None,
         variant=variant,
         learning_rate=learning_rate,
-        seeds=tuple(chosen["seed"].drop_nulls().unique().sort().to_list()),
+        seeds=tuple(seeds.drop_nulls().to_list()),
         parameters=facts.parameters,
         macs=facts.macs,
-        status=facts.status,
-        validation=validation,
+        status="incomplete"
+        if facts.status == "ok" and gaps.keys() & {RANKED_BY, YARDSTICKS[facts.aim].metric}
+        else facts.status,
+        validation=best.value if best is not None else None,
         means=means,
         deviations=deviations,
         aim=facts.aim,
+        choice=choice,
+        gaps=gaps,
     )
 
 
-def _choose_learning_rate(rows: pl.DataFrame, aim: Aim) -> tuple[float | None, float | None]:
-    """The learning rate that validated best over its seeds by the yardstick of `aim`, and that mean."""
+def _lacking(values: pl.DataFrame, pictures: frozenset[str], seeds: pl.Series) -> str:
+    """Return in words which of the values of every picture with every seed are not there; "" if all are."""
+    every = pl.DataFrame({"picture": sorted(pictures)}, schema={"picture": pl.String}).join(
+        seeds.to_frame("seed"), how="cross"
+    )
+    missing = every.join(values, on=["picture", "seed"], how="anti", nulls_equal=True)
+    if missing.is_empty():
+        return ""
+    picture, seed = missing.row(0)
+    first = picture if seed is None else f"{picture} with seed {seed}"
+    return f"lacks {len(missing)} of {len(every)} values (the first: {first})"
+
+
+def _choice(rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Choice | None:
+    """Return the validations of each learning rate by the yardstick of the variant's aim; None without training.
+
+    Only learning rates that have a value of every validation picture with every seed can be compared.
+    """
+    metric = YARDSTICKS[facts.aim].metric
+    validation = rows.filter(
+        (pl.col("split") == "validation") & (pl.col("metric") == metric) & pl.col("lr").is_not_null()
+    )
+    known = {dataset: names for (split, dataset, m), names in pictures.items() if (split, m) == ("validation", metric)}
+    rates = _rates(validation, facts)
+    tried = []
+    for rate, status in rates.items():
+        own = validation.filter(pl.col("lr") == rate)
+        seeds = own["seed"].unique().sort()
+        gaps = [_lacking(own.filter(pl.col("dataset") == name), known[name], seeds) for name in known]
+        status = status or ("not measured" if own.is_empty() else next((gap for gap in gaps if gap), ""))
+        per_seed = own.group_by("seed").agg(pl.col("value").mean())["value"]
+        value = fmean(per_seed) if not status else None
+        tried.append(TriedRate(rate, value, tuple(seeds.drop_nulls().to_list()), status or "ok"))
+    return Choice(metric, sum(map(len, known.values())), tuple(tried)) if tried else None
+
+
+def _rates(validation: pl.DataFrame, facts: VariantFacts) -> dict[float, str]:
+    """Return the learning rates of a variant in their order, each with why it cannot be chosen, or ""."""
+    found = facts.learning_rates
+    finished = validation["lr"].unique().to_list() if found is None else found
+    return dict(sorted((dict.fromkeys(finished, "") | dict(facts.unfinished)).items()))
+
+
+def _best_rate(choice: Choice | None, aim: Aim) -> TriedRate | None:
+    """Return the learning rate that validated best; of equal ones the smallest."""
+    if choice is None:
+        return None
     yardstick = YARDSTICKS[aim]
-    validation = rows.filter((pl.col("split") == "validation") & (pl.col("metric") == yardstick.metric))
-    if validation.is_empty():
-        return None, None
-    means = validation.group_by("lr").agg(pl.col("value").mean())
-    means = means.sort("value", "lr", descending=[yardstick.higher_is_better, False])
-    return means["lr"][0], means["value"][0]
+    known = [(yardstick.sort_key(rate.value), rate) for rate in choice.rates if rate.value is not None]
+    return min(known, key=lambda found: (found[0], found[1].learning_rate))[1] if known else None
 
 
 def as_json(board: Leaderboard) -> dict[str, object]:
@@ -258,11 +396,33 @@ def as_json(board: Leaderboard) -> dict[str, object]:
                 "macs": entry.macs,
                 "status": entry.status,
                 "validation": entry.validation,
+                "learning_rates": _plain_choice(entry),
                 "metrics": entry.means,
                 "deviations": entry.deviations,
+                "gaps": dict(entry.gaps),
                 "versus_baseline": {aim: _as_plain(board.versus_baseline(entry.variant, aim)) for aim in board.aims()},
             }
             for entry in board.entries
+        ],
+    }
+
+
+def _plain_choice(entry: Entry) -> dict[str, object] | None:
+    """Return what decided the learning rate of an entry, as plain data."""
+    if entry.choice is None:
+        return None
+    return {
+        "metric": entry.choice.metric,
+        "pictures": entry.choice.pictures,
+        "tried": [
+            {
+                "lr": rate.learning_rate,
+                "value": rate.value,
+                "seeds": list(rate.seeds),
+                "status": rate.status,
+                "chosen": rate.learning_rate == entry.learning_rate,
+            }
+            for rate in entry.choice.rates
         ],
     }
 
@@ -357,17 +517,29 @@ def _cell(entry: Entry, dataset: str, aim: Aim) -> str:
     spread = entry.deviations.get(dataset, {})
     shown = f"{metrics[first.metric]:.{first.decimals}f}"
     shown += f" ± {spread[first.metric]:.{first.decimals}f}" if first.metric in spread else ""
-    return f"{shown} / {metrics['ssim_y']:.4f}" if aim == "fidelity" else f"{shown} / {metrics['psnr_y']:.2f}"
+    second, digits = ("ssim_y", 4) if aim == "fidelity" else ("psnr_y", 2)
+    return f"{shown} / {metrics[second]:.{digits}f}" if second in metrics else f"{shown} / –"
 
 
 def as_markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A GitHub-flavoured Markdown table.
+    """Return a GitHub-flavoured Markdown table whose cells show their text as it is.
 
     >>> print(as_markdown(["#", "variant"], [["1", "residual"]]))
     | # | variant |
     |---|---|
     | 1 | residual |
     """
-    rows = [header, *lines]
+    rows = [[_markdown(cell) for cell in row] for row in (header, *lines)]
     text = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([text[0], "|" + "---|" * len(header), *text[1:]])
+
+
+def _markdown(text: str) -> str:
+    r"""Return `text` with everything escaped that Markdown or its HTML would read as markup.
+
+    >>> print(_markdown("a|b <i> *c* pixel_shuffle _d_"))
+    a\|b &lt;i&gt; \*c\* pixel_shuffle \_d\_
+    """
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*|~])", r"\\\1", text).replace("](", r"]\(")
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", text)
