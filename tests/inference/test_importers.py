@@ -1,6 +1,7 @@
 """Made-up files in the VDSR authors' layout, whole and damaged in every way."""
 
 import hashlib
+import resource
 import zipfile
 from pathlib import Path
 
@@ -149,7 +150,7 @@ DAMAGES = {
         lambda a: {name: array.T if array.ndim == 4 else array for name, array in a.items()},
         r"conv1\.weight is \(3, 3, 1, 64\)",
     ),
-    "a wrong type": (lambda a: replaced(a, "conv3.bias", np.zeros(64)), r"conv3\.bias is \(64,\) float64"),
+    "a wrong type": (lambda a: replaced(a, "conv3.bias", np.zeros(64, int)), r"conv3\.bias is \(64,\) int64"),
     "NaN": (lambda a: poisoned(a, np.nan), r"conv9\.weight holds NaN or infinite"),
     "infinity": (lambda a: poisoned(a, np.inf), r"conv9\.weight holds NaN or infinite"),
     "pickled objects": (
@@ -186,6 +187,36 @@ def test_flipped_bits(tmp_path: Path, arrays: Arrays) -> None:
     content[len(content) // 2] ^= 0x10
     path.write_bytes(content)
     refused(path, "damaged or cut short")
+
+
+@pytest.mark.parametrize("precision", [np.float16, np.float64])
+def test_other_precisions_become_float32(tmp_path: Path, arrays: Arrays, precision: type[np.floating]) -> None:
+    others = {name: array.astype(precision) for name, array in arrays.items()}
+    network = import_model(write(tmp_path / "a.npz", others)).network
+    first = next(network.parameters())
+    assert first.dtype == torch.float32
+    np.testing.assert_array_equal(first.detach(), others["conv1.weight"].astype(np.float32))
+
+
+def test_a_small_archive_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("conv1.weight.npy", "w", force_zip64=True) as member,
+    ):
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1100 << 18,)}
+        np.lib.format.write_array_header_1_0(member, header)
+        for _ in range(1100):
+            member.write(bytes(1 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(tmp_path / "a.npz", "its arrays are larger than weights may be")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+
+
+def test_a_sparse_file_of_many_gigabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    with (tmp_path / "a.npz").open("r+b") as file:
+        file.truncate(1 << 35)
+    refused(tmp_path / "a.npz", "more than weights may have")
 
 
 def test_an_array_that_lies_about_its_size(tmp_path: Path) -> None:

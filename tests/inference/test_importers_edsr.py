@@ -145,7 +145,7 @@ def test_a_chosen_residual_scale(tmp_path: Path, layout: str) -> None:
 def test_the_published_large_edsr_adds_a_tenth(tmp_path: Path) -> None:
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in BasicEDSR(32, 256, 2, 0.1).state_dict().items()}
-    torch.save({name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}, tmp_path / "large.pth")
+    torch.save({name: torch.ones(1).expand(shape) for name, shape in shapes.items()}, tmp_path / "large.pth")
     descriptor = import_model(tmp_path / "large.pth").descriptor
     assert descriptor.config["residual_scale"] == 0.1
     assert descriptor.parameters == 40_729_603

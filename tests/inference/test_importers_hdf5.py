@@ -1,6 +1,9 @@
 """Keras' legacy HDF5 files, written by hand after its layout; parity with Keras is in tests/reference."""
 
+import resource
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -158,9 +161,97 @@ def test_a_model_inside_the_model(tmp_path: Path) -> None:
 
 
 def test_other_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["conv2d/vars/0"] = np.zeros(2)
+    refused(tmp_path / "a.h5", "an HDF5 file without 'layer_names' and without 'layers': not weights as Keras stores")
+
+
+def test_keras_3_with_a_model_inside(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.weights.h5", "w") as file:
-        file["layers/conv2d/vars/0"] = np.zeros(2)
-    refused(tmp_path / "a.weights.h5", "an HDF5 file without 'layer_names': not Keras weights in the legacy layout")
+        file["layers/functional/layers/conv2d/vars/0"] = np.zeros((3, 3, 1, 1))
+    refused(tmp_path / "a.weights.h5", "'functional' is a model inside the model")
+
+
+def one_layer(file: h5py.File, kernel: object) -> None:
+    file.attrs["layer_names"] = [b"c"]
+    file.create_group("c").attrs["weight_names"] = [b"kernel:0"]
+    file["c"]["kernel:0"] = kernel
+
+
+def sparse(path: Path) -> None:
+    """8 GiB that are not there."""
+    with h5py.File(path, "w") as file:
+        one_layer(file, np.zeros(1))
+        del file["c/kernel:0"]
+        file["c"].create_dataset("kernel:0", (1 << 31,), "f4", chunks=(1 << 20,))
+
+
+def compressed(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        one_layer(file, np.zeros(1))
+        del file["c/kernel:0"]
+        stored = file["c"].create_dataset("kernel:0", (300 << 20,), "f4", chunks=(1 << 24,), compression="gzip")
+        stored[:] = np.zeros(300 << 20, np.float32)
+
+
+def soft_link(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        one_layer(file, h5py.SoftLink("/c/kernel:0"))
+
+
+def external_link(path: Path) -> None:
+    with h5py.File(path.with_name("other.h5"), "w") as other:
+        other["kernel"] = np.zeros((3, 3, 1, 1))
+    with h5py.File(path, "w") as file:
+        one_layer(file, h5py.ExternalLink("other.h5", "kernel"))
+
+
+def external_data(path: Path) -> None:
+    path.with_name("secret").write_bytes(bytes(64))
+    with h5py.File(path, "w") as file:
+        one_layer(file, np.zeros(1))
+        del file["c/kernel:0"]
+        file["c"].create_dataset("kernel:0", (16,), "f4", external=[(str(path.with_name("secret")), 0, 64)])
+
+
+def virtual(path: Path) -> None:
+    layout = h5py.VirtualLayout((16,), "f4")
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "kernel", (16,))
+    with h5py.File(path, "w") as file:
+        one_layer(file, np.zeros(1))
+        del file["c/kernel:0"]
+        file["c"].create_virtual_dataset("kernel:0", layout)
+
+
+def texts(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        one_layer(file, np.array(["a", "b"], dtype=object))
+
+
+def names_of_a_megabyte(path: Path) -> None:
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["layer_names"] = np.full(1 << 18, b"abcdefgh")
+
+
+ELSEWHERE = {
+    sparse: "'c/kernel' is said to be larger than the file holds",
+    compressed: "its arrays are larger than weights may be",
+    soft_link: "'kernel:0' is a link to elsewhere",
+    external_link: "'kernel:0' is a link to elsewhere",
+    external_data: "'c/kernel' is stored in another file",
+    virtual: "'c/kernel' is stored in another file",
+    texts: "'c/kernel' holds object, not numbers",
+    names_of_a_megabyte: "damaged or cut short",
+}
+
+
+@pytest.mark.parametrize("make", ELSEWHERE)
+def test_arrays_that_are_not_in_the_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a.h5")
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    refused(tmp_path / "a.h5", ELSEWHERE[make])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+    assert time.monotonic() - start < 10
 
 
 def test_names_of_nothing(tmp_path: Path) -> None:

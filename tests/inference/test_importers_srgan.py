@@ -41,7 +41,7 @@ class Generator(nn.Module):
         super().__init__()
         self.block1 = nn.Sequential(conv(3, width, 9), nn.PReLU())
         body = [Block(width) for _ in range(blocks)]
-        end = nn.Sequential(conv(width, width), nn.BatchNorm2d(width))
+        end = nn.Sequential(conv(width, width), nn.PReLU())
         enlarge = nn.Sequential(*(Stage(width) for _ in range(stages)), conv(width, 3, 9))
         self.rest = [*body, end]
         for number, block in enumerate([*body, end, enlarge], start=2):
@@ -116,9 +116,13 @@ def test_a_scale_that_contradicts_the_weights(tmp_path: Path, generator: Generat
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
-    "no statistics (the layout before block5 was normalised)": (
-        lambda w: [w.pop(f"block5.1.{kind}") for kind in ("running_mean", "running_var", "bias")],
-        r"lacks weights leftthomas/SRGAN's layout needs: block5\.1\.bias, block5\.1\.running_mean",
+    "no statistics": (
+        lambda w: [w.pop(f"block4.bn2.{kind}") for kind in ("running_mean", "running_var", "bias")],
+        r"lacks weights leftthomas/SRGAN's layout needs: block4\.bn2\.bias, block4\.bn2\.running_mean",
+    ),
+    "normalised where all published files have a PReLU": (
+        lambda w: w.update({f"block5.1.{kind}": torch.ones(8) for kind in ("bias", "running_mean", "running_var")}),
+        r"knows nothing of: block5\.1\.bias, block5\.1\.running_mean",
     ),
     "a layer too many": (lambda w: w.update({"block9.weight": torch.zeros(1)}), r"knows nothing of: block9\.weight"),
     "grey pictures": (
@@ -130,7 +134,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         lambda w: [w.pop("block6.1.conv.weight"), w.update({"block6.0.conv.weight": torch.zeros(72, 8, 3, 3)})],
         "srresnet.*scale: input should be 2 or 4, got 3",
     ),
-    "infinity": (lambda w: w["block5.1.running_var"].fill_(torch.inf), r"block5\.1\.running_var holds NaN or inf"),
+    "infinity": (lambda w: w["block4.bn2.running_var"].fill_(torch.inf), r"block4\.bn2\.running_var holds NaN or inf"),
 }
 
 

@@ -42,6 +42,15 @@ def assert_imported(path: Path, weights: Weights) -> None:
         torch.testing.assert_close(255 * layer.bias, weights[f"{name}.bias"])
 
 
+def prefixed(prefix: str, weights: Weights) -> Weights:
+    return {f"{prefix}{name}": value for name, value in weights.items()}
+
+
+def other(weights: Weights) -> Weights:
+    """Weights of another network, which must not be taken."""
+    return {name: torch.full_like(value, 9) for name, value in weights.items()}
+
+
 WRAPPINGS: dict[str, Callable[[Weights], object]] = {
     "nothing": lambda w: w,
     "params": lambda w: {"params": w},
@@ -50,6 +59,19 @@ WRAPPINGS: dict[str, Callable[[Weights], object]] = {
     "twice": lambda w: {"model": {"state_dict": w}},
     "DataParallel": lambda w: {"params": {f"module.{name}": value for name, value in w.items()}},
     "DataParallel twice": lambda w: {f"module.module.{name}": value for name, value in w.items()},
+    "traiNNer": lambda w: {"net_g": w, "optimizer": {"state": {}}},
+    "GAN": lambda w: {"netD": other(w), "netG": w},
+    "GAN of state dicts": lambda w: {"discriminator_state_dict": other(w), "generator_state_dict": w, "epoch": 1},
+    "model_state_dict": lambda w: {"model_state_dict": w, "optimizer_state_dict": {"state": {}}, "loss": 0.5},
+    "a name of their own": lambda w: {"my_best_sr_network": w, "step": 7},
+    "Lightning": lambda w: {"state_dict": prefixed("model.", w), "hyper_parameters": {"lr": 0.1}},
+    "Lightning GAN": lambda w: {"state_dict": prefixed("generator.", w) | prefixed("discriminator.", other(w))},
+    "compiled": lambda w: prefixed("_orig_mod.", w),
+    "compiled and parallel": lambda w: {"params_ema": prefixed("module._orig_mod.", w)},
+    "parallel and compiled": lambda w: {"net": prefixed("_orig_mod.module.net_g.", w)},
+    "compiled in the middle": lambda w: {name.replace("body.0.", "body.0._orig_mod."): v for name, v in w.items()},
+    "FSDP": lambda w: {"model": prefixed("_fsdp_wrapped_module.", w)},
+    "inside of two modules": lambda w: {"weights": prefixed("model.net_g.module.", w)},
     "parameters": lambda w: {name: nn.Parameter(value) for name, value in w.items()},
     "memory order": lambda w: {n: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for n, v in w.items()},
 }
@@ -70,11 +92,14 @@ def test_safetensors(tmp_path: Path, weights: Weights, prefix: str) -> None:
     assert_imported(tmp_path / "a.pth", weights)
 
 
-@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
-def test_half_precision_is_widened(tmp_path: Path, weights: Weights, narrow: torch.dtype) -> None:
-    halves = {name: value.to(narrow) for name, value in weights.items()}
-    torch.save(halves, tmp_path / "a.pth")
-    assert_imported(tmp_path / "a.pth", {name: value.float() for name, value in halves.items()})
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("save", [torch.save, save_file])
+def test_other_precisions_become_float32(
+    tmp_path: Path, weights: Weights, kind: torch.dtype, save: Callable[[Weights, Path], None]
+) -> None:
+    others = {name: value.to(kind) for name, value in weights.items()}
+    save(others, tmp_path / "a.pth")
+    assert_imported(tmp_path / "a.pth", {name: value.float() for name, value in others.items()})
 
 
 def test_the_command(
@@ -154,9 +179,15 @@ def test_torchscript(tmp_path: Path) -> None:
 CONTENTS: dict[str, tuple[object, str]] = {
     "a list": ([torch.zeros(2)], "holds a list, not a dict of weights by name"),
     "a tensor": (torch.zeros(2), "holds a Tensor, not a dict"),
-    "no weights": ({"epoch": 3}, "'epoch' is a int, not weights .* params_ema, params, state_dict, model"),
+    "no weights": ({"epoch": 3}, "'epoch' is a int, not weights .* params_ema, params, state_dict, model, net_g"),
     "sparse weights": ({"a": torch.eye(3).to_sparse()}, "'a' is a sparse, quantised or empty tensor"),
     "weights on no device": ({"a": torch.zeros(3, device="meta")}, "'a' is a sparse, quantised or empty tensor"),
+    "a terabyte of one number": ({"a": torch.zeros(1).expand(1 << 38)}, "larger than weights may be"),
+    "one storage many times": (
+        {f"{number}": storage for storage in [torch.zeros(1 << 18)] for number in range(2000)},
+        "larger than weights may be",
+    ),
+    "control characters": ({"\x1b[31mred\n": torch.zeros(2)}, r"its arrays \(_\[31mred_\) are of no known layout"),
     "nothing": ({}, r"its arrays \(nothing\) are of no known layout"),
     "another network": (
         {"features.0.weight": torch.zeros(2)},
@@ -166,6 +197,7 @@ CONTENTS: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation:UserWarning")
 def test_no_state_dict(tmp_path: Path, content: str) -> None:
     value, message = CONTENTS[content]
     torch.save(value, tmp_path / "a.pth")
@@ -216,3 +248,53 @@ def test_a_residual_scale_where_there_is_none(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(64, 1, 3, 3)}, tmp_path / "a.pth")
     with pytest.raises(ModelFileError, match=r"VDSR authors.* has no residual scale to choose"):
         import_model(tmp_path / "a.pth", 2, residual_scale=0.1)
+
+
+def test_a_dict_that_holds_itself(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", "wrapped in more than 16 dicts")
+
+
+def test_a_zip_that_unpacks_to_gigabytes(tmp_path: Path, weights: Weights) -> None:
+    torch.save(weights, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as source,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for member in source.namelist():
+            target.writestr(member, source.read(member))
+        with target.open("archive/data/99", "w", force_zip64=True) as file:
+            for _ in range(1100):
+                file.write(bytes(1 << 20))
+    assert (tmp_path / "b.pth").stat().st_size < 4 << 20
+    refused(tmp_path / "b.pth", "its arrays are larger than weights may be")
+
+
+def test_members_of_one_name(tmp_path: Path, weights: Weights) -> None:
+    """Readers differ in which of the two they take."""
+    torch.save(weights, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(archive.namelist()[0], b"again")
+    refused(tmp_path / "a.pth", "twice")
+
+
+def test_weights_that_are_infinite_in_float32(tmp_path: Path, weights: Weights) -> None:
+    weights["conv_last.weight"] = torch.full((3, WIDTH, 3, 3), 1e300, dtype=torch.float64)
+    torch.save(weights, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", "holds NaN or infinite weights")
+
+
+def test_a_layer_of_zeros(tmp_path: Path, weights: Weights) -> None:
+    weights["conv_last.weight"] = torch.zeros(3, WIDTH, 3, 3)
+    torch.save(weights, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", r"all weights of conv_last\.weight are zero")
+
+
+def test_a_file_name_that_cannot_be_printed(tmp_path: Path, weights: Weights) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\n\x1b[31m.pth"))
+    torch.save(weights, tmp_path / "a.pth")
+    (tmp_path / "a.pth").rename(path)
+    save_model(tmp_path / "m.safetensors", *import_model(path))
+    assert load_model_file(tmp_path / "m.safetensors").descriptor.name == "a___[31m"

@@ -108,3 +108,39 @@ def test_a_whole_legacy_model(keras: ModuleType, tmp_path: Path) -> None:
     model.save(tmp_path / "model.h5")
     weights, whole = (import_model(tmp_path / name).network.state_dict() for name in ("weights.h5", "model.h5"))
     assert all(torch.equal(weights[name], whole[name]) for name in weights)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+def test_files_of_keras_3(keras: ModuleType, tmp_path: Path, name: str) -> None:
+    """Twelve blocks: `conv2d_10` sorts ahead of `conv2d_2`. A second model: its layers' own names begin later."""
+    build(keras, 2, 8, 1)
+    model = build(keras, 2, 8, 12)
+    write(keras, tmp_path / "legacy.h5", model)
+    (model.save if name.endswith(".keras") else model.save_weights)(tmp_path / name)
+    legacy, new = (import_model(tmp_path / file).network.state_dict() for file in ("legacy.h5", name))
+    assert all(torch.equal(legacy[key], new[key]) for key in legacy)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_srcnn_of_every_format(keras: ModuleType, tmp_path: Path, name: str, channels: int) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((20, 22, channels)),
+            layers.Conv2D(8, 9, activation="relu", name="extraction"),
+            layers.Conv2D(4, 3, activation="relu", name="a_mapping"),
+            layers.Conv2D(channels, 5, name="last"),
+        ]
+    )
+    save = model.save_weights if name.endswith(".weights.h5") else model.save
+    save(tmp_path / name)
+    network, descriptor = import_model(tmp_path / name)
+    assert (descriptor.architecture, descriptor.scales, descriptor.channels) == ("srcnn", (2, 3, 4), channels)
+    picture = torch.rand(1, channels, 10, 11, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        large = network.enlarge(picture)  # type: ignore[operator]
+        expected = model(large.permute(0, 2, 3, 1).numpy()).cpu().permute(0, 3, 1, 2)
+        found = network(picture)[..., 7:-7, 7:-7]
+    assert expected.shape == found.shape
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

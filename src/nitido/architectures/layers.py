@@ -1,21 +1,39 @@
 """Plain layers that architectures share."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from nitido.architectures.initialization import initialize
 from nitido.imaging import bicubic_upscale
 
+PaddingName = Literal["zeros", "replicate"]
+
 
 def same_convolution(
-    in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = True, groups: int = 1, gain: float = 1.0
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    bias: bool = True,
+    groups: int = 1,
+    gain: float = 1.0,
+    padding: PaddingName = "zeros",
 ) -> nn.Conv2d:
-    """A convolution with an odd kernel and zero padding that keeps height and width; `gain` scales its first weights.
+    """A convolution with an odd kernel, padded so that it keeps height and width; `gain` scales its first weights.
 
     A gain of 1 keeps the variance of the features that come in.
     """
-    padding = kernel_size // 2
-    convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias, groups=groups)
+    convolution = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=kernel_size // 2,
+        bias=bias,
+        groups=groups,
+        padding_mode=padding,
+    )
     initialize(convolution, gain)
     return convolution
 

@@ -11,7 +11,7 @@ from nitido.architectures.activations import ActivationName, activation_gain, ma
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, make_norm
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
+from nitido.architectures.layers import BicubicUpscale, PaddingName, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
@@ -38,6 +38,10 @@ class SRCNNConfig(NetworkConfig):
     normalization: NormalizationName = Field(default="none", description="`batch` normalises behind the mapping")
     upsampler: UpsamplerName = Field(default="bicubic", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+    padding: PaddingName = Field(
+        default="zeros",
+        description="what convolutions see beyond the border: zeros, or the outermost pixels and features again",
+    )
 
     @model_validator(mode="after")
     def _width_fits_the_shuffle(self) -> Self:
@@ -46,7 +50,7 @@ class SRCNNConfig(NetworkConfig):
 
 
 class SRCNN(SuperResolutionNetwork):
-    """Feature extraction, mapping and reconstruction (Dong et al., TPAMI 2016), zero padded, with the modifications.
+    """Feature extraction, mapping and reconstruction (Dong et al., TPAMI 2016), with the modifications.
 
     `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
     mapped features are rearranged to 1/k² of the channels at k times the size; with `transposed` a transposed
@@ -63,16 +67,16 @@ class SRCNN(SuperResolutionNetwork):
         grown = upsampled_channels(config.upsampler, mapped, config.scale)
 
         settings = BlockSettings(mapped, config.activation, config.normalization)
-        gain = activation_gain(config.activation)
+        gain, padding = activation_gain(config.activation), config.padding
 
         self.enlarge = BicubicUpscale(config.scale)
-        self.extraction = same_convolution(config.channels, features, first, gain=PICTURE_GAIN)
+        self.extraction = same_convolution(config.channels, features, first, gain=PICTURE_GAIN, padding=padding)
         self.extraction_activation = make_activation(config.activation, features)
-        self.mapping = same_convolution(features, mapped, second, gain=gain)
+        self.mapping = same_convolution(features, mapped, second, gain=gain, padding=padding)
         self.mapping_norm = make_norm(settings, mapped)
         self.mapping_activation = make_activation(config.activation, mapped)
         self.upsampler = make_upsampler(config.upsampler, mapped, config.scale, config.activation)
-        self.reconstruction = same_convolution(grown, config.channels, third, gain=LAST_GAIN)
+        self.reconstruction = same_convolution(grown, config.channels, third, gain=LAST_GAIN, padding=padding)
 
     def first_half(self) -> list[nn.Module]:
         """The feature extraction and its activation."""

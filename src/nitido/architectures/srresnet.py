@@ -46,6 +46,9 @@ class SRResNetConfig(NetworkConfig):
     activation: ActivationName = Field(default="prelu", description="activation of the whole network")
     normalization: NormalizationName = Field(default="batch", description=NORMALIZATION_DESCRIPTION)
     order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
+    body_end: Literal["normalization", "activation"] = Field(
+        default="normalization", description="what follows the convolution between the blocks and the long skip"
+    )
     upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     output: Literal["linear", "tanh"] = Field(
         default="linear",
@@ -121,8 +124,9 @@ class SRResNet(SuperResolutionNetwork):
         self.body_end = nn.Sequential(
             OrderedDict(convolution=same_convolution(config.width, config.width, BODY_END_KERNEL_SIZE))
         )
-        norm = make_norm(settings, config.width)
-        if norm is not None:
+        if config.body_end == "activation":
+            self.body_end.add_module("activation", make_activation(config.activation, config.width))
+        elif (norm := make_norm(settings, config.width)) is not None:
             self.body_end.add_module("norm", norm)
         self.upsampler = make_staged_upsampler(config.upsampler, config.width, config.scale, config.activation)
         self.reconstruction = same_convolution(config.width, config.channels, OUTER_KERNEL_SIZE, gain=LAST_GAIN)

@@ -95,7 +95,7 @@ def plot(
 
 @app.command("import")
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="Other people's weights: .npz, .h5, .pth, .pt or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="Other people's weights: .npz, .h5, .keras, .pth, .pt or .safetensors.")],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="The model file to write: .safetensors.", callback=output_file),
@@ -119,6 +119,8 @@ def import_weights(
     EDSR as a state dict of EDSR-PyTorch or BasicSR.
 
     SRGAN's generator as Keras' generator.h5 (needs h5py) or a state dict of leftthomas/SRGAN.
+
+    SRCNN of Keras on enlarged pictures, which serves ×2, ×3 and ×4; pixels at the border are repeated beyond it.
 
     Only weights are read: a .pth that would run code is refused.
 

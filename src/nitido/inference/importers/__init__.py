@@ -11,12 +11,14 @@ from nitido.inference.importers import (
     edsr_basicsr,
     edsr_pytorch,
     msrresnet_basicsr,
+    srcnn_keras,
     srgan_leftthomas,
     srresnet_keras,
     vdsr_authors,
 )
 from nitido.inference.importers.layout import Choices, Inexpressible, Layout, Tensors
 from nitido.inference.importers.read import KINDS, read_tensors
+from nitido.inference.importers.state_dict import unprefixed
 from nitido.inference.model_file import LoadedModel, ModelDescriptor, ModelFileError
 
 __all__ = ["INEXPRESSIBLE", "LAYOUTS", "import_model"]
@@ -25,6 +27,7 @@ LAYOUTS: tuple[Layout, ...] = (
     vdsr_authors.LAYOUT,
     edsr_pytorch.LAYOUT,
     edsr_basicsr.LAYOUT,
+    srcnn_keras.LAYOUT,
     srresnet_keras.LAYOUT,
     srgan_leftthomas.LAYOUT,
 )
@@ -49,8 +52,7 @@ def import_model(
     """
     if name is not None and not (name.strip() and name.isprintable()):
         raise ModelFileError(f"{source}: a model needs a name that is not empty and can be printed, not {name!r}")
-    tensors = _read(source)
-    layout = _recognise(source, tensors)
+    layout, tensors = _recognise(source, _read(source))
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
     architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
@@ -79,15 +81,17 @@ def _read(source: Path) -> Tensors:
     return tensors
 
 
-def _recognise(source: Path, tensors: Tensors) -> Layout:
-    for layout in LAYOUTS:
-        if layout.recognises(tensors):
-            return layout
-    for other in INEXPRESSIBLE:
-        if other.recognises(tensors):
-            raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
-    shown = ", ".join(list(tensors)[:_SHOWN_NAMES]) or "nothing"
-    more = ", …" if len(tensors) > _SHOWN_NAMES else ""
+def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
+    """The layout of the tensors, and those without what a training framework put before their names."""
+    for tensors in unprefixed(found):
+        for layout in LAYOUTS:
+            if layout.recognises(tensors):
+                return layout, tensors
+        for other in INEXPRESSIBLE:
+            if other.recognises(tensors):
+                raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
+    shown = ", ".join(map(_printable, list(found)[:_SHOWN_NAMES])) or "nothing"
+    more = ", …" if len(found) > _SHOWN_NAMES else ""
     raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")
 
 

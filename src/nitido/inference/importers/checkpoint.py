@@ -12,6 +12,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from nitido.inference.importers.archive import DAMAGE, archive_holds, open_archive
 from nitido.inference.importers.arrays import first_line
 from nitido.inference.importers.state_dict import unwrap
 from nitido.inference.model_file import ModelFileError
@@ -26,11 +27,7 @@ _HARMLESS = ("torch.", "collections.")
 
 def is_checkpoint_zip(path: Path) -> bool:
     """Whether the file is a whole zip archive that `torch.save` has written."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(Path(name).name == _PICKLE for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
+    return archive_holds(path, _PICKLE)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -53,13 +50,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def _check_archive(path: Path) -> None:
     """Compare the checksums, which torch's own reader does not."""
-    with zipfile.ZipFile(path) as archive:
-        if any(Path(name).name == _SCRIPT for name in archive.namelist()):
-            raise ModelFileError(f"{path}: a TorchScript archive, which holds code: refused (save its state_dict)")
-        try:
+    try:
+        with open_archive(path) as archive:
+            if any(Path(name).name == _SCRIPT for name in archive.namelist()):
+                raise ModelFileError(f"{path}: a TorchScript archive, which holds code: refused (save its state_dict)")
             damaged = archive.testzip()
-        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, NotImplementedError) as error:
-            damaged = first_line(error)
+    except DAMAGE as error:
+        damaged = first_line(error)
     if damaged is not None:
         raise ModelFileError(f"{path}: not a readable .pth file, damaged or cut short ({damaged})")
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from nitido.inference.importers.arrays import first_line
-from nitido.inference.importers.state_dict import tidy
+from nitido.inference.importers.state_dict import ordinary_weights
 from nitido.inference.model_file import METADATA_KEY, ModelFileError
+from nitido.inference.tensor_file import read_tensor_file
 
 _LENGTH_BYTES = 8
 
@@ -23,14 +22,7 @@ def is_safetensors(head: bytes) -> bool:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Every tensor by its name; raises `ModelFileError` for damage, and for a model of nitido itself."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            own = METADATA_KEY in (file.metadata() or {})
-            tensors = {} if own else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(
-            f"{path}: not a readable safetensors file, damaged or cut short ({first_line(error)})"
-        ) from None
-    if own:
+    file = read_tensor_file(path)
+    if METADATA_KEY in file.metadata:
         raise ModelFileError(f"{path}: is a model of nitido already; it needs no import")
-    return tidy(path, tensors)
+    return ordinary_weights(path, file.tensors())

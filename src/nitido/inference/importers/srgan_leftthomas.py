@@ -1,6 +1,7 @@
 """SRGAN's generator in the state dicts of leftthomas/SRGAN: `block1` (first layers) … `block8` (enlargement, picture).
 
-Its PReLUs share one slope among all channels, and its output is (tanh(x) + 1) / 2.
+Its PReLUs share one slope among all channels, a PReLU takes the place of the normalisation behind the blocks, and its
+output is (tanh(x) + 1) / 2.
 """
 
 from pathlib import Path
@@ -35,8 +36,13 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
             *stages,
             f"{enlarge}.{len(numbers)}",
         ],
-        norms=[*(f"{block}.bn{number}" for block, number in both), f"{end}.1"],
-        slopes=["block1.1", *(f"{block}.prelu" for block in body), *(f"{enlarge}.{n}.prelu" for n in numbers)],
+        norms=[f"{block}.bn{number}" for block, number in both],
+        slopes=[
+            "block1.1",
+            *(f"{block}.prelu" for block in body),
+            f"{end}.1",
+            *(f"{enlarge}.{number}.prelu" for number in numbers),
+        ],
         stages=stages,
     )
     weights = {name: tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)}

@@ -16,8 +16,8 @@ class SRResNetLayers:
 
     Attributes:
         convolutions: the first, two for each block, the one behind the blocks, one for each stage, the last.
-        norms: two for each block, and the one behind the blocks.
-        slopes: the first PReLU, one for each block, one for each stage.
+        norms: two for each block, and the one behind the blocks where there is one.
+        slopes: the first PReLU, one for each block, the one behind the blocks where there is one, one for each stage.
         stages: the convolutions ahead of the pixel shuffles.
     """
 
@@ -34,11 +34,12 @@ def convert_srresnet(
     width = width_of(source, tensors, f"{layers.convolutions[0]}.weight")
     scale = scale_of(source, tensors, [f"{name}.weight" for name in layers.stages], width, choices.scale)
     blocks = len(layers.norms) // 2
+    body_end = "normalization" if len(layers.norms) % 2 else "activation"
     config = configure(
         source,
         "srresnet",
         "keras",
-        {"scale": scale, "blocks": blocks, "width": width, "batch_norm_epsilon": epsilon},
+        {"scale": scale, "blocks": blocks, "width": width, "batch_norm_epsilon": epsilon, "body_end": body_end},
     )
     kinds: LayerNames = {nn.Conv2d: layers.convolutions, nn.BatchNorm2d: layers.norms, nn.PReLU: layers.slopes}
     return transplant(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, judge)

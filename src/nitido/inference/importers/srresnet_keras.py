@@ -1,4 +1,4 @@
-"""SRGAN's generator out of Keras' legacy HDF5 weights, as in the widely used `generator.h5`.
+"""SRGAN's generator out of Keras weights, as in the widely used `generator.h5`.
 
 The file has no configuration: Keras' default epsilon, a tanh output and pictures as bytes are what such generators
 have in common. Kernels are HWIO, and `depth_to_space` counts its channels (position, feature) where a pixel shuffle
@@ -86,6 +86,9 @@ def _layers(source: Path, tensors: Tensors) -> SRResNetLayers:
         *[_CONVOLUTION, _SLOPE] * stages,
         _CONVOLUTION,
     ]
+    kinds = [kind for kind, _ in groupby(kind for _, kind in found)]
+    if len(kinds) == len(set(kinds)):  # Keras 3 orders layers within each kind alone
+        found = _interleaved(found, expected)
     for number, (layer, kind) in enumerate(zip_longest(found, expected), start=1):
         name, is_kind = layer or ("the end", "nothing")
         if is_kind != kind:
@@ -101,4 +104,11 @@ def _layers(source: Path, tensors: Tensors) -> SRResNetLayers:
     )
 
 
-LAYOUT = Layout("Keras' SRGAN generator: legacy HDF5 weights (generator.h5)", _recognises, _convert)
+def _interleaved(found: list[tuple[str, str]], expected: list[str]) -> list[tuple[str, str]]:
+    """The layers, each kind in its own order, in the order of the kinds in `expected`; what is left comes last."""
+    by_kind = {kind: [layer for layer in found if layer[1] == kind] for _, kind in found}
+    taken = [by_kind[kind].pop(0) for kind in expected if by_kind.get(kind)]
+    return taken + [layer for layers in by_kind.values() for layer in layers]
+
+
+LAYOUT = Layout("Keras' SRGAN generator: HDF5 weights (generator.h5)", _recognises, _convert)

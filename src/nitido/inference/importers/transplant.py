@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import NetworkConfig, resolve_config
 from nitido.inference.importers.layout import Converted, Tensors
-from nitido.inference.model_file import ModelFileError, build_blank, check_finite, check_layout
+from nitido.inference.model_file import ModelFileError, build_blank, check_finite, check_layout, check_not_zeroed
 from nitido.validation import ConfigError
 
 LayerNames = Mapping[type[nn.Module], Sequence[str]]
@@ -40,6 +40,7 @@ def transplant(
     state = network.state_dict()
     check_layout(source, {theirs: state[ours] for ours, theirs in names.items()}, tensors, judge)
     check_finite(source, tensors)
+    check_not_zeroed(source, tensors)
     network.load_state_dict({**state, **{ours: tensors[theirs] for ours, theirs in names.items()}})
     return Converted(architecture, network)
 
