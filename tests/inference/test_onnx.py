@@ -1,9 +1,13 @@
 """Networks as ONNX: the same pixels at every size, and nothing left behind that does not give them."""
 
+import resource
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
@@ -235,9 +239,10 @@ def test_a_missing_package_is_one_line(
 
 
 def altered(tiny: Exported, path: Path, **metadata: str | None) -> Path:
-    """The file with other metadata; None takes an entry away."""
+    """The file with other metadata and without a checksum, as of earlier versions; None takes an entry away."""
     model = onnx.load(tiny.path)
     said = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    del said["nitido_checksum"]
     del model.metadata_props[:]
     for key, value in said.items():
         if value is not None:
@@ -313,3 +318,112 @@ def test_an_unknown_backend_is_named() -> None:
         check_name(name)
     with pytest.raises(NitidoError, match="unknown backend 'onx': did you mean 'onnx'"):
         check_name("onx")
+
+
+def test_a_flipped_bit_is_noticed(tiny: Exported, tmp_path: Path) -> None:
+    content, path = tiny.path.read_bytes(), tmp_path / "flipped.onnx"
+    random = Random(1)
+    for place in random.sample(range(len(content)), 100):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << random.randrange(8)
+        path.write_bytes(damaged)
+        refused(path, "damaged")
+
+
+def test_a_file_of_an_earlier_version_has_no_checksum(tiny: Exported, tmp_path: Path) -> None:
+    assert load_onnx_file(altered(tiny, tmp_path / "old.onnx")).scale == 2
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(ModelFileError, match=message) as raised:
+        load_onnx_file(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def another_graph(tiny: Exported, path: Path, graph: onnx.GraphProto, functions: bool = False) -> Path:
+    """The file of an earlier version with another graph under its descriptor."""
+    model = onnx.load(altered(tiny, path))
+    model.graph.CopyFrom(graph)
+    if functions:
+        node = onnx.helper.make_node("Relu", ["a"], ["b"])
+        opsets = [onnx.helper.make_opsetid("", 20)]
+        model.functions.append(onnx.helper.make_function("own", "f", ["a"], ["b"], [node], opsets))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def graph_of(*nodes: onnx.NodeProto, weights: Sequence[onnx.TensorProto] = ()) -> onnx.GraphProto:
+    shape = [None, 3, None, None]
+    given, made = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("lr", "sr"))
+    return onnx.helper.make_graph(nodes, "graph", [given], [made], weights)
+
+
+def endless_loop() -> onnx.GraphProto:
+    """A loop of 2^62 rounds, which is computed as a constant while the graph is read."""
+    going = onnx.helper.make_tensor_value_info("going", onnx.TensorProto.BOOL, [])
+    rounds = onnx.helper.make_tensor_value_info("round", onnx.TensorProto.INT64, [])
+    more = onnx.helper.make_tensor_value_info("more", onnx.TensorProto.BOOL, [])
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["going"], ["more"])], "b", [rounds, going], [more]
+    )
+    return graph_of(
+        onnx.helper.make_node("Loop", ["count", "true"], [], body=body),
+        onnx.helper.make_node("Relu", ["lr"], ["sr"]),
+        weights=[
+            onnx.helper.make_tensor("count", onnx.TensorProto.INT64, [], [1 << 62]),
+            onnx.helper.make_tensor("true", onnx.TensorProto.BOOL, [], [True]),
+        ],
+    )
+
+
+def huge_constant(side: int) -> onnx.GraphProto:
+    shape = onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [4], [1, 3, side, side])
+    return graph_of(
+        onnx.helper.make_node("ConstantOfShape", ["shape"], ["huge"]),
+        onnx.helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+        onnx.helper.make_node("Add", ["lr", "sum"], ["sr"]),
+        weights=[shape],
+    )
+
+
+def weights_elsewhere() -> onnx.GraphProto:
+    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [1.0])
+    onnx.external_data_helper.set_external_data(weight, "/etc/passwd", 0, 4)
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    return graph_of(onnx.helper.make_node("Mul", ["lr", "w"], ["sr"]), weights=[weight])
+
+
+FOREIGN_GRAPHS = {
+    "a loop without end": (endless_loop, "control flow"),
+    "weights elsewhere": (weights_elsewhere, "weights in another file"),
+    "other operators": (lambda: graph_of(onnx.helper.make_node("X", ["lr"], ["sr"], domain="x.y")), "ONNX's own"),
+    "functions": (lambda: graph_of(onnx.helper.make_node("Relu", ["lr"], ["sr"])), "functions"),
+    "twelve terabytes": (lambda: huge_constant(1_000_000), "damaged|is not what its descriptor"),
+    "twelve gigabytes": (lambda: huge_constant(32_000), "damaged|is not what its descriptor"),
+    "no operator of that name": (lambda: graph_of(onnx.helper.make_node("Nothing", ["lr"], ["sr"])), "not a readable"),
+    "as large as before": (lambda: graph_of(onnx.helper.make_node("Relu", ["lr"], ["sr"])), "its descriptor says"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN_GRAPHS)
+def test_graphs_that_no_export_has(tiny: Exported, tmp_path: Path, kind: str) -> None:
+    make, message = FOREIGN_GRAPHS[kind]
+    path = another_graph(tiny, tmp_path / "a.onnx", make(), functions=kind == "functions")
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    refused(path, message)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_500_000
+    assert time.monotonic() - start < 90
+
+
+def test_a_file_that_does_not_end_in_time(tiny: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitido.inference.onnx.trial.SECONDS", 0.01)
+    refused(tiny.path, "did not end within 0.01 s")
+
+
+def test_bytes_that_are_no_message(tiny: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    for content in (b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x02\x0a\x05", b"\x72\x03\x0a\x01\xff"):
+        path.write_bytes(content)
+        refused(path, "not a readable ONNX file|not exported")

@@ -9,6 +9,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_bytes
 from nitido.inference.model_file import ModelDescriptor
 from nitido.inference.onnx.convert import to_onnx
+from nitido.inference.onnx.file import with_checksum
 from nitido.inference.onnx.metadata import of_one_scale, to_metadata
 from nitido.inference.onnx.network import SUFFIX, OnnxNetwork
 from nitido.inference.onnx.parity import LIMIT, largest_differences
@@ -45,6 +46,7 @@ def export_onnx(path: Path, network: SuperResolutionNetwork, descriptor: ModelDe
     if path.suffix.lower() != SUFFIX:
         raise OnnxError(f"{path}: an ONNX file is needed; give a name that ends in {SUFFIX}")
     content, _, differences = _compared(network, of_one_scale(descriptor, network))
+    content = with_checksum(content)
     write_bytes(path, content)
     return Export(len(content), differences)
 

@@ -54,8 +54,10 @@ def from_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[ModelDescrip
     descriptor = parse_descriptor(path, metadata[METADATA_KEY])
     try:
         memory = float(metadata[_MEMORY])
+        if not 0 < memory < float("inf"):
+            raise ValueError
     except (KeyError, ValueError):
         raise ModelFileError(
-            f"{path}: its {_MEMORY} is {metadata.get(_MEMORY, 'missing')}, it must be a number"
+            f"{path}: its {_MEMORY} is {metadata.get(_MEMORY, 'missing')}, it must be a positive number"
         ) from None
     return descriptor, memory

@@ -9,13 +9,18 @@ from torch import Tensor
 
 from nitido.architectures import NetworkConfig
 from nitido.inference.model_file import ModelFileError
+from nitido.inference.onnx.file import read_onnx_file
 from nitido.inference.onnx.metadata import from_metadata
 from nitido.inference.onnx.requirement import RUNTIME, OnnxError, require
 from nitido.inference.onnx.runtime import Session
+from nitido.inference.onnx.trial import READ, try_onnx_file
 from nitido.inference.working_memory import ForeignNetwork
+from nitido.printable import printable
 
 SUFFIX = ".onnx"
 """How the names of exported files end."""
+
+_UNLIKE = "its graph is not what its descriptor says"
 
 
 class OnnxNetwork(ForeignNetwork):
@@ -58,16 +63,21 @@ class OnnxNetwork(ForeignNetwork):
 def load_onnx_file(path: Path) -> OnnxNetwork:
     """The network in a file that nitido has exported.
 
-    Raises `ModelFileError` for others and damaged ones, and `OnnxError` when ONNX Runtime is not installed.
+    It is read and run once in a process of its own first. Raises `ModelFileError` for other files, damaged ones, and
+    those that take too much time or memory, and `OnnxError` when ONNX Runtime is not installed.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
+    content, metadata = read_onnx_file(path)
     require(f"{path}: running an ONNX model", RUNTIME)
+    descriptor, memory = from_metadata(path, metadata)
+    failure = try_onnx_file(path, descriptor.channels)
+    if failure is not None:
+        stage, reason = failure
+        problem = "not a readable ONNX file, damaged or cut short" if stage == READ else _UNLIKE
+        raise ModelFileError(f"{path}: {problem} ({printable(reason)})")
     try:
-        session = Session(path.read_bytes())
+        session = Session(content)
     except OnnxError as error:
         raise ModelFileError(f"{path}: not a readable ONNX file, damaged or cut short ({error})") from None
-    descriptor, memory = from_metadata(path, session.metadata)
     radius = descriptor.receptive_field_radius
     network = OnnxNetwork(session, descriptor.scale, descriptor.channels, radius, memory)
     _check_graph(path, network)
@@ -79,7 +89,7 @@ def _check_graph(path: Path, network: OnnxNetwork) -> None:
     try:
         found = tuple(network(torch.zeros(1, network.channels, 2, 3)).shape)
     except OnnxError as error:
-        raise ModelFileError(f"{path}: its graph is not what its descriptor says ({error})") from None
+        raise ModelFileError(f"{path}: {_UNLIKE} ({error})") from None
     wanted = (1, network.channels, 2 * network.scale, 3 * network.scale)
     if found != wanted:
         raise ModelFileError(f"{path}: its graph makes {found} of 2×3 pixels, its descriptor says {wanted}")

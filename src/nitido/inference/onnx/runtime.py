@@ -1,12 +1,11 @@
 """ONNX Runtime, and what its errors mean."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from nitido.inference.onnx.requirement import RUNTIME, OnnxError, require
+from nitido.printable import printable
 
 _NO_MEMORY = ("bad allocation", "bad_alloc", "allocate memory", "Available memory")
 
@@ -25,16 +24,17 @@ class Session:
         options.log_severity_level = 4  # errors are raised: not printed as well
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except _errors() as error:
+        except Exception as error:  # ONNX Runtime has a type for every status, and raises Python's own too
             raise OnnxError(_first_line(error)) from None
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the model; raises `MemoryError` when there is too little, `OnnxError` when `values` do not fit it."""
-        inputs = self._session.get_inputs()
         try:
-            (result,) = self._session.run(None, {inputs[0].name: values})
-        except _errors() as error:
+            (given,) = self._session.get_inputs()
+            (result,) = self._session.run(None, {given.name: values})
+        except MemoryError:
+            raise
+        except Exception as error:
             if any(words in str(error) for words in _NO_MEMORY):
                 raise MemoryError from None
             raise OnnxError(_first_line(error)) from None
@@ -42,12 +42,5 @@ class Session:
         return found
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
-
-    named = (states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf, states.NotImplemented)
-    return (*named, states.RuntimeException, ValueError)  # ValueError: of a graph with other inputs or outputs
-
-
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return printable(str(error).strip().partition("\n")[0] or type(error).__name__)
