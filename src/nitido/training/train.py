@@ -30,6 +30,7 @@ from nitido.training.callbacks import (
     StopAtInterrupt,
 )
 from nitido.training.data import PatchStream, samplers
+from nitido.training.event_files import FlushedEvents, rewind_events, write_hparams
 from nitido.training.fast_path import FILE as FAST_PATH_FILE
 from nitido.training.fast_path import settle
 from nitido.training.hyperparameters import Hyperparameters
@@ -118,6 +119,8 @@ def train(
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
+    resumed = _step_of(last) if last.exists() else None
+    rewind_events(directory, resumed or 0)
     events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
     scalars = JsonLines(directory / "metrics.jsonl")
     stop = StopAtInterrupt(last)
@@ -126,6 +129,7 @@ def train(
         SamplePictures(events.experiment),
         stop,
         ReportProgress(listener),
+        FlushedEvents(events.experiment),
     ]
     if options.ema:
         callbacks.insert(0, AveragedWeights(options.ema))
@@ -153,7 +157,6 @@ def train(
             total=total,
             current_step=lambda: trainer.global_step,
         )
-        resumed = _step_of(last) if last.exists() else None
         scalars.rewind(resumed or 0)
         trainer.fit(
             module,
@@ -170,7 +173,8 @@ def train(
     best_step = checkpoint["global_step"]
     measured = scalars.validation_at(best_step)
     words = options.model_dump(exclude={"loss", "perceptual", "adversarial"})
-    events.log_hyperparams({**labels, **words, **options.loss}, {f"validation/{k}": v for k, v in measured.items()})
+    logged = {f"validation/{name}": value for name, value in measured.items()}
+    write_hparams(events.experiment, {**labels, **words, **options.loss}, logged)
     events.finalize("success")
     return Trained(total, best_step, measured, time.perf_counter() - started)
 

@@ -1,0 +1,105 @@
+"""TensorBoard's files of a run: every step once, whatever interrupted it."""
+
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.training.small_runs import train_on
+from tests.training.test_train import OPTIONS, fresh_network, press_ctrl_c_at
+from tests.training.traces import lines
+
+from nitido.data import Store
+from nitido.training.callbacks import TrainingInterruptedError
+from nitido.training.event_files import rewind_events
+from nitido.training.hyperparameters import Hyperparameters
+
+
+def run(store: Store, directory: Path, listener=lambda step, psnr: None) -> None:
+    train_on(store, directory, fresh_network(), Hyperparameters.parse(OPTIONS, "test"), listener)
+
+
+def content(directory: Path) -> dict[str, list[int]]:
+    """The steps of everything that TensorBoard reads in `directory`, with nothing purged."""
+    events = EventAccumulator(str(directory), size_guidance=dict.fromkeys(["images", "histograms", "scalars"], 0))
+    events.purge_orphaned_data = False
+    events.Reload()
+    tags = events.Tags()
+    steps = {tag: [event.step for event in events.Scalars(tag)] for tag in tags["scalars"]}
+    steps |= {tag: [event.step for event in events.Images(tag)] for tag in tags["images"]}
+    steps |= {tag: [event.step for event in events.Histograms(tag)] for tag in tags["histograms"]}
+    assert ("_hparams_/experiment" in events.summary_metadata) == (directory / "ended").exists()
+    return steps
+
+
+@pytest.fixture(scope="module")
+def whole(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
+    directory = tmp_path_factory.mktemp("whole")
+    run(small_store, directory)
+    (directory / "ended").touch()
+    return content(directory)
+
+
+def test_every_step_stands_once(whole: dict[str, list[int]]) -> None:
+    assert whole["loss/l1"] == [0, 3, 6, 9]
+    assert whole["validation/psnr_y"] == [4, 8, 12]
+    assert whole["truth, bicubic, network"] == [4, 8, 12]
+    for tag, steps in whole.items():
+        assert max(Counter(steps).values()) == 1, tag
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 8, 11])
+def test_an_interrupted_run_has_the_events_of_a_whole_one(
+    small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int
+) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        run(small_store, tmp_path, press_ctrl_c_at(step))
+    run(small_store, tmp_path)
+    (tmp_path / "ended").touch()
+    assert content(tmp_path) == whole
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import pickle
+from tests.training.test_event_files import run
+
+directory, store, step, when = sys.argv[1:]
+
+def die(done, psnr):
+    if done == int(step) and (psnr is not None) == (when == "validated"):
+        os._exit(9)
+
+run(pickle.loads(Path(store).read_bytes()), Path(directory), die)
+"""
+
+
+@pytest.mark.parametrize(("step", "when"), [(3, "trained"), (4, "validated"), (7, "trained"), (11, "trained")])
+def test_a_killed_run_has_the_events_of_a_whole_one(
+    small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int, when: str
+) -> None:
+    """The process ends without a chance to write anything: what TensorBoard's thread holds back is lost."""
+    (tmp_path / "store").write_bytes(pickle.dumps(small_store))
+    arguments = [tmp_path / "run", tmp_path / "store", str(step), when]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == 9
+    run(small_store, tmp_path / "run")
+    (tmp_path / "run" / "ended").touch()
+    assert content(tmp_path / "run") == whole
+    assert len(lines(tmp_path / "run")) == len(whole["loss/l1"]) + len(whole["validation/psnr_y"])
+
+
+def test_a_file_that_was_cut_short_or_damaged_loses_what_follows(small_store: Store, tmp_path: Path) -> None:
+    run(small_store, tmp_path)
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    whole = file.read_bytes()
+    for damaged in (whole[:-5], whole[: len(whole) // 2], whole[:4], b"", b"x" * 999, whole[:600] + b"?" + whole[601:]):
+        file.write_bytes(damaged)
+        rewind_events(tmp_path, 12)
+        if file.exists():
+            assert content(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".nitido-draft")]
