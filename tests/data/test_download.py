@@ -3,13 +3,16 @@
 import hashlib
 import io
 import json
+import shutil
+import socketserver
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -341,3 +344,148 @@ def test_datasets_without_an_address_say_where_to_get_them(root: Path) -> None:
 
 def test_samples_are_always_there(root: Path) -> None:
     assert (fetch_dataset("samples").folder / "astronaut.png").is_file()
+
+
+def _encrypted() -> bytes:
+    """A zip whose members claim to be encrypted: bit 0 of the flags in both headers."""
+    content = bytearray(_zip({f"set/images/{name}": content for name, content in PICTURES.items()}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(signature)
+        while place >= 0:
+            content[place + offset] |= 1
+            place = content.find(signature, place + 4)
+    return bytes(content)
+
+
+def _unknown_method() -> bytes:
+    content = bytearray(_zip({f"set/images/{name}": content for name, content in PICTURES.items()}))
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = content.find(signature)
+        while place >= 0:
+            content[place + offset] = 77
+            place = content.find(signature, place + 4)
+    return bytes(content)
+
+
+def _bomb() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("set/images/0.png", PICTURES["0.png"] + bytes(200_000_000))
+    return buffer.getvalue()
+
+
+def _tar_bomb() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("elsewhere/0.bin")
+        member.size = 200_000_000
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    return buffer.getvalue()
+
+
+def _twice() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for n in (0, 1):
+            member = tarfile.TarInfo("set/images/0.png")
+            member.size = len(_png(n))
+            archive.addfile(member, io.BytesIO(_png(n)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "archive", "message"),
+    [
+        ("zip", _encrypted, "is encrypted"),
+        ("zip", _unknown_method, "compression"),
+        ("zip", lambda: _zip({"set/images/é.png": _png(0)}).replace("é".encode(), b"\xff\xfe"), "codec can't decode"),
+        ("zip", _bomb, "unpacks to more than"),
+        ("tar", _tar_bomb, "unpacks to more than"),
+        ("tar", _twice, r"it holds 0\.png twice"),
+        ("tar", lambda: _tar({"set/images/0.png": b"no picture"}), r"0\.png: not a PNG"),
+        ("zip", lambda: _zip({"set/images/a\x1b[2J.png": _png(0)}), "holds 0 pictures instead of 1"),
+        ("tar", lambda: bytes(10_000), "holds 0 pictures instead of 1"),
+    ],
+)
+def test_a_hostile_archive_is_one_line_and_leaves_nothing(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, kind: str, archive: Callable[[], bytes], message: str
+) -> None:
+    server.files["/set"] = archive()
+    _add(monkeypatch, "mine", Download(f"{server.url}/set", "zip" if kind == "zip" else "tar", "set/images", 1))
+    with pytest.raises(DataError, match=message) as refused:
+        fetch_dataset("mine")
+    assert "\n" not in str(refused.value)
+    assert _files(root) == set()
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "cannot fetch"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://\xff\xfe/\r\nContent-Length: 0\r\n\r\n", "cannot fetch"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ftp://host/x\r\nContent-Length: 0\r\n\r\n", "cannot fetch"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://:99999/\r\nContent-Length: 0\r\n\r\n", "cannot fetch"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc", "Content-Length is not a number: 'many'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc", "Content-Length is not a number: '-3'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 7\r\n\r\nabc", "cannot fetch"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900000000000\r\n\r\nabc", "sends more than 1 MB"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1_100_000), "sends more than 1 MB"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", "cannot fetch"),
+        (b"nonsense\r\n\r\n", "cannot fetch"),
+        (b"", "cannot fetch"),
+    ],
+)
+def test_a_broken_reply_is_one_line(tmp_path: Path, reply: bytes, message: str) -> None:
+    class Raw(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Raw) as raw:
+        thread = threading.Thread(target=raw.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            with pytest.raises(DataError, match=message) as refused:
+                fetch(f"http://127.0.0.1:{raw.server_address[1]}/file.bin", tmp_path / "file.bin", largest=1_000_000)
+        finally:
+            raw.shutdown()
+            thread.join()
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "file.bin").exists()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "br", "nonsense"])
+def test_an_archive_that_is_called_encoded_arrives_as_it_is(tmp_path: Path, encoding: str) -> None:
+    class Raw(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(ARCHIVE)}\r\nContent-Encoding: {encoding}\r\n\r\n"
+            self.request.sendall(head.encode() + ARCHIVE)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Raw) as raw:
+        thread = threading.Thread(target=raw.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            fetch(f"http://127.0.0.1:{raw.server_address[1]}/set.tgz", tmp_path / "set.tgz")
+        finally:
+            raw.shutdown()
+            thread.join()
+    assert (tmp_path / "set.tgz").read_bytes() == ARCHIVE
+
+
+def test_a_download_leaves_room_on_the_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**26 + 1_000_000))
+    with pytest.raises(DataError, match="3 MB are missing, but only 68 MB of the disk are free"):
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"archives": 3}', b"\xff\xfe"])
+def test_a_damaged_record_of_a_download_is_one_line(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    server.files["/set.tgz"] = ARCHIVE
+    _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
+    (root / "mine").mkdir(parents=True)
+    (root / "mine" / SOURCE_FILE).write_bytes(content)
+    with pytest.raises(DataError, match=r"SOURCE\.json is .*remove it and fetch again"):
+        fetch_dataset("mine")

@@ -1,9 +1,10 @@
 """Fetch datasets from public addresses: resumable downloads, verified archives, folders that are whole or not there."""
 
-import gzip
 import hashlib
-import json
+import http.client
+import lzma
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,9 +26,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from nitido.atomic import write_text
 from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, pictures_in
 from nitido.folders import data_root
+from nitido.json_files import DamagedFileError, read_json, write_json
 
 if TYPE_CHECKING:
     import requests
@@ -37,6 +38,23 @@ SOURCE_FILE = "SOURCE.json"
 
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
+_LARGEST = 2**34  # bytes of a file whose size is not known otherwise
+_PER_ARCHIVE, _PER_PICTURE = 2**26, 2**24  # bytes: far more than any published set has
+_SPARE = 2**26  # bytes of the disk that a download leaves free
+
+# What zipfile, tarfile and the decompressors raise for archives that are damaged, encrypted or of an unknown kind.
+_ARCHIVE_ERRORS = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ class Fetched:
     sources: tuple[Source, ...]
 
 
-def fetch(url: str, target: Path, sha256: str | None = None) -> str:
+def fetch(url: str, target: Path, sha256: str | None = None, largest: int = _LARGEST) -> str:
     """Download `url` to `target` and return the SHA-256 of the file.
 
     The bytes go to `target` + ".part"; only a complete and verified file gets its name. A lost connection is taken
@@ -69,8 +87,8 @@ def fetch(url: str, target: Path, sha256: str | None = None) -> str:
     Without `sha256` nothing is verified: compare the returned checksum with one you trust. A `target` that exists
     already is verified instead of downloaded. Progress is drawn on standard error when that is a terminal.
 
-    Raises `DataError` if the address cannot be reached, the connection is lost, the disk is full, or the checksum is
-    wrong; in the last case the file is removed.
+    Raises `DataError` if the address cannot be reached, the connection is lost, the disk would be full, the server
+    sends more than `largest` bytes, or the checksum is wrong; in the last two cases the file is removed.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -81,7 +99,7 @@ def fetch(url: str, target: Path, sha256: str | None = None) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             if sha256 is None:
                 part.unlink(missing_ok=True)
-            _download(url, part)
+            _download(url, part, largest)
         found = _sha256(candidate)
         if sha256 is not None and found != sha256:
             candidate.unlink()
@@ -124,17 +142,18 @@ def fetch_dataset(name: str) -> Fetched:
     return Fetched(folder, sources)
 
 
-def _download(url: str, part: Path) -> None:
+def _download(url: str, part: Path, largest: int) -> None:
     """Bring `part` to the full length of what `url` serves; lost connections are taken up while bytes still come."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     with requests.Session() as session, _progress(part.stem) as (progress, task):
         while True:
             before = _size(part)
             try:
-                complete = _continue_download(session, url, part, progress, task)
+                complete = _continue_download(session, url, part, largest, progress, task)
                 reason = "the connection was lost"
-            except requests.exceptions.RequestException as error:
+            except (requests.exceptions.RequestException, HTTPError, http.client.HTTPException, ValueError) as error:
                 complete, reason = False, _reason(error)
             if complete:
                 return
@@ -143,7 +162,9 @@ def _download(url: str, part: Path) -> None:
                 raise DataError(f"cannot fetch {url}: {reason}{so_far}")
 
 
-def _continue_download(session: "requests.Session", url: str, part: Path, progress: Progress, task: TaskID) -> bool:
+def _continue_download(
+    session: "requests.Session", url: str, part: Path, largest: int, progress: Progress, task: TaskID
+) -> bool:
     """Ask for the bytes that `part` lacks and append them; true when the server says that these were all."""
     have = _size(part)
     # The length of a compressed reply says nothing about the file, so ask for the plain bytes.
@@ -153,19 +174,48 @@ def _continue_download(session: "requests.Session", url: str, part: Path, progre
             return True
         if response.status_code == 416 and have:  # the server's file is shorter: `part` belongs to another one
             part.unlink()
-            return _continue_download(session, url, part, progress, task)
+            return _continue_download(session, url, part, largest, progress, task)
         if not response.ok:
             raise DataError(f"cannot fetch {url}: the server answers {response.status_code} {response.reason}")
         resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         start = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length is not None else None
+        total = _announced(url, response.headers.get("Content-Length"), start)
+        _check_room(url, part, start, total or 0, largest)
         progress.update(task, total=total, completed=start)
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(_CHUNK):
+            size = start
+            # As it is sent: servers call an archive's own compression an encoding, which must not be undone.
+            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                size += len(chunk)
+                _check_room(url, part, size, size, largest)
                 file.write(chunk)
                 progress.advance(task, len(chunk))
     return total is None or _size(part) == total
+
+
+def _announced(url: str, length: str | None, start: int) -> int | None:
+    """The size of the whole file according to the reply's Content-Length, which begins at `start`."""
+    if length is None:
+        return None
+    if not (length.isascii() and length.isdigit() and len(length) < 20):
+        raise DataError(f"cannot fetch {url}: the server's Content-Length is not a number: {length[:40]!r}")
+    return start + int(length)
+
+
+def _check_room(url: str, part: Path, have: int, total: int, largest: int) -> None:
+    """Raise `DataError` if `total` bytes, of which `have` are in `part`, are too many for the file or the disk."""
+    if total > largest:
+        part.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot fetch {url}: the server sends more than {largest / 1e6:,.0f} MB, which this file cannot have; "
+            "what came was removed"
+        )
+    free = shutil.disk_usage(part.parent).free
+    if total - have > free - _SPARE:
+        raise DataError(
+            f"cannot fetch {url} into {part.parent}: {(total - have) / 1e6:,.0f} MB are missing, but only "
+            f"{free / 1e6:,.0f} MB of the disk are free"
+        )
 
 
 def _size(path: Path) -> int:
@@ -175,16 +225,17 @@ def _size(path: Path) -> int:
 def _reason(error: Exception) -> str:
     """The cause in one line: network libraries wrap it several times."""
     import requests
+    from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
     if isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.exceptions.ChunkedEncodingError | ProtocolError | ReadTimeoutError):
         return "the connection was lost"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate is not accepted"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "no connection (is the network up?)"
-    return str(error).splitlines()[0]
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextmanager
@@ -210,11 +261,16 @@ def _fetch_archive(download: Download, recorded: dict[str, str]) -> tuple[Path, 
     """The archive's path and its checksum, verified against the catalog or else against an earlier download."""
     archive = _archive_path(download.url)
     expected = download.sha256 or recorded.get(download.url)
-    found = fetch(download.url, archive, expected)
+    found = fetch(download.url, archive, expected, _largest(download))
     trust: Literal["catalog", "recorded", "first use"] = (
         "catalog" if download.sha256 else "recorded" if expected else "first use"
     )
     return archive, Source(download.url, found, trust)
+
+
+def _largest(download: Download) -> int:
+    """The bytes that an archive, and the pictures in it, may have at most."""
+    return _PER_ARCHIVE + _PER_PICTURE * download.count
 
 
 def _archive_path(url: str) -> Path:
@@ -237,11 +293,16 @@ def _recorded_checksums() -> dict[str, str]:
     """The checksum of every archive that a `SOURCE.json` in the data folder names, by address."""
     recorded: dict[str, str] = {}
     for path in sorted(data_root().glob(f"*/{SOURCE_FILE}")):
+        way_out = "remove it and fetch again"
         try:
-            archives = json.loads(path.read_text(encoding="utf-8"))["archives"]
+            archives = read_json(path, way_out)["archives"]
             recorded |= {archive["url"]: archive["sha256"] for archive in archives}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not a record of a download: remove it and fetch again") from error
+        except DamagedFileError as error:
+            raise DataError(str(error)) from None
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        except (KeyError, TypeError):
+            raise DataError(f"{path} is not a record of a download: {way_out}") from None
     return recorded
 
 
@@ -252,7 +313,7 @@ def _write_source(path: Path, entry: Dataset, sources: tuple[Source, ...]) -> No
         "terms": entry.terms,
         "archives": [asdict(source) for source in sources],
     }
-    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, record)
 
 
 @contextmanager
@@ -274,22 +335,19 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _extract(download: Download, archive: Path, folder: Path) -> None:
     """Copy the pictures of the archive's wanted folder into `folder`; a broken archive is removed."""
+    from nitido.imaging import PictureError
+
     folder.mkdir(parents=True, exist_ok=True)
-    reader = _zip_members if download.kind == "zip" else _tar_members
+    copy = _copy_zip if download.kind == "zip" else _copy_tar
     try:
-        for name, source in reader(archive):
-            path = PurePosixPath(name)
-            # Only the last part of a member's name is used, and only from one folder: nothing can land elsewhere.
-            if path.parent == PurePosixPath(download.members) and _is_plain(path.name):
-                with (folder / path.name).open("wb") as file:
-                    shutil.copyfileobj(source, file, _CHUNK)
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        archive.unlink(missing_ok=True)
-        raise DataError(f"{download.url}: the archive is broken and was removed, fetch again ({error})") from error
-    pictures = set(pictures_in(folder))
-    for other in set(folder.iterdir()) - pictures:
-        other.unlink()
-    found = len(pictures)
+        copy(archive, _Pictures(download, folder))
+    except (*_ARCHIVE_ERRORS, PictureError) as error:
+        raise _broken(download, archive, str(error)) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's; decompressors give theirs no number
+            raise
+        raise _broken(download, archive, str(error)) from error
+    found = len(pictures_in(folder))
     if found != download.count:
         archive.unlink(missing_ok=True)
         raise DataError(
@@ -297,22 +355,65 @@ def _extract(download: Download, archive: Path, folder: Path) -> None:
         )
 
 
-def _is_plain(name: str) -> bool:
-    return not name.startswith(".") and "\\" not in name
+def _broken(download: Download, archive: Path, reason: str) -> DataError:
+    archive.unlink(missing_ok=True)
+    return DataError(f"{download.url}: the archive is broken and was removed, fetch again ({reason})")
 
 
-def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+class _Pictures:
+    """Takes the members of an archive and writes those that are wanted into a new folder."""
+
+    def __init__(self, download: Download, folder: Path) -> None:
+        self.download = download
+        self.folder = folder
+        self.left = _largest(download)
+
+    def wants(self, name: str) -> bool:
+        """Whether the member is a picture of the wanted folder.
+
+        Only the last part of a member's name becomes a name on disk, so nothing can be written elsewhere.
+        """
+        from nitido.imaging import FORMATS
+
+        path = PurePosixPath(name)
+        is_plain = not path.name.startswith(".") and "\\" not in path.name and path.name.isprintable()
+        is_picture = is_plain and path.suffix.lower() in FORMATS
+        return is_picture and path.parent == PurePosixPath(self.download.members)
+
+    def take(self, name: str, source: IO[bytes]) -> None:
+        """Write a member; raises `ValueError` when it is there already, or when all are larger than pictures can be."""
+        from nitido.imaging import read_size
+
+        target = self.folder / PurePosixPath(name).name
+        if target.exists():
+            raise ValueError(f"it holds {target.name} twice")
+        with target.open("wb") as file:
+            while chunk := source.read(_CHUNK):
+                self.count(len(chunk))
+                file.write(chunk)
+        read_size(target)
+
+    def count(self, size: int) -> None:
+        """Count bytes that come out of the archive."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError(f"it unpacks to more than {_largest(self.download) / 1e6:,.0f} MB")
+
+
+def _copy_zip(archive: Path, pictures: _Pictures) -> None:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            if not member.is_dir():
+            if pictures.wants(member.filename):
                 with opened.open(member) as source:
-                    yield member.filename, source
+                    pictures.take(member.filename, source)
 
 
-def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _copy_tar(archive: Path, pictures: _Pictures) -> None:
     with tarfile.open(archive) as opened:
         for member in opened:
-            source = opened.extractfile(member) if member.isfile() else None
-            if source is not None:
+            source = opened.extractfile(member) if member.isfile() and pictures.wants(member.name) else None
+            if source is None:
+                pictures.count(member.size)  # it has to be unpacked to come to the next one
+            else:
                 with source:
-                    yield member.name, source
+                    pictures.take(member.name, source)
