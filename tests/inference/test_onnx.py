@@ -388,7 +388,7 @@ def huge_constant(side: int) -> onnx.GraphProto:
 
 
 def weights_elsewhere() -> onnx.GraphProto:
-    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [1.0])
+    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], bytes(4), raw=True)
     onnx.external_data_helper.set_external_data(weight, "/etc/passwd", 0, 4)
     weight.data_location = onnx.TensorProto.EXTERNAL
     return graph_of(onnx.helper.make_node("Mul", ["lr", "w"], ["sr"]), weights=[weight])
