@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import ForkServer
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -22,3 +24,10 @@ def ctrl_c_is_heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """A process that has imported nitido and forks children, in which commands and functions run."""
+    with ForkServer() as server:
+        yield server

@@ -44,6 +44,16 @@ def check_side(side: int) -> None:
         )
 
 
+def check_batch(config: DiscriminatorConfig, batch: int, side: int) -> None:
+    """Raise `ConfigError` where the last batch normalization would see a single value per channel."""
+    if config.normalization == "batch" and batch == 1 and side == 2**LEVELS:
+        raise ConfigError(
+            f"a discriminator with batch normalization needs two patches of {side}×{side} high-resolution pixels per "
+            f"batch, or larger ones: take batch 2, patches of {2 * side} high-resolution pixels, or "
+            "adversarial.discriminator.normalization none"
+        )
+
+
 class Discriminator(nn.Module):
     """Judges pictures of one size: `(N, channels, side, side)` float in [0, 1] -> logits `(N, 1)`.
 

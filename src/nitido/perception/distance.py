@@ -47,6 +47,8 @@ class PerceptualOptions(StrictModel):
         """Write the layers out, so that a stored configuration keeps its meaning when defaults change."""
         if not isinstance(values, dict):
             return values
+        if isinstance(values.get("weights"), str | float | int):
+            values = values | {"weights": (values["weights"],)}
         layers = values.get("layers")
         kind = BACKBONES.get(values.get("backbone", cls.model_fields["backbone"].default))
         if isinstance(layers, str):

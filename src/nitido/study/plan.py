@@ -9,7 +9,7 @@ import torch
 from pydantic import model_validator
 
 from nitido.architectures import SuperResolutionNetwork, build, count_parameters, get_architecture, resolve_config
-from nitido.architectures.discriminator import check_side
+from nitido.architectures.discriminator import check_batch, check_side
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
@@ -125,6 +125,7 @@ def _check_patch(options: Hyperparameters, scale: int) -> None:
     """Refuse patches that the run's discriminator could not judge."""
     if options.is_adversarial:
         check_side(options.patch * scale)
+        check_batch(options.adversarial.discriminator, options.batch, options.patch * scale)
 
 
 def single_run(architecture: str, variant: str | None, settings: Sequence[str]) -> RunConfig:

@@ -53,8 +53,9 @@ def _training(study: Study, runs: Sequence[PlannedRun]) -> str:
     run = next((r for r in runs if r.config.variant == study.baseline), runs[0])
     h = run.config.hyperparameters
     loss = " + ".join(f"{weight:g} {name}" for name, weight in h.loss.items())
+    length = f"{h.steps:,} steps" if h.steps is not None else f"{h.epochs:g} epochs"
     return (
-        f"{study.baseline}: {h.steps:,} steps of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
+        f"{study.baseline}: {length} of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
         f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps."
     )
 

@@ -1,0 +1,155 @@
+"""Every option of the commands that make studies and runs, and what the user's surroundings may spoil."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from nitido.cli.app import app
+from tests.matrix.conftest import SHORT, STUDY, Nitido, changed, complete
+
+DATA = [word for split in ("train", "validation", "test") for word in ("--set", f"data.{split}=pictures/{split}")]
+HYPERPARAMETERS = [word for key, value in SHORT.items() for word in ("--set", f"{key}={str(value).lower()}")]
+
+
+def options() -> Iterator[str]:
+    """Every option and argument of `train` and of the commands of `study`, as "study run --json"."""
+    group: Any = typer.main.get_command(app)
+    commands = {f"study {name}": command for name, command in group.commands["study"].commands.items()}
+    commands["train"] = group.commands["train"]
+    for name, command in commands.items():
+        for parameter in command.params:
+            yield f"{name} {max(parameter.opts, key=len)}"
+
+
+def _study_file(nitido: Nitido) -> str:
+    """A study with two profiles, and no directory of it yet."""
+    demo = changed(STUDY["profiles"]["demo"], {"seeds": [7]})
+    (nitido.folder / "options.yaml").write_text(yaml.safe_dump(changed(STUDY, {"profiles/other": demo})))
+    return "options.yaml"
+
+
+def _run(nitido: Nitido, *args: object) -> Path:
+    out = nitido.folder / "options"
+    shutil.rmtree(out, ignore_errors=True)
+    ended = nitido("study", "run", _study_file(nitido), "--out", "options", *args)
+    assert ended.code == 0, ended
+    complete(out)
+    return out
+
+
+def study_list_json(nitido: Nitido) -> None:
+    assert json.loads(nitido("study", "list", "--json", "-").out)["studies"]
+
+
+def study_show_study(nitido: Nitido) -> None:
+    ended = nitido("study", "show", _study_file(nitido))
+    assert ended.code == 0, ended
+    assert "debug" in ended.out
+
+
+def study_show_profile(nitido: Nitido) -> None:
+    shown = json.loads(nitido("study", "show", _study_file(nitido), "--profile", "other", "--json", "-").out)
+    assert shown["profile"] == "other"
+    assert [run["seed"] for run in shown["runs"]] == [7]
+
+
+def study_show_set(nitido: Nitido) -> None:
+    shown = json.loads(nitido("study", "show", _study_file(nitido), "--set", "seeds=1,2", "--json", "-").out)
+    assert [run["seed"] for run in shown["runs"]] == [1, 2]
+
+
+def study_show_json(nitido: Nitido) -> None:
+    assert nitido("study", "show", _study_file(nitido), "--json", "shown.json").code == 0
+    assert json.loads((nitido.folder / "shown.json").read_text())["study"] == "tiny"
+
+
+def study_run_profile(nitido: Nitido) -> None:
+    out = _run(nitido, "--profile", "other")
+    assert (out / "runs" / "debug" / "lr=0.001" / "seed=7").is_dir()
+
+
+def study_run_json(nitido: Nitido) -> None:
+    out = _run(nitido, "--json", "board.json")
+    assert json.loads((nitido.folder / "board.json").read_text()) == json.loads((out / "leaderboard.json").read_text())
+
+
+def study_run_set(nitido: Nitido) -> None:
+    out = _run(nitido, "--set", "seeds=1,2", "--set", "steps=1", "--set", "baseline=debug")
+    assert len(list(out.glob("runs/debug/*/*"))) == 2
+
+
+def study_run_of_a_directory(nitido: Nitido) -> None:
+    _run(nitido)
+    again = nitido("study", "run", "options")
+    assert again.code == 0, again
+    refused = nitido("study", "run", "options", "--set", "steps=3")
+    assert refused.code == 1
+    assert len(refused.error_lines) == 1
+
+
+def study_report(nitido: Nitido) -> None:
+    out = _run(nitido)
+    before = json.loads((out / "leaderboard.json").read_text())
+    (out / "report.html").unlink()
+    ended = nitido("study", "report", "options", "--json", "-")
+    assert ended.code == 0, ended
+    assert json.loads(ended.out) == before
+    complete(out)
+
+
+def train(nitido: Nitido) -> None:
+    shutil.rmtree(nitido.folder / "trained", ignore_errors=True)
+    command = ["train", "edsr", "--variant", "debug", "--out", "trained", *DATA, *HYPERPARAMETERS]
+    command += ["--set", "width=3", "--set", "upsampler=bicubic", "--set", "scales=2,3"]
+    ended = nitido(*command)
+    assert ended.code == 0, ended
+    descriptor = nitido("model", "show", "trained", "--json", "-")
+    assert descriptor.code == 0, descriptor
+    assert json.loads(descriptor.out)["config"]["width"] == 3
+    measured = nitido("evaluate", "trained", "--data", "pictures/test", "--scale", 3, "--json", "-")
+    assert measured.code == 0, measured
+
+
+def train_transfer(nitido: Nitido) -> None:
+    for name in ("first", "second"):
+        shutil.rmtree(nitido.folder / name, ignore_errors=True)
+    command = ["train", "edsr", "--variant", "debug", *DATA, *HYPERPARAMETERS]
+    assert nitido(*command, "--out", "first").code == 0
+    words = ["pretrained=first", "start_anew=second_half", "freeze=first_half"]
+    ended = nitido(*command, "--out", "second", *(word for text in words for word in ("--set", text)))
+    assert ended.code == 0, ended
+
+
+TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
+    study_list_json: ("study list --json",),
+    study_show_study: ("study show study",),
+    study_show_profile: ("study show --profile",),
+    study_show_set: ("study show --set",),
+    study_show_json: ("study show --json",),
+    study_run_profile: ("study run --profile", "study run study", "study run --out"),
+    study_run_json: ("study run --json",),
+    study_run_set: ("study run --set",),
+    study_run_of_a_directory: ("study run study",),
+    study_report: ("study report directory", "study report --json"),
+    train: ("train architecture", "train --variant", "train --out", "train --set"),
+    train_transfer: ("train --set",),
+}
+
+
+def test_every_option_is_tried() -> None:
+    assert {option for options in TRIED.values() for option in options} == set(options())
+
+
+@pytest.mark.parametrize("trial", TRIED, ids=lambda trial: trial.__name__)
+def test_an_option_is_obeyed(nitido: Nitido, trial: Callable[[Nitido], None]) -> None:
+    trial(nitido)
+
+
+def test_without_any_program_on_the_path(nitido: Nitido) -> None:
+    nitido.finished(PATH="")
