@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import IO
@@ -25,8 +25,12 @@ class ProgramError(NitidoError):
         self.reason = reason
 
 
-def run_program(command: Sequence[str], seconds: float, given: bytes = b"") -> bytes:
+def run_program(
+    command: Sequence[str], seconds: float, given: bytes = b"", environment: Mapping[str, str] | None = None
+) -> bytes:
     """Run `command` with `given` as its standard input and return its standard output.
+
+    `environment` replaces the variables of this process.
 
     A program that takes longer than `seconds` is killed together with all processes that it started, and so is one
     that is running when this function is left by an exception, such as KeyboardInterrupt.
@@ -39,7 +43,9 @@ def run_program(command: Sequence[str], seconds: float, given: bytes = b"") -> b
         source.write(given)
         source.seek(0)
         try:
-            process = subprocess.Popen(command, stdin=source, stdout=output, stderr=errors, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdin=source, stdout=output, stderr=errors, env=environment, start_new_session=True
+            )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ProgramError(command[0], f"it cannot be started ({reason})") from None

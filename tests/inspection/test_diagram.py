@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,35 @@ def test_a_network_that_sees_the_whole_picture_says_so(tmp_path: Path) -> None:
     texts = svg_texts(tmp_path / "m.svg")
     assert any(text.endswith("sees the whole picture") for text in texts)
     assert "channel attention" in texts
+
+
+def test_the_user_s_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
+    """Each line of it would end the drawing, or change it; LaTeX is not even installed everywhere."""
+    lines = [
+        "text.usetex: True",
+        "font.size: 31",
+        "svg.fonttype: path",
+        "axes.facecolor: red",
+        "savefig.transparent: True",
+    ]
+    lines += ["savefig.bbox: tight", "figure.autolayout: True", "path.sketch: 5, 100, 2", "font.family: monospace"]
+    lines += ["savefig.facecolor: black", "lines.antialiased: False", "text.color: red", "figure.dpi: 31"]
+    (tmp_path / "matplotlibrc").write_text("\n".join(lines))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom nitido.architectures import build, resolve_config\n"
+        "from nitido.inspection import draw_diagram\nfolder = Path(sys.argv[1])\nfolder.mkdir()\n"
+        "draw_diagram(build('srcnn', resolve_config('srcnn', 'debug', {})), folder / 'm.svg', folder / 'm.png', 't')"
+    )
+    for name, rc in (("plain", ""), ("changed", str(tmp_path / "matplotlibrc"))):
+        environment = os.environ | {"MATPLOTLIBRC": rc}
+        if not rc:
+            del environment["MATPLOTLIBRC"]
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True, env=environment, timeout=120)
+    for file in ("m.svg", "m.png"):
+        assert (tmp_path / "changed" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
+
+
+def test_a_title_is_shown_as_it_is(tmp_path: Path) -> None:
+    network = build("srcnn", resolve_config("srcnn", "debug", {}))
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", r"cost $\frac{ & <b> _x^ $")
+    assert "cost $\\frac{ &amp; &lt;b&gt; _x^ $" in svg_texts(tmp_path / "m.svg")

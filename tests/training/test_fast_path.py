@@ -1,6 +1,5 @@
 """The fast path: what is chosen, what is remembered, and that it trains to the same end."""
 
-import json
 import logging
 import re
 import time
@@ -13,6 +12,9 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
+from nitido.errors import NitidoError
+from nitido.json_files import read_json, write_json
+from nitido.kernels import compiler
 from nitido.training import fast_path
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
@@ -25,7 +27,7 @@ FALLING_BACK = "came to no finite number in bfloat16: the run goes on in float32
 
 
 def remembered(directory: Path) -> FastPath:
-    return FastPath.model_validate_json((directory / FILE).read_text())
+    return FastPath.model_validate(read_json(directory / FILE, ""))
 
 
 @pytest.fixture
@@ -273,27 +275,66 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
     assert settle(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
     assert file.read_text() == written
     chosen = {"precision": "float32", "compiled": False, "kernels": False, "because": "compile=false"}
-    assert json.loads(written) == chosen
+    assert read_json(file, "") == chosen
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no valid JSON"),
-        (b'{"precision": "float32"', "no valid JSON"),
-        (b"\xff\x00", "no valid JSON"),
-        (b'{"precision": "float8", "compiled": true, "because": ""}', "precision: "),
-        (b'{"precision": "float32", "compiled": true}', "because: field required"),
+        (b"", " is damaged (not valid JSON)"),
+        (b'{"precision": "float32"', " is damaged (not valid JSON)"),
+        (b"\xff\x00", " is damaged (not valid JSON)"),
+        (bytes(200), " is damaged (not valid JSON)"),
+        (b"[" * 100_000, " is damaged (not valid JSON)"),
+        (b"[]", " is damaged (expected a JSON object)"),
+        (b"null", " is damaged (expected a JSON object)"),
+        (b"{}", ": precision: field required"),
+        (b'{"precision": "float8", "compiled": true, "because": ""}', ": precision: "),
+        (b'{"precision": "float32", "compiled": "maybe", "because": ""}', ": compiled: "),
+        (b'{"precision": "float32", "compiled": [], "because": ""}', ": compiled: "),
+        (b'{"precision": "float32", "compiled": true}', ": because: field required"),
+        (b'{"precision": "float32", "compiled": true, "because": "", "more": 1}', ": "),
     ],
 )
 def test_a_damaged_file_is_one_clear_line(small_store: Store, tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(NitidoError) as refused:
         run(small_store, tmp_path)
     line = str(refused.value)
-    assert line.startswith(f"{tmp_path / FILE}: {problem}")
+    assert line.startswith(f"{tmp_path / FILE}{problem}")
     assert line.endswith("delete it, and how to go on is chosen anew")
     assert "\n" not in line
+
+
+def test_a_file_whose_content_was_changed_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    settle(file, network(), options(compile=False), 8, CPU)
+    file.write_text(file.read_text().replace("float32", "bfloat16"))
+    with pytest.raises(NitidoError, match=r"fast_path\.json is damaged .* checksum\): delete it"):
+        settle(file, network(), options(), 8, CPU)
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    values = {"precision": "float32", "compiled": False, "because": "compile=false"}
+    (tmp_path / FILE).write_text(FastPath.model_validate(values).model_dump_json())
+    assert settle(tmp_path / FILE, network(), options(), 8, CPU).because == "compile=false"
+    write_json(tmp_path / FILE, values)
+    assert settle(tmp_path / FILE, network(), options(), 8, CPU).because == "compile=false"
+
+
+def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "hangs"
+    script.write_text("#!/bin/sh\nsleep 1000\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setattr(compiler, "TRIAL_SECONDS", 0.5)
+    problem = f"no working C++ compiler ({script}: it did not end within 0.5 s)"
+    assert choose(network(), options(compile="auto"), 100_000, CPU).because == f"{problem} on this machine"
+    assert describe_machine(CPU).endswith(f"; {problem}: steps are not compiled")
+    with pytest.raises(ConfigError, match="compile=true, but there is no working C"):
+        choose(network(), options(compile=True), 8, CPU)
 
 
 @pytest.mark.usefixtures("no_compiler")

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
@@ -16,6 +15,7 @@ from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.atomic import write_bytes
 from nitido.inspection.data_flow import Block, Kind, data_flow
 from nitido.inspection.layout import Arrow, Box, Layout, Measure, lay_out
+from nitido.matplotlib_style import FONT, default_style
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
 _LINE_HEIGHT = 0.165  # of a box's text, inches
@@ -25,7 +25,6 @@ _SUM_DIAMETER = 0.3
 _MARGIN = 0.25  # around the whole drawing, inches
 _INK, _QUIET = "#1f2933", "#52606d"
 _DPI = 200
-_FONT = "DejaVu Sans"  # comes with matplotlib
 
 _COLOURS: dict[Kind, tuple[str, str]] = {  # fill, edge
     "input": ("#f1f3f5", "#7b8794"),
@@ -45,8 +44,7 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
     Every box tells the operation, channels in and out, and parameters; the output's channels and size (in units of the
     LR picture's h and w) stand under the arrow that leaves it. The picture is traced from the network itself.
     """
-    # "none" keeps text as text; the salt makes the same network give the same file.
-    with matplotlib.rc_context({"font.family": _FONT, "svg.fonttype": "none", "svg.hashsalt": "nitido"}):
+    with default_style():
         figure = _draw(lay_out(data_flow(network), Measure(_box_size, _label_width)), title, _subtitle(network))
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
@@ -88,7 +86,7 @@ def _label_width(label: str) -> float:
 @cache
 def _text_width(text: str, size: float, weight: str) -> float:
     """Width in inches."""
-    outline = TextPath((0, 0), text, size=size, prop=FontProperties(family=_FONT, weight=weight))
+    outline = TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT, weight=weight))
     return float(outline.get_extents().width) / 72
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nitido.programs import ProgramError, run_program
 
-TRIAL_SECONDS = 15.0
+TRIAL_SECONDS = 10.0
 """Seconds that a compiler may take for a library of one function; most need a tenth of a second."""
 
 _ELF_HEADER = 64

@@ -2,15 +2,24 @@
 
 import os
 import platform
-import subprocess
+import re
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 from nitido.plugins import describe_plugins
+from nitido.programs import ProgramError, run_program
+
+CPUINFO = Path("/proc/cpuinfo")
+"""Where Linux describes the processor."""
+
+GIT_SECONDS = 5.0
+"""Seconds that git may take for an answer."""
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}(\+changes)?")
 
 PACKAGES = ("nitido", "torch", "lightning", "numpy", "pyvips", "scikit-image")
 
@@ -19,11 +28,11 @@ def describe_environment(precision: str) -> dict[str, object]:
     """What one needs to know to judge or repeat a run; `precision` is the number format the steps really use."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [argument.encode(errors="backslashreplace").decode() for argument in sys.argv],
         "python": platform.python_version(),
         "plugins": describe_plugins(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": _platform(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -36,19 +45,45 @@ def describe_environment(precision: str) -> dict[str, object]:
 
 def processor_name() -> str:
     """The processor as its maker calls it, or its architecture where the system does not tell."""
-    table = Path("/proc/cpuinfo")
-    if table.exists():
-        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.machine()
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of the checkout that holds `folder` (with "+changes" when it has any), or None outside of git."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
+    """The commit of the checkout that `folder` is part of (with "+changes" when it has any), or None.
+
+    A folder that lies in a checkout without being part of it, such as a virtual environment, has none.
+    """
+    # Variables such as GIT_DIR would name the checkout of whoever called: a hook, for instance.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return run_program(command, GIT_SECONDS, environment=environment).decode(errors="replace").strip()
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        if not git("ls-files", "--", "."):
+            return None
+        commit = git("describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*")
+    except ProgramError:
         return None
-    return done.stdout.strip() or None
+    return commit if _COMMIT.fullmatch(commit) else None
+
+
+def _version(package: str) -> str | None:
+    """The version of an installed package; None for nitido itself where it runs from its sources."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _platform() -> str:
+    """The operating system, its release, the machine and the C library; `platform.platform` would call `uname`."""
+    return "-".join(
+        part for part in (platform.system(), platform.release(), platform.machine(), *platform.libc_ver()) if part
+    )

@@ -1,5 +1,6 @@
 """One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -165,10 +166,18 @@ def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: Run
     precision = resolve_precision(run.hyperparameters, training_device())
     write_json(directory.environment, describe_environment(precision))
     write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
-    draw_diagram(
-        network, directory.diagram, directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"
-    )
-    draw_detailed_graph(network, directory.detailed_graph)
+    png, title = directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"
+    _attempt("the diagram", lambda: draw_diagram(network, directory.diagram, png, title))
+    _attempt("the detailed graph", lambda: draw_detailed_graph(network, directory.detailed_graph))
+
+
+def _attempt(name: str, draw: Callable[[], object]) -> None:
+    """Draw a picture of the network; a run goes on without it, whatever other libraries and programs do."""
+    try:
+        draw()
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        logging.getLogger(__name__).warning("%s was not drawn: %s", name, reason)
 
 
 def _finish(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
-from nitido.atomic import write_text
 from nitido.inference.bfloat16 import has_fast_bfloat16
+from nitido.json_files import read_json, write_json
 from nitido.kernels.compiler import is_installed, why_no_compiler
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.memory.available import available_memory
@@ -89,23 +89,22 @@ def settle(
 ) -> FastPath:
     """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit.
 
-    Raises `ConfigError` when the file is damaged, or speaks of a compiler that is not there.
+    Raises `DamagedFileError` or `ConfigError` when the file is damaged, or speaks of a compiler that is not there.
     """
     if file.exists():
         return _read(file)
     chosen = choose(network, options, steps, device)
-    write_text(file, chosen.model_dump_json(indent=2) + "\n")
+    write_json(file, chosen.model_dump(mode="json"))
     return chosen
 
 
 def _read(file: Path) -> FastPath:
     remedy = "delete it, and how to go on is chosen anew"
+    values = read_json(file, remedy)
     try:
-        found = FastPath.model_validate_json(file.read_bytes())
+        found = FastPath.model_validate(values)
     except ValidationError as error:
-        damaged = error.errors()[0]["type"] == "json_invalid"
-        problem = f"{file}: no valid JSON" if damaged else describe(error, FastPath, str(file))
-        raise ConfigError(f"{problem}; {remedy}") from None
+        raise ConfigError(f"{describe(error, FastPath, str(file))}; {remedy}") from None
     if found.compiled and (missing := why_no_compiler()):
         raise ConfigError(f"{file}: a compiled run, but there is {missing} here; {remedy}")
     if found.kernels:
