@@ -5,11 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from nitido.architectures import build, resolve_config
+from nitido.architectures import NetworkConfig, architecture_names, build, get_architecture, resolve_config
 from nitido.architectures.srcnn import VARIANTS
 from nitido.inspection import draw_diagram
+from nitido.inspection.data_flow import data_flow, open_blocks
+from nitido.study.plan import plan
+from nitido.study.spec import builtin_names, load_study_file, resolve
+from nitido.training.freezing import freeze
 
 SMALL = ["LR image", "Conv 5×5", "3 → 64 channels", "4,864 parameters", "64 · h×w", "64 → 128 channels"]
 SMALL += ["73,856 parameters", "128 · h×w", "Pixel shuffle ×2", "32 · 2h×2w", "32 → 3 channels", "2,403 parameters"]
@@ -91,3 +96,115 @@ def test_a_title_is_shown_as_it_is(tmp_path: Path) -> None:
     network = build("srcnn", resolve_config("srcnn", "debug", {}))
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", r"cost $\frac{ & <b> _x^ $")
     assert "cost $\\frac{ &amp; &lt;b&gt; _x^ $" in svg_texts(tmp_path / "m.svg")
+
+
+def drawn(folder: Path, architecture: str, config: NetworkConfig, title: str = "title") -> bytes:
+    draw_diagram(build(architecture, config), folder / "m.svg", folder / "m.png", title)
+    return (folder / "m.svg").read_bytes()
+
+
+def studied() -> list[tuple[str, NetworkConfig]]:
+    """The configurations of all networks that ship: every variant, and every variant of the studies."""
+    found = [
+        (name, resolve_config(name, variant, {}))
+        for name in architecture_names()
+        for variant in get_architecture(name).variants
+    ]
+    for name in builtin_names():
+        study = load_study_file(name)
+        for profile in study.profiles:
+            for run in (planned.config for planned in plan(resolve(study, profile))):
+                family = get_architecture(run.architecture)
+                found.append((family.name, family.config_class.parse(run.config, run.variant)))
+    return found
+
+
+def test_networks_with_different_configurations_have_different_diagrams(tmp_path: Path) -> None:
+    """Also apart from the line that lists the configuration."""
+    by_drawing: dict[tuple[str, ...], str] = {}
+    for architecture, config in {repr(pair): pair for pair in studied()}.values():
+        with torch.device("meta"):
+            network = build(architecture, config)
+        known = f"{architecture} {config!r}"
+        flow = repr((data_flow(network), open_blocks(network)))
+        assert by_drawing.setdefault((flow,), known) == known
+    assert len(by_drawing) > 50
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variant", "changes", "expected"),
+    [
+        ("rdn", "compact", {}, ["Dense layer", "ReLU", "adds 16 channels", "Inside ResidualDenseBlock"]),
+        ("rdn", "compact_gelu", {}, ["GELU"]),
+        ("rdn", "compact_leaky_relu", {}, ["LeakyReLU 0.2"]),
+        ("edsr", "compact_residual_scale", {}, ["branch × 0.1", "× 0.1"]),
+        ("edsr", "compact_batch", {}, ["BatchNorm2d", "Inside ResidualBlock · batch · BatchNorm2d"]),
+        ("edsr", "compact_separable", {}, ["Depthwise conv 3×3", "Conv 1×1"]),
+        ("edsr", "compact_channel_attention", {}, ["Mean over the picture", "Sigmoid", "Multiply"]),
+        ("edsr", "compact_rrdb", {}, ["3 × ResidualBlock", "4 × Dense layer", "branch × 0.2"]),
+        ("edsr", "debug", {"rgb_mean": [0.4, 0.4, 0.5]}, ["ColourShift", "rgb_mean: 0.4, 0.4, 0.5"]),
+        ("srresnet", "compact", {"batch_norm_momentum": 0.3}, ["batch_norm_momentum: 0.3"]),
+    ],
+)
+def test_a_block_is_drawn_open(
+    tmp_path: Path, architecture: str, variant: str, changes: dict[str, object], expected: list[str]
+) -> None:
+    drawn(tmp_path, architecture, resolve_config(architecture, variant, changes))
+    texts = svg_texts(tmp_path / "m.svg")
+    words = [word for text in texts for word in text.split(" · ")]
+    missing = [label for label in expected if not any(label in found for found in (*texts, *words))]
+    assert missing == []
+
+
+def test_two_changes_of_a_configuration_have_different_drawings(tmp_path: Path) -> None:
+    """Whatever field of the configuration it is."""
+    for name in architecture_names():
+        family = get_architecture(name)
+        base = resolve_config(name, "debug", {})
+        found = {drawn(tmp_path, name, base)}
+        for changes in CHANGES:
+            if set(changes) <= set(family.config_class.model_fields):
+                found.add(drawn(tmp_path, name, resolve_config(name, "debug", changes)))
+        fitting = [changes for changes in CHANGES if set(changes) <= set(family.config_class.model_fields)]
+        assert len(found) == 1 + len(fitting), name
+
+
+CHANGES: list[dict[str, object]] = [
+    {"activation": "gelu"},
+    {"activation": "silu"},
+    {"normalization": "batch"},
+    {"order": "pre_activation"},
+    {"residual_scale": 0.5},
+    {"residual_scale": 0.25},
+    {"batch_norm_momentum": 0.1},
+    {"batch_norm_epsilon": 1e-4},
+    {"block": "bottleneck"},
+    {"block": "channel_attention"},
+    {"upsampler": "nearest"},
+    {"upsampler": "transposed"},
+    {"growth": 5},
+    {"layers": 3},
+    {"bias": False},
+    {"rgb_mean": [0.1, 0.2, 0.3]},
+    {"rgb_mean": [0.1, 0.2, 0.4]},
+]
+
+
+def test_frozen_parts_are_marked(tmp_path: Path) -> None:
+    network = build("edsr", resolve_config("edsr", "debug", {"blocks": 4}))
+    freeze(network, ("head", "body.[0-1]"))
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "frozen")
+    texts = svg_texts(tmp_path / "m.svg")
+    assert texts.count("2 × ResidualBlock") == 2
+    assert texts.count("frozen") >= 2
+
+
+@pytest.mark.parametrize("spec", ["srresnet/srresnet", "rdn/rdn", "edsr/edsr", "vdsr/vdsr", "srcnn/vanilla"])
+def test_at_1400_pixels_the_smallest_text_can_be_read(tmp_path: Path, spec: str) -> None:
+    architecture, variant = spec.split("/")
+    with torch.device("meta"):
+        network = build(architecture, resolve_config(architecture, variant, {"scale": 4}))
+    draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", spec)
+    with Image.open(tmp_path / "m.png") as picture:
+        inches = picture.width / 200
+    assert 7.5 / 72 * 1400 / inches > 9, "pixels of a letter's height with its line"

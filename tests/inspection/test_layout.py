@@ -62,6 +62,31 @@ def assert_drawn_tidily(architecture: str, variant: str, overrides: dict[str, ob
     layout = lay_out(flow, MEASURE)
     assert set(by_name(layout)) == set(flow)
     assert_tidy(layout)
+    for longest in (6.0, 9.0, 13.0):
+        wrapped = lay_out(flow, MEASURE, longest)
+        assert set(by_name(wrapped)) == set(flow)
+        assert_tidy(wrapped)
+        assert len(wrapped.labels) == len(layout.labels)
+        row = [box for box in wrapped.boxes if box.y == 0]
+        assert max(box.right[0] for box in row) - min(box.left[0] for box in row) <= longest
+
+
+def test_a_long_row_becomes_several_whose_skips_do_not_share_lines() -> None:
+    names = [f"n{i}" for i in range(12)]
+    edges: dict[str, tuple[str, ...]] = {"in": ()}
+    for name, before in zip(names, ["in", *names], strict=False):
+        edges[name] = (before,)
+    edges |= {"add_1": ("n11", "n1"), "add_2": ("add_1", "in"), "out": ("add_2",)}
+    layout = lay_out(flow_of(edges), MEASURE, 8.0)
+    assert_tidy(layout)
+    boxes = by_name(layout)
+    assert boxes["in"].y > boxes["n6"].y > boxes["out"].y
+    assert boxes["in"].x == pytest.approx(boxes["in"].width / 2), "rows begin at the same place"
+    upright = [
+        (x0, *sorted((y0, y1))) for arrow in layout.arrows for (x0, y0), (x1, y1) in pairwise(arrow.points) if x0 == x1
+    ]
+    for (x, low, high), (other, its_low, its_high) in combinations(upright, 2):
+        assert x != other or high <= its_low or its_high <= low, "two lines run on top of each other"
 
 
 def test_nested_skips_lie_above_one_another() -> None:

@@ -12,15 +12,24 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.architectures.blocks import ResidualBlock
+from nitido.architectures.dense import DenseLayer
 from nitido.architectures.layers import BicubicUpscale
 from nitido.inspection.meta import meta_copy, meta_picture
 
 Kind = Literal["input", "output", "convolution", "upsampling", "bicubic", "sum", "block", "other"]
 
 CONCATENATION = ("Concatenate",)
+_DENSE_LAYER = "Dense layer"
 
 _TRACE_HEIGHT, _TRACE_WIDTH = 24, 36  # unequal, so that h and w cannot be mixed up
 _ADDITIONS: tuple[Callable[..., object], ...] = (operator.add, operator.iadd, torch.add)
+_SUBTRACTIONS: tuple[Callable[..., object], ...] = (operator.sub, operator.isub, torch.sub)
+_NAMES: dict[object, str] = {
+    "mean": "Mean over the picture",
+    torch.mean: "Mean over the picture",
+    torch.sigmoid: "Sigmoid",
+}
+_MULTIPLICATIONS: tuple[Callable[..., object], ...] = (operator.mul, operator.imul, torch.mul)
 
 
 @dataclass(frozen=True)
@@ -50,18 +59,75 @@ Flow = dict[str, Block]
 """Blocks by name, each after the blocks it takes its input from; the network's input comes first, its output last."""
 
 
+@dataclass(frozen=True)
+class OpenBlock:
+    """The inside of a block that is closed in the data flow around it.
+
+    Attributes:
+        lines: the closed block's label.
+        flow: what happens inside, from its input to its output; None where it cannot be traced.
+    """
+
+    lines: tuple[str, ...]
+    flow: Flow | None
+
+
 def data_flow(network: SuperResolutionNetwork) -> Flow:
     """Trace `network` into blocks.
 
     A convolution takes the normalisation and activation that follow it into its own block; equal blocks in a row
     become one with `repeats`. Modules that are neither torch's own nor containers stay closed: they are one block.
     """
-    blank = meta_copy(network)
-    traced = fx.GraphModule(blank, _BlockTracer().trace(blank))
+    return _flow(_traced_network(network))
+
+
+def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
+    """The insides of the closed blocks of `network` that have weights: one of each kind, nested ones behind theirs."""
+    opened: dict[tuple[object, ...], OpenBlock] = {}
+
+    def look_into(traced: fx.GraphModule) -> None:
+        for node in traced.graph.nodes:
+            module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+            if module is None or _module_kind(module) != "block" or not count_parameters(module):
+                continue
+            size = node.all_input_nodes[0].meta["tensor_meta"].shape
+            key = (_module_lines(module), count_parameters(module), size[1])
+            if key in opened or isinstance(module, DenseLayer):
+                continue
+            try:
+                inside = _traced(module, torch.empty(size, device="meta"), _InnerTracer())
+                opened[key] = OpenBlock(_module_lines(module), _named_ends(_flow(inside)))
+            except Exception:  # fx refuses branches that depend on values, each in its own way
+                opened[key] = OpenBlock(_module_lines(module), None)
+                continue
+            look_into(inside)
+
+    look_into(_traced_network(network))
+    return list(opened.values())
+
+
+def _traced_network(network: SuperResolutionNetwork) -> fx.GraphModule:
+    picture = meta_picture(network.channels, _TRACE_HEIGHT, _TRACE_WIDTH)
+    return _traced(meta_copy(network), picture, _BlockTracer())
+
+
+def _traced(module: nn.Module, values: torch.Tensor, tracer: fx.Tracer) -> fx.GraphModule:
+    """Trace `module`, and note the shapes of everything that it makes of `values`."""
+    traced = fx.GraphModule(module, tracer.trace(module))
     traced.graph.eliminate_dead_code()
-    ShapeProp(traced).propagate(meta_picture(network.channels, _TRACE_HEIGHT, _TRACE_WIDTH))
+    ShapeProp(traced).propagate(values)
+    return traced
+
+
+def _flow(traced: fx.GraphModule) -> Flow:
     flow = {node.name: _block(node, traced) for node in traced.graph.nodes if node.op != "get_attr"}
     return _collapse_chains(_merge_followers(flow, traced))
+
+
+def _named_ends(flow: Flow) -> Flow:
+    """`flow` of a block, whose input and output are features."""
+    names = {"input": ("in",), "output": ("out",)}
+    return {name: replace(block, lines=names.get(block.kind, block.lines)) for name, block in flow.items()}
 
 
 def users(flow: Flow, name: str) -> list[str]:
@@ -73,7 +139,15 @@ class _BlockTracer(fx.Tracer):
     """Look into containers only."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return not isinstance(m, nn.Sequential)
+        return not isinstance(m, nn.Sequential) or isinstance(m, DenseLayer)
+
+
+class _InnerTracer(fx.Tracer):
+    """Look into everything but torch's own layers, residual blocks and dense layers."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        of_torch = type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
+        return of_torch or isinstance(m, ResidualBlock | DenseLayer)
 
 
 def _block(node: fx.Node, traced: fx.GraphModule) -> Block:
@@ -89,11 +163,20 @@ def _label(node: fx.Node, traced: fx.GraphModule) -> tuple[Kind, tuple[str, ...]
         return "output", ("SR image",), 0
     if node.op == "call_module":
         module = traced.get_submodule(str(node.target))
-        return _module_kind(module), _module_lines(module), count_parameters(module)
+        frozen = any(True for _ in module.parameters()) and not any(p.requires_grad for p in module.parameters())
+        lines = (*_module_lines(module), *(["frozen"] if frozen else []))
+        return _module_kind(module), lines, count_parameters(module)
     if node.target in _ADDITIONS and len(node.all_input_nodes) > 1:
         return "sum", ("+",), 0
+    if node.target in _SUBTRACTIONS and len(node.all_input_nodes) > 1:
+        return "other", ("Subtract",), 0
     if node.target is torch.cat:
         return "other", CONCATENATION, 0
+    if node.target in _MULTIPLICATIONS:
+        factors = [value for value in node.args if not isinstance(value, fx.Node)]
+        return "other", (f"× {factors[0]:g}" if factors else "Multiply",), 0
+    if node.target in _NAMES:
+        return "other", (_NAMES[node.target],), 0
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     return "other", (name,), 0
 
@@ -112,6 +195,8 @@ def _module_lines(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         height, width = module.kernel_size
         name = "Conv" if isinstance(module, nn.Conv2d) else "Transposed conv"
+        if module.groups > 1:
+            name = f"Depthwise {name.lower()}" if module.groups == module.in_channels else f"{module.groups} × {name}"
         return (f"{name} {height}×{width}{_stride(module)}", f"{module.in_channels} → {module.out_channels} channels")
     if isinstance(module, BicubicUpscale):
         return (f"Bicubic ×{module.scale}",)
@@ -119,9 +204,15 @@ def _module_lines(module: nn.Module) -> tuple[str, ...]:
         return (f"Pixel shuffle ×{module.upscale_factor}",)
     if isinstance(module, nn.Upsample):
         return (f"{module.mode.capitalize()} ×{module.scale_factor:g}",)
-    if isinstance(module, ResidualBlock) and module.recipe:
+    if isinstance(module, ResidualBlock):
         normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
-        return (type(module).__name__, module.recipe.replace("_", " "), *(["BatchNorm2d"] if normalised else []))
+        recipe = [module.recipe.replace("_", " "), *(["BatchNorm2d"] if normalised else [])] if module.recipe else []
+        scale = [f"branch × {module.residual_scale:g}"] if module.residual_scale != 1 else []
+        return (type(module).__name__, *recipe, *scale)
+    if isinstance(module, DenseLayer):
+        layers = [_module_lines(layer)[0] for layer in module]
+        grown = sum(layer.out_channels for layer in module if isinstance(layer, nn.Conv2d))
+        return (_DENSE_LAYER, *layers, f"adds {grown} channels")
     if isinstance(module, nn.LeakyReLU):
         return (f"LeakyReLU {module.negative_slope:g}",)
     return (type(module).__name__,)
@@ -179,7 +270,7 @@ def _collapse_chains(flow: Flow) -> Flow:
         head = collapsed.get(inputs[0]) if len(inputs) == 1 else None
         if head and _continues(flow, head, block):
             parameters = head.parameters + block.parameters
-            collapsed[head.name] = replace(head, repeats=head.repeats + 1, parameters=parameters)
+            collapsed[head.name] = replace(head, repeats=head.repeats + 1, parameters=parameters, shape=block.shape)
             stands_for[block.name] = head.name
         else:
             collapsed[block.name] = replace(block, inputs=inputs)
@@ -188,7 +279,8 @@ def _collapse_chains(flow: Flow) -> Flow:
 
 def _continues(flow: Flow, head: Block, block: Block) -> bool:
     first, previous = flow[head.name], flow[block.inputs[0]]
-    alike = all(getattr(first, field) == getattr(block, field) for field in ("kind", "lines", "parameters", "shape"))
+    same = ("kind", "lines") if first.lines[0] == _DENSE_LAYER else ("kind", "lines", "parameters", "shape")
+    alike = all(getattr(first, field) == getattr(block, field) for field in same)
     if not alike or block.kind == "sum":
         return False
     onlookers = set(users(flow, previous.name)) - {block.name}

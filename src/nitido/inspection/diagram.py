@@ -1,6 +1,8 @@
 """A readable block diagram of a network, as SVG and PNG, drawn by matplotlib alone."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ from matplotlib.textpath import TextPath
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.atomic import write_bytes
-from nitido.inspection.data_flow import Block, Kind, data_flow
-from nitido.inspection.layout import Arrow, Box, Layout, Measure, lay_out
+from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow, open_blocks
+from nitido.inspection.layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
 from nitido.matplotlib_style import FONT, default_style
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
@@ -25,6 +27,12 @@ _SUM_DIAMETER = 0.3
 _MARGIN = 0.25  # around the whole drawing, inches
 _INK, _QUIET = "#1f2933", "#52606d"
 _DPI = 200
+_PANEL_GAP = 0.22  # between the network and the insides of its blocks, inches
+_FRAME_HEADING = 0.42  # from a frame's upper edge to what is drawn in it, inches
+_FRAME = _FRAME_HEADING + 0.16  # what a frame adds to the height of its drawing, inches
+_LONGEST_ROW = 13.5  # inches: at 1,400 pixels the smallest text has a height of about ten of them
+_NARROWEST = 5.0  # of the lines that list what a configuration changes, inches
+_NOTHING = Layout((), (), (), ())
 
 _COLOURS: dict[Kind, tuple[str, str]] = {  # fill, edge
     "input": ("#f1f3f5", "#7b8794"),
@@ -42,10 +50,14 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
     """Draw the data flow of `network` to `svg_path` and `png_path`.
 
     Every box tells the operation, channels in and out, and parameters; the output's channels and size (in units of the
-    LR picture's h and w) stand under the arrow that leaves it. The picture is traced from the network itself.
+    LR picture's h and w) stand under the arrow that leaves it. The picture is traced from the network itself. Below it
+    stands, for each kind of block, what happens inside; above it, what the configuration changes of the defaults.
     """
     with default_style():
-        figure = _draw(lay_out(data_flow(network), Measure(_box_size, _label_width)), title, _subtitle(network))
+        measure = Measure(_box_size, _label_width)
+        flow = lay_out(data_flow(network), measure, _LONGEST_ROW)
+        panels = [_Panel("", flow), *(_panel(block, measure) for block in open_blocks(network))]
+        figure = _draw(panels, title, [_subtitle(network), *_changes(network, _width(flow))])
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
         figure.savefig(png, format="png", dpi=_DPI, metadata={"Title": title})
@@ -58,6 +70,43 @@ def _subtitle(network: SuperResolutionNetwork) -> str:
     sees = "the whole picture" if radius is None else f"{2 * radius + 1}×{2 * radius + 1} LR pixels"
     colours = "Y" if network.channels == 1 else "RGB"
     return f"×{network.scale} · {colours} · {count_parameters(network):,} parameters · sees {sees}"
+
+
+def _changes(network: SuperResolutionNetwork, width: float) -> list[str]:
+    """What the network's configuration changes of its defaults, in lines of at most `width` inches if words allow."""
+    config = network.config
+    names = [name for name, field in type(config).model_fields.items() if getattr(config, name) != field.default]
+    words = [f"{name}: {_value(getattr(config, name))}" for name in names]
+    lines: list[str] = []
+    for word in words:
+        joined = f"{lines[-1]} · {word}" if lines else ""
+        if joined and _text_width(joined, _DETAIL, "normal") <= max(width, _NARROWEST):
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A part of the drawing: the whole network, or the inside of a block; without a layout only its heading."""
+
+    heading: str
+    layout: Layout
+
+
+def _panel(block: OpenBlock, measure: Measure) -> _Panel:
+    heading = f"Inside {' · '.join(block.lines)}"
+    try:
+        return _Panel(heading, _NOTHING if block.flow is None else lay_out(block.flow, measure, _LONGEST_ROW))
+    except LayoutError:
+        return _Panel(heading, _NOTHING)
 
 
 def _text(block: Block) -> list[str]:
@@ -90,21 +139,77 @@ def _text_width(text: str, size: float, weight: str) -> float:
     return float(outline.get_extents().width) / 72
 
 
-def _draw(layout: Layout, title: str, subtitle: str) -> Figure:
-    left = min(box.x - box.width / 2 for box in layout.boxes) - _MARGIN
-    content_right = max(box.x + box.width / 2 for box in layout.boxes)
-    heading_right = left + _MARGIN + max(_text_width(title, _TITLE, "bold"), _text_width(subtitle, _DETAIL, "normal"))
-    right = max(content_right, heading_right) + _MARGIN
-    bottom = min(box.y - box.height / 2 for box in layout.boxes) - _MARGIN
-    ceiling = max([box.top for box in layout.boxes] + [y for arrow in layout.arrows for _, y in arrow.points])
-    top = ceiling + 0.85
+def _sides(layout: Layout) -> tuple[float, float]:
+    """The leftmost and the rightmost point of a layout."""
+    points = [x for arrow in layout.arrows for x, _ in arrow.points]
+    edges = [x for box in layout.boxes for x in (box.left[0], box.right[0])]
+    return min([*points, *edges], default=0.0), max([*points, *edges], default=0.0)
 
-    figure = Figure(figsize=(right - left, top - bottom), facecolor="white")
+
+def _width(layout: Layout) -> float:
+    left, right = _sides(layout)
+    return right - left
+
+
+def _ends(layout: Layout) -> tuple[float, float]:
+    """The lowest and the highest point of a layout."""
+    if not layout.boxes:
+        return 0.0, 0.0
+    lowest = min([box.y - box.height / 2 for box in layout.boxes] + [label.y - _LINE_HEIGHT for label in layout.labels])
+    return lowest, max([box.top for box in layout.boxes] + [y for arrow in layout.arrows for _, y in arrow.points])
+
+
+def _draw(panels: Sequence[_Panel], title: str, subtitles: Sequence[str]) -> Figure:
+    headings = [_text_width(title, _TITLE, "bold"), *(_text_width(line, _DETAIL, "normal") for line in subtitles)]
+    headings += [_text_width(panel.heading, _HEADING, "bold") + 2 * _PADDING for panel in panels if panel.heading]
+    widths = [_width(panel.layout) + (2 * _PADDING if panel.heading else 0) for panel in panels if panel.layout.boxes]
+    right = max(*widths, *headings) + 2 * _MARGIN
+    ends = [_ends(panel.layout) for panel in panels]
+    frames = [
+        top - bottom + (_FRAME if panel.heading else 0.0) for panel, (bottom, top) in zip(panels, ends, strict=True)
+    ]
+    above = 0.42 + len(subtitles) * 0.19
+    height = above + sum(frames) + _PANEL_GAP * (len(panels) - 1) + 2 * _MARGIN
+
+    figure = Figure(figsize=(right, height), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.set(xlim=(0, right), ylim=(-height, 0))
     axes.set_axis_off()
-    axes.text(left + _MARGIN, top - 0.22, title, size=_TITLE, weight="bold", color=_INK, va="top")
-    axes.text(left + _MARGIN, top - 0.46, subtitle, size=_DETAIL, color=_QUIET, va="top")
+    axes.text(_MARGIN, -0.22, title, size=_TITLE, weight="bold", color=_INK, va="top")
+    for index, line in enumerate(subtitles):
+        axes.text(_MARGIN, -0.46 - 0.19 * index, line, size=_DETAIL, color=_QUIET, va="top")
+    y = -_MARGIN - above
+    for panel, (_, top), frame in zip(panels, ends, frames, strict=True):
+        if panel.heading:
+            _draw_frame(axes, panel, (_MARGIN, y, right - 2 * _MARGIN, frame))
+        first, _ = _sides(panel.layout)
+        inset = (_PADDING, _FRAME_HEADING) if panel.heading else (0.0, 0.0)
+        _draw_layout(axes, moved(panel.layout, _MARGIN + inset[0] - first, y - inset[1] - top))
+        y -= frame + _PANEL_GAP
+    return figure
+
+
+def _draw_frame(axes: Any, panel: _Panel, place: tuple[float, float, float, float]) -> None:
+    """A frame whose upper left corner is the first two numbers of `place`; width and height follow."""
+    left, top, width, height = place
+    axes.add_patch(
+        FancyBboxPatch(
+            (left, top - height),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor="#faf8fe",
+            edgecolor=_COLOURS["block"][1],
+            linestyle="--",
+            linewidth=0.8,
+            zorder=0,
+        )
+    )
+    heading = panel.heading if panel.layout.boxes else f"{panel.heading}: cannot be traced"
+    axes.text(left + _PADDING, top - 0.1, heading, size=_HEADING, weight="bold", color=_INK, va="top")
+
+
+def _draw_layout(axes: Any, layout: Layout) -> None:
     for arrow in layout.arrows:
         _draw_arrow(axes, arrow)
     for x, y in layout.taps:
@@ -113,7 +218,6 @@ def _draw(layout: Layout, title: str, subtitle: str) -> Figure:
         axes.text(label.x, label.y, label.text, size=_LABEL, color=_QUIET, ha="center", va="top")
     for box in layout.boxes:
         _draw_box(axes, box)
-    return figure
 
 
 def _draw_arrow(axes: Any, arrow: Arrow) -> None:

@@ -1,7 +1,8 @@
 """Where the blocks and arrows of a diagram lie: pure geometry, in inches, x to the right and y upwards."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nitido.errors import NitidoError
@@ -12,6 +13,7 @@ _LABEL_MARGIN = 0.16  # free width on either side of a label under an arrow
 _SHORTEST_ARROW = 0.45
 _LABEL_DROP = 0.06  # from an arrow down to its label
 _TAP_DISTANCE = 0.16  # how far behind its source a skip leaves the line
+_CHANNEL = 0.16  # between lines that run between two rows or along their left end
 
 Point = tuple[float, float]
 
@@ -85,20 +87,103 @@ class _Skip:
     target: str
 
 
-def lay_out(flow: Flow, measure: Measure) -> Layout:
-    """Place the longest path of `flow` on one row and every other path as a skip connection in a lane above it.
+class LayoutError(NitidoError):
+    """A data flow that cannot be drawn as a row with skips."""
 
-    Shorter skips lie lower, so that nested ones do not cross; skips share a lane only where they are apart.
+
+def moved(layout: Layout, right: float, up: float) -> Layout:
+    """`layout` at another place."""
+
+    def at(point: Point) -> Point:
+        return point[0] + right, point[1] + up
+
+    return Layout(
+        tuple(replace(box, x=box.x + right, y=box.y + up) for box in layout.boxes),
+        tuple(Arrow(tuple(map(at, arrow.points))) for arrow in layout.arrows),
+        tuple(replace(label, x=label.x + right, y=label.y + up) for label in layout.labels),
+        tuple(map(at, layout.taps)),
+    )
+
+
+def lay_out(flow: Flow, measure: Measure, longest: float = math.inf) -> Layout:
+    """Place the longest path of `flow` on a row and every other path as a skip connection in a lane above it.
+
+    Shorter skips lie lower, so that nested ones do not cross; skips share a lane only where they are apart. A row that
+    would be wider than `longest` becomes several, one below the other; skips between them run along their left end.
+    Raises `LayoutError` for a branch within a branch.
     """
     main = _longest_path(flow)
-    boxes = _place_row(flow, main, measure)
-    pairs = list(pairwise(main))
+    skips = _skips(flow, main)
+    rows = _rows(flow, main, measure, longest)
+    row_of = {name: index for index, row in enumerate(rows) for name in row}
+    crossing = [skip for skip in skips if row_of[skip.source] != row_of[skip.target]]
+    leaving = [[skip for skip in crossing if row_of[skip.source] == index] for index in range(len(rows))]
+    done = Layout((), (), (), ())
+    for index, row in enumerate(rows):
+        local = [skip for skip in skips if row_of[skip.source] == row_of[skip.target] == index]
+        arriving = [skip for skip in crossing if row_of[skip.target] == index]
+        placed, floor = _lay_out_row(flow, row, local, measure)
+        heights = [max((measure.block(flow[name])[1] for name in skip.blocks), default=0.0) for skip in arriving]
+        if index:
+            bottom = min(box.y - box.height / 2 for box in done.boxes)
+            top = floor + sum(height + _LANE_GAP for height in heights)
+            down = bottom - _CHANNEL * (2 + len(leaving[index - 1])) - top
+            placed, floor = moved(placed, 0.0, down), floor + down
+            line = _connection(done, rows[index - 1][-1], placed, row[0], len(leaving[index - 1]), measure)
+            done = _joined(done, placed, line)
+        else:
+            done = placed
+        for skip, height in zip(arriving, heights, strict=True):
+            floor += _LANE_GAP + height
+            channel = leaving[row_of[skip.source]].index(skip)
+            line_at = -_CHANNEL * (3 + crossing.index(skip))
+            done = _joined(done, _arrival(flow, skip, done, channel, line_at, floor - height / 2, measure))
+    return done
+
+
+def _joined(*layouts: Layout) -> Layout:
+    return Layout(
+        tuple(box for layout in layouts for box in layout.boxes),
+        tuple(arrow for layout in layouts for arrow in layout.arrows),
+        tuple(label for layout in layouts for label in layout.labels),
+        tuple(sorted({tap for layout in layouts for tap in layout.taps})),
+    )
+
+
+def _rows(flow: Flow, main: list[str], measure: Measure, longest: float) -> list[list[str]]:
+    """`main` in rows of about equal width, which have room in `longest`."""
+    widths = [measure.block(flow[name])[0] + _arrow_length(flow[name], measure) for name in main]
+    total = sum(widths)
+    count = max(1, math.ceil(total / longest))
+    for share in range(20, 31):  # of twentieths of an equal share
+        rows = _filled(main, widths, min(longest, share / 20 * total / count))
+        if len(rows) <= count:
+            return rows
+    return _filled(main, widths, longest)
+
+
+def _filled(main: list[str], widths: list[float], limit: float) -> list[list[str]]:
+    rows: list[list[str]] = [[]]
+    used = 0.0
+    for name, width in zip(main, widths, strict=True):
+        if rows[-1] and used + width > limit + 1e-9:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(name)
+        used += width
+    return rows
+
+
+def _lay_out_row(flow: Flow, row: list[str], skips: list["_Skip"], measure: Measure) -> tuple[Layout, float]:
+    """A row with the skips that begin and end in it, and its highest point."""
+    boxes = _place_row(flow, row, measure)
+    pairs = list(pairwise(row))
     arrows = [Arrow((boxes[one].right, boxes[other].left)) for one, other in pairs]
     labels = [_label_after(boxes[one], boxes[other].left[0] - boxes[one].right[0]) for one, other in pairs]
     taps: set[Point] = set()
 
     floor = max(box.top for box in boxes.values())
-    for lane in _lanes(flow, main):
+    for lane in _lanes(skips, row):
         height = max((measure.block(flow[name])[1] for skip in lane for name in skip.blocks), default=0.0)
         y = floor + _LANE_GAP + height / 2
         for skip in lane:
@@ -106,11 +191,45 @@ def lay_out(flow: Flow, measure: Measure) -> Layout:
             end = boxes[skip.target].x, boxes[skip.target].top
             placed = _place_on_lane(flow, skip, start[0], end[0], y, measure)
             boxes |= {box.block.name: box for box in placed}
-            arrows += _route(placed, start, end, y)
+            arrows += _route(placed, [start, (start[0], y)], end, y)
             labels += [_label_after(box, measure.label(box.block.shape) + 2 * _LABEL_MARGIN) for box in placed]
             taps.add(start)
         floor = y + height / 2
-    return Layout(tuple(boxes.values()), tuple(arrows), tuple(labels), tuple(sorted(taps)))
+    return Layout(tuple(boxes.values()), tuple(arrows), tuple(labels), tuple(sorted(taps))), floor
+
+
+def _connection(above: Layout, last: str, below: Layout, first: str, channel: int, measure: Measure) -> Layout:
+    """The line from the end of a row to the beginning of the next, in the `channel`-th channel between them."""
+    source, target = _box(above, last), _box(below, first)
+    right = source.right[0] + _TAP_DISTANCE + 0.1
+    y = min(box.y - box.height / 2 for box in above.boxes) - _CHANNEL * (1 + channel)
+    left = target.left[0] - 2 * _CHANNEL
+    points = source.right, (right, source.y), (right, y), (left, y), (left, target.y), target.left
+    shape = source.block.shape
+    label = Label(shape, right - measure.label(shape) / 2 - _LABEL_DROP, y - _LABEL_DROP)
+    return Layout((), (Arrow(points),), (label,), ())
+
+
+def _arrival(
+    flow: Flow, skip: "_Skip", done: Layout, channel: int, left: float, lane: float, measure: Measure
+) -> Layout:
+    """A skip from a row further up to the lowest one.
+
+    It runs in the `channel`-th channel below its row, down at `left` beside the rows, and to its target on its `lane`.
+    """
+    source, target = _box(done, skip.source), _box(done, skip.target)
+    start = source.right[0] + _TAP_DISTANCE / 2, source.y
+    bottom = min(box.y - box.height / 2 for box in done.boxes if abs(box.y - source.y) < 1e-9)
+    below = bottom - _CHANNEL * (1 + channel)
+    end = target.x, target.top
+    placed = _place_on_lane(flow, skip, left, end[0], lane, measure)
+    arrows = _route(placed, [start, (start[0], below), (left, below), (left, lane)], end, lane)
+    labels = (_label_after(box, measure.label(box.block.shape) + 2 * _LABEL_MARGIN) for box in placed)
+    return Layout(tuple(placed), tuple(arrows), tuple(labels), (start,))
+
+
+def _box(layout: Layout, name: str) -> Box:
+    return next(box for box in layout.boxes if box.block.name == name)
 
 
 def _longest_path(flow: Flow) -> list[str]:
@@ -129,8 +248,12 @@ def _place_row(flow: Flow, main: list[str], measure: Measure) -> dict[str, Box]:
         width, own_height = measure.block(flow[name])
         tall = own_height if flow[name].kind in ("sum", "input", "output") else height
         boxes[name] = Box(flow[name], x + width / 2, 0.0, width, tall)
-        x += width + max(_SHORTEST_ARROW, measure.label(flow[name].shape) + 2 * _LABEL_MARGIN)
+        x += width + _arrow_length(flow[name], measure)
     return boxes
+
+
+def _arrow_length(block: Block, measure: Measure) -> float:
+    return max(_SHORTEST_ARROW, measure.label(block.shape) + 2 * _LABEL_MARGIN)
 
 
 def _skips(flow: Flow, main: list[str]) -> list[_Skip]:
@@ -149,16 +272,16 @@ def _skips(flow: Flow, main: list[str]) -> list[_Skip]:
         drawn |= set(pairwise(chain))
         skips.append(_Skip(chain[0], tuple(chain[1:-1]), chain[-1]))
     edges = [(source, block.name) for block in flow.values() for source in block.inputs]
-    return skips + [_Skip(source, (), target) for source, target in edges if (source, target) not in drawn]
-
-
-def _lanes(flow: Flow, main: list[str]) -> list[list[_Skip]]:
-    """Share the skips out to lanes, the lowest first; the skips of one lane do not overlap."""
-    position = {name: index for index, name in enumerate(main)}
-    skips = _skips(flow, main)
+    skips += [_Skip(source, (), target) for source, target in edges if (source, target) not in drawn]
     for skip in skips:
-        if skip.source not in position or skip.target not in position:
-            raise NitidoError(f"cannot draw a branch within a branch: from {skip.source!r} to {skip.target!r}")
+        if skip.source not in main or skip.target not in main:
+            raise LayoutError(f"cannot draw a branch within a branch: from {skip.source!r} to {skip.target!r}")
+    return skips
+
+
+def _lanes(skips: list[_Skip], row: list[str]) -> list[list[_Skip]]:
+    """Share the skips of a row out to lanes, the lowest first; the skips of one lane do not overlap."""
+    position = {name: index for index, name in enumerate(row)}
     lanes: list[list[_Skip]] = []
     for skip in sorted(skips, key=lambda skip: position[skip.target] - position[skip.source]):
         start, end = position[skip.source], position[skip.target]
@@ -183,9 +306,9 @@ def _place_on_lane(flow: Flow, skip: _Skip, start: float, end: float, y: float, 
     ]
 
 
-def _route(placed: list[Box], start: Point, end: Point, y: float) -> list[Arrow]:
-    """The arrows from the tap up to the lane, through the boxes on it, and down to the target."""
-    stops: list[Point] = [start, (start[0], y)]
+def _route(placed: list[Box], way: list[Point], end: Point, y: float) -> list[Arrow]:
+    """The arrows from the tap on the `way` to the lane, through the boxes on it, and down to the target."""
+    stops = way
     arrows = []
     for box in placed:
         arrows.append(Arrow((*stops, box.left)))
