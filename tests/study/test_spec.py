@@ -1,5 +1,6 @@
 """Study files: profiles, settings, and mistakes that are named before anything runs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ from hypothesis import strategies as st
 
 from nitido.number_text import number_text
 from nitido.study.plan import plan, single_run
-from nitido.study.spec import StudyError, builtin_names, dump, load_resolved, load_study_file, merge, resolve
+from nitido.study.spec import (
+    StudyError,
+    builtin_names,
+    dump,
+    load_resolved,
+    load_study_file,
+    merge,
+    resolve,
+    resolve_with_notes,
+)
 from nitido.validation import ConfigError
 
 SMALL = {
@@ -133,7 +143,7 @@ def test_wrong_study_files_are_named(study_file, changes: dict[str, object], mes
 def test_unknown_studies_profiles_and_broken_yaml_are_named(study_file, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="unknown study 'srcn': did you mean 'srcnn'"):
         load_study_file("srcn")
-    with pytest.raises(StudyError, match=r"unknown profile .* 'dmeo': did you mean 'demo'"):
+    with pytest.raises(StudyError, match=r"unknown profile 'dmeo' of study 'small': did you mean 'demo'\?"):
         resolve(load_study_file(study_file()), "dmeo")
     broken = tmp_path / "broken.yaml"
     broken.write_text("study: [")
@@ -231,7 +241,11 @@ def test_a_single_run_may_start_from_a_model_but_not_from_a_variant() -> None:
 def test_settings_reach_into_groups_of_hyperparameters(study_file) -> None:
     gan = PLAIN | {
         "name": "gan",
-        "hyperparameters": {"loss": {"l1": 1, "adversarial": 0.01}, "adversarial": {"kind": "hinge"}, "steps": 7},
+        "hyperparameters": {
+            "loss": {"l1": 1, "perceptual": 0.1, "adversarial": 0.01},
+            "adversarial": {"kind": "hinge"},
+            "steps": 7,
+        },
     }
     settings = ["adversarial.discriminator.width=8", "perceptual.layers=stage1,stage2", "steps=5"]
     study = resolve(load_study_file(study_file(variants=[PLAIN, gan])), "demo", settings)
@@ -239,7 +253,7 @@ def test_settings_reach_into_groups_of_hyperparameters(study_file) -> None:
     assert (options.adversarial.kind, options.adversarial.discriminator.width) == ("hinge", 8)
     assert options.perceptual.layers == ("stage1", "stage2")
     assert options.steps == 5, "what the user sets wins over a variant's own length"
-    assert options.loss == {"l1": 1.0, "adversarial": 0.01}, "but a variant's own loss is what it is"
+    assert options.loss == {"l1": 1.0, "perceptual": 0.1, "adversarial": 0.01}, "but a variant's own loss is what it is"
 
 
 @pytest.mark.parametrize(
@@ -311,3 +325,153 @@ def test_a_learning_rate_is_listed_once_however_it_is_written(study_file) -> Non
     own = [{"name": "plain", "variant": "debug", "learning_rates": [1e-3, 0.001]}]
     with pytest.raises(ConfigError, match=r"variant 'plain': learning rate 0\.001 is listed twice"):
         resolve(load_study_file(study_file(variants=own)), "demo")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["seeds=0,,1"], "--set seeds=0,,1: a part between the commas is empty"),
+        (["seeds=0,"], "a part between the commas is empty"),
+        (["seeds=0", "seeds=1"], "--set seeds=1: seeds has a value already"),
+        (["loss.l1=1", "loss=l2"], "--set loss=l2: loss has a value already"),
+        (["loss=l2", "loss.l1=1"], "loss has a value already"),
+        (["steps=1_000"], "steps: input should be a valid integer, got '1_000'"),
+        (["steps=1e3"], "steps: input should be a valid integer, got '1e3'"),
+        (["steps=true"], "steps: input should be a valid integer, got 'true'"),
+        (["seeds=true,2"], r"seeds\.0: input should be a valid integer, got 'true'"),
+        (["seeds=１"], "seeds"),
+        (["learning_rates=nan"], "learning_rates: input should be a finite number, got 'nan'"),
+        (["learning_rates=1e-3,inf"], r"learning_rates\.1: input should be a finite number, got 'inf'"),
+        (["steps=1000000000000000000000000000000"], "steps: input should be less than or equal to"),
+        (["batch=1000000000000000000000"], "batch: input should be less than or equal to"),
+        (["batch=10000", "patch=4096"], "low-resolution pixels a step"),
+        (["seeds=" + ",".join(map(str, range(6000)))], "runs .variants × learning rates × seeds., at most 10,000"),
+        (["baseline=gleu"], "the baseline 'gleu' is not among the variants: plain, gelu: did you mean 'gelu'"),
+        (["baseline=plain", "variants=gelu"], "the baseline 'plain' is not among the variants: gelu"),
+        (["baseline=typo", "variants=gelu"], "the baseline 'typo' is not among the variants: gelu"),
+        (["momentum=0.8"], "--set momentum: momentum has no effect with optimizer 'adam'"),
+        (["perceptual.backbone=vgg19"], "has no effect without the loss term 'perceptual'"),
+        (["adversarial.kind=hinge"], "has no effect without the loss term 'adversarial'"),
+    ],
+)
+def test_settings_are_read_strictly_and_have_an_effect(study_file, settings: list[str], message: str) -> None:
+    began = time.monotonic()
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        plan(resolve(load_study_file(study_file()), "demo", settings))
+    assert len(str(caught.value).splitlines()) == 1
+    assert time.monotonic() - began < 20
+
+
+def test_zeros_ahead_of_a_number_do_not_make_it_octal(study_file) -> None:
+    assert resolve(load_study_file(study_file()), "demo", ["seeds=010,011"]).seeds == (10, 11)
+
+
+OWN_LOSS = {"name": "l2", "variant": "debug", "hyperparameters": {"loss": "l2"}}
+
+
+def test_a_baseline_that_is_narrowed_away_is_replaced_with_a_note(study_file) -> None:
+    study, notes = resolve_with_notes(load_study_file(study_file()), "demo", ["variants=gelu"])
+    assert study.baseline == "gelu"
+    assert notes == ["the baseline is 'gelu': the study's own, 'plain', is not among the variants"]
+    assert resolve_with_notes(load_study_file(study_file()), "demo", ["variants=plain"])[1] == []
+
+
+def test_learning_rates_that_are_set_reach_every_variant(study_file) -> None:
+    own = LATER | {"learning_rates": [1e-5]}
+    study = resolve(load_study_file(study_file(variants=[PLAIN, own])), "demo", ["learning_rates=1e-4"])
+    assert {(run.config.variant, run.config.hyperparameters.learning_rate) for run in plan(study)} == {
+        ("plain", 1e-4),
+        ("later", 1e-4),
+    }
+    for run in plan(resolve(load_study_file("srgan"), "demo", ["learning_rates=1e-5"])):
+        assert run.config.hyperparameters.learning_rate == 1e-5
+
+
+def test_a_setting_that_some_variants_keep_their_own_value_of_is_noted(study_file) -> None:
+    file = load_study_file(study_file(variants=[PLAIN, OWN_LOSS]))
+    study, notes = resolve_with_notes(file, "demo", ["loss=charbonnier"])
+    assert [run.config.hyperparameters.loss for run in plan(study)][::4] == [{"charbonnier": 1.0}, {"l2": 1.0}]
+    assert notes == ["--set loss does not reach variants that state their own: l2"]
+    with pytest.raises(StudyError, match="--set loss has no effect: every variant states its own"):
+        resolve(file, "demo", ["loss=charbonnier", "variants=l2", "baseline=l2"])
+
+
+def profiles(**changes: object) -> dict[str, object]:
+    return {"demo": SMALL["profiles"]["demo"] | changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"profiles": profiles(hyperparameters={"steps": 1, "momentum": 0.9})},
+            "momentum has no effect with optimizer 'adam': it is of muon, sgd in any variant",
+        ),
+        (
+            {"variants": ["debug", {"name": "b", "variant": "debug", "hyperparameters": {"momentum": 0.5}}]},
+            "variant 'b': momentum has no effect",
+        ),
+        (
+            {"profiles": profiles(hyperparameters={"steps": 1, "adversarial": {"discriminator": {"width": 8}}})},
+            "adversarial.discriminator.width has no effect without the loss term 'adversarial'",
+        ),
+        (
+            {"profiles": profiles(hyperparameters={"steps": 1, "learning_rate": 1e-3})},
+            "learning_rate among the hyperparameters has no effect: a study sweeps learning_rates",
+        ),
+        (
+            {"variants": [{"name": "plain", "variant": "debug", "hyperparameters": {"seed": 3}}]},
+            "variant 'plain': seed among the hyperparameters has no effect",
+        ),
+        (
+            {"profiles": profiles(variants=["plain"], overrides={"gelu": {"config": {"widths": [3, 2]}}})},
+            "overrides of 'gelu' have no effect",
+        ),
+        ({"variants": [{"name": "plain", "variant": "debug", "config": {"scale": 3}}]}, "the study ranks one scale, 2"),
+        ({"study": "two\nlines"}, "not one line of printable characters"),
+        ({"variants": ["debug", {"name": "Debug", "variant": "debug"}], "baseline": "debug"}, "listed twice"),
+        ({"variants": [{"name": "nul", "variant": "debug"}]}, "Windows reserves it"),
+        ({"variants": [{"name": "x" * 101, "variant": "debug"}]}, "more than 100 characters"),
+        ({"variants": [{"name": "a\0b", "variant": "debug"}]}, "U.0000"),
+    ],
+)
+def test_what_a_study_file_says_without_effect_is_an_error(
+    study_file, changes: dict[str, object], message: str
+) -> None:
+    file = {"baseline": "debug"} if "debug" in changes.get("variants", ()) else {}
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        resolve(load_study_file(study_file(**file, **{k: v for k, v in changes.items() if k not in file})), "demo")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "message"),
+    [
+        ("srresnet", ["normalization=none", "batch_norm_momentum=0.1"], "batch_norm_momentum=0.1 has no effect"),
+        ("srresnet", ["second_half_block=plain"], "second_half_block=plain has no effect"),
+        ("srcnn", ["momentum=0.9"], "momentum has no effect with optimizer 'adam'"),
+        (
+            "srcnn",
+            [
+                "loss=l1,adversarial",
+                "patch=16",
+                "adversarial.discriminator.normalization=none",
+                "adversarial.discriminator.batch_norm_momentum=0.1",
+            ],
+            "batch_norm_momentum has no effect with adversarial.discriminator.normalization 'none'",
+        ),
+        ("srcnn", ["widths=65536,65536", "kernel_sizes=255,255,255"], "parameters; training them needs"),
+        ("rdn", ["blocks=1000", "layers=1000"], "1000 blocks of 1000 layers: at most"),
+    ],
+)
+def test_a_single_run_has_no_settings_without_effect(architecture: str, settings: list[str], message: str) -> None:
+    with pytest.raises((StudyError, ConfigError), match=message) as caught:
+        single_run(architecture, None, settings)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_study_directory_with_defaults_that_have_no_effect_is_read(study_file, tmp_path: Path) -> None:
+    study = resolve(load_study_file(study_file()), "demo")
+    (tmp_path / "study.yaml").write_text(dump(study))
+    assert "momentum: 0.9" in (tmp_path / "study.yaml").read_text()
+    assert plan(load_resolved(tmp_path)) == plan(study)

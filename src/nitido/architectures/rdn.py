@@ -1,9 +1,10 @@
 """RDN: residual dense blocks whose outputs are all fused, enlarged at the end, and its modifications."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from nitido.architectures import receptive_field
@@ -28,6 +29,9 @@ KERNEL_SIZE = 3
 """Kernel size of every convolution but the 1×1 fusions."""
 
 
+MOST_CONVOLUTIONS = 1024
+
+
 class RDNConfig(NetworkConfig):
     """The configuration of an RDN; the defaults are the published network."""
 
@@ -41,6 +45,12 @@ class RDNConfig(NetworkConfig):
     order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
     upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+
+    @model_validator(mode="after")
+    def _number_of_convolutions(self) -> Self:
+        if self.blocks * self.layers > MOST_CONVOLUTIONS:
+            raise ValueError(f"{self.blocks} blocks of {self.layers} layers: at most {MOST_CONVOLUTIONS} in all")
+        return self
 
 
 class ResidualDenseBlock(ResidualBlock):

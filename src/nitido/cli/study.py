@@ -18,7 +18,9 @@ app = typer.Typer(name="study", help="Compare variants: list, show, run and repo
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
 ]
-ProfileName = Annotated[str, typer.Option(help="The budget: demo, classic, paper, or another of the study.")]
+ProfileName = Annotated[
+    str | None, typer.Option(help="The budget: demo, classic, paper, or another of the study [default: demo].")
+]
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A built-in study, a YAML file, or a study's directory.")
 ]
@@ -46,7 +48,7 @@ def list_(json: Json = None) -> None:
 
 
 @app.command()
-def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None, json: Json = None) -> None:
+def show(study: StudyName, profile: ProfileName = None, set_: Settings = None, json: Json = None) -> None:
     """Show the runs of a study without running them.
 
     Example: nitido study show srcnn --profile classic
@@ -78,7 +80,7 @@ def show(study: StudyName, profile: ProfileName = "demo", set_: Settings = None,
 @app.command()
 def run(
     study: StudyName,
-    profile: ProfileName = "demo",
+    profile: ProfileName = None,
     out: Annotated[
         Path | None, typer.Option(help="The study's directory [default: runs/STUDY, or runs/STUDY-PROFILE if taken].")
     ] = None,
@@ -130,8 +132,14 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
 
 def _default_directory(study: "Study") -> Path:
     """`runs/STUDY`, or `runs/STUDY-PROFILE` where another profile of the study took the first."""
-    from nitido.study.spec import load_resolved
+    from nitido.study.names import check_name
+    from nitido.study.spec import StudyError, load_resolved
 
+    try:
+        check_name(study.study)
+        check_name(f"{study.study}-{study.profile}")
+    except ValueError as problem:
+        raise StudyError(f"the study's name {problem}; or choose its directory with --out") from None
     directory = Path("runs", study.study)
     if _is_study_directory(str(directory)) and load_resolved(directory).profile != study.profile:
         return directory.with_name(f"{study.study}-{study.profile}")
@@ -142,11 +150,19 @@ def _is_study_directory(study: str) -> bool:
     return (Path(study) / "study.yaml").is_file()
 
 
-def _resolve(study: str, profile: str, settings: list[str]) -> "Study":
-    from nitido.study.spec import StudyError, load_resolved, load_study_file, resolve
+def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
+    from nitido.study.spec import StudyError, load_resolved, load_study_file, resolve_with_notes
 
     if _is_study_directory(study):
         if settings:
             raise StudyError(f"{study} is a study that was begun: --set applies to a study's name or file")
-        return load_resolved(Path(study))
-    return resolve(load_study_file(study), profile, settings)
+        begun = load_resolved(Path(study))
+        if profile not in (None, begun.profile):
+            raise StudyError(
+                f"{study} was begun with profile {begun.profile!r}: --profile applies to a study's name or file"
+            )
+        return begun
+    resolved, notes = resolve_with_notes(load_study_file(study), profile or "demo", settings)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    return resolved

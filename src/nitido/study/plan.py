@@ -2,19 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from pydantic import model_validator
 
-from nitido.architectures import SuperResolutionNetwork, build, count_parameters, get_architecture, resolve_config
+from nitido.architectures import (
+    NetworkConfig,
+    SuperResolutionNetwork,
+    build,
+    count_parameters,
+    get_architecture,
+    resolve_config,
+)
 from nitido.architectures.discriminator import check_batch, check_side
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
 from nitido.number_text import number_text
-from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, parse_settings
+from nitido.study.effects import check_single
+from nitido.study.settings import parse_settings
+from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge
 from nitido.training.data import check_scales
 from nitido.training.hyperparameters import Hyperparameters
 
@@ -62,6 +72,10 @@ class RunConfig(Transfer):
         return self
 
 
+MOST_PARAMETERS = 10**9
+_FEW_LAYERS = {"blocks": 2, "layers": 2, "depth": 4}
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run and its directory, relative to the study's."""
@@ -81,6 +95,8 @@ def plan(study: Study) -> list[PlannedRun]:
         for learning_rate in variant.learning_rates or study.learning_rates
         for seed in study.seeds
     ]
+    for run in {run.config.variant: run.config for run in runs}.values():
+        _check_size(run)
     aims = {run.config.hyperparameters.aim for run in runs}
     yardsticks = [YARDSTICKS[aim].metric for aim in sorted(aims)]
     metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *yardsticks, *study.metrics]))
@@ -146,6 +162,7 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     config = resolve_config(family.name, variant, {k: v for k, v in values.items() if k in network_keys})
     changes = {k: v for k, v in values.items() if k in hyperparameters}
     options = Hyperparameters.parse(merge({"steps": 2000}, changes), "hyperparameters")
+    check_single(family, variant, {k: v for k, v in values.items() if k in network_keys}, changes)
     _check_patch(options, config.scale)
     transfer = Transfer.parse({k: v for k, v in values.items() if k in transfer_keys}, "transfer")
     if transfer.source_variant is not None:
@@ -163,6 +180,7 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
         },
         "run",
     )
+    _check_size(run)
     _check_scales(run)
     return run
 
@@ -200,6 +218,27 @@ def _shapes(run: RunConfig) -> SuperResolutionNetwork:
     family = get_architecture(run.architecture)
     with torch.device("meta"):
         return build(run.architecture, family.config_class.parse(run.config, f"variant {run.variant!r}"))
+
+
+@lru_cache(maxsize=256)
+def _parameters(architecture: str, config: NetworkConfig) -> int:
+    with torch.device("meta"):
+        return count_parameters(build(architecture, config))
+
+
+def _check_size(run: RunConfig) -> None:
+    """Raise `StudyError` if the run's network is too large to be trained."""
+    family = get_architecture(run.architecture)
+    config = family.config_class.parse(run.config, f"variant {run.variant!r}")
+    shallow = {key: min(run.config[key], few) for key, few in _FEW_LAYERS.items() if key in run.config}
+    for built in (config.model_copy(update=shallow), config):  # the first is built at once, however deep the network
+        parameters = _parameters(family.name, built)
+        if parameters > MOST_PARAMETERS:
+            raise StudyError(
+                f"variant {run.variant!r}: at least {parameters:,} parameters; training them needs "
+                f"{16 * parameters / 1e9:,.0f} GB for weights, gradients and the optimiser alone, and at most "
+                f"{MOST_PARAMETERS:,} are possible"
+            )
 
 
 def describe_runs(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nitido.architectures import get_architecture
-from nitido.errors import NitidoError, unknown_name
+from nitido.errors import nearest, unknown_name
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
+from nitido.study.errors import StudyError as StudyError
+from nitido.study.names import check_name
+from nitido.study.settings import parse_settings
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.validation import StrictModel
 from nitido.yaml_files import parse_yaml, read_yaml, to_yaml
-
-
-class StudyError(NitidoError):
-    """A study cannot be read, resolved or continued."""
 
 
 def _as_list(value: Any) -> Any:
@@ -87,7 +86,7 @@ class Transfer(StrictModel):
 class Variant(Transfer):
     """A named difference: an architecture's own variant (`variant`, default: the name) plus configuration on top."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    name: Annotated[str, AfterValidator(check_name)]
     architecture: str
     variant: str
     config: dict[str, Any] = Field(default_factory=dict)
@@ -121,10 +120,16 @@ class Profile(StrictModel):
     hyperparameters: dict[str, Any]
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} is not one line of printable characters")
+    return text
+
+
 class StudyFile(StrictModel):
     """The YAML file."""
 
-    study: str
+    study: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=200)
     question: str
     architecture: str
     scale: int = Field(ge=2, le=8)
@@ -152,6 +157,7 @@ class Study(StrictModel):
     def _consistent(self) -> Self:
         names = [variant.name for variant in self.variants]
         _check_unique("variant", names)
+        _check_unique("variant (upper and lower case are one)", [name.lower() for name in names])
         _check_unique("learning rate", self.learning_rates)
         _check_unique("seed", self.seeds)
         for variant in self.variants:
@@ -159,6 +165,9 @@ class Study(StrictModel):
             _check_source(variant, self.variants)
         if "bicubic" in names:
             raise ValueError("'bicubic' is in every leaderboard already and cannot name a variant")
+        runs = len(self.seeds) * sum(len(v.learning_rates or self.learning_rates) for v in self.variants)
+        if runs > MOST_RUNS:
+            raise ValueError(f"{runs:,} runs (variants × learning rates × seeds), at most {MOST_RUNS:,} are planned")
         if self.baseline not in names:
             raise ValueError(f"the baseline {self.baseline!r} is not among the variants: {', '.join(names)}")
         return self
@@ -187,6 +196,8 @@ def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
         source = by_name[source].source_variant
 
 
+MOST_RUNS = 10_000
+
 _BUILTIN = files("nitido.study") / "builtin"
 SETTABLE = (
     "scale",
@@ -201,9 +212,6 @@ SETTABLE = (
 )
 """What `--set` may change besides the hyperparameters."""
 
-
-NESTED = ("loss", "perceptual", "adversarial")
-"""Groups of hyperparameters whose keys `--set` reaches by a dot."""
 
 NATURE = ("loss", "perceptual", "adversarial", "optimizer")
 """Hyperparameters that make a variant what it is: `--set` does not change those that a variant states itself."""
@@ -234,10 +242,19 @@ def load_resolved(directory: Path) -> Study:
 
 def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Study:
     """Apply a profile and `KEY=VALUE` settings, and check every word and value before anything runs."""
+    return resolve_with_notes(study, profile, settings)[0]
+
+
+def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> tuple[Study, list[str]]:
+    """Do as `resolve`, and also return one line for each setting that does less than its words may promise."""
+    from nitido.study import effects  # it needs this module
+
     if profile not in study.profiles:
-        raise unknown_name(f"profile of study {study.study!r}", profile, study.profiles, StudyError)
+        unknown = unknown_name("profile", profile, study.profiles)
+        raise StudyError(str(unknown).replace(":", f" of study {study.study!r}:", 1))
     chosen = study.profiles[profile]
     variants = [_variant(entry, study.architecture) for entry in study.variants]
+    effects.check_file(study, profile, variants)
     changes = parse_settings(settings, [*SETTABLE, *_settable_hyperparameters()])
     values: dict[str, Any] = {
         "study": study.study,
@@ -250,38 +267,28 @@ def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Stu
         "seeds": chosen.seeds,
     }
     wanted = changes.pop("variants", chosen.variants)
+    swept = "learning_rates" in changes
+    baseline_is_set = "baseline" in changes
     values |= {key: changes.pop(key) for key in SETTABLE if key in changes}
     values["hyperparameters"] = merge(chosen.hyperparameters, changes)
-    variants = _budgeted(variants, chosen, changes)
-    values["variants"] = _narrow(variants, _as_list(wanted)) if wanted else variants
-    if wanted and values["baseline"] not in _as_list(wanted):
-        values["baseline"] = _as_list(wanted)[0]
-    return Study.parse(values, f"study {study.study!r}, profile {profile!r}")
+    variants = _budgeted(variants, chosen, changes, keep_rates=not swept)
+    kept = _narrow(variants, _as_list(wanted)) if wanted else variants
+    values["variants"] = kept
+    values["baseline"], notes = _baseline(values["baseline"], baseline_is_set, variants, kept)
+    resolved = Study.parse(values, f"study {study.study!r}, profile {profile!r}")
+    return resolved, [*notes, *effects.check_settings(changes, values["hyperparameters"], kept)]
 
 
-def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, Any]:
-    """`KEY=VALUE` words as nested values: commas make lists, dots lead into `data`, `loss` and the like.
-
-    >>> parse_settings(["seeds=0,1", "data.test=set5"], ["seeds", "data.test"])
-    {'seeds': ['0', '1'], 'data': {'test': 'set5'}}
-    >>> parse_settings(["adversarial.discriminator.width=8"], ["adversarial"])
-    {'adversarial': {'discriminator': {'width': '8'}}}
-    """
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        *groups, name = key.split(".")
-        if not equals or not all([*groups, name]) or not text:
-            raise StudyError(f"--set {setting}: expected KEY=VALUE")
-        if key not in valid and not (groups and groups[0] in NESTED and groups[0] in valid):
-            raise unknown_name("key", key, valid, StudyError)
-        place = values
-        for group in groups:
-            place = place.setdefault(group, {})
-            if not isinstance(place, dict):
-                raise StudyError(f"--set {setting}: {group} has a value already")
-        place[name] = text.split(",") if "," in text else text
-    return values
+def _baseline(name: Any, is_set: bool, variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Any, list[str]]:
+    """The baseline among the variants that are kept, and a line for the user if it is another than `name`."""
+    names = [variant.name for variant in kept]
+    if name in names:
+        return name, []
+    if is_set or name not in [variant.name for variant in variants]:
+        guess = nearest(str(name), names)
+        hint = f": did you mean {guess!r}?" if guess else ""
+        raise StudyError(f"the baseline {name!r} is not among the variants: {', '.join(names)}{hint}")
+    return names[0], [f"the baseline is {names[0]!r}: the study's own, {name!r}, is not among the variants"]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,8 +320,13 @@ def _settable_hyperparameters() -> list[str]:
     return [name for name in Hyperparameters.model_fields if name not in ("learning_rate", "seed")]
 
 
-def _budgeted(variants: Sequence[Variant], profile: Profile, settings: Mapping[str, Any]) -> list[Variant]:
-    """The variants as a profile has them; `settings` win over the length and the like that a variant has of its own."""
+def _budgeted(
+    variants: Sequence[Variant], profile: Profile, settings: Mapping[str, Any], keep_rates: bool
+) -> list[Variant]:
+    """The variants as a profile has them; `settings` win over the length and the like that a variant has of its own.
+
+    Without `keep_rates` the study's learning rates win over a variant's own, too.
+    """
     names = [variant.name for variant in variants]
     for name in profile.overrides:
         if name not in names:
@@ -327,7 +339,7 @@ def _budgeted(variants: Sequence[Variant], profile: Profile, settings: Mapping[s
         changed = {
             "config": {**profile.config, **variant.config, **override.config},
             "hyperparameters": {k: v for k, v in own.items() if k in NATURE or k not in set_by_user},
-            "learning_rates": override.learning_rates or variant.learning_rates,
+            "learning_rates": (override.learning_rates or variant.learning_rates) if keep_rates else None,
         }
         budgeted.append(variant.model_copy(update=changed))
     return budgeted

@@ -15,6 +15,11 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Compile = Literal["auto", "kernels"] | bool
 
 
+MOST_STEPS = 10**9
+MOST_PIXELS = 1 << 24
+"""Low-resolution pixels of a step: enlarged four times in float32 they are 3 GB."""
+
+
 class AdversarialOptions(StrictModel):
     """How a discriminator is trained beside the network; only used when `loss` has the term `adversarial`."""
 
@@ -50,11 +55,11 @@ class Hyperparameters(StrictModel):
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="cosine: decays to zero at the end; step: divided by 10 after each quarter of the run"
     )
-    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
-    steps: int | None = Field(None, gt=0)
-    epochs: float | None = Field(None, gt=0)
-    batch: int = Field(16, gt=0, description="patches per step")
-    patch: int = Field(48, ge=4, description="side of a patch in low-resolution pixels")
+    warmup: int = Field(0, ge=0, le=MOST_STEPS, description="steps of linear warm-up")
+    steps: int | None = Field(None, gt=0, le=MOST_STEPS)
+    epochs: float | None = Field(None, gt=0, le=1e6)
+    batch: int = Field(16, gt=0, le=MOST_PIXELS, description="patches per step")
+    patch: int = Field(48, ge=4, le=4096, description="side of a patch in low-resolution pixels")
     augment: bool = Field(True, description="flips and rotations")
     augment_colours: bool = Field(
         False, description="the colour channels of each patch in random order: for training pictures that are few"
@@ -68,13 +73,16 @@ class Hyperparameters(StrictModel):
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
     gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    validate_every: int = Field(500, gt=0, description="steps between validations; also between checkpoints")
+    validate_every: int = Field(
+        500, gt=0, le=MOST_STEPS, description="steps between validations; also between checkpoints"
+    )
     validation_crop: int | None = Field(
         None,
         ge=64,
+        le=1 << 16,
         description="side in HR pixels of the middle of each picture that these validations see; default: all of it",
     )
-    log_every: int = Field(50, gt=0, description="steps between logged scalars")
+    log_every: int = Field(50, gt=0, le=MOST_STEPS, description="steps between logged scalars")
     seed: int = Field(0, ge=0, le=2**31 - 1)
 
     @field_validator("loss", mode="before")
@@ -108,6 +116,16 @@ class Hyperparameters(StrictModel):
     def _no_adversarial_float16(self) -> Self:
         if self.is_adversarial and self.precision == "float16":
             raise ValueError("an adversarial loss is not trained in float16: take precision bfloat16, float32 or auto")
+        return self
+
+    @model_validator(mode="after")
+    def _bounded_step(self) -> Self:
+        pixels = self.batch * self.patch**2
+        if pixels > MOST_PIXELS:
+            raise ValueError(
+                f"batch {self.batch} × patch {self.patch}²: {pixels:,} low-resolution pixels a step, "
+                f"at most {MOST_PIXELS:,} are possible"
+            )
         return self
 
     @model_validator(mode="after")

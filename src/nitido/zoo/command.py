@@ -9,6 +9,7 @@ from nitido.architectures import get_architecture, resolve_config
 from nitido.errors import NitidoError
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.spec import DataSplit, Transfer
+from nitido.training.effects import effective, without_effect
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.zoo.catalog import ZooError
 from nitido.zoo.pictures import public_name
@@ -41,7 +42,11 @@ def _essence(run: RunConfig) -> tuple[Any, ...]:
     """What decides the weights: everything but the run's labels and what is measured of it later."""
     family = get_architecture(run.architecture)
     transfer = [getattr(run, key) for key in Transfer.model_fields]
-    return family.config_class.parse(run.config, "config"), run.every_scale, run.hyperparameters, run.data, transfer
+    return family.config_class.parse(run.config, "config"), run.every_scale, _effective(run), run.data, transfer
+
+
+def _effective(run: RunConfig) -> dict[str, Any]:
+    return effective(run.hyperparameters.model_dump(mode="json"))
 
 
 def _settings(run: RunConfig, variant: str) -> Iterator[Setting]:
@@ -55,7 +60,8 @@ def _settings(run: RunConfig, variant: str) -> Iterator[Setting]:
     features = {key: told["perceptual"][key] for key in ("backbone", "normalised")}
     of_those = Hyperparameters.parse({"steps": 2000, "perceptual": features}, "hyperparameters")
     usual["perceptual"]["layers"] = of_those.model_dump(mode="json")["perceptual"]["layers"]
-    yield from _differences(usual, told)
+    useless = without_effect(told)
+    yield from ((key, text) for key, text in _differences(usual, told) if key not in useless)
     yield from _differences(DataSplit().model_dump(mode="json"), run.data.model_dump(mode="json"), "data.")
     yield from _differences(
         Transfer().model_dump(mode="json"), run.model_dump(mode="json", include=set(Transfer.model_fields))

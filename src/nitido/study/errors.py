@@ -1,0 +1,7 @@
+"""What goes wrong with a study."""
+
+from nitido.errors import NitidoError
+
+
+class StudyError(NitidoError):
+    """A study cannot be read, resolved or continued."""
