@@ -163,6 +163,6 @@ def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
             )
         return begun
     resolved, notes = resolve_with_notes(load_study_file(study), profile or "demo", settings)
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
+    for line in notes:
+        note(line)
     return resolved
