@@ -76,7 +76,7 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     done = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
     assert done.code == 1
     assert "bad.png: not a PNG" in done.error_line
-    left_alone = "note: left alone, by their names none of the pictures that can be read: "
+    left_alone = "note: left alone, not pictures that can be read: "
     assert f"{left_alone}{folder / 'moving.gif'}\n" in done.err
     assert done.out == f"{tmp_path / 'out'}: 2 of 3 pictures\n"
     again = call("upscale", folder, "-o", tmp_path / "out", "--model", model)

@@ -166,3 +166,11 @@ def test_several_sets_become_one_without_repeats(tmp_path: Path) -> None:
     assert together.name == " + ".join(specs)
     assert [path.parent.name for path in together.paths] == ["one"] * 3 + ["two"] * 2
     assert len(set(together.paths)) == 5
+
+
+def test_a_folder_stands_for_all_pictures_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "sub").mkdir()
+    for name in ("b.png", "sub/a.jpe", "notes.md"):
+        (folder / name).write_bytes(b"x")
+    assert [path.name for path in resolve(str(folder)).paths] == ["b.png", "a.jpe"]
+    assert capsys.readouterr().err == f"nitido: {folder}: left out: 1 file(s) of other types (notes.md)\n"

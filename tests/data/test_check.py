@@ -1,5 +1,7 @@
 """Every kind of unfit picture is found and named."""
 
+import resource
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,40 @@ def test_an_empty_or_missing_folder_is_an_error(folder: Path) -> None:
         check_folder(folder)
     with pytest.raises(PictureError):
         check_folder(folder / "nowhere")
+
+
+def _claim(path: Path, width: int, height: int) -> None:
+    """Write a PNG whose header claims a size."""
+    Image.fromarray(_noise()).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def test_a_picture_that_claims_to_be_huge_is_a_finding_without_work(folder: Path) -> None:
+    _claim(folder / "a.png", 60_000, 60_000)
+    Image.fromarray(_noise()).save(folder / "b.jpg")
+    content = bytearray((folder / "b.jpg").read_bytes())
+    place = content.find(b"\xff\xc0")
+    content[place + 5 : place + 9] = (60_000).to_bytes(2, "big") * 2
+    (folder / "b.jpg").write_bytes(content)
+    for name, at, value in (("c.bmp", 18, -5), ("d.bmp", 22, -(2**31)), ("e.bmp", 18, 2**31 - 1), ("f.bmp", 18, 0)):
+        Image.fromarray(_noise()).save(folder / name)
+        content = bytearray((folder / name).read_bytes())
+        content[at : at + 4] = value.to_bytes(4, "little", signed=True)
+        (folder / name).write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    findings = check_folder(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+    assert [problem for _, problem in _problems(findings)] == ["unreadable"] * 6
+    for finding in findings[:2]:
+        assert "60000×60000 pixels are more than 134 million" in finding.message
+
+
+def test_subfolders_are_checked(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    Image.fromarray(_noise()).save(folder / "a.png")
+    Image.fromarray(_noise()).save(folder / "sub" / "b.jfif", "PNG")
+    (finding,) = check_folder(folder)
+    assert (finding.path, finding.problem) == (folder / "sub" / "b.jfif", "duplicate")

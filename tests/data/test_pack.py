@@ -20,10 +20,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from nitido import imaging
-from nitido.data import DataError, PictureSet, Store, prepare, refuse_overlap, resolve, resolve_all
+from nitido.data import DataError, PictureSet, Store, pack, prepare, refuse_overlap, resolve, resolve_all
 from nitido.data.pack import unique_names
-from nitido.imaging import PictureError, bicubic_downscale
+from nitido.imaging import Picture, PictureError, bicubic_downscale
 
 
 def _noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -276,13 +275,13 @@ def test_sets_that_repeat_pictures_count_them_once(folder: Path) -> None:
 def test_a_picture_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
     pictures = resolve(str(folder))
-    decode = imaging.read_picture
+    decode = pack.decode
 
-    def overwrite_and_decode(path: Path) -> imaging.Picture:
+    def overwrite_and_decode(path: Path) -> Picture:
         _save(path, _noise(20, 20, 2))
         return decode(path)
 
-    monkeypatch.setattr(imaging, "read_picture", overwrite_and_decode)
+    monkeypatch.setattr(pack, "decode", overwrite_and_decode)
     with pytest.raises(DataError, match=r"a\.png changed while it was read"):
         prepare(pictures, [2])
 

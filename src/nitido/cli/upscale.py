@@ -118,13 +118,13 @@ def _left_alone(others: Sequence[Path]) -> str:
     """The first few of the files that are no pictures by their names, and how many more there are.
 
     >>> _left_alone([Path("a.gif"), Path("b.txt")])
-    'left alone, by their names none of the pictures that can be read: a.gif, b.txt'
+    'left alone, not pictures that can be read: a.gif, b.txt'
     >>> _left_alone([Path(f"{n}.txt") for n in range(7)]).partition("read: ")[2]
     '0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more'
     """
     named = ", ".join(map(str, others[:_NAMED]))
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    return f"left alone, by their names none of the pictures that can be read: {named}{more}"
+    return f"left alone, not pictures that can be read: {named}{more}"
 
 
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:

@@ -199,7 +199,8 @@ def dataset(name: str) -> Dataset:
 def resolve(spec: str, role: Role | None = None) -> PictureSet:
     """Find the pictures that `spec` names, sorted by file name.
 
-    A specification is `NAME`, `NAME/SPLIT` or the path of a folder, each optionally followed by a Python slice:
+    A specification is `NAME`, `NAME/SPLIT` or the path of a folder, which stands for all pictures in and below it,
+    each optionally followed by a Python slice:
     `set5`, `samples/train[2:5]`, `bsds200_test[:20]`, `./photos[::2]`. A name of the catalog wins over a folder
     of the same name; write `./set5` for the folder. The bare name of a dataset with splits means the split of
     `role`, or all its pictures when `role` is None.
@@ -280,20 +281,19 @@ def _folder_pictures(folder: Path) -> list[Path]:
         guess = nearest(folder.parts[0] if folder.parts else "", DATASETS)
         hint = f" (did you mean the dataset {guess!r}?)" if guess else ""
         raise DataError(f"no folder {str(folder)!r}{hint}")
-    paths = pictures_in(folder)
-    if not paths:
-        raise DataError(f"no pictures in {folder}")
-    return paths
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files that lie in `folder` itself, sorted by name; an empty list when there are none."""
     from nitido.imaging import PictureError, find_pictures
 
     try:
         return find_pictures(folder)
-    except PictureError:
-        return []
+    except PictureError as error:
+        raise DataError(str(error)) from None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files that lie in `folder` itself, sorted by name; an empty list when there are none."""
+    from nitido.imaging import walk
+
+    return walk(folder, recursive=False).pictures if folder.is_dir() else []
 
 
 def _samples_folder() -> Path:

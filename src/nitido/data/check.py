@@ -1,17 +1,20 @@
 """Look through a folder of pictures for what would spoil a training or a benchmark."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nitido.data.pack import content_hash
+from nitido.data.decode import decode
 
 if TYPE_CHECKING:
     from nitido.imaging import Picture
 
 MINIMUM_SIDE = 48
 """Pixels: a picture with a shorter side has no room for a training patch worth having (24 pixels in LR at scale 2)."""
+
+_STRIP = 512  # rows that are hashed at a time
 
 Problem = Literal["unreadable", "too small", "grey", "alpha", "16-bit", "CMYK", "duplicate"]
 
@@ -26,25 +29,25 @@ class Finding:
 
 
 def check_folder(folder: Path) -> list[Finding]:
-    """Read every picture in `folder` and list its problems, in the order of the file names.
+    """Read every picture in and below `folder` and list its problems, in the order of the file names.
 
     Pictures are duplicates when their 8-bit RGB pixels are equal, whatever the file format; the first one by name is
     not reported. Raises `nitido.imaging.PictureError` when there is no such folder or no picture in it.
     """
-    from nitido.imaging import PictureError, find_pictures, read_picture
+    from nitido.imaging import PictureError, find_pictures
 
     findings: list[Finding] = []
     first: dict[str, Path] = {}
     for path in find_pictures(folder):
         try:
-            picture = read_picture(path)
+            picture = decode(path)
         except PictureError as error:
             findings.append(Finding(path, "unreadable", str(error)))
             continue
         findings += [Finding(path, problem, f"{path}: {text}") for problem, text in _problems(picture)]
-        twin = first.setdefault(content_hash(picture.rgb8()), path)
+        twin = first.setdefault(_content_hash(picture), path)
         if twin != path:
-            findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {twin.name}"))
+            findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {twin.relative_to(folder)}"))
     return findings
 
 
@@ -60,6 +63,14 @@ def _problems(picture: "Picture") -> Iterator[tuple[Problem, str]]:
         yield "16-bit", "16 bits per channel, which are rounded to 8"
     if _is_cmyk(picture):
         yield "CMYK", "CMYK instead of RGB: it is converted by its colour profile"
+
+
+def _content_hash(picture: "Picture") -> str:
+    """What `content_hash` gives for the whole picture in RGB, without making that."""
+    digest = hashlib.sha256(repr((picture.height, picture.width, 3)).encode())
+    for top in range(0, picture.height, _STRIP):
+        digest.update(replace(picture, pixels=picture.pixels[top : top + _STRIP]).rgb8().data)
+    return digest.hexdigest()
 
 
 def _is_cmyk(picture: "Picture") -> bool:

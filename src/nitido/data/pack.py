@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from nitido.atomic import is_draft
 from nitido.data.catalog import DataError, PictureSet
+from nitido.data.decode import decode
 from nitido.data.pack_file import DamagedPackError, Write, map_or_make, map_verified, write_verified
 from nitido.folders import cache_root
 from nitido.json_files import DamagedFileError, read_json, write_json
@@ -319,9 +320,7 @@ def _build(folder: Path, paths: list[Path], hashes: list[str]) -> None:
 
 def _decode(path: Path, file_hash: str) -> tuple[Bytes, bool]:
     """The pixels of a picture as `(H, W, 3)`, and whether its file has one channel."""
-    from nitido.imaging import read_picture
-
-    picture = read_picture(path)
+    picture = decode(path)
     if _hash_file(path) != file_hash:
         raise DataError(f"{path} changed while it was read: run the same command again")
     return np.ascontiguousarray(picture.rgb8()), picture.pixels.shape[2] == 1

@@ -6,12 +6,12 @@ from nitido.imaging.files import (
     Picture,
     PictureError,
     decoder_versions,
-    find_pictures,
     read_picture,
     read_size,
     write_picture,
 )
 from nitido.imaging.resize import SCALES, ImagingError, bicubic_downscale, bicubic_upscale, crop_to_multiple
+from nitido.imaging.walk import Walk, find_pictures, walk
 
 __all__ = [
     "FORMATS",
@@ -19,6 +19,7 @@ __all__ = [
     "ImagingError",
     "Picture",
     "PictureError",
+    "Walk",
     "bicubic_downscale",
     "bicubic_upscale",
     "crop_to_multiple",
@@ -28,6 +29,7 @@ __all__ = [
     "read_size",
     "rgb_to_y",
     "rgb_to_ycbcr",
+    "walk",
     "write_picture",
     "ycbcr_to_rgb",
 ]

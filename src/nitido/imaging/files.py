@@ -25,6 +25,8 @@ FORMATS = {
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
     ".bmp": "bmp",
     ".tif": "tiff",
     ".tiff": "tiff",
@@ -148,23 +150,6 @@ def write_picture(path: Path, pixels: Pixels) -> None:
         raise PictureError(f"{path}: cannot be written: {_condensed(error)}") from None
     except OSError as error:
         raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """The picture files directly in `folder`, by suffix, hidden ones left out, sorted by name regardless of case.
-
-    Raises `PictureError` if there is no such folder or no picture in it.
-    """
-    if not folder.is_dir():
-        raise PictureError(f"{folder}: no such folder")
-    found = [
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in FORMATS and not file.name.startswith(".") and file.is_file()
-    ]
-    if not found:
-        raise PictureError(f"{folder}: no pictures in this folder (looked for {', '.join(FORMATS)})")
-    return sorted(found, key=lambda file: (file.name.lower(), file.name))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from nitido import __version__
 from nitido.atomic import check_writable
 from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
-from nitido.imaging import PictureError
+from nitido.imaging import PictureError, walk
 from nitido.inference.manifest import Manifest, sha256, sha256_of
 from nitido.inference.models import model_path
 from nitido.inference.pictures import SUFFIXES, Photo, check_size, losses, read_header, read_photo, write_photo
@@ -235,20 +235,18 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
         return [(path, Path(path.name))], []
     root, results = os.path.realpath(path), os.path.realpath(out)
     inside_input = Path(results).is_relative_to(root)
-    places, others = [], []
-    for file in sorted(path.rglob("*")):
-        inside = file.relative_to(path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        a_result = inside_input and Path(os.path.realpath(file)).is_relative_to(results)
-        if hidden or not file.is_file() or a_result:
-            continue
-        if file.suffix.lower() in SUFFIXES:
-            places.append((file, Path(Path(root).name) / inside if several else inside))
-        else:
-            others.append(file)
-    if not places:
+
+    def a_result(file: Path) -> bool:
+        return inside_input and Path(os.path.realpath(file)).is_relative_to(results)
+
+    found = walk(path, SUFFIXES, skip=a_result)
+    if not found.pictures:
         raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
-    return places, others
+    places = []
+    for file in found.pictures:
+        inside = file.relative_to(path)
+        places.append((file, Path(Path(root).name) / inside if several else inside))
+    return places, list(found.left_out)
 
 
 def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:

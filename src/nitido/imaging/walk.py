@@ -1,0 +1,121 @@
+"""The pictures in folders, found in one way for training, evaluation, checks and upscaling."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nitido.imaging.files import FORMATS, PictureError
+from nitido.notes import note
+
+_SHOWN = 5  # a note names so many files
+
+
+@dataclass
+class Walk:
+    """What is in a folder and all folders below it.
+
+    Attributes:
+        folder: where the walk began.
+        pictures: the picture files by their suffix, sorted by path regardless of case.
+        left_out: why each other entry is left out; hidden entries are not mentioned.
+    """
+
+    folder: Path
+    pictures: list[Path] = field(default_factory=list)
+    left_out: dict[Path, str] = field(default_factory=dict)
+
+    def tell(self) -> None:
+        """Say in one line on standard error what is left out, if anything is."""
+        if self.left_out:
+            counts = Counter(self.left_out.values())
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+            names = [os.path.relpath(path, self.folder) for path in self.left_out]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            note(f"{self.folder}: left out: {reasons} ({', '.join(names[:_SHOWN])}{more})")
+
+
+def walk(
+    folder: Path,
+    suffixes: Collection[str] = tuple(FORMATS),
+    *,
+    recursive: bool = True,
+    skip: Callable[[Path], bool] = lambda path: False,
+) -> Walk:
+    """Find the pictures in `folder` and, if `recursive`, below it; links to folders are followed, each folder once.
+
+    `skip` says which entries are passed over without mention. Raises OSError when `folder` itself cannot be read.
+    """
+    found = Walk(folder)
+    _visit(folder, found, suffixes, skip, recursive, visited={_identity(folder)})
+    found.pictures.sort(key=lambda path: _order(path.relative_to(folder)))
+    found.left_out = {path: found.left_out[path] for path in sorted(found.left_out, key=_order)}
+    return found
+
+
+def _visit(
+    folder: Path,
+    found: Walk,
+    suffixes: Collection[str],
+    skip: Callable[[Path], bool],
+    recursive: bool,
+    visited: set[tuple[int, int]],
+) -> None:
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        try:
+            entries = sorted(current.iterdir())
+        except OSError:
+            if current == folder:
+                raise
+            found.left_out[current] = "unreadable folder(s)"
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or skip(entry):
+                continue
+            reason = None
+            if entry.is_dir():
+                if not recursive:
+                    reason = "folder(s) in it"
+                elif (identity := _identity(entry)) in visited:
+                    reason = "folder(s) that were visited already"
+                else:
+                    visited.add(identity)
+                    pending.append(entry)
+            elif entry.is_file():
+                if entry.suffix.lower() in suffixes:
+                    found.pictures.append(entry)
+                else:
+                    reason = "file(s) of other types"
+            else:
+                reason = "broken link(s)" if entry.is_symlink() else "special file(s)"
+            if reason is not None:
+                found.left_out[entry] = reason
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _order(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(part.lower() for part in path.parts), path.parts
+
+
+def find_pictures(folder: Path, *, recursive: bool = True) -> list[Path]:
+    """Return the picture files that `walk` finds in `folder`; what it leaves out is said on standard error.
+
+    Raises `PictureError` if there is no such folder, it cannot be read, or it holds no picture.
+    """
+    if not folder.is_dir():
+        raise PictureError(f"{folder}: no such folder")
+    try:
+        found = walk(folder, recursive=recursive)
+    except OSError as error:
+        raise PictureError(f"{folder}: {error.strerror or error}") from None
+    found.tell()
+    if not found.pictures:
+        raise PictureError(f"{folder}: no pictures in this folder (looked for {', '.join(FORMATS)})")
+    return found.pictures

@@ -1,0 +1,61 @@
+"""What is in a folder is found, or counted and named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nitido.imaging import PictureError, find_pictures, walk
+
+
+def _touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_pictures_below_are_found_in_a_fixed_order(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.png", "A.jpg", "sub/c.JFIF", "sub/deep/d.jpe", "a/z.webp", ".hidden/e.png", "sub/.f.png")
+    names = [path.relative_to(tmp_path).as_posix() for path in walk(tmp_path).pictures]
+    assert names == ["a/z.webp", "A.jpg", "b.png", "sub/c.JFIF", "sub/deep/d.jpe"]
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _touch(tmp_path, "a.png", "notes.txt", "b.xcf")
+    (tmp_path / "dead.png").symlink_to("nowhere.png")
+    (tmp_path / "loop").symlink_to(".")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert find_pictures(tmp_path) == [tmp_path / "a.png"]
+    assert capsys.readouterr().err == (
+        f"nitido: {tmp_path}: left out: 1 broken link(s), 2 file(s) of other types, 1 folder(s) that were visited "
+        "already, 1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
+    )
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "elsewhere/a.png", "pictures/b.png")
+    for name in ("one", "two"):
+        (tmp_path / "pictures" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "pictures")
+    found = walk(tmp_path / "pictures")
+    assert [path.name for path in found.pictures].count("a.png") == 1
+    assert set(found.left_out.values()) == {"folder(s) that were visited already"}
+    assert len(found.left_out) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "secret/b.png")
+    (tmp_path / "secret").chmod(0)
+    try:
+        assert walk(tmp_path).left_out == {tmp_path / "secret": "unreadable folder(s)"}
+    finally:
+        (tmp_path / "secret").chmod(0o755)
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
+    _touch(tmp_path, "sub/notes.txt")
+    with pytest.raises(PictureError, match="no pictures in this folder"):
+        find_pictures(tmp_path)
+    with pytest.raises(PictureError, match="no such folder"):
+        find_pictures(tmp_path / "sub" / "notes.txt")
