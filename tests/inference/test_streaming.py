@@ -97,7 +97,8 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
         "from tests.inference.test_batch import Diary, bicubic\n"
         "folder = Path(sys.argv[1])\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "work = lambda name: run(Plan([Job(folder / name, folder / 'out.jpg')], None), bicubic(2), Diary())\n"
+        "plan = lambda name: Plan([Job(folder / name, folder / 'out.jpg')], None)\n"
+        "work = lambda name: run(plan(name), bicubic(2), Diary(), 'overwrite')\n"
         "assert work('small.jpg') == 0\nbefore = peak()\nassert work('large.jpg') == 0\nprint(peak() - before)\n"
     )
     Image.fromarray(PHOTO).save(tmp_path / "small.jpg")

@@ -15,10 +15,10 @@ from PIL import Image, ImageCms, PngImagePlugin
 from skimage import data
 
 from nitido.imaging import PictureError, bicubic_upscale
+from nitido.imaging.tiff_tags import tiff_tags
 from nitido.inference.batch import Job, Plan, Settings, run
 from nitido.inference.pictures import Photo, check_size, losses, read_header, read_photo, write_photo
 from nitido.inference.pictures.target_size import TargetSize
-from nitido.inference.pictures.tiff_tags import tiff_tags
 from nitido.inference.upscaler import Upscaler
 
 PHOTO = data.astronaut()[40:100, 180:260]
@@ -57,7 +57,9 @@ class Silent:
 
 def enlarge(source: Path, target: Path, scale: float = 2) -> Silent:
     listener = Silent()
-    failures = run(Plan([Job(source, target)], None), Settings(Upscaler(None), "bicubic", TargetSize(scale)), listener)
+    failures = run(
+        Plan([Job(source, target)], None), Settings(Upscaler(None), "bicubic", TargetSize(scale)), listener, "overwrite"
+    )
     assert failures == len(listener.errors)
     return listener
 
@@ -259,7 +261,8 @@ def test_transparency_stays(tmp_path: Path, suffix: str) -> None:
 def test_exif_in_a_tiff_is_missed_aloud(tmp_path: Path, big: bool) -> None:
     source = tmp_path / "a.tif"
     tifffile.imwrite(source, PHOTO16, photometric="rgb", bigtiff=big, byteorder=">" if big else "<")
-    assert tiff_tags(source) == {tag.code for tag in tifffile.TiffFile(source).pages[0].tags}
+    with source.open("rb") as file:
+        assert set(tiff_tags(file)) == {tag.code for tag in tifffile.TiffFile(source).pages[0].tags}
     assert not done(source, tmp_path / "b.tif").notes
     if not big:
         subprocess.run(["exiftool", "-q", "-overwrite_original", "-ExposureTime=0.008", source], check=True)

@@ -71,6 +71,14 @@ def upscale(
             "leave them, or overwrite them.",
         ),
     ] = "error",
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLOR",
+            help="white, #d0e0ff, …: put under transparent pictures where the result is JPEG or BMP. "
+            "Default: those are refused.",
+        ),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(help="torch, onnx, or auto: the fastest here, by trying. Default: torch; onnx for an .onnx file."),
@@ -86,6 +94,7 @@ def upscale(
     """
     from nitido.inference import batch
     from nitido.inference.bfloat16 import precision_called
+    from nitido.inference.pictures.background import parsed_color
     from nitido.inference.pictures.target_size import TargetSize
     from nitido.inference.upscaler import BICUBIC, load_upscaler
 
@@ -93,6 +102,7 @@ def upscale(
     part = None if preview is None else _rectangle(preview)
     if existing not in batch.EXISTING:
         raise unknown_name("choice for --existing", existing, batch.EXISTING)
+    below = None if background is None else parsed_color(background)
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
     sources = [job.source for job in planned.jobs]
     if planned.others:
@@ -102,7 +112,7 @@ def upscale(
     runs_on = network_backend(backend, model, sources, allowed, wanted)
     upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=allowed, precision=wanted, backend=runs_on)
     identity = model if model == BICUBIC else batch.model_identity(model)
-    settings = batch.Settings(upscaler, identity, target, part)
+    settings = batch.Settings(upscaler, identity, target, part, below)
     try:
         with UpscaleProgress() as progress:
             failures = batch.run(planned, settings, progress, existing)

@@ -5,6 +5,8 @@ libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does n
 
 import errno
 import io
+import mmap
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,9 @@ from PIL import BmpImagePlugin, Image
 
 from nitido.atomic import replacing
 from nitido.errors import NitidoError
+from nitido.imaging.jpeg_segments import END_OF_IMAGE, jpeg_segments
+from nitido.imaging.tiff_tags import EXTRA_SAMPLES, ORIENTATION, TRANSPARENCY, tiff_tags, unsupported_samples
+from nitido.imaging.xmp import xmp_orientation
 
 FORMATS = {
     ".png": "png",
@@ -40,8 +45,10 @@ Empty = Callable[[tuple[int, ...], type[np.uint8] | type[np.uint16]], Pixels]
 """Makes an array of a shape and type whose numbers do not matter, as `numpy.empty`."""
 
 _HEAD_SIZE = 1 << 16
+_LAST_NOT_TURNED = 4  # of the orientations; 5 to 8 swap rows and columns
 _STRIP = 128  # rows that are decoded at once
 _OF_AN_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+_UNSUPPORTED = re.compile(r"unsupported|not supported|unimplemented|not implemented|no support", re.IGNORECASE)
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error)
 
 
@@ -55,7 +62,9 @@ class Picture:
 
     `pixels` is `(H, W, C)`, uint8 or uint16 over the full range, C = 1 (grey) or 3 (RGB); `alpha` is `(H, W)` of the
     same type (0 = transparent), or None for an opaque format. `icc_profile` describes the pixels' colour space; None
-    means sRGB (or grey with sRGB's tone curve). `format` is one of "png", "jpeg", "bmp", "tiff", "webp".
+    means sRGB (or grey with sRGB's tone curve). `format` is one of "png", "jpeg", "bmp", "tiff", "webp". `notes` say
+    what of the file is not in the pixels, and what they were converted from. `turned` says whether rows and columns of
+    the file were swapped.
     """
 
     path: Path
@@ -63,6 +72,8 @@ class Picture:
     pixels: Pixels
     alpha: Pixels | None = None
     icc_profile: bytes | None = None
+    notes: tuple[str, ...] = ()
+    turned: bool = False
 
     @property
     def height(self) -> int:
@@ -85,10 +96,12 @@ class Picture:
 def read_picture(path: Path, empty: Empty | None = None) -> Picture:
     """Decode the picture at `path`; the content decides the format, not the name.
 
-    Palettes and 1-bit pictures are expanded, CMYK is converted to sRGB by its profile, and the EXIF orientation is
-    applied. RGB and grey values stay as stored: their ICC profile is handed on, not applied. JPEG gives libjpeg's
-    standard pixels. With `empty`, samples are decoded strip by strip into an array that it makes, and `pixels` and
-    `alpha` are views of it, in any order of memory; without it they are arrays of their own, in C order.
+    Palettes and 1-bit pictures are expanded, CMYK (by its profile) and CIELAB are converted to sRGB, and the
+    orientation in EXIF, or else in XMP, is applied. A TIFF's channels that are not said to be transparency are left
+    out. A JPEG that lacks nothing but its end marker is read. RGB and grey values stay as stored: their ICC profile is
+    handed on, not applied. JPEG gives libjpeg's standard pixels. With `empty`, samples are decoded strip by strip into
+    an array that it makes, and `pixels` and `alpha` are views of it, in any order of memory; without it they are arrays
+    of their own, in C order.
 
     Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
     is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour;
@@ -96,10 +109,7 @@ def read_picture(path: Path, empty: Empty | None = None) -> Picture:
     picture.)
     """
     with _opened(path) as (file, kind):
-        if kind == "bmp":
-            picture = _split(path, kind, _decode_bmp(file), None)
-        else:
-            picture = _decode(path, kind, file, empty or np.empty)
+        picture = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty)
     if empty is not None:
         return picture
     alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha)
@@ -115,7 +125,7 @@ def read_size(path: Path) -> tuple[int, int]:
         if kind == "bmp":
             return _bitmap(file).size
         image = _load(kind, file)
-        turned = _orientation(image) > 4  # 5 to 8 swap rows and columns
+        turned = _orientation(image, _tags(path) if kind == "tiff" else {}) > _LAST_NOT_TURNED
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
@@ -155,7 +165,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """Yield the open file and its format; every failure inside becomes a `PictureError` that starts with the path."""
-    kind = ""
+    kind, reason = "", ""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_SIZE)
@@ -165,11 +175,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except _UnfitError as error:
         raise PictureError(f"{path}: {error}") from None
     except pyvips.Error as error:
-        raise PictureError(f"{path}: damaged or incomplete {kind.upper()}: {_condensed(error)}") from None
+        reason = _unsupported(path, kind, error) or f"damaged or incomplete {kind.upper()}: {_condensed(error)}"
+        raise PictureError(f"{path}: {reason}") from None
     except _PILLOW_ERRORS as error:
         if kind and getattr(error, "errno", None) in _OF_AN_OUTPUT:
             raise  # from the maker of an array that lies in a file
-        reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else getattr(error, "strerror", None) or error
+        told = getattr(error, "strerror", None) or error
+        reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else str(told)
         raise PictureError(f"{path}: {reason}") from None
 
 
@@ -196,6 +208,28 @@ def _recognised(head: bytes) -> str:
     raise _UnfitError("not a PNG, JPEG, BMP, TIFF or WebP picture")
 
 
+def _unsupported(path: Path, kind: str, error: pyvips.Error) -> str | None:
+    """What of a file libvips has no code for; None where the file itself is at fault."""
+    samples = unsupported_samples(_tags(path)) if kind == "tiff" else None
+    if samples is not None:
+        return _unsupported_samples(samples)
+    said = _condensed(error)
+    return f"unsupported {kind.upper()}: {said}" if _UNSUPPORTED.search(said) else None
+
+
+def _unsupported_samples(samples: str) -> str:
+    return f"unsupported: {samples}: only 8 and 16 bits of grey, RGB and CMYK, and CIELAB of 16 bits, can be read"
+
+
+def _tags(path: Path) -> dict[int, tuple[int, ...]]:
+    """The tags of a TIFF; none where they cannot be read. By a file of its own: libvips uses the other's position."""
+    try:
+        with path.open("rb") as file:
+            return tiff_tags(file)
+    except struct.error:
+        return {}
+
+
 def _condensed(error: pyvips.Error) -> str:
     """The last of libvips' lines, which is the most specific one."""
     lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
@@ -210,8 +244,24 @@ def _load(kind: str, file: BinaryIO) -> Any:
     return loader(source, access="sequential", fail_on="error")
 
 
-def _orientation(image: Any) -> int:
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+def _load_jpeg(file: BinaryIO) -> tuple[Any, list[str]]:
+    """A lazy libvips image, and what is to be said of its file."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        segments = jpeg_segments(content)
+        if segments.end is not None or not segments.all_scans:
+            return _load("jpeg", file), []
+        mended = content[:] + END_OF_IMAGE
+    # Now libjpeg warns where coded data are missing, too, and of nothing else.
+    image = pyvips.Image.jpegload_buffer(mended, access="sequential", fail_on="warning")
+    return image, ["its end marker is missing, and no pixel"]
+
+
+def _orientation(image: Any, tags: dict[int, tuple[int, ...]]) -> int:
+    """The orientation, 1 to 8, in EXIF or TIFF, of which `tags` are known; where there is none, in XMP; else 1."""
+    said = ORIENTATION in tags if tags else image.get_typeof("orientation")  # which libvips makes up for a TIFF
+    if said:
+        return int(image.get("orientation"))
+    return (xmp_orientation(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else None) or 1
 
 
 def _upright(samples: Pixels, orientation: int) -> Pixels:
@@ -240,40 +290,65 @@ def _samples(image: Any, empty: Empty) -> Pixels:
 
 
 def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty) -> Picture:
-    image = _load(kind, file)
+    tags = _tags(path) if kind == "tiff" else {}
+    image, notes = _load_jpeg(file) if kind == "jpeg" else (_load(kind, file), [])
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         raise _UnfitError(f"{pages} pages or frames: only single still pictures can be read")
+    orientation = _orientation(image, tags)
+    profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
+    if image.interpretation in ("lab", "labs") and image.bands == 3:
+        # TIFF's CIELAB is relative to D50 as that of ICC is (TIFF Technical Note 5, Adobe Photoshop).
+        image = image.icc_export(output_profile="srgb", depth=16, intent="relative")
+        profile = None
+        notes.append("CIELAB has become sRGB")
     if image.format not in ("uchar", "ushort"):
         raise _UnfitError(f"{image.format} samples: only 8 and 16 bit pictures can be read")
-    orientation = _orientation(image)
     if image.interpretation == "cmyk" and image.bands == 4:
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
         profile = None
-    else:
-        profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
+        notes.append("CMYK has become sRGB")
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb16") or image.bands > 4:
+        samples = unsupported_samples(tags)
+        if samples is not None:
+            raise _UnfitError(_unsupported_samples(samples))
         raise _UnfitError(f"{image.bands} channels of {image.interpretation}: only grey, RGB and CMYK can be read")
-    return _split(path, kind, _upright(_samples(image, empty), orientation), profile)
+    first_extra = 1 if image.interpretation in ("b-w", "grey16") else 3
+    alpha = _alpha(kind, tags, first_extra, image.bands)
+    left_out = image.bands - first_extra - (alpha is not None)
+    if left_out:
+        channels = "a fourth channel" if (first_extra, image.bands) == (3, 4) else "channels"
+        notes.append(f"{channels} beside the colours, not said to be transparency: left out")
+    upright = _upright(_samples(image, empty), orientation)
+    transparency = None if alpha is None else upright[:, :, alpha]
+    turned = orientation > _LAST_NOT_TURNED
+    return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), turned)
 
 
-def _decode_bmp(file: BinaryIO) -> Pixels:
+def _alpha(kind: str, tags: dict[int, tuple[int, ...]], first_extra: int, bands: int) -> int | None:
+    """Which of the `bands` is the transparency; the `first_extra` is the first after the colours."""
+    extra = range(first_extra, bands)
+    if kind != "tiff":
+        return extra[0] if extra else None
+    said = tags.get(EXTRA_SAMPLES, ())
+    found = [band for band, meaning in zip(extra, said, strict=False) if meaning in TRANSPARENCY]
+    if found and len(extra) > 1 and 1 in said:
+        raise _UnfitError(f"unsupported: premultiplied transparency among {len(extra)} extra channels")
+    return found[0] if found else None
+
+
+def _decode_bmp(path: Path, file: BinaryIO) -> Picture:
     bitmap = _bitmap(file)
-    return np.array(bitmap.convert({"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)))
+    samples = np.array(bitmap.convert({"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)))
+    samples = samples if samples.ndim == 3 else samples[:, :, None]
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
+    return Picture(path, "bmp", samples[:, :, :3], alpha)
 
 
 def _bitmap(file: BinaryIO) -> Image.Image:
     """A lazy BMP of any size; `Image.open` would warn of large ones and call larger ones damaged."""
     return BmpImagePlugin.BmpImageFile(file)
-
-
-def _split(path: Path, kind: str, samples: Pixels, profile: bytes | None) -> Picture:
-    """Views of the colours and of the alpha channel, if there is one, of `(H, W)` or `(H, W, 1..4)` samples."""
-    samples = samples if samples.ndim == 3 else samples[:, :, None]
-    colours = 1 if samples.shape[2] < 3 else 3
-    alpha = samples[:, :, colours] if samples.shape[2] > colours else None
-    return Picture(path, kind, samples[:, :, :colours], alpha, profile)
 
 
 def _encode(kind: str, pixels: Pixels) -> bytes:

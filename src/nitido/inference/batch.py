@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -19,7 +19,17 @@ from nitido.exclusive import exclusive
 from nitido.imaging import PictureError, walk
 from nitido.inference.manifest import Manifest, sha256, sha256_of
 from nitido.inference.models import model_path
-from nitido.inference.pictures import SUFFIXES, Photo, check_size, losses, read_header, read_photo, write_photo
+from nitido.inference.pictures import (
+    SUFFIXES,
+    Photo,
+    check_size,
+    format_of,
+    losses,
+    read_header,
+    read_photo,
+    write_photo,
+)
+from nitido.inference.pictures.background import Color, flattened
 from nitido.inference.pictures.target_size import TargetSize, UpscaleError
 from nitido.inference.pieces import Advance
 from nitido.inference.pipeline import overlapped
@@ -63,12 +73,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are enlarged. `model` identifies the weights, for remembering what they have done."""
+    """How pictures are enlarged. `model` identifies the weights, for remembering what they have done.
+
+    `background` is the sRGB color that is put under transparent pictures where the result's format has no transparency;
+    without one they are refused.
+    """
 
     upscaler: Upscaler
     model: str
     target: TargetSize = field(default_factory=TargetSize)
     preview: Rectangle | None = None
+    background: Color | None = None
 
     def __post_init__(self) -> None:
         if self.upscaler.own_scale is None and self.target == TargetSize():
@@ -77,7 +92,9 @@ class Settings:
     def fingerprint(self) -> str:
         """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
         ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
-        return sha256(repr((__version__, self.model, ensemble, precision, self.target, self.preview)).encode())
+        return sha256(
+            repr((__version__, self.model, ensemble, precision, self.target, self.preview, self.background)).encode()
+        )
 
 
 def model_identity(name_or_path: str | Path) -> str:
@@ -329,6 +346,8 @@ class _Steps:
             photo = read_photo(job.source, workspace)
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory to read it") from None
+        if self.settings.background is not None and not format_of(job.target).alpha:
+            photo = flattened(photo, self.settings.background, workspace)
         return _Loaded(photo, source, losses(photo, job.target), workspace)
 
     def enlarge(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
@@ -354,14 +373,15 @@ class _Steps:
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
         outcome = f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}"
-        enlarged = Photo(pixels, alpha, photo.icc_profile, photo.metadata)
+        enlarged = replace(photo, pixels=pixels, alpha=alpha, notes=())
         return _Enlarged(enlarged, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
 
     def write(self, sized: _Sized, enlarged: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
         job, _ = sized
         if enlarged is not None:
-            write_photo(job.target, enlarged.photo, enlarged.workspace, pulse)
+            not_taken = write_photo(job.target, enlarged.photo, enlarged.workspace, pulse)
             self.manifest.add(job.target, enlarged.source, self.fingerprint)
+            return replace(enlarged, notes=[*enlarged.notes, *not_taken])
         return enlarged
 
 

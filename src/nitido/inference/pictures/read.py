@@ -1,6 +1,6 @@
 """From a picture file to a `Photo`, its size looked at before anything is decoded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,19 @@ import numpy as np
 import pyvips
 
 from nitido.imaging import PictureError, read_picture, read_size
+from nitido.imaging.tiff_tags import EXIF, GPS, tiff_tags
+from nitido.inference.pictures.avif_boxes import avif_code_points
+from nitido.inference.pictures.color_signal import code_point_signal, png_color_signal
+from nitido.inference.pictures.icc_profile import profile_channels
 from nitido.inference.pictures.photo import Metadata, Photo
-from nitido.inference.pictures.tiff_tags import EXIF, GPS, tiff_tags
+from nitido.inference.pictures.png_chunks import is_text, png_chunks
+from nitido.inference.pictures.unread import unread_parts
 from nitido.inference.workspace import Workspace
 
 LARGEST_PICTURE = 2**28
 """Pixels of the largest picture that is decoded: a small file can claim any size."""
 
+_BAD_PROFILE = "its colour profile is damaged: left out"
 _AVIF, _MOVING_AVIF = b"avif", b"avis"
 
 
@@ -53,19 +59,43 @@ def read_photo(path: Path, workspace: Workspace | None = None) -> Photo:
     """
     read_header(path)
     if _brand(path):
-        return _read_avif(path)
+        return _finished(path, "avif", _read_avif(path))
     picture = read_picture(path, (workspace or Workspace()).empty)
-    metadata = Metadata()
-    notes: tuple[str, ...] = ()
+    metadata = Metadata(size=(picture.width, picture.height))
+    notes = picture.notes
     if picture.format != "bmp":
         with path.open("rb") as file:
             source = pyvips.Source.new_from_descriptor(file.fileno())
             header = getattr(pyvips.Image, f"{picture.format}load_source")(source, access="sequential")
-            metadata = Metadata.of(header)
-            notes = ("CMYK has become sRGB",) if header.interpretation == "cmyk" else ()
-    if picture.format == "tiff" and tiff_tags(path) & {EXIF, GPS}:
-        notes += ("EXIF in a TIFF is not read, so it is not kept",)
-    return Photo(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes)
+            metadata = Metadata.of(header, picture.turned)
+    color = None
+    if picture.format == "png":
+        all_chunks = list(png_chunks(path))
+        chunks = dict(all_chunks)
+        metadata = replace(metadata, png_texts=tuple(text for text in all_chunks if is_text(*text)))
+        color = png_color_signal(chunks, picture.pixels.shape[2])
+        if b"iCCP" in chunks and picture.icc_profile is None:
+            notes += ("its colour profile is damaged, or for other colours than the picture's: left out",)
+    if picture.format == "tiff":
+        with path.open("rb") as file:
+            if set(tiff_tags(file)) & {EXIF, GPS}:
+                notes += ("EXIF in a TIFF is not read, so it is not kept",)
+    photo = Photo(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes, color)
+    return _finished(path, picture.format, photo)
+
+
+def _finished(path: Path, kind: str, photo: Photo) -> Photo:
+    """The photo with a profile that fits it, or none, and notes of everything that does not come along."""
+    notes, profile = photo.notes, photo.icc_profile
+    channels = None if profile is None else profile_channels(profile)
+    if profile is not None and channels != photo.pixels.shape[2]:
+        space = {1: "grey", 3: "RGB", 4: "CMYK"}.get(channels or 0)
+        notes += (_BAD_PROFILE if space is None else f"its colour profile is for {space} pictures: left out",)
+        profile = None
+    lost = list(dict.fromkeys([*photo.metadata.lost, *unread_parts(path, kind)]))
+    if lost:
+        notes += (f"not kept: {', '.join(lost)}",)
+    return replace(photo, icc_profile=profile, notes=notes)
 
 
 def _brand(path: Path) -> bytes | None:
@@ -112,7 +142,11 @@ def _read_avif(path: Path) -> Photo:
     colours = 1 if samples.shape[2] < 3 else 3
     alpha = samples[:, :, colours].copy() if samples.shape[2] > colours else None
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
-    return Photo(np.ascontiguousarray(samples[:, :, :colours]), alpha, profile, Metadata.of(image))
+    points = avif_code_points(path)
+    color = None if points is None else code_point_signal(*points, colours)
+    turned = bool(image.get_typeof("orientation")) and int(image.get("orientation")) > 4  # 5 to 8 swap rows and columns
+    metadata = Metadata.of(image, turned)
+    return Photo(np.ascontiguousarray(samples[:, :, :colours]), alpha, profile, metadata, (), color)
 
 
 def _damaged(path: Path, error: pyvips.Error) -> PictureError:

@@ -12,9 +12,15 @@ _PULSE = 1 << 20
 """Bytes of a file between two calls of `pulse`."""
 
 
-def write_stream(path: Path, save: Callable[[pyvips.TargetCustom], Any], pulse: Callable[[], None]) -> None:
+def write_stream(
+    path: Path,
+    save: Callable[[pyvips.TargetCustom], Any],
+    pulse: Callable[[], None],
+    insertion: tuple[int, bytes] = (0, b""),
+) -> None:
     """Let `save` give a libvips target what shall become the file `path`, which appears whole or not at all.
 
+    `insertion` is a place in what `save` writes, in bytes, and what is put there; only for encoders that never go back.
     `pulse` is called now and then, by whatever thread of libvips is writing; what it raises ends the writing. Raises
     that, OSError as the disk does, and `pyvips.Error` for everything that is libvips' own.
     """
@@ -26,8 +32,13 @@ def write_stream(path: Path, save: Callable[[pyvips.TargetCustom], Any], pulse: 
             nonlocal written
             if written // _PULSE != (written + len(content)) // _PULSE:
                 pulse()
-            written += len(content)
-            return file.write(content)
+            start, written = written, written + len(content)
+            place, inserted = insertion
+            if not inserted or not start <= place < written:
+                return file.write(content)
+            before = file.write(content[: place - start])
+            file.write(inserted)
+            return before + file.write(content[place - start :])
 
         def kept(act: Callable[..., Any], failed: int | None) -> Callable[..., Any]:
             def acted(*arguments: Any) -> Any:

@@ -1,0 +1,94 @@
+"""The tags of a TIFF's first directory, for what libvips does not report."""
+
+import struct
+from io import BytesIO
+from typing import BinaryIO
+
+EXIF, GPS = 34665, 34853
+"""Tags whose values are directories of EXIF (EXIF 2.3, section 4.6.3)."""
+
+BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338
+"""Of a sample; what the samples of a pixel mean, and what those after the colours mean (TIFF 6.0, section 8 and 18)."""
+
+TRANSPARENCY = (1, 2)
+"""Values of EXTRA_SAMPLES for transparency: premultiplied or not. 0 is a sample of which nothing is said."""
+
+_FIELDS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF 6.0, section 2: the types of whole numbers, and BigTIFF's
+_MOST_BITS = 32  # that libvips loads
+_LARGEST_OFFSET = 2**62  # what a file can be searched for
+_MOST_VALUES = 1 << 10  # of the tags read here none has more
+
+_UNSUPPORTED = {
+    4: "a transparency mask",
+    8: "CIELAB colours with 8 bits a sample",
+    9: "ICCLAB colours",
+    10: "ITULAB colours",
+    32803: "raw data of a camera's sensor",
+    32844: "LogL high dynamic range",
+    32845: "LogLuv high dynamic range",
+    34892: "linear raw data of a camera",
+}
+
+
+def tiff_tags(file: BinaryIO) -> dict[int, tuple[int, ...]]:
+    """Return the tags in the first directory of a TIFF or BigTIFF that libvips could read, by their numbers.
+
+    Tags of whole numbers have their values, all others `()`. Raises `struct.error` where the file ends too early.
+    """
+    order, big, first = _head(file)
+    return _directory(file, order, big, first)
+
+
+def exif_tags(exif: bytes) -> set[int]:
+    """Return the numbers of the tags in EXIF's own directory and those of the camera and of GPS, not the thumbnail's.
+
+    Raises `struct.error` where the data end too early or are none.
+    """
+    file = BytesIO(exif.removeprefix(b"Exif\0\0"))
+    order, big, first = _head(file)
+    tags = _directory(file, order, big, first)
+    found = set(tags)
+    for pointer in (EXIF, GPS):
+        if tags.get(pointer):
+            found |= set(_directory(file, order, big, tags[pointer][0]))
+    return found
+
+
+def _head(file: BinaryIO) -> tuple[str, bool, int]:
+    """Byte order, whether it is a BigTIFF, and where the first directory is."""
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None:
+        raise struct.error("no byte order")
+    (version,) = struct.unpack_from(f"{order}H", head, 2)
+    big = version == 43
+    return order, big, struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
+
+
+def _directory(file: BinaryIO, order: str, big: bool, place: int) -> dict[int, tuple[int, ...]]:
+    # TIFF 6.0, section 2; BigTIFF: offset and count have 8 bytes, an entry 20.
+    offset, count, size = ("Q", "Q", 20) if big else ("I", "H", 12)
+    file.seek(min(place, _LARGEST_OFFSET))
+    (entries,) = struct.unpack(f"{order}{count}", file.read(struct.calcsize(count)))
+    tags: dict[int, tuple[int, ...]] = {}
+    for entry in [file.read(size) for _ in range(min(entries, 1 << 16))]:
+        tag, kind, length = struct.unpack_from(f"{order}HH{offset}", entry)
+        tags[tag] = ()
+        if kind in _FIELDS and length <= _MOST_VALUES:
+            layout = f"{order}{length}{_FIELDS[kind]}"
+            content = entry[4 + struct.calcsize(offset) :]
+            if struct.calcsize(layout) > len(content):
+                file.seek(min(struct.unpack(f"{order}{offset}", content)[0], _LARGEST_OFFSET))
+                content = file.read(struct.calcsize(layout))
+            tags[tag] = struct.unpack_from(layout, content)
+    return tags
+
+
+def unsupported_samples(tags: dict[int, tuple[int, ...]]) -> str | None:
+    """Return in words which kind of samples a TIFF has that cannot be read, or None."""
+    bits = max(tags.get(BITS) or (0,))
+    if bits > _MOST_BITS:
+        return f"samples of {bits} bits"
+    photometric = tags.get(PHOTOMETRIC) or (None,)
+    return _UNSUPPORTED.get(photometric[0]) if photometric[0] is not None else None
