@@ -18,7 +18,6 @@ from nitido.evaluation.metrics import (
     MetricError,
     MetricInput,
     MetricNotAvailableError,
-    luma,
     metric,
 )
 from nitido.evaluation.protocol import PSNR_CAP
@@ -31,10 +30,13 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Enlarged:
-    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at and `y` `(H, W)` float in [0, 255] to be scored."""
+    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at and `y` to be scored.
+
+    `y` is `(H, W)` in [0, 255], or an RGB picture whose Y is scored.
+    """
 
     rgb: Image
-    y: NDArray[np.float64]
+    y: NDArray[np.float64] | Image
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class BicubicEnlarger:
     def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
         """Enlarge `lr` by the scale."""
         rgb = bicubic_upscale(lr, self.scale)
-        return Enlarged(rgb, luma(rgb[..., 0] if grey else rgb))
+        return Enlarged(rgb, rgb[..., 0] if grey else rgb)
 
 
 class NetworkEnlarger:
@@ -83,26 +85,33 @@ class NetworkEnlarger:
     def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
         """Enlarge `lr` by the network's scale."""
         device = next(self.network.parameters()).device
-        rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float() / 255)
+        rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float().div_(255))
         with _eval_mode(self.network):
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
     def _colour(self, rgb: Tensor, grey: bool) -> Enlarged:
-        out = _to_uint8(enlarge(self.network, rgb))
+        out = _picture(enlarge(self.network, rgb, finish=_to_uint8))
         if grey:
-            plane = np.rint(out.astype(np.float64) @ _FULL_RANGE_LUMA)
+            plane = np.empty(out.shape[:2], np.uint8)
+            for band in _bands(out.shape):
+                plane[band] = np.rint(out[band].astype(np.float64) @ _FULL_RANGE_LUMA)
             return Enlarged(out, plane)
-        return Enlarged(out, luma(out))
+        return Enlarged(out, out)
 
     def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> Enlarged:
         if grey:
-            out = _to_uint8(enlarge(self.network, rgb[:, :1]))
-            return Enlarged(np.repeat(out, 3, axis=2), out[..., 0].astype(np.float64))
+            out = _picture(enlarge(self.network, rgb[:, :1], finish=_to_uint8))
+            return Enlarged(np.repeat(out, 3, axis=2), out[..., 0])
         sr_y = enlarge(self.network, rgb_to_ycbcr(rgb)[:, :1])
-        scored = _to_uint8(sr_y)[..., 0].astype(np.float64)
-        bicubic = torch.from_numpy(bicubic_upscale(lr, self.scale)).to(rgb.device).permute(2, 0, 1)[None].float() / 255
-        colour = torch.cat([sr_y, rgb_to_ycbcr(bicubic)[:, 1:]], dim=1)
-        return Enlarged(_to_uint8(ycbcr_to_rgb(colour)), scored)
+        scored = np.empty(sr_y.shape[-2:], np.uint8)
+        bicubic = bicubic_upscale(lr, self.scale)
+        for band in _bands(bicubic.shape):
+            y = sr_y[..., band, :]
+            scored[band] = _picture(_to_uint8(y))[..., 0]
+            colour = torch.from_numpy(bicubic[band]).to(rgb.device).permute(2, 0, 1)[None].float() / 255
+            mixed = torch.cat([y, rgb_to_ycbcr(colour)[:, 1:]], dim=1)
+            bicubic[band] = _picture(_to_uint8(ycbcr_to_rgb(mixed)))
+        return Enlarged(bicubic, scored)
 
 
 @contextmanager
@@ -121,15 +130,28 @@ _FULL_RANGE_LUMA = np.array([0.299, 0.587, 0.114])
 """BT.601 luma without studio scaling: what a grey picture's three channels are merged by."""
 
 
-def _to_uint8(out: Tensor) -> Image:
-    """Clip and round `(1, C, H, W)` float of any finite range to `(H, W, C)` uint8.
+_BAND = 1 << 22  # pixels that are converted at once
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Bands of the rows of `(H, W, …)`."""
+    high = max(1, _BAND // shape[1])
+    return (slice(top, min(top + high, shape[0])) for top in range(0, shape[0], high))
+
+
+def _to_uint8(out: Tensor) -> Tensor:
+    """Clip and round float of any finite range to uint8 of the same shape.
 
     Raises `NonFiniteOutputError` for NaN and infinite numbers, which would become arbitrary pixels.
     """
     if not bool(torch.isfinite(out).all()):
         raise NonFiniteOutputError("the network's output has values that are no finite numbers")
-    quantised = (out[0].float() * 255).round().clamp(0, 255).to(torch.uint8)
-    return quantised.permute(1, 2, 0).cpu().numpy()
+    return (out.float() * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _picture(out: Tensor) -> Image:
+    """`(1, C, H, W)` uint8 → `(H, W, C)`."""
+    return out[0].permute(1, 2, 0).cpu().numpy()
 
 
 def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict[str, float]:

@@ -1,12 +1,11 @@
 """Large pictures in pieces, to the same pixels: every piece sees as much around it as the network can see."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
@@ -56,8 +55,20 @@ def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
         yield Tile(tile.first, tile.last, start, start + longest)
 
 
-def enlarge(network: SuperResolutionNetwork, lr: Tensor, largest_area: int = LARGEST_AREA) -> Tensor:
+def _as_it_is(output: Tensor) -> Tensor:
+    assert output is not None
+    return output
+
+
+def enlarge(
+    network: SuperResolutionNetwork,
+    lr: Tensor,
+    largest_area: int = LARGEST_AREA,
+    finish: Callable[[Tensor], Tensor] = _as_it_is,
+) -> Tensor:
     """What `network` makes of `lr`, `(N, C, h, w)`, piece by piece where it is larger than `largest_area` pixels.
+
+    `finish` is applied to the output of every piece, pixel by pixel: as uint8 a large result needs a quarter.
 
     The margin of a piece is the network's receptive-field radius, so the pixels are those of the whole picture (but for
     the order of sums). Where memory is too short for that, pieces are smaller. A network that sees the whole picture at
@@ -67,23 +78,28 @@ def enlarge(network: SuperResolutionNetwork, lr: Tensor, largest_area: int = LAR
     area = min(largest_area, lr.shape[-2] * lr.shape[-1])
     output = None
     while radius is not None and output is None and (area >= SMALLEST_AREA or area == largest_area):
-        output = unless_memory_is_short(partial(_in_pieces, network, lr, radius, area))
+        output = unless_memory_is_short(partial(_in_pieces, network, lr, radius, area, finish))
         area //= 4
-    return network(lr) if output is None else output
+    return finish(network(lr)) if output is None else output
 
 
-def _in_pieces(network: SuperResolutionNetwork, lr: Tensor, radius: int, largest_area: int) -> Tensor:
+def _in_pieces(
+    network: SuperResolutionNetwork, lr: Tensor, radius: int, largest_area: int, finish: Callable[[Tensor], Tensor]
+) -> Tensor:
     height, width = lr.shape[-2:]
     scale = network.scale
     if height * width <= largest_area:
-        return network(lr)
+        return finish(network(lr))
     side = max(1, int(largest_area**0.5))
-    output = lr.new_empty((*lr.shape[:-2], height * scale, width * scale), dtype=torch.float32)
+    output: Tensor | None = None
     for row in tiles(height, side, radius):
         for column in tiles(width, side, radius):
-            piece = network(lr[..., row.start : row.stop, column.start : column.stop])
+            piece = finish(network(lr[..., row.start : row.stop, column.start : column.stop]))
             top, left = scale * (row.first - row.start), scale * (column.first - column.start)
             tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
+            if output is None:
+                output = piece.new_empty((*piece.shape[:-2], height * scale, width * scale))
             target = output[..., scale * row.first : scale * row.last, scale * column.first : scale * column.last]
             target.copy_(piece[..., top : top + tall, left : left + wide])
+    assert output is not None
     return output

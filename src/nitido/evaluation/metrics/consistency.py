@@ -24,4 +24,4 @@ def lr_consistency(sr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> 
         raise MetricError(f"sr {sr.shape} is not {scale} times as high and wide as lr {lr.shape}")
     shrunk = bicubic_downscale(sr, scale)
     check_pictures(shrunk, lr)
-    return psnr(shrunk.astype(np.float64), lr.astype(np.float64), 0)
+    return psnr(shrunk, lr, 0)

@@ -32,7 +32,7 @@ class MetricNotAvailableError(MetricError):
         self.reason = reason
 
 
-def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def luma(image: NDArray[Any]) -> NDArray[np.float64]:
     """The plane that is scored: Y in [16, 235] of RGB `(H, W, 3)`; a grey picture `(H, W)` or `(H, W, 1)` is its own Y.
 
     >>> luma(np.full((1, 1, 3), 255, np.uint8)).item()
