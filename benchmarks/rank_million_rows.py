@@ -30,7 +30,7 @@ def simulate(variants: int, sets: dict[str, int], seeds: int = SEEDS) -> pl.Data
     rows = pl.DataFrame({"variant": [f"v{i}" for i in range(variants)]}).join(places, how="cross")
     rows = rows.join(pl.DataFrame({"seed": range(seeds)}), how="cross").with_columns(value=pl.Series(values.ravel()))
     constants = {"study": "s", "checkpoint": "best", "split": "test", "scale": 2, "metric": "psnr_y"}
-    constants |= {"protocol": "p", "lr": 1e-3}
+    constants |= {"protocol": "p", "lr": 1e-3, "run": "r", "content": "c"}
     rows = rows.with_columns(**{name: pl.lit(value) for name, value in constants.items()})
     return rows.select(SCHEMA.names()).cast(dict(SCHEMA))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from nitido.study.environment import describe_environment, git_commit
+from nitido.study.identity import first_difference
 from nitido.study.plan import network_size, single_run
-from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status, first_difference
+from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
 
 
 def test_a_directory_belongs_to_the_run_that_claimed_it(tmp_path: Path) -> None:

@@ -26,10 +26,14 @@ from nitido.printable import printable
 
 if TYPE_CHECKING:
     from nitido.study.plan import PlannedRun
+    from nitido.study.review import Review
     from nitido.study.run_directory import Status
     from nitido.training.callbacks import ProgressListener
 
 JSON_TO_STDOUT = "-"
+
+SHOWN = 5
+"""So many runs of a kind are named before a study begins; the rest are counted."""
 
 _stdout_of_json: ContextVar[TextIO | None] = ContextVar("stdout_of_json", default=None)
 _PROSE = 24  # columns of text with spaces are not made narrower than this, if they are that wide
@@ -221,6 +225,22 @@ class TrainingProgress:
     def __exit__(self, *exception: object) -> None:
         """Take the bar away."""
         self.bar.stop()
+
+    def reviewed(self, review: "Review") -> None:
+        """Say what becomes of the runs that the study's directory holds already; nothing for a new directory."""
+        kept, resumed, changed = (review.of(standing) for standing in ("kept", "resumed", "changed"))
+        if kept or resumed or changed:
+            counts = f"{len(kept)} runs kept, {len(resumed)} to be resumed, {len(review.of('new'))} new"
+            self._say(f"study: {counts}, {len(changed)} to be trained again, {len(review.orphans)} orphaned")
+        for reviewed in changed[:SHOWN]:
+            self._say(
+                f"  trained again: {reviewed.run.directory} ({reviewed.reason}); the old run is kept in orphaned/"
+            )
+        for path in review.orphans[:SHOWN]:
+            self._say(f"  orphaned: {path} (not in the study any more; kept on disk, not in the table)")
+        for what, number in (("to be trained again", len(changed)), ("orphaned", len(review.orphans))):
+            if number > SHOWN:
+                self._say(f"  and {number - SHOWN} more {what}")
 
     def started(self, run: "PlannedRun", number: int, runs: int, steps: int) -> "ProgressListener":
         """Open a bar for the run; returns who moves it."""

@@ -1,5 +1,6 @@
 """The long table: one row per (model, picture, metric). Everything that ranks reads this, never a model."""
 
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,9 +24,17 @@ SCHEMA = pl.Schema(
         "metric": pl.String,
         "value": pl.Float64,
         "protocol": pl.String,
+        "run": pl.String,
+        "content": pl.String,
     }
 )
-"""Columns of the table. `lr` and `seed` are null for bicubic; `split` is "validation" or "test"."""
+"""Columns of the table.
+
+`lr`, `seed` and `run` are null for bicubic; `split` is "validation" or "test". `run` is the digest of the identity of
+the run whose weights were measured, `content` the SHA-256 of the picture's pixels: names alone prove nothing.
+"""
+
+_CHECKSUM = "nitido.sha256"
 
 
 class RowsError(NitidoError):
@@ -38,21 +47,39 @@ def table(rows: Iterable[dict[str, object]]) -> pl.DataFrame:
 
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:
-    """Write the table as parquet, atomically."""
+    """Write the table as parquet with a checksum of its values, atomically."""
     content = io.BytesIO()
-    rows.write_parquet(content)
+    rows.write_parquet(content, metadata={_CHECKSUM: _checksum(rows)})
     write_bytes(path, content.getvalue())
 
 
 def read_rows(paths: Sequence[Path]) -> pl.DataFrame:
-    """Read and stack tables. Raises `RowsError` when one is missing, damaged or of another layout."""
-    tables = []
-    for path in paths:
-        try:
-            found = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise RowsError(f"{path}: cannot be read as a table of results ({str(error).splitlines()[0]})") from None
-        if found.schema != SCHEMA:
-            raise RowsError(f"{path}: not a table of results of this version (columns: {', '.join(found.columns)})")
-        tables.append(found)
+    """Read and stack tables.
+
+    Raises:
+        RowsError: A table is missing, damaged or of another layout, or its values do not match their checksum.
+    """
+    tables = [_read(path) for path in paths]
     return pl.concat(tables) if tables else pl.DataFrame(schema=SCHEMA)
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        content = path.read_bytes()  # a path given to polars may be taken for a pattern
+        rows = pl.read_parquet(io.BytesIO(content))
+        checksum = pl.read_parquet_metadata(io.BytesIO(content)).get(_CHECKSUM)
+    except OSError as error:
+        raise RowsError(f"{path}: cannot be read as a table of results ({error.strerror})") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RowsError(f"{path}: cannot be read as a table of results, damaged or cut short ({reason})") from None
+    if rows.schema != SCHEMA:
+        raise RowsError(f"{path}: not a table of results of this version (columns: {', '.join(rows.columns)})")
+    if checksum != _checksum(rows):
+        raise RowsError(f"{path} is damaged: its values do not match their checksum")
+    return rows
+
+
+def _checksum(rows: pl.DataFrame) -> str:
+    """A hash of the values, whatever the compression of the file."""
+    return hashlib.sha256(repr((rows.columns, rows.rows())).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,24 +21,26 @@ from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
-from nitido.evaluation.rows import table, write_rows
+from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.exclusive import exclusive
-from nitido.inference import ModelDescriptor, save_model
-from nitido.inference.model_file import metric_name
+from nitido.inference import ModelDescriptor, ModelFileError, load_model_file, save_model
+from nitido.inference.model_file import LoadedModel, metric_name
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
+from nitido.json_files import DamagedFileError, write_json
 from nitido.study.environment import describe_environment
+from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig
-from nitido.study.run_directory import RunDirectory, Status, write_json
+from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
 from nitido.study.spec import DataSplit, Transfer
-from nitido.study.start import begin_from
+from nitido.study.start import begin_from, source_weights, weights_digest
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
+from nitido.training.checkpoints import repair_checkpoints
 from nitido.training.data import samplers
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.memory.limit import refused_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
 from nitido.training.train import Trained, count_steps, train
-from nitido.training.transfer import TransferReport
 
 Split = Literal["validation", "test"]
 
@@ -70,6 +73,11 @@ class Pictures:
         """The pictures that occur in two of the sets, with equal pixels or nearly the same."""
         return find_overlaps(self.train, self.validation, self.test)
 
+    @cached_property
+    def records(self) -> PlannedPictures:
+        """All pictures by their content."""
+        return PlannedPictures.of(self.train, self.validation, self.test)
+
 
 def load_pictures(data: DataSplit, scales: Sequence[int]) -> Pictures:
     """Decode (or re-use) every picture set of `data`, with their LR at all `scales`."""
@@ -87,66 +95,168 @@ def execute(
     pictures: Pictures | None = None,
     source: Path | None = None,
 ) -> Status:
-    """Train, choose by validation, measure on the test sets; everything lands in the run directory `path`.
+    """Train, choose by validation, measure on the test sets; everything is written to the run directory `path`.
 
-    `begin` is told the number of steps when training starts and returns who hears the progress. `source` is the model
-    that the run starts from when its configuration names a variant of a study, not a model. A finished run is
-    left alone; a half-done one goes on from its last checkpoint. A run that diverges is recorded and returned as
-    such. Bad data and bad configurations raise before anything is written.
+    A finished run whose weights are whole is not trained again: only what its rows lack is measured. A half-done run
+    resumes from its last checkpoint. A run that diverges is recorded and returned as such. Bad data and bad
+    configurations raise before anything is written; every other end of the training is recorded in `status.json`.
+
+    Args:
+        run: The configuration.
+        path: The run directory.
+        begin: Receives the number of steps when training starts and returns who hears the progress.
+        pictures: The decoded pictures of `run.data`; decoded here if None.
+        source: The model file that the run starts from, if its configuration names a variant of a study.
     """
     directory = RunDirectory(path)
-    status = directory.read_status()
-    existing = directory.read_config()
-    if status is not None and status.state in ("finished", "diverged") and existing == run:
-        return status
+    directory.refuse_foreign()
     pictures = pictures or load_pictures(run.data, run.every_scale)
     pictures.check(run.hyperparameters, run.every_scale)
-    network = _build(run)
-    start = begin_from(network, run, directory, source)
-    directory.claim(run)
+    identity = pictures.records.identity(run, source_weights(run, directory, source))
+    if difference := directory.difference(identity):
+        raise RunDirectoryError(f"{path} holds another run ({difference}): choose another directory")
+    status = _status_or_warn(directory)
+    if status is None or status.state not in ("finished", "diverged"):
+        begin_from(_build(run), run, directory, source)  # raises before anything is written
     with exclusive(path):
-        return _carry_out(run, directory, network, start, begin, pictures)
+        identity = directory.claim(identity, run)
+        status = _status_or_warn(directory)
+        if status is not None and status.state == "diverged":
+            return status
+        if status is not None and status.state == "finished":
+            found = finished_model(directory, status)
+            if found is not None:
+                return _evaluate_again(directory, run, identity, found, status, pictures)
+        return _supervise(run, directory, identity, begin, pictures, source)
 
 
-def _carry_out(
+def _status_or_warn(directory: RunDirectory) -> Status | None:
+    """The status; None for a new directory, and for a damaged one, after a warning: the checkpoints tell the rest."""
+    try:
+        return directory.read_status()
+    except DamagedFileError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        return None
+
+
+def finished_model(directory: RunDirectory, status: Status) -> LoadedModel | None:
+    """The model of a finished run; None, after a warning, if its file is missing or does not hold the run's weights."""
+    try:
+        found = load_model_file(directory.model)
+    except ModelFileError as error:
+        logging.getLogger(__name__).warning("%s: made again from the checkpoints", error)
+        return None
+    if weights_digest(found.network) != status.weights:
+        logging.getLogger(__name__).warning("%s: not the weights of this run: made again", directory.model)
+        return None
+    return found
+
+
+def _supervise(
     run: RunConfig,
     directory: RunDirectory,
-    network: SuperResolutionNetwork,
-    start: TransferReport | None,
+    identity: RunIdentity,
     begin: Callable[[int], ProgressListener],
     pictures: Pictures,
+    source: Path | None,
 ) -> Status:
-    """Train and measure in a directory that is this run's alone; its status tells at any time how far it came."""
-    told = start.summary() if start is not None else ""
-    if start is not None:
-        directory.write_transfer(start)
-    _describe(directory, network, run, told)
+    """Train and measure in a directory that is this run's alone, and record however that ends."""
     directory.write_status(Status("running"))
     try:
-        trained = train(
-            network,
-            run.hyperparameters,
-            train=pictures.train,
-            validation=pictures.validation,
-            turns=run.turns,
-            directory=directory.path,
-            labels=_labels(run),
-            listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
-            metrics=run.validated,
-        )
-        status = replace(_finish(directory, run, network, trained, pictures), start=told)
+        status = _carry_out(run, directory, identity, begin, pictures, source)
     except DivergedError as error:
         status = Status("diverged", reason=str(error))
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
         directory.write_status(Status("interrupted", reason=str(error) or "interrupted"))
         raise
-    except (NitidoError, OSError, RuntimeError) as error:
+    except BaseException as error:
         # On a full disk the reason cannot be recorded either; the error itself is what the user must see.
         with suppress(OSError):
-            directory.write_status(Status("failed", reason=str(error).splitlines()[0]))
+            directory.write_status(Status("failed", reason=describe_failure(error)))
+            if not isinstance(error, NitidoError | OSError):
+                write_text(directory.failure, "".join(traceback.format_exception(error)))
         raise
     directory.write_status(status)
     return status
+
+
+def describe_failure(error: BaseException) -> str:
+    """Say in one line why a run failed.
+
+    >>> describe_failure(RuntimeError()), describe_failure(ValueError("no such word"))
+    ('RuntimeError', 'ValueError: no such word')
+    """
+    message = " ".join(str(error).split())
+    if isinstance(error, NitidoError | OSError):
+        return message or type(error).__name__
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _carry_out(
+    run: RunConfig,
+    directory: RunDirectory,
+    identity: RunIdentity,
+    begin: Callable[[int], ProgressListener],
+    pictures: Pictures,
+    source: Path | None,
+) -> Status:
+    repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint)
+    network = _build(run)
+    start = begin_from(network, run, directory, source)
+    summary = start.summary() if start is not None else ""
+    if start is not None:
+        directory.write_transfer(start)
+    _describe(directory, network, run, summary)
+    trained = train(
+        network,
+        run.hyperparameters,
+        train=pictures.train,
+        validation=pictures.validation,
+        turns=run.turns,
+        directory=directory.path,
+        labels=_labels(run),
+        listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
+        metrics=run.validated,
+    )
+    _measure_and_save(directory, run, identity, network, trained, pictures)
+    return Status(
+        "finished",
+        trained.steps,
+        trained.best_step,
+        round(trained.seconds, 1),
+        trained.validation,
+        start=summary,
+        weights=weights_digest(network),
+        evaluation=evaluation_digest(run, pictures.records),
+    )
+
+
+def _evaluate_again(
+    directory: RunDirectory,
+    run: RunConfig,
+    identity: RunIdentity,
+    model: LoadedModel,
+    status: Status,
+    pictures: Pictures,
+) -> Status:
+    """Measure a finished run again, unless its rows are of just these pictures and metrics; trains nothing."""
+    evaluation = evaluation_digest(run, pictures.records)
+    if status.evaluation == evaluation and _rows_are_whole(directory, identity):
+        return status
+    trained = Trained(status.steps, status.best_step, status.validation, status.seconds)
+    _measure_and_save(directory, run, identity, model.network, trained, pictures)
+    status = replace(status, evaluation=evaluation)
+    directory.write_status(status)
+    return status
+
+
+def _rows_are_whole(directory: RunDirectory, identity: RunIdentity) -> bool:
+    try:
+        rows = read_rows([directory.rows])
+    except RowsError as error:
+        logging.getLogger(__name__).warning("%s: measured again", error)
+        return False
+    return not rows.is_empty() and set(rows["run"]) == {identity.digest}
 
 
 def _labels(run: RunConfig) -> dict[str, str]:
@@ -180,15 +290,22 @@ def _attempt(name: str, draw: Callable[[], object]) -> None:
         logging.getLogger(__name__).warning("%s was not drawn: %s", name, reason)
 
 
-def _finish(
-    directory: RunDirectory, run: RunConfig, network: SuperResolutionNetwork, trained: Trained, pictures: Pictures
-) -> Status:
+def _measure_and_save(
+    directory: RunDirectory,
+    run: RunConfig,
+    identity: RunIdentity,
+    network: SuperResolutionNetwork,
+    trained: Trained,
+    pictures: Pictures,
+) -> None:
+    """Write the rows of all pictures, and the model file with their means."""
     labels = {
         "study": run.study,
         "variant": run.variant,
         "lr": run.hyperparameters.learning_rate,
         "seed": run.hyperparameters.seed,
         "checkpoint": "best",
+        "run": identity.digest,
     }
     with refused_memory():
         measured = [
@@ -218,7 +335,6 @@ def _finish(
     }
     descriptor = ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:])
     save_model(directory.model, network, descriptor)
-    return Status("finished", trained.steps, trained.best_step, round(trained.seconds, 1), trained.validation)
 
 
 def measured_rows(
@@ -232,7 +348,7 @@ def measured_rows(
     stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
     stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
     for split, dataset, store in stores:
-        for scored in evaluate(enlarge, store, scale, metrics):
+        for scored, content in zip(evaluate(enlarge, store, scale, metrics), store.hashes, strict=True):
             for metric, value in scored.metrics.items():
                 yield dict(labels) | {
                     "split": split,
@@ -242,4 +358,5 @@ def measured_rows(
                     "metric": metric,
                     "value": value,
                     "protocol": PROTOCOL,
+                    "content": content,
                 }

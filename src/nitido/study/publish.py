@@ -2,20 +2,26 @@
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from nitido.atomic import write_text
-from nitido.data import prepare, resolve
+from nitido.data import Store, prepare, resolve
 from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image, NetworkEnlarger
 from nitido.evaluation.comparison import Candidate, compare_on
-from nitido.evaluation.rows import read_rows, write_rows
+from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
+from nitido.exclusive import is_busy
 from nitido.inference import load_model_file
+from nitido.json_files import DamagedFileError
 from nitido.study.content import study_content
+from nitido.study.execute import finished_model
+from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
 from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
@@ -30,11 +36,14 @@ from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
 from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
-from nitido.study.run_directory import RunDirectory, write_json
-from nitido.study.spec import Study, Transfer, load_resolved
+from nitido.study.review import difference
+from nitido.study.run_directory import RunDirectory, Status
+from nitido.study.spec import Study, StudyError, Transfer, load_resolved
 from nitido.yaml_files import to_yaml
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
+PICTURES_FILE = "pictures.json"
+"""The pictures of the plan by their content, in a study's directory."""
 
 RANKING_FILES: Mapping[Aim, str] = {"fidelity": "leaderboard", "perception": "perception"}
 """The name, without ending, of a ranking's table."""
@@ -49,49 +58,117 @@ def publish(out: Path) -> Leaderboard:
     """
     study = load_resolved(out)
     runs = plan(study)
-    files = [
-        path for path in (BICUBIC_ROWS, *(run.directory / "rows.parquet" for run in runs)) if (out / path).exists()
-    ]
-    rows = read_rows([out / path for path in files])
-    facts = {BICUBIC: VariantFacts(parameters=0, macs=0)}
-    facts |= {v.name: _facts(out, [r for r in runs if r.config.variant == v.name]) for v in study.variants}
+    if not (out / PICTURES_FILE).exists():
+        raise StudyError(f"{out}: the study has not begun, or an earlier version ran it: run 'nitido study run {out}'")
+    pictures = PlannedPictures.read(out / PICTURES_FILE)
+    stores = _test_stores(study, pictures)
+    found = {run.directory: _found(out, run, runs, pictures) for run in runs}
+    bicubic = _bicubic(out, pictures)
+    rows = pl.concat([bicubic.rows, *(run.rows for run in found.values())])
+    facts = {BICUBIC: VariantFacts(parameters=0, macs=0, status=bicubic.state)}
+    for variant in study.variants:
+        own = [run for run in runs if run.config.variant == variant.name]
+        facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     write_rows(rows, out / "rows.parquet")
-    write_json(out / "leaderboard.json", as_json(board))
+    write_text(out / "leaderboard.json", json.dumps(as_json(board), indent=2, ensure_ascii=False) + "\n")
     tables = {aim: as_table(board, aim) for aim in board.aims()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
     write_text(out / "leaderboard.tex", as_latex(board))
     for aim, name in RANKING_FILES.items():
         if aim in tables:
             write_text(out / f"{name}.csv", _csv(*tables[aim]))
-    _draw(out, study, runs, rows, board)
+    _draw(out, study, runs, found, board, stores)
     return board
 
 
-def _facts(out: Path, runs: Sequence[PlannedRun]) -> VariantFacts:
+def _test_stores(study: Study, pictures: PlannedPictures) -> dict[str, Store]:
+    """The test pictures by set; raises `StudyError` if they are not those that the figures are of."""
+    stores = {}
+    for dataset in study.data.test:
+        store = prepare(resolve(dataset, "test"), [study.scale])
+        if picture_records(store) != pictures.test.get(dataset):
+            raise StudyError(
+                f"{dataset}: the pictures are not those that were measured: "
+                "run the study again, which measures them without training"
+            )
+        stores[dataset] = store
+    return stores
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run left: `state` says how far it came, and `rows` are its figures if it came to its end.
+
+    `status` is None if the directory holds nothing of the planned run.
+    """
+
+    state: str
+    rows: pl.DataFrame = field(default_factory=lambda: table([]))
+    status: Status | None = None
+
+
+def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: PlannedPictures) -> _Found:
+    """Look at a run: only rows of the planned run, of its weights and of the planned pictures count."""
+    directory = RunDirectory(out / run.directory)
+    try:
+        identity, status = directory.read_identity(), directory.read_status()
+    except DamagedFileError:
+        return _Found("damaged")
+    if identity is None or status is None:
+        return _Found("missing")
+    if difference(run, runs, out, pictures):
+        return _Found("another run")
+    if status.state == "running" and not is_busy(directory.path):
+        return _Found("interrupted", status=status)
+    if status.state != "finished":
+        return _Found(status.state, status=status)
+    if not directory.rows.exists():
+        return _Found("rows missing", status=status)
+    try:
+        rows = read_rows([directory.rows])
+    except RowsError:
+        return _Found("rows damaged", status=status)
+    whole = set(rows["run"]) == {identity.digest} and status.evaluation == evaluation_digest(run.config, pictures)
+    if whole and _cover(rows, pictures):
+        return _Found("finished", rows, status)
+    return _Found("rows outdated", status=status)
+
+
+def _bicubic(out: Path, pictures: PlannedPictures) -> _Found:
+    if not (out / BICUBIC_ROWS).exists():
+        return _Found("rows missing")
+    try:
+        rows = read_rows([out / BICUBIC_ROWS])
+    except RowsError:
+        return _Found("rows damaged")
+    return _Found("ok", rows) if _cover(rows, pictures) else _Found("rows outdated")
+
+
+def _cover(rows: pl.DataFrame, pictures: PlannedPictures) -> bool:
+    """Whether `rows` are of the planned pictures, of all of them and of no others, by their content."""
+    measured = set(rows.select("split", "dataset", "picture", "content").unique().iter_rows())
+    planned = {("test", d, r.name, r.sha256) for d, records in pictures.test.items() for r in records}
+    tested = {row for row in measured if row[0] == "test"}
+    validated = {(name, content) for split, _, name, content in measured if split == "validation"}
+    return tested == planned and validated == {(r.name, r.sha256) for r in pictures.validation}
+
+
+def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
     """A variant's size, its learning rates whose every run finished, and its status.
 
     A learning rate that diverged or failed has lost and is left out; the variant is "ok" as long as another one is
     whole. A run that is still to come leaves the choice open: the variant's status is that run's.
     """
     states: dict[float, list[str]] = {}
-    for run in runs:
-        states.setdefault(run.config.hyperparameters.learning_rate, []).append(_state(out, run))
-    whole = tuple(rate for rate, found in states.items() if set(found) == {"finished"})
-    unfinished = [state for found in states.values() for state in found if state != "finished"]
+    for run, state in zip(runs, found, strict=True):
+        states.setdefault(run.config.hyperparameters.learning_rate, []).append(state)
+    whole = tuple(rate for rate, states_ in states.items() if set(states_) == {"finished"})
+    unfinished = [state for states_ in states.values() for state in states_ if state != "finished"]
     pending = [state for state in unfinished if state not in ("diverged", "failed")]
     state = pending[0] if pending else "ok" if whole else unfinished[0]
     size = network_size(runs[0].config)
     return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim)
-
-
-def _state(out: Path, run: PlannedRun) -> str:
-    """How far a run came; one that finished and lost its rows since cannot be counted."""
-    directory = RunDirectory(out / run.directory)
-    status = directory.read_status()
-    if status is None:
-        return "missing"
-    return "rows missing" if status.state == "finished" and not directory.rows.exists() else status.state
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -100,35 +177,44 @@ def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _draw(out: Path, study: Study, runs: Sequence[PlannedRun], rows: pl.DataFrame, board: Leaderboard) -> None:
+def _draw(
+    out: Path,
+    study: Study,
+    runs: Sequence[PlannedRun],
+    found: Mapping[Path, _Found],
+    board: Leaderboard,
+    stores: Mapping[str, Store],
+) -> None:
     """The pictures and the page. Whatever has no results yet is left out of them."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
         draw_ranking(board, out / "ranking.png")
         if "perception" in board.aims():
             draw_ranking(board, out / "perception.png", "perception")
-    shown = _shown_runs(out, runs, board)
+    rows = read_rows([out / "rows.parquet"])
+    shown = _shown_runs(out, runs, found, board)
     costs = _costs(out, shown, board)
     _draw_curves(out, shown)
-    views = _look(out, study, shown, rows, board)
+    views = _look(out, study, shown, rows, board, stores)
     compared = [(f"{views[0].picture} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
     content = Content(
         pictures=compared,
-        runs=[_run_facts(out, study, board, run) for run in runs],
-        curves=_curves(out, runs, board),
+        runs=[_run_facts(out, study, board, run, found[run.directory]) for run in runs],
+        curves=_curves(out, [r for r in runs if found[r.directory].status is not None], board),
         rows=rows,
         costs=costs.by_variant,
         conditions=costs.conditions if shown else "",
         views=views,
         setting=describe_setting(study, runs, out),
         asked=runs[0].config.metrics,
-        on_content=_on_content(out, study, rows, board),
+        on_content=_on_content(out, rows, board, stores),
     )
     write_report(out, board, content)
 
 
-def _on_content(out: Path, study: Study, rows: pl.DataFrame, board: Leaderboard) -> tuple[str, Path | None]:
+def _on_content(
+    out: Path, rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]
+) -> tuple[str, Path | None]:
     """On which pictures the best variant gains: a sentence, and `content.png` where there are pictures enough."""
-    stores = {dataset: prepare(resolve(dataset, "test"), [study.scale]) for dataset in board.datasets}
     found = study_content(rows, board, stores)
     if found is None:
         return "", None
@@ -138,15 +224,20 @@ def _on_content(out: Path, study: Study, rows: pl.DataFrame, board: Leaderboard)
     return found.sentence, out / "content.png"
 
 
-def _shown_runs(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, PlannedRun]:
+def _shown_runs(
+    out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found], board: Leaderboard
+) -> dict[str, PlannedRun]:
     """For each variant with results the run that stands for it: its chosen learning rate, its first seed."""
     shown: dict[str, PlannedRun] = {}
-    for entry in board.entries:
-        for run in runs:
-            chosen = run.config.hyperparameters.learning_rate == entry.learning_rate
-            if run.config.variant == entry.variant and chosen and RunDirectory(out / run.directory).model.exists():
-                shown.setdefault(entry.variant, run)
-    return shown
+    for run in runs:
+        status, variant = found[run.directory].status, run.config.variant
+        if variant in shown or status is None or found[run.directory].state != "finished":
+            continue
+        chosen = run.config.hyperparameters.learning_rate == board.entry(variant).learning_rate
+        if chosen and finished_model(RunDirectory(out / run.directory), status) is not None:
+            shown[variant] = run
+    order = [entry.variant for entry in board.entries]
+    return dict(sorted(shown.items(), key=lambda item: order.index(item[0])))
 
 
 def _costs(out: Path, shown: Mapping[str, PlannedRun], board: Leaderboard) -> Costs:
@@ -181,7 +272,12 @@ def _draw_curves(out: Path, shown: Mapping[str, PlannedRun]) -> None:
 
 
 def _look(
-    out: Path, study: Study, shown: Mapping[str, PlannedRun], rows: pl.DataFrame, board: Leaderboard
+    out: Path,
+    study: Study,
+    shown: Mapping[str, PlannedRun],
+    rows: pl.DataFrame,
+    board: Leaderboard,
+    stores: Mapping[str, Store],
 ) -> list[View]:
     """The telling pictures enlarged by every shown variant; the first is drawn to `leaderboard.png` as well."""
     telling = telling_pictures(rows, board) if shown else []
@@ -193,7 +289,7 @@ def _look(
     order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
     views = []
     for index, chosen in enumerate(telling):
-        hr, results = _enlarged(study, models, chosen)
+        hr, results = _enlarged(stores[chosen.dataset], study.scale, models, chosen)
         if index == 0:
             _draw_comparison(out, study, board, chosen, hr, [results[name] for name in order])
         scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
@@ -202,12 +298,13 @@ def _look(
     return views
 
 
-def _enlarged(study: Study, models: Mapping[str, Enlarger], chosen: Telling) -> tuple[Image, dict[str, Candidate]]:
+def _enlarged(
+    store: Store, scale: int, models: Mapping[str, Enlarger], chosen: Telling
+) -> tuple[Image, dict[str, Candidate]]:
     """The original of one picture, and every model's result."""
-    store = prepare(resolve(chosen.dataset, "test"), [study.scale])
     index = store.names.index(chosen.picture)
-    found = compare_on(store, index, models, study.scale)
-    return store.hr_cropped(index, study.scale), {candidate.model: candidate for candidate in found}
+    found = compare_on(store, index, models, scale)
+    return store.hr_cropped(index, scale), {candidate.model: candidate for candidate in found}
 
 
 def _draw_comparison(
@@ -220,22 +317,22 @@ def _draw_comparison(
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 
 
-def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun) -> RunFacts:
+def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, found: _Found) -> RunFacts:
     directory = RunDirectory(out / run.directory)
-    status = directory.read_status()
+    status = found.status
     return RunFacts(
         variant=run.config.variant,
         learning_rate=run.config.hyperparameters.learning_rate,
         seed=run.config.hyperparameters.seed,
-        status=status.state if status else "missing",
+        status=found.state,
         steps=status.steps if status else 0,
         seconds=status.seconds if status else 0.0,
         parameters=board.entry(run.config.variant).parameters,
         validation_psnr=status.validation_psnr if status else None,
         directory=run.directory.as_posix(),
-        diagram=directory.diagram if directory.diagram.exists() else None,
+        diagram=directory.diagram if status and directory.diagram.exists() else None,
         difference=_difference(study, run),
-        summary=directory.summary.read_text(encoding="utf-8") if directory.summary.exists() else "",
+        summary=directory.summary.read_text(encoding="utf-8") if status and directory.summary.exists() else "",
         reason=status.reason if status else "",
     )
 

@@ -4,24 +4,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nitido.atomic import write_text
-from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
-from nitido.exclusive import exclusive
+from nitido.exclusive import exclusive, is_unused
 from nitido.inference import read_descriptor
 from nitido.inference.models import model_path
 from nitido.perception import PerceptualDistance
-from nitido.study.execute import Pictures, execute, load_pictures, measured_rows
+from nitido.study.execute import Pictures, describe_failure, execute, load_pictures, measured_rows
+from nitido.study.identity import first_difference
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.overlaps import write_overlaps
 from nitido.study.plan import PlannedRun, plan
-from nitido.study.publish import BICUBIC_ROWS, publish
+from nitido.study.publish import BICUBIC_ROWS, PICTURES_FILE, publish
 from nitido.study.report import BICUBIC
-from nitido.study.run_directory import RunDirectory, Status, first_difference
-from nitido.study.spec import Study, StudyError, dump, load_resolved
+from nitido.study.review import Review, difference, review, set_aside
+from nitido.study.run_directory import RunDirectory, Status
+from nitido.study.spec import STUDY_FILE, Study, StudyError, dump, load_resolved
 from nitido.study.start import best_source
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.losses import PERCEPTUAL
@@ -29,6 +30,10 @@ from nitido.training.losses import PERCEPTUAL
 
 class StudyReporter(Protocol):
     """Whoever watches a study."""
+
+    def reviewed(self, review: Review) -> None:
+        """The plan was compared with the directory, where nothing was written yet."""
+        ...
 
     def started(self, run: PlannedRun, number: int, runs: int, steps: int) -> ProgressListener:
         """A run begins, with its number from 1, the number of runs, and its steps; returns who hears its progress."""
@@ -52,7 +57,8 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     """Run what is missing of `study` in `out`, then write its leaderboard.
 
     Everything that can be checked is checked before the first training. A run that fails is noted and the rest goes
-    on; Ctrl-C raises `TrainingInterruptedError` and the same call continues later.
+    on; Ctrl-C raises `TrainingInterruptedError`, and the same call resumes later. Runs that are in `out` already and
+    differ from the plan are moved to `orphaned/` there and trained again. Nothing is written before the lock is held.
     """
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
@@ -61,8 +67,12 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
         pictures.check(options, [study.scale])
     _need_backbones(runs)
     _need_models(runs, out)
-    _claim(out, study)
+    _refuse_foreign(out, study)
     with exclusive(out):
+        _refuse_foreign(out, study)
+        reporter.reviewed(review(runs, out, pictures.records))
+        write_text(out / STUDY_FILE, dump(study))
+        pictures.records.write(out / PICTURES_FILE)
         write_overlaps(out, pictures.overlaps)
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
         failures = [*_execute_all(runs, out, pictures, reporter)]
@@ -88,28 +98,35 @@ def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, repo
     for number, run in enumerate(runs, start=1):
         begin = partial(reporter.started, run, number, len(runs))
         try:
+            if difference(run, runs, out, pictures.records):
+                set_aside(run, out)
             source = best_source(run, runs, out) if run.config.source_variant is not None else None
             status = execute(run.config, out / run.directory, begin, pictures, source)
         except TrainingInterruptedError:
             raise
-        except (NitidoError, RuntimeError) as error:  # torch tells of too little memory by RuntimeError
-            status = Status("failed", reason=str(error).splitlines()[0])
+        except (Exception, SystemExit) as error:  # a plugin may raise anything; the other runs still finish
+            status = Status("failed", reason=describe_failure(error))
         reporter.ended(run, status)
         if status.state != "finished":
             yield f"{run.directory}: {status.state}: {status.reason}"
 
 
-def _claim(out: Path, study: Study) -> None:
-    """Write `study.yaml`, or check that `out` holds this study; more variants, rates or seeds may be added to it."""
-    if (out / "study.yaml").exists():
-        growing = ("variants", "learning_rates", "seeds", "baseline", "profile")
-        old, new = (s.model_dump(exclude=set(growing)) for s in (load_resolved(out), study))
-        difference = first_difference(old, new)
-        if difference:
-            raise StudyError(f"{out} holds another study ({difference}): choose another --out")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _refuse_foreign(out: Path, study: Study) -> None:
+    """Raise `StudyError` unless `out` is new or holds this study.
+
+    Variants, rates, seeds, test sets and metrics may be added to it; a run that changed is trained again.
+    """
+    if (out / STUDY_FILE).exists():
+        growing: dict[str, Any] = dict.fromkeys(
+            ("variants", "learning_rates", "seeds", "baseline", "profile", "metrics"), True
+        )
+        growing["data"] = {"test"}
+        old, new = (s.model_dump(exclude=growing) for s in (load_resolved(out), study))
+        found = first_difference(old, new)
+        if found:
+            raise StudyError(f"{out} holds another study ({found}): choose another --out")
+    elif not is_unused(out):
         raise StudyError(f"{out} is there already and holds no study: choose another --out")
-    write_text(out / "study.yaml", dump(study))
 
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:

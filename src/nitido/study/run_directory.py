@@ -3,17 +3,23 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from nitido.atomic import write_text
 from nitido.errors import NitidoError
-from nitido.json_files import without_non_finite
+from nitido.exclusive import is_unused
+from nitido.json_files import DamagedFileError, read_json, write_json
+from nitido.study.identity import RunIdentity
 from nitido.study.plan import RunConfig
 from nitido.training.metrics_file import read_curve, read_validation
 from nitido.training.transfer import TransferReport
 from nitido.yaml_files import read_yaml, to_yaml
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
+
+_START_AGAIN = "remove it, and the run resumes from its last checkpoint"
 
 
 class RunDirectoryError(NitidoError):
@@ -25,7 +31,8 @@ class Status:
     """How far a run came.
 
     `reason` says why it ended early; seconds are of the last sitting's training; `validation` is what the kept weights
-    measured, by metric; `start` says in one line what was taken from a pretrained network and what stood still.
+    measured, by metric; `start` says in one line what was taken from a pretrained network and what was frozen.
+    `weights` is the hash of the kept weights, `evaluation` that of everything their rows were measured on.
     """
 
     state: State
@@ -35,6 +42,8 @@ class Status:
     validation: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     start: str = ""
+    weights: str = ""
+    evaluation: str = ""
 
     @property
     def validation_psnr(self) -> float | None:
@@ -52,6 +61,16 @@ class RunDirectory:
     def config(self) -> Path:
         """The resolved configuration."""
         return self.path / "config.yaml"
+
+    @property
+    def identity(self) -> Path:
+        """What the weights depend on, with every picture's hash."""
+        return self.path / "identity.json"
+
+    @property
+    def failure(self) -> Path:
+        """The traceback of an error that nobody foresaw; not there without one."""
+        return self.path / "failure.txt"
 
     @property
     def environment(self) -> Path:
@@ -85,8 +104,13 @@ class RunDirectory:
 
     @property
     def last_checkpoint(self) -> Path:
-        """Where a run that was interrupted goes on."""
+        """Where an interrupted run resumes."""
         return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The step that validated best."""
+        return self.path / "checkpoints" / "best.ckpt"
 
     @property
     def metrics(self) -> Path:
@@ -104,14 +128,26 @@ class RunDirectory:
         return self.path / "rows.parquet"
 
     def read_config(self) -> RunConfig | None:
-        """The configuration, or None in a new directory."""
+        """The configuration, or None in a new directory; raises `NitidoError` that names a damaged file."""
         if not self.config.exists():
             return None
         return RunConfig.parse(read_yaml(self.config, RunDirectoryError), str(self.config))
 
+    def read_identity(self) -> RunIdentity | None:
+        """The identity, or None in a new directory; raises `DamagedFileError`."""
+        if not self.identity.exists():
+            return None
+        values = read_json(self.identity, "choose another directory, or remove this one to train again")
+        return RunIdentity.parse(values, str(self.identity))
+
     def read_status(self) -> Status | None:
-        """The status, or None in a new directory."""
-        return Status(**json.loads(self.status.read_text(encoding="utf-8"))) if self.status.exists() else None
+        """The status, or None in a new directory; raises `DamagedFileError`."""
+        if not self.status.exists():
+            return None
+        try:
+            return _STATUS.validate_python(read_json(self.status, _START_AGAIN))
+        except ValidationError:
+            raise DamagedFileError(f"{self.status} is damaged (not the status of a run): {_START_AGAIN}") from None
 
     def write_status(self, status: Status) -> None:
         """Replace the status."""
@@ -119,26 +155,50 @@ class RunDirectory:
 
     def read_transfer(self) -> TransferReport:
         """What was taken over and frozen."""
-        return TransferReport.parse(json.loads(self.transfer.read_text(encoding="utf-8")), str(self.transfer))
+        return TransferReport.parse(read_json(self.transfer, _START_AGAIN), str(self.transfer))
 
     def write_transfer(self, report: TransferReport) -> None:
         """Leave what was taken over and frozen."""
         write_json(self.transfer, report.model_dump(mode="json"))
 
-    def claim(self, config: RunConfig) -> None:
-        """Write the configuration, or check that the directory belongs to the same run.
+    def refuse_foreign(self) -> None:
+        """Raise `RunDirectoryError` if the path holds something that is no run; nothing may be written there."""
+        if not is_unused(self.path) and not self.identity.exists():
+            if self.config.exists():
+                raise RunDirectoryError(
+                    f"{self.path} holds a run of an earlier version of nitido, which did not record its pictures: "
+                    "choose another directory"
+                )
+            raise RunDirectoryError(f"{self.path} is there already and holds no run: choose another directory")
 
-        Raises `RunDirectoryError` that names the first difference when it holds another run, or when it holds
-        something that is no run.
+    def difference(self, identity: RunIdentity) -> str:
+        """Say in one line where the run in this directory differs from `identity`; empty if it is that run, or new."""
+        existing = self.read_identity()
+        return existing.difference(identity) if existing is not None else ""
+
+    def claim(self, identity: RunIdentity, config: RunConfig) -> RunIdentity:
+        """Write the identity and the configuration, or check that the directory belongs to the same run.
+
+        Only the process that holds the directory's lock may call this.
+
+        Returns:
+            The directory's identity. It is older than `identity` and has another digest where a later version of
+            nitido has more hyperparameters, at whose defaults the run was trained.
+
+        Raises:
+            RunDirectoryError: It holds another run, and the message says the first difference.
         """
-        existing = self.read_config()
+        self.refuse_foreign()
+        existing = self.read_identity()
         if existing is None:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise RunDirectoryError(f"{self.path} is there already and holds no run: choose another directory")
-            write_text(self.config, to_yaml(config.model_dump(mode="json", exclude_none=True)))
-        elif existing != config:
-            difference = first_difference(existing.model_dump(mode="json"), config.model_dump(mode="json"))
+            existing = identity
+            write_json(self.identity, identity.model_dump(mode="json"))
+        elif difference := existing.difference(identity):
             raise RunDirectoryError(f"{self.path} holds another run ({difference}): choose another directory")
+        text = to_yaml(config.model_dump(mode="json", exclude_none=True))
+        if not self.config.exists() or self.config.read_bytes() != text.encode():
+            write_text(self.config, text)
+        return existing
 
     def validation_curve(self, metric: str = "psnr_y") -> list[tuple[int, float]]:
         """Return (steps, value) of every validation so far by `metric`; none if `metrics.jsonl` is not there.
@@ -151,22 +211,4 @@ class RunDirectory:
         return read_curve(self.metrics, metric)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON, atomically."""
-    text = json.dumps(without_non_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def first_difference(old: Any, new: Any, where: str = "") -> str:
-    """Where two nested values differ first, as `key: old → new`; empty when they are equal.
-
-    >>> first_difference({"data": {"test": "set5"}}, {"data": {"test": "set14"}})
-    "data.test: 'set5' → 'set14'"
-    """
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(k for k in new if k not in old)]:
-            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
-            if found:
-                return found
-        return ""
-    return "" if old == new else f"{where}: {old!r} → {new!r}"
+_STATUS = TypeAdapter(Status)

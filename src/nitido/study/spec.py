@@ -198,6 +198,9 @@ def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
 
 MOST_RUNS = 10_000
 
+STUDY_FILE = "study.yaml"
+"""The resolved study in a study's directory."""
+
 _BUILTIN = files("nitido.study") / "builtin"
 SETTABLE = (
     "scale",
@@ -236,7 +239,7 @@ def load_study_file(name_or_path: str) -> StudyFile:
 
 def load_resolved(directory: Path) -> Study:
     """Read the `study.yaml` of a study's directory."""
-    path = directory / "study.yaml"
+    path = directory / STUDY_FILE
     return Study.parse(read_yaml(path, StudyError), str(path))
 
 

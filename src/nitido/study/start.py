@@ -1,17 +1,46 @@
-"""How a run begins: from a trained network or from random weights, and with which parts standing still."""
+"""How a run begins: from a trained network or from random weights, and with which parts staying frozen."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from nitido.architectures import SuperResolutionNetwork
 from nitido.evaluation.aims import YARDSTICKS
+from nitido.inference import ModelFileError
 from nitido.inference.models import find_model, model_path
 from nitido.study.plan import PlannedRun, RunConfig
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import StudyError
 from nitido.training.freezing import freeze
 from nitido.training.transfer import TransferReport, load_weights
+
+
+def weights_digest(network: SuperResolutionNetwork) -> str:
+    """Return a hash of the weights and buffers of `network`, whatever file they are in."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        digest.update(repr((name, str(values.dtype), tuple(values.shape))).encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def source_weights(run: RunConfig, directory: RunDirectory, source: Path | None) -> str | None:
+    """Return the digest of the weights that `run` starts from; None if it starts from random ones.
+
+    If their file does not exist any more, a run that has begun keeps the digest that it recorded.
+    """
+    if run.pretrained is None:
+        return None
+    recorded = directory.read_identity()
+    try:
+        return weights_digest(find_model(source or model_path(run.pretrained)).network)
+    except ModelFileError:
+        if recorded is None or recorded.source_sha256 is None:
+            raise
+        return recorded.source_sha256
 
 
 def begin_from(

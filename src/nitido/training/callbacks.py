@@ -1,10 +1,9 @@
 """What happens around the training steps: checkpoints, pictures, histograms, progress, a graceful Ctrl-C."""
 
-import io
+import hashlib
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,16 +11,14 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.tensorboard import SummaryWriter
 
-from nitido.atomic import write_bytes
 from nitido.data import Store, centre
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
-from nitido.training.metrics_file import append_scalars, read_validation, rewind
+from nitido.training.metrics_file import append_scalars, rewind
 from nitido.training.module import NetworkTraining
 
 PSNR = "validation/psnr_y"
@@ -35,54 +32,6 @@ class TrainingInterruptedError(NitidoError):
     """Ctrl-C was pressed; the checkpoint was written and the run can go on later."""
 
     exit_code = 130  # as shells tell of a process that SIGINT ended
-
-
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, even after `kill -9` or on a full disk."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write beside `path`, then rename."""
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_bytes(Path(path), content.getvalue())
-
-
-class MovableCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` after validations, whose run directory may be moved before the run goes on."""
-
-    @cached_property
-    def state_key(self) -> str:
-        """The name of its state in a checkpoint, which Lightning asks for at every hook of every step."""
-        return super().state_key
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Nothing: it is not for single steps, which Lightning would think about longer than a small one lasts."""
-
-    def check_monitor_top_k(self, trainer: lightning.Trainer, current: torch.Tensor | None = None) -> bool:
-        """Return whether `current` is at least as good as the best so far: of equal validations the later one is kept.
-
-        Validations are equal when they cannot tell the steps apart, such as on flat pictures, which the first step
-        restores perfectly. Lightning would keep the first of them.
-        """
-        best = self.best_k_models.get(self.kth_best_model_path)
-        tied = current is not None and best is not None and bool(current == best)
-        return tied or super().check_monitor_top_k(trainer, current)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state with its paths led to where the directory lies now.
-
-        Lightning would otherwise forget the best score, and a worse checkpoint could replace the best one.
-        """
-
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath), Path(path).name)) if path else path
-
-        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        moved = state_dict | {"dirpath": self.dirpath} | {key: here(state_dict[key]) for key in paths}
-        moved["best_k_models"] = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict(moved)
 
 
 class JsonLines(Logger):
@@ -112,13 +61,28 @@ class JsonLines(Logger):
         """Append one line."""
         append_scalars(self.path, step, metrics)
 
-    def validation_at(self, step: int) -> dict[str, float]:
-        """Return the metrics of the validation after `step` steps, by their names in the rows."""
-        return read_validation(self.path, step)
-
     def rewind(self, step: int) -> None:
         """Keep what was logged before the step with index `step`: losses of earlier steps, validations up to it."""
         rewind(self.path, step)
+
+    def sha256(self) -> str:
+        """Return the hash of the file as it is now; of nothing, where there is no file."""
+        return hashlib.sha256(self.path.read_bytes() if self.path.exists() else b"").hexdigest()
+
+
+class LinesInCheckpoint(Callback):
+    """Stores the hash of the run's scalars in every checkpoint, so that a resumed run notices other ones."""
+
+    KEY = "metrics_sha256"
+
+    def __init__(self, lines: JsonLines) -> None:
+        self.lines = lines
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the hash."""
+        checkpoint[self.KEY] = self.lines.sha256()
 
 
 class Histograms(Callback):
@@ -199,7 +163,9 @@ class StopAtInterrupt(Callback):
         self.checkpoint = checkpoint
         self.requested = False
         # Those of before the trainer: Lightning sets its own too, and puts these back before callbacks are torn down.
-        self.original: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        # A signal that is ignored (in a shell's background job) stays ignored; None was not set by Python.
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.original = {s: h for s, h in handlers.items() if h not in (None, signal.SIG_IGN)}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Listen to the signals, which only the main thread may; after Lightning, whose SIGTERM exits with 0."""
@@ -209,9 +175,10 @@ class StopAtInterrupt(Callback):
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        self.restore()
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Set the handlers of before the training, as Lightning's own may be in their place."""
         if threading.current_thread() is threading.main_thread():
             for number, handler in self.original.items():
                 signal.signal(number, handler)
@@ -231,4 +198,4 @@ class StopAtInterrupt(Callback):
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the signals back."""
-        self._restore()
+        self.restore()

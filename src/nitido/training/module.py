@@ -82,6 +82,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         self.criterion = Criterion(hyperparameters.loss, hyperparameters.perceptual)
         self.scores: dict[int, list[dict[str, float]]] = {k: [] for k in self.networks}
         self.statistics: list[Tensor] = []
+        self.validated: dict[str, float] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As ever, but what Lightning notes before and after each of a step's hooks does not go through PyTorch."""
@@ -196,9 +197,10 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return calculate()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the number format of the steps to come, and how they fit the memory."""
+        """Store the number format of the steps to come, how they fit the memory, and the newest validation."""
         checkpoint["precision"] = self.precision
         checkpoint["memory"] = self.memory.state()
+        checkpoint["validation"] = self.validated
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the number format of before, and in as much memory."""
@@ -246,6 +248,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
             means |= {f"validation/x{k}/{name}": mean for k, found in each.items() for name, mean in found.items()}
         for scores in self.scores.values():
             scores.clear()
+        self.validated = {name.removeprefix("validation/"): value for name, value in means.items()}
         self.log_dict(means, logger=False)
         self.write_scalars(means)
 

@@ -5,10 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -17,18 +15,19 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.json_files import DamagedFileError
 from nitido.training.adversarial import AdversarialTraining
 from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (
-    AtomicCheckpoints,
     Histograms,
     JsonLines,
-    MovableCheckpoint,
+    LinesInCheckpoint,
     ProgressListener,
     ReportProgress,
     SamplePictures,
     StopAtInterrupt,
 )
+from nitido.training.checkpoints import AtomicCheckpoints, MovableCheckpoint, load_checkpoint
 from nitido.training.data import PatchStream, samplers
 from nitido.training.event_files import FlushedEvents, rewind_events, write_hparams
 from nitido.training.fast_path import FILE as FAST_PATH_FILE
@@ -119,8 +118,9 @@ def train(
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
-    resumed = _step_of(last) if last.exists() else None
-    rewind_events(directory, resumed or 0)
+    resumed = load_checkpoint(last) if last.exists() else None
+    resumed_step = resumed["global_step"] if resumed is not None else 0
+    rewind_events(directory, resumed_step)
     events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
     scalars = JsonLines(directory / "metrics.jsonl")
     stop = StopAtInterrupt(last)
@@ -130,6 +130,7 @@ def train(
         stop,
         ReportProgress(listener),
         FlushedEvents(events.experiment),
+        LinesInCheckpoint(scalars),
     ]
     if options.ema:
         callbacks.insert(0, AveragedWeights(options.ema))
@@ -157,21 +158,34 @@ def train(
             total=total,
             current_step=lambda: trainer.global_step,
         )
-        scalars.rewind(resumed or 0)
-        trainer.fit(
-            module,
-            DataLoader(stream, batch_size=None),
-            DataLoader(range((1 + len(other_scales)) * len(validation)), batch_size=None),  # type: ignore[arg-type]
-            ckpt_path=last if resumed is not None else None,
-            weights_only=True,
-        )
+        scalars.rewind(resumed_step)
+        if resumed is not None and scalars.sha256() != resumed.get(LinesInCheckpoint.KEY):
+            raise DamagedFileError(
+                f"{scalars.path} does not hold what was logged up to the checkpoint: "
+                f"remove {checkpoints} to train again from step 0"
+            )
+        try:
+            trainer.fit(
+                module,
+                DataLoader(stream, batch_size=None),
+                DataLoader(range((1 + len(other_scales)) * len(validation)), batch_size=None),  # type: ignore[arg-type]
+                ckpt_path=last if resumed is not None else None,
+                weights_only=True,
+            )
+        except SystemExit as end:
+            # Lightning turns a second Ctrl-C into an exit with status 1.
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            stop.restore()
     stop.check(total)
-    checkpoint = _load(best)
+    checkpoint = load_checkpoint(best)
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     network.load_state_dict(weights)
     best_step = checkpoint["global_step"]
-    measured = scalars.validation_at(best_step)
+    measured = checkpoint["validation"]
     words = options.model_dump(exclude={"loss", "perceptual", "adversarial"})
     logged = {f"validation/{name}": value for name, value in measured.items()}
     write_hparams(events.experiment, {**labels, **words, **options.loss}, logged)
@@ -191,12 +205,3 @@ def _checkpoint(path: Path, monitor: str | None = None, mode: str = "max") -> Mo
     return MovableCheckpoint(
         dirpath=path.parent, filename=path.stem, monitor=monitor, mode=mode, enable_version_counter=False
     )
-
-
-def _load(path: Path) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return checkpoint
-
-
-def _step_of(path: Path) -> int:
-    return int(_load(path)["global_step"])

@@ -1,0 +1,215 @@
+"""The identity of a run: everything that its trained weights depend on, its pictures by their content."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from nitido.architectures import get_architecture
+from nitido.data import Store
+from nitido.evaluation.metrics import metric
+from nitido.evaluation.protocol import PROTOCOL
+from nitido.json_files import read_json, write_json
+from nitido.registry import plugin_sources
+from nitido.study.plan import RunConfig
+from nitido.validation import ConfigError, StrictModel
+
+
+class PictureRecord(StrictModel):
+    """One picture as it was decoded.
+
+    Attributes:
+        name: Its name in its set.
+        sha256: The hash of its RGB pixels and their shape.
+        grey: Whether its file has one channel; such a picture is scored as its own luma.
+    """
+
+    name: str
+    sha256: str
+    grey: bool = False
+
+
+Records = tuple[PictureRecord, ...]
+
+
+def picture_records(store: Store) -> Records:
+    """Return a record of each picture of `store`, in order."""
+    return tuple(
+        PictureRecord(name=name, sha256=sha256, grey=grey)
+        for name, sha256, grey in zip(store.names, store.hashes, store.grey, strict=True)
+    )
+
+
+class RunIdentity(StrictModel):
+    """Everything that the weights of a run depend on, apart from the machine and nitido's own version.
+
+    What its evaluation measures is no part of it: figures can be added to a finished run without training.
+
+    Attributes:
+        configuration: The network, the hyperparameters and how the run starts.
+        train: The training pictures, in the order in which patches are drawn from them.
+        validation: The pictures that choose the best step.
+        source_sha256: The hash of the model file that the run starts from.
+        plugins: For each word of the configuration that a plugin registered, the hash of the plugin's file.
+    """
+
+    configuration: dict[str, Any]
+    train: Records
+    validation: Records
+    source_sha256: str | None = None
+    plugins: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: RunConfig, train: Records, validation: Records, source_sha256: str | None) -> Self:
+        """Return the identity of `run` with these pictures."""
+        configuration = _configuration(run)
+        plugins = {word: _file_hash(path) for word, path in plugin_sources(_strings(configuration)).items()}
+        return cls(
+            configuration=configuration,
+            train=train,
+            validation=validation,
+            source_sha256=source_sha256,
+            plugins=plugins,
+        )
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything but the pictures' names, which change no weights."""
+        values = self.model_dump(mode="json")
+        for split in ("train", "validation"):
+            values[split] = [[record["sha256"], record["grey"]] for record in values[split]]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def difference(self, new: Self) -> str:
+        """Say in one line where `new` differs from this identity first; empty if their weights would be the same."""
+        return (
+            first_difference(_upgraded(self.configuration), _upgraded(new.configuration))
+            or _other_pictures("training", self.train, new.train)
+            or _other_pictures("validation", self.validation, new.validation)
+            or ("it starts from other weights" if self.source_sha256 != new.source_sha256 else "")
+            or ("the code of a plugin changed" if self.plugins != new.plugins else "")
+        )
+
+
+class PlannedPictures(StrictModel):
+    """The pictures that the runs of a study learn from, are chosen on, and are measured on, by their content."""
+
+    train: Records
+    validation: Records
+    test: dict[str, Records]
+
+    @classmethod
+    def of(cls, train: Store, validation: Store, test: Mapping[str, Store]) -> Self:
+        """Record the pictures of these stores."""
+        return cls(
+            train=picture_records(train),
+            validation=picture_records(validation),
+            test={name: picture_records(store) for name, store in test.items()},
+        )
+
+    def identity(self, run: RunConfig, source_sha256: str | None) -> RunIdentity:
+        """Return the identity of `run` with these pictures."""
+        return RunIdentity.of(run, self.train, self.validation, source_sha256)
+
+    def write(self, path: Path) -> None:
+        """Write to the JSON file `path`."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read back what `write` wrote; raises `DamagedFileError` or `ConfigError`."""
+        way_out = "run the study again, which writes it anew"
+        return cls.parse(read_json(path, way_out), str(path))
+
+
+def evaluation_digest(run: RunConfig, pictures: PlannedPictures) -> str:
+    """Return a hash of everything that the rows of a run depend on besides its weights.
+
+    Of the metrics only those count that can be measured here: a package that is installed later adds its figures.
+    """
+    values = {
+        "validation": pictures.model_dump(mode="json")["validation"],
+        "test": pictures.model_dump(mode="json")["test"],
+        "scales": run.every_scale,
+        "metrics": sorted(name for name in run.metrics if metric(name).missing() is None),
+        "protocol": PROTOCOL,
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def first_difference(old: Any, new: Any, where: str = "") -> str:
+    """Where two nested values differ first, as `key: old → new`; empty when they are equal.
+
+    >>> first_difference({"data": {"test": "set5"}}, {"data": {"test": "set14"}})
+    "data.test: 'set5' → 'set14'"
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{where}: {old!r} → {new!r}"
+
+
+def _configuration(run: RunConfig) -> dict[str, Any]:
+    """The part of a run's configuration that its weights depend on; pictures count by content, not by set name."""
+    return run.model_dump(mode="json", exclude={"study", "metrics", "data"}, exclude_none=True)
+
+
+def _upgraded(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the defaults of fields that an earlier version did not have.
+
+    One that this version cannot read (a field or a plugin is gone) is returned as it is.
+    """
+    try:
+        run = RunConfig.parse({**configuration, "data": {}}, "identity")
+        config = get_architecture(run.architecture).config_class.parse(run.config, "identity")
+    except ConfigError:
+        return configuration
+    return _configuration(run.model_copy(update={"config": config.model_dump(mode="json")}))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a nested value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (*_strings(key), *_strings(inner))
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _other_pictures(what: str, old: Records, new: Records) -> str:
+    """Name the first picture that was added, removed or changed; only the content and the order count."""
+    if [(r.sha256, r.grey) for r in old] == [(r.sha256, r.grey) for r in new]:
+        return ""
+    for count, verb in ((_missing(new, old), "added"), (_missing(old, new), "removed")):
+        if count:
+            changed = count[0] in {r.name for r in old} & {r.name for r in new}
+            more = f" and {len(count) - 1} more" if len(count) > 1 else ""
+            return f"{what} pictures: {count[0]}{more} {'changed' if changed else verb}"
+    return f"{what} pictures: another order"
+
+
+def _missing(records: Iterable[PictureRecord], others: Iterable[PictureRecord]) -> list[str]:
+    """The names of `records` whose content is not among `others`, as often as it is missing."""
+    left = Counter((r.sha256, r.grey) for r in others)
+    names = []
+    for record in records:
+        if left[record.sha256, record.grey] > 0:
+            left[record.sha256, record.grey] -= 1
+        else:
+            names.append(record.name)
+    return names
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,119 @@
+"""What a study's directory holds of the current plan: which runs are kept, resumed, trained again, or orphaned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nitido.errors import NitidoError
+from nitido.study.identity import PlannedPictures
+from nitido.study.plan import PlannedRun
+from nitido.study.run_directory import RunDirectory
+from nitido.study.start import best_source, source_weights
+
+ORPHANED = "orphaned"
+"""The folder of a study that keeps runs which were trained again with another identity."""
+
+Standing = Literal["new", "kept", "resumed", "changed"]
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """How a planned run stands.
+
+    Attributes:
+        run: The planned run.
+        standing: `kept` is trained to its end, `resumed` is half-done, `changed` was another run, `new` has not begun.
+        reason: Where the run in the directory differs from the planned one, for `changed`.
+    """
+
+    run: PlannedRun
+    standing: Standing
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Review:
+    """The whole plan against the directory.
+
+    Attributes:
+        runs: Every planned run, in order.
+        orphans: Run directories, relative to the study's, that the plan does not contain. They stay on disk and are
+            not in the table.
+    """
+
+    runs: tuple[Reviewed, ...]
+    orphans: tuple[Path, ...]
+
+    def of(self, standing: Standing) -> tuple[Reviewed, ...]:
+        """Return the runs with this standing."""
+        return tuple(reviewed for reviewed in self.runs if reviewed.standing == standing)
+
+
+def review(runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Review:
+    """Compare the planned `runs`, which will see `pictures`, with what is in the study's directory `out`."""
+    planned = {run.directory for run in runs}
+    folder = out / "runs"
+    found = sorted(path.parent.relative_to(out) for path in folder.rglob("config.yaml")) if folder.is_dir() else []
+    reviewed: list[Reviewed] = []
+    for run in runs:
+        standing = _reviewed(run, runs, out, pictures)
+        if standing.standing in ("kept", "resumed") and _starts_from_changed(run, reviewed):
+            standing = Reviewed(run, "changed", f"{run.config.source_variant}, which it starts from, is trained again")
+        reviewed.append(standing)
+    return Review(tuple(reviewed), tuple(path for path in found if path not in planned))
+
+
+def _starts_from_changed(run: PlannedRun, earlier: Sequence[Reviewed]) -> bool:
+    return any(
+        other.standing == "changed"
+        and other.run.config.variant == run.config.source_variant
+        and other.run.config.hyperparameters.seed == run.config.hyperparameters.seed
+        for other in earlier
+    )
+
+
+def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> str:
+    """Say where the run in the directory differs from the planned one; empty if it does not, or nothing is there.
+
+    A run that starts from another variant is compared with that variant's best run of now.
+    """
+    directory = RunDirectory(out / run.directory)
+    if directory.config.exists() and not directory.identity.exists():
+        return "an earlier version of nitido did not record its pictures"
+    try:
+        if directory.read_identity() is None:
+            return ""
+    except NitidoError as error:
+        return str(error)
+    try:
+        source = best_source(run, runs, out) if run.config.source_variant is not None else None
+        weights = source_weights(run.config, directory, source)
+    except NitidoError:
+        return ""  # what the run starts from is not there yet, or not any more: the run itself says so when it starts
+    return directory.difference(pictures.identity(run.config, weights))
+
+
+def _reviewed(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Reviewed:
+    directory = RunDirectory(out / run.directory)
+    reason = difference(run, runs, out, pictures)
+    if reason:
+        return Reviewed(run, "changed", reason)
+    if not directory.identity.exists():
+        return Reviewed(run, "new")
+    try:
+        status = directory.read_status()
+    except NitidoError:
+        status = None
+    done = status is not None and status.state in ("finished", "diverged")
+    return Reviewed(run, "kept" if done else "resumed")
+
+
+def set_aside(run: PlannedRun, out: Path) -> Path:
+    """Move the directory of `run` out of the way and return where it is kept."""
+    number = 1
+    while (target := out / ORPHANED / run.directory / str(number)).exists():
+        number += 1
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (out / run.directory).rename(target)
+    return target

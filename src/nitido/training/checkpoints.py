@@ -1,0 +1,115 @@
+"""Checkpoints that are whole: written atomically, and checked before a training resumes from one."""
+
+import io
+import logging
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from nitido.atomic import write_bytes
+from nitido.json_files import DamagedFileError
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, even after `kill -9` or on a full disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write beside `path`, then rename."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_bytes(Path(path), content.getvalue())
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """A `ModelCheckpoint` after validations, whose run directory may be moved before the run resumes."""
+
+    @cached_property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint, which Lightning asks for at every hook of every step."""
+        return super().state_key
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Do nothing: it saves after validations, and Lightning's own check takes longer than a small step."""
+
+    def check_monitor_top_k(self, trainer: lightning.Trainer, current: torch.Tensor | None = None) -> bool:
+        """Return whether `current` is at least as good as the best so far: of equal validations the later one is kept.
+
+        Validations are equal when they cannot tell the steps apart, such as on flat pictures, which the first step
+        restores perfectly. Lightning would keep the first of them.
+        """
+        best = self.best_k_models.get(self.kth_best_model_path)
+        tied = current is not None and best is not None and bool(current == best)
+        return tied or super().check_monitor_top_k(trainer, current)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state, with its paths changed to the directory of today.
+
+        Lightning would otherwise forget the best score, and a worse checkpoint could replace the best one.
+        """
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = state_dict | {"dirpath": self.dirpath} | {key: here(state_dict[key]) for key in paths}
+        moved["best_k_models"] = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(moved)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load the checkpoint at `path` after comparing every record with its CRC-32, which PyTorch itself does not do.
+
+    Raises:
+        DamagedFileError: The file is no checkpoint, is cut short, or a record does not match its checksum.
+        OSError: The file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise DamagedFileError(f"{path} is damaged ({damaged} does not match its checksum)")
+            file.seek(0)
+            checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (DamagedFileError, OSError):
+        raise
+    except Exception as error:  # zipfile, pickle and PyTorch have many kinds for a file that is not whole
+        raise DamagedFileError(f"{path} is damaged ({type(error).__name__} while reading it)") from None
+    if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
+        raise DamagedFileError(f"{path} is damaged (it is no checkpoint of a training)")
+    return checkpoint
+
+
+def repair_checkpoints(last: Path, best: Path) -> None:
+    """Remove or replace damaged checkpoints, so that a training ends with the same bits as without the damage.
+
+    Instead of a damaged `last` the training resumes from `best`, which is as complete and of an earlier step. A damaged
+    `best` cannot be made again by the steps after it: both are removed, and the training starts from step 0. One
+    warning names the file and says which.
+    """
+    found = [path for path in (last, best) if path.exists()]
+    reasons = {path: reason for path in found if (reason := _damage(path))}
+    log = logging.getLogger(__name__)
+    if best in reasons or (last in reasons and not best.exists()):
+        for path in found:
+            path.unlink()
+        log.warning("%s: the training starts from step 0", next(iter(reasons.values())))
+    elif last in reasons:
+        write_bytes(last, best.read_bytes())
+        log.warning("%s: the training resumes from %s", reasons[last], best.name)
+
+
+def _damage(path: Path) -> str:
+    try:
+        load_checkpoint(path)
+    except DamagedFileError as error:
+        return str(error)
+    return ""
