@@ -217,4 +217,4 @@ def test_a_full_disk_is_one_line(nitido, call, small_study: Path, tmp_path: Path
     assert done.code == 1
     assert "File too large" in done.err
     assert "Traceback" not in done.err
-    assert not list((tmp_path / "out").rglob("*.part*"))
+    assert not list((tmp_path / "out").rglob(".nitido-draft-*"))

@@ -6,22 +6,75 @@ from pathlib import Path
 
 import pytest
 
+from nitido.json_files import DamagedFileError
 from nitido.study.environment import describe_environment, git_commit
-from nitido.study.identity import first_difference
-from nitido.study.plan import network_size, single_run
+from nitido.study.identity import PictureRecord, PlannedPictures, RunIdentity, first_difference
+from nitido.study.plan import RunConfig, network_size, single_run
 from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
+
+PICTURES = (PictureRecord(name="a", sha256="0"), PictureRecord(name="b", sha256="1"))
+
+
+def identity(run: RunConfig, **changed: str) -> RunIdentity:
+    """The identity of `run` on two training pictures, some with another content and some more."""
+    contents = {record.name: record.sha256 for record in PICTURES} | changed
+    train = tuple(PictureRecord(name=name, sha256=sha256) for name, sha256 in contents.items())
+    return PlannedPictures(train=train, validation=PICTURES[:1], test={}).identity(run, None)
 
 
 def test_a_directory_belongs_to_the_run_that_claimed_it(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     run = single_run("srcnn", "residual", ["steps=5", "kernel_sizes=5,1,3"])
-    directory.claim(run)
+    assert directory.claim(identity(run), run) == identity(run)
     assert directory.read_config() == run
-    directory.claim(run)
+    directory.claim(identity(run), run)
     other = single_run("srcnn", "residual", ["steps=5", "kernel_sizes=5,1,3", "batch=2"])
     with pytest.raises(RunDirectoryError, match=r"holds another run .hyperparameters.batch: 16 → 2."):
-        directory.claim(other)
+        directory.claim(identity(other), other)
     assert directory.read_config() == run
+    with pytest.raises(RunDirectoryError, match=r"training pictures: b changed"):
+        directory.claim(identity(run, b="2"), run)
+    with pytest.raises(RunDirectoryError, match=r"training pictures: c added"):
+        directory.claim(identity(run, c="3"), run)
+
+
+def test_pictures_count_by_content_and_order_not_by_name() -> None:
+    run = single_run("srcnn", "residual", ["steps=5"])
+    first, second = PICTURES
+    renamed = PlannedPictures(train=(first.model_copy(update={"name": "z"}), second), validation=(), test={})
+    swapped = PlannedPictures(train=(second, first), validation=(), test={})
+    known = PlannedPictures(train=PICTURES, validation=(), test={}).identity(run, None)
+    assert known.difference(renamed.identity(run, None)) == ""
+    assert known.digest == renamed.identity(run, None).digest
+    assert known.difference(swapped.identity(run, None)) == "training pictures: another order"
+    assert known.digest != swapped.identity(run, None).digest
+    assert known.difference(known.model_copy(update={"source_sha256": "x"})) == "it starts from other weights"
+
+
+def test_the_defaults_of_a_later_version_are_those_of_an_earlier_run() -> None:
+    """A field that the identity's writer did not know had its default."""
+    run = single_run("srcnn", "residual", ["steps=5"])
+    known = identity(run)
+    earlier = known.model_copy(deep=True)
+    del earlier.configuration["hyperparameters"]["ema"]
+    assert earlier.difference(known) == ""
+    other = identity(single_run("srcnn", "residual", ["steps=5", "ema=0.5"]))
+    assert "ema" in earlier.difference(other)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"state": "finished"', '{"state": "done"}', '{"steps": "x"}'])
+def test_a_damaged_status_is_one_line_that_names_it(tmp_path: Path, content: str) -> None:
+    (tmp_path / "status.json").write_text(content)
+    with pytest.raises(DamagedFileError, match=r"status.json is damaged .* resumes from its last checkpoint"):
+        RunDirectory(tmp_path).read_status()
+
+
+def test_a_status_with_another_figure_is_noticed(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.write_status(Status("finished", 10, 5, 1.5, {"psnr_y": 30.25}))
+    directory.status.write_text(directory.status.read_text().replace("30.25", "31.25"))
+    with pytest.raises(DamagedFileError, match="does not match its checksum"):
+        directory.read_status()
 
 
 def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
@@ -29,7 +82,7 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     for path in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(RunDirectoryError, match="holds no run"):
-            RunDirectory(path).claim(run)
+            RunDirectory(path).claim(identity(run), run)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -38,7 +91,7 @@ def test_status_and_curve_are_read_back(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     assert directory.read_status() is None
     assert directory.validation_curve() == []
-    status = Status("finished", 10, 5, 1.5, 30.25)
+    status = Status("finished", 10, 5, 1.5, {"psnr_y": 30.25})
     directory.write_status(status)
     assert directory.read_status() == status
     lines = [{"step": 0, "loss/l1": 0.1}, {"step": 5, "validation/psnr_y": 30.25}]

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
-from nitido.atomic import write_text
+from nitido.atomic import remove_drafts, write_text
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 from nitido.errors import NitidoError
@@ -200,7 +200,9 @@ def _carry_out(
     pictures: Pictures,
     source: Path | None,
 ) -> Status:
-    repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint)
+    if directory.last_checkpoint.parent.exists():
+        remove_drafts(directory.last_checkpoint.parent)
+        repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint)
     network = _build(run)
     start = begin_from(network, run, directory, source)
     summary = start.summary() if start is not None else ""

@@ -78,7 +78,7 @@ def publish(out: Path) -> Leaderboard:
     for aim, name in RANKING_FILES.items():
         if aim in tables:
             write_text(out / f"{name}.csv", _csv(*tables[aim]))
-    _draw(out, study, runs, found, board, stores)
+    _draw(out, study, runs, found, rows, board, stores)
     return board
 
 
@@ -182,6 +182,7 @@ def _draw(
     study: Study,
     runs: Sequence[PlannedRun],
     found: Mapping[Path, _Found],
+    rows: pl.DataFrame,
     board: Leaderboard,
     stores: Mapping[str, Store],
 ) -> None:
@@ -190,7 +191,6 @@ def _draw(
         draw_ranking(board, out / "ranking.png")
         if "perception" in board.aims():
             draw_ranking(board, out / "perception.png", "perception")
-    rows = read_rows([out / "rows.parquet"])
     shown = _shown_runs(out, runs, found, board)
     costs = _costs(out, shown, board)
     _draw_curves(out, shown)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from nitido.atomic import write_text
+from nitido.atomic import remove_drafts, write_text
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
 from nitido.exclusive import exclusive, is_unused
@@ -131,5 +131,7 @@ def _refuse_foreign(out: Path, study: Study) -> None:
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:
     labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
+    if (folder := (out / BICUBIC_ROWS).parent).exists():
+        remove_drafts(folder)
     rows = measured_rows(BicubicEnlarger(study.scale), pictures, study.scale, labels, metrics)
     write_rows(table(rows), out / BICUBIC_ROWS)

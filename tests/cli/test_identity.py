@@ -1,0 +1,555 @@
+"""A directory says what was run: results belong to a configuration and to pictures by their content, not to names."""
+
+import json
+import multiprocessing
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from nitido.exclusive import exclusive
+from nitido.study.run_directory import RunDirectory
+from tests.cli.conftest import COMMAND, Done
+
+Nitido = Callable[..., Done]
+PLAIN = Path("runs/plain/lr=0.002/seed=0")
+RESIDUAL = Path("runs/residual/lr=0.002/seed=0")
+
+
+def picture(path: Path, seed: int, size: int = 72) -> Path:
+    """A smooth random picture, of which a few steps learn something."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small.resize((size, size), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for number, name in enumerate(["train/a", "train/b", "validation/c", "test/d", "test/e"]):
+        picture(tmp_path / f"{name}.png", number)
+    return tmp_path
+
+
+@pytest.fixture
+def study(pictures: Path) -> dict[str, Any]:
+    return {
+        "study": "small",
+        "question": "does it help?",
+        "architecture": "srcnn",
+        "scale": 2,
+        "baseline": "plain",
+        "variants": [
+            {"name": "plain", "variant": "debug", "config": {"residual": False}},
+            {"name": "residual", "variant": "debug", "config": {"residual": True}},
+        ],
+        "profiles": {
+            "demo": {
+                "data": {s: [str(pictures / s)] for s in ("train", "validation", "test")},
+                "learning_rates": [2e-3],
+                "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": "off"},
+            }
+        },
+    }
+
+
+@pytest.fixture
+def run(call: Nitido, study: dict[str, Any], tmp_path: Path) -> Nitido:
+    """`study run` of the study as it is now, into `out`."""
+
+    def start(*args: object, out: str = "out") -> Done:
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+        return call("study", "run", "small.yaml", "--out", out, *args)
+
+    return start
+
+
+def board(out: Path) -> dict[str, dict[str, Any]]:
+    return {entry["variant"]: entry for entry in json.loads((out / "leaderboard.json").read_text())["entries"]}
+
+
+def psnr(entry: dict[str, Any]) -> float:
+    (metrics,) = entry["metrics"].values()
+    return float(metrics["psnr_y"])
+
+
+def test_a_changed_variant_is_trained_again_and_the_old_run_is_kept(
+    run: Nitido, study: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before = board(out)
+    kept = (out / PLAIN / "status.json").stat().st_mtime_ns
+    old = load_file(out / RESIDUAL / "model.safetensors")
+    study["variants"][1]["config"]["widths"] = [6, 5]
+    done = run()
+    assert done.code == 0, done.err
+    assert "1 runs kept, 0 to be resumed, 0 new, 1 to be trained again" in done.err.replace("\n", " ")
+    assert "config.widths: [4, 4] → [6, 5]" in done.err
+    after = board(out)
+    assert after["residual"]["parameters"] > before["residual"]["parameters"]
+    assert psnr(after["residual"]) != psnr(before["residual"])
+    assert (out / PLAIN / "status.json").stat().st_mtime_ns == kept
+    shapes = {name: tensor.shape for name, tensor in load_file(out / RESIDUAL / "model.safetensors").items()}
+    assert shapes != {name: tensor.shape for name, tensor in old.items()}
+    aside = load_file(out / "orphaned" / RESIDUAL / "1" / "model.safetensors")
+    assert all(torch.equal(aside[name], old[name]) for name in old)
+
+
+def test_a_study_file_that_changed_shows_no_figure_until_it_was_run(
+    run: Nitido, call: Nitido, study: dict[str, Any], tmp_path: Path
+) -> None:
+    """The resolved study is edited in the directory itself, then reported without running."""
+    out = tmp_path / "out"
+    assert run().code == 0
+    resolved = yaml.safe_load((out / "study.yaml").read_text())
+    resolved["variants"][1]["config"]["widths"] = [6, 5]
+    (out / "study.yaml").write_text(yaml.safe_dump(resolved))
+    assert call("study", "report", out).code == 0
+    residual = board(out)["residual"]
+    assert (residual["status"], residual["metrics"], residual["rank"]) == ("another run", {}, None)
+
+
+def test_a_run_that_left_the_study_is_named_and_not_in_the_table(
+    run: Nitido, study: dict[str, Any], tmp_path: Path
+) -> None:
+    assert run().code == 0
+    del study["variants"][1]
+    done = run()
+    assert done.code == 0
+    assert f"orphaned: {RESIDUAL}" in done.err
+    assert set(board(tmp_path / "out")) == {"bicubic", "plain"}
+    assert set(pl.read_parquet(tmp_path / "out" / "rows.parquet")["variant"]) == {"bicubic", "plain"}
+    assert (tmp_path / "out" / RESIDUAL / "model.safetensors").exists()
+
+
+def test_an_overwritten_test_picture_is_measured_again_without_training(
+    run: Nitido, call: Nitido, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before, trained = board(out), RunDirectory(out / PLAIN).read_status()
+    picture(pictures / "test" / "d.png", 77)
+    refused = call("study", "report", out)
+    assert refused.code == 1
+    assert "not those that were measured" in refused.error_line
+    done = run()
+    assert done.code == 0, done.err
+    assert "2 runs kept" in done.err
+    after = board(out)
+    assert all(psnr(after[name]) != psnr(before[name]) for name in before)
+    again = RunDirectory(out / PLAIN).read_status()
+    assert trained is not None
+    assert again is not None
+    assert (again.seconds, again.weights) == (trained.seconds, trained.weights)
+    rows = pl.read_parquet(out / "rows.parquet").filter(pl.col("split") == "test")
+    assert rows.group_by("dataset", "picture").agg(pl.col("content").n_unique())["content"].to_list() == [1, 1]
+    evaluated = json.loads(
+        call("evaluate", "bicubic", out / PLAIN, "--data", pictures / "test", "--scale", 2, "--json", "-").out
+    )
+    means = {m["model"]: m["value"] for m in evaluated["means"] if m["metric"] == "psnr_y"}
+    assert means["bicubic"] == pytest.approx(psnr(after["bicubic"]), abs=1e-9)
+    assert means[str(out / PLAIN)] == pytest.approx(psnr(after["plain"]), abs=1e-6)
+
+
+def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, tmp_path: Path) -> None:
+    assert run().code == 0
+    picture(pictures / "test" / "f.png", 5)
+    assert run().code == 0
+    rows = pl.read_parquet(tmp_path / "out" / "rows.parquet").filter(pl.col("split") == "test")
+    counts = rows.group_by("variant").agg(pl.col("picture").n_unique())
+    assert dict(counts.iter_rows()) == {"bicubic": 3, "plain": 3, "residual": 3}
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_other_training_pictures_are_another_run(
+    run: Nitido, call: Nitido, pictures: Path, tmp_path: Path, split: str
+) -> None:
+    settings = [f"data.{s}={pictures / s}" for s in ("train", "validation", "test")]
+    settings += ["steps=4", "batch=2", "patch=16", "validate_every=2", "compile=off"]
+    train = ["train", "srcnn", "--variant", "debug", *(w for s in settings for w in ("--set", s)), "--out", "one"]
+    assert call(*train).code == 0
+    assert run().code == 0
+    picture(pictures / split / "new.png", 9)
+    refused = call(*train)
+    assert refused.code == 1
+    name = {"train": "training"}.get(split, split)
+    assert f"{name} pictures: new added" in refused.error_line
+    done = run()
+    assert done.code == 0, done.err
+    assert "2 to be trained again" in done.err
+    # The same pictures under other names, in a folder elsewhere, are the same run.
+    (pictures / split / "new.png").unlink()
+    shutil.move(pictures / split, pictures / "moved")
+    moved = [w.replace(str(pictures / split), str(pictures / "moved")) for w in train]
+    again = call(*moved)
+    assert again.code == 0, again.err
+
+
+def test_metrics_and_test_sets_can_be_added_to_finished_runs(run: Nitido, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    trained = {path: RunDirectory(out / path).read_status() for path in (PLAIN, RESIDUAL)}
+    picture(pictures / "more" / "g.png", 21)
+    done = run("--set", "metrics=psnr_y,ssim_y,psnr_rgb,flip", "--set", f"data.test={pictures}/test,{pictures}/more")
+    assert done.code == 0, done.err
+    for entry in board(out).values():
+        assert set(entry["metrics"]) == {str(pictures / "test"), str(pictures / "more")}
+        assert all("flip" in metrics for metrics in entry["metrics"].values())
+    for path, status in trained.items():
+        now = RunDirectory(out / path).read_status()
+        assert now is not None
+        assert status is not None
+        assert (now.seconds, now.weights, now.best_step) == (status.seconds, status.weights, status.best_step)
+
+
+def test_a_variant_after_perception_leaves_the_others_finished(
+    run: Nitido, study: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before = RunDirectory(out / PLAIN).read_status()
+    loss = {"l1": 1, "perceptual": 0.1}
+    study["variants"].append(
+        {
+            "name": "looks",
+            "variant": "debug",
+            "hyperparameters": {"loss": loss, "perceptual": {"backbone": "efficientnet_lite0"}},
+        }
+    )
+    done = run()
+    assert done.code == 0, done.err
+    after = RunDirectory(out / PLAIN).read_status()
+    assert before is not None
+    assert after is not None
+    assert (after.seconds, after.weights) == (before.seconds, before.weights)
+    assert all("perceptual_distance" in next(iter(e["metrics"].values())) for e in board(out).values())
+
+
+def test_a_variant_whose_source_is_trained_again_is_too(run: Nitido, study: dict[str, Any], tmp_path: Path) -> None:
+    study["variants"].append({"name": "later", "variant": "debug", "pretrained": "variant:plain"})
+    study["variants"][2]["config"] = {"residual": False}
+    assert run().code == 0
+    before = psnr(board(tmp_path / "out")["later"])
+    study["variants"][0]["hyperparameters"] = {"batch": 3}
+    done = run()
+    assert done.code == 0, done.err
+    assert "plain, which it starts from, is trained again" in done.err
+    assert psnr(board(tmp_path / "out")["later"]) != before
+
+
+def test_another_meaning_of_a_plugins_word_is_another_run(
+    run: Nitido, study: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    plugin = tmp_path / "words.py"
+    text = "from nitido.training.losses import register_loss\n"
+    text += "register_loss('mine', lambda sr, hr: {} * (sr - hr).abs().mean())\n"
+    study["variants"][1]["hyperparameters"] = {"loss": {"mine": 1}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+
+    def start() -> str:
+        done = subprocess.run(
+            [*COMMAND, "study", "run", "small.yaml", "--out", "out"],
+            cwd=tmp_path,
+            env=environment | {"NITIDO_PLUGINS": str(plugin)},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    plugin.write_text(text.format("1"))
+    start()
+    plugin.write_text(text.format("-1"))
+    said = start()
+    assert "1 to be trained again" in said
+    assert "the code of a plugin changed" in said
+    assert "2 runs kept" in start()
+
+
+@contextmanager
+def another_process_in(directory: Path) -> Iterator[None]:
+    """A process of its own that holds the directory's lock."""
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(directory, ready, done))
+    process.start()
+    assert ready.wait(60)
+    try:
+        yield
+    finally:
+        done.set()
+        process.join(60)
+
+
+def _hold(directory: Path, ready: Any, done: Any) -> None:
+    with exclusive(directory):
+        ready.set()
+        done.wait(240)
+
+
+def test_nothing_is_written_where_another_process_works(
+    run: Nitido, call: Nitido, study: dict[str, Any], pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    study["variants"][1]["config"]["widths"] = [6, 5]
+    with another_process_in(out):
+        refused = run("--set", "seeds=0,1,2")
+    assert refused.code == 1
+    assert "another process is at work there" in refused.error_line
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    with another_process_in(tmp_path / "single"):
+        refused = call("train", "srcnn", "--variant", "debug", "--set", "steps=2", "--out", "single")
+    assert refused.code == 1
+    assert [path.name for path in (tmp_path / "single").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("left", [".lock", ".nitido-draft-0123456789ab.yaml"])
+def test_what_a_killed_process_left_does_not_refuse_the_directory(run: Nitido, tmp_path: Path, left: str) -> None:
+    for folder in (tmp_path / "out", tmp_path / "out" / PLAIN):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / left).write_text("")
+    (tmp_path / "out" / PLAIN).parent.parent.parent.rename(tmp_path / "runs-of-before")
+    assert run().code == 0
+    (tmp_path / "out" / left).write_text("")
+    (tmp_path / "out" / RESIDUAL / left).write_text("")
+    assert run("--set", "seeds=0,1").code == 0
+    assert not list((tmp_path / "out").rglob(".nitido-draft-*"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "zeroed", "another"])
+def test_a_finished_run_is_believed_only_if_its_weights_are_there(run: Nitido, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before = board(out)
+    model = out / PLAIN / "model.safetensors"
+    weights = load_file(model)
+    if damage == "missing":
+        model.unlink()
+    elif damage == "zeroed":
+        content = bytearray(model.read_bytes())
+        content[-400:] = bytes(400)
+        model.write_bytes(content)
+    else:
+        shutil.copy(out / RESIDUAL / "model.safetensors", model)
+    done = run()
+    assert done.code == 0, done.err
+    assert str(model.relative_to(tmp_path)) in done.err
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(model).items())
+    assert board(out) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "of another run", "cut"])
+def test_rows_that_are_not_the_runs_own_are_measured_again(
+    run: Nitido, call: Nitido, tmp_path: Path, damage: str
+) -> None:
+    out = tmp_path / "out"
+    assert run().code == 0
+    before = board(out)
+    rows = out / PLAIN / "rows.parquet"
+    if damage == "missing":
+        rows.unlink()
+    elif damage == "flipped":
+        found = pl.read_parquet(rows)
+        metadata = pl.read_parquet_metadata(rows)
+        changed = found.with_columns(pl.col("value") + 1)
+        changed.write_parquet(rows, metadata={k: v for k, v in metadata.items() if k.startswith("nitido")})
+    elif damage == "of another run":
+        shutil.copy(out / RESIDUAL / "rows.parquet", rows)
+    else:
+        rows.write_bytes(rows.read_bytes()[:-40])
+    assert call("study", "report", out).code == 0
+    plain = board(out)["plain"]
+    assert plain["status"].startswith("rows ")
+    assert (plain["metrics"], plain["rank"]) == ({}, None)
+    assert run().code == 0
+    assert board(out) == before
+
+
+@pytest.mark.parametrize("name", ["a*", "a[1]", "a?", "x::y", "a b", "ü"])
+def test_a_directorys_name_is_no_pattern(run: Nitido, tmp_path: Path, name: str) -> None:
+    assert run(out="ab").code == 0
+    done = run("--set", "variants=plain", out=name)
+    assert done.code == 0, done.err
+    rows = pl.read_parquet((tmp_path / name / "rows.parquet").read_bytes())
+    assert set(rows["variant"]) == {"bicubic", "plain"}
+
+
+LONG = ["--set", "variants=residual", "--set", "steps=400", "--set", "validate_every=50"]
+
+
+@pytest.fixture
+def interrupted(run: Nitido, study: dict[str, Any], environment: dict[str, str], tmp_path: Path) -> Path:
+    """A run directory of 400 steps that was killed after the second validation, and the file it must come to."""
+    assert run(*LONG, out="whole").code == 0
+    process = subprocess.Popen(
+        [*COMMAND, "study", "run", "small.yaml", "--out", "out", *LONG], cwd=tmp_path, env=environment
+    )
+    directory = RunDirectory(tmp_path / "out" / RESIDUAL)
+    while process.poll() is None and len(directory.validation_curve()) < 3:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    assert directory.last_checkpoint.exists()
+    assert not directory.model.exists()
+    return directory.path
+
+
+def flip(path: Path, number: int = 3) -> None:
+    content = bytearray(path.read_bytes())
+    for place in np.random.default_rng(1).integers(len(content) // 4, 3 * len(content) // 4, number):
+        content[place] ^= 16
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "half", "empty", "best flipped", "both", "status", "config"])
+def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
+    run: Nitido, interrupted: Path, tmp_path: Path, damage: str
+) -> None:
+    last, best = (interrupted / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
+    if damage == "flipped":
+        flip(last)
+    elif damage in ("half", "empty"):
+        last.write_bytes(last.read_bytes()[: last.stat().st_size // 2 if damage == "half" else 0])
+    elif damage == "status":
+        (interrupted / "status.json").write_bytes(b"")
+    elif damage == "config":
+        (interrupted / "config.yaml").write_text("{")
+    else:
+        flip(best)
+        if damage == "both":
+            flip(last)
+    done = run(*LONG)
+    assert done.code == 0, done.err
+    assert damage == "config" or "is damaged" in done.err
+    expected = (tmp_path / "whole" / RESIDUAL / "model.safetensors").read_bytes()
+    assert (interrupted / "model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.parametrize("damage", ["other values", "garbled"])
+def test_scalars_that_are_not_the_runs_own_are_noticed(run: Nitido, interrupted: Path, damage: str) -> None:
+    metrics = interrupted / "metrics.jsonl"
+    lines = metrics.read_text().splitlines()
+    lines[0] = json.dumps({"step": 0, "loss/l1": 0.5}) if damage == "other values" else "{"
+    metrics.write_text("\n".join(lines) + "\n")
+    done = run(*LONG)
+    assert done.code == 1
+    assert "metrics.jsonl" in done.error_line
+
+
+PLUGIN = """
+from nitido.training.losses import register_loss
+
+def broken(sr, hr):
+    {}
+
+register_loss("broken", broken)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ValueError('no such\\nword')", "ValueError: no such word"),
+        ("raise RuntimeError()", "RuntimeError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("return sr.nowhere", "AttributeError"),
+        ("import os; raise OSError(28, 'No space left on device', 'x')", "No space left on device"),
+    ],
+)
+def test_whatever_a_plugin_raises_is_recorded_and_the_rest_finishes(
+    study: dict[str, Any], tmp_path: Path, environment: dict[str, str], code: str, reason: str
+) -> None:
+    (tmp_path / "words.py").write_text(PLUGIN.format(code))
+    study["variants"][0]["hyperparameters"] = {"loss": {"broken": 1}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    done = subprocess.run(
+        [*COMMAND, "study", "run", "small.yaml", "--out", "out"],
+        cwd=tmp_path,
+        env=environment | {"NITIDO_PLUGINS": str(tmp_path / "words.py")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert reason in done.stderr
+    status = RunDirectory(tmp_path / "out" / PLAIN).read_status()
+    assert status is not None
+    assert status.state == "failed"
+    assert reason in status.reason
+    assert board(tmp_path / "out")["residual"]["status"] == "ok"
+
+
+SIGNALLED = """
+import os, signal, sys
+from nitido.training import train as training
+from nitido.training.callbacks import ReportProgress
+from nitido.cli import main
+
+def send(self, trainer, *args):
+    if trainer.global_step == 2:
+        for _ in range(int(sys.argv.pop(1)) if not hasattr(self, "sent") else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        self.sent = True
+
+ReportProgress.on_train_batch_end = send
+main()
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_is_recorded_however_often(
+    study: dict[str, Any], tmp_path: Path, environment: dict[str, str], times: int
+) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    command = [sys.executable, "-c", SIGNALLED, str(times), "study", "run", "small.yaml", "--out", "out"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    status = RunDirectory(tmp_path / "out" / PLAIN).read_status()
+    assert status is not None
+    assert status.state == "interrupted"
+
+
+def test_an_ignored_ctrl_c_stays_ignored(study: dict[str, Any], tmp_path: Path, environment: dict[str, str]) -> None:
+    """As a shell's background job has it: SIGINT is ignored, and the study comes to its end."""
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, "1", "study", "run", "small.yaml", "--out", "out"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 0, done.stderr
+    assert board(tmp_path / "out")["residual"]["status"] == "ok"
+
+
+def test_a_killed_run_is_reported_as_interrupted(call: Nitido, interrupted: Path, tmp_path: Path) -> None:
+    assert interrupted.is_dir()
+    assert call("study", "report", tmp_path / "out").code == 0
+    assert board(tmp_path / "out")["residual"]["status"] == "interrupted"
