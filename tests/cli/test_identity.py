@@ -1,11 +1,13 @@
 """A directory says what was run: results belong to a configuration and to pictures by their content, not to names."""
 
+import copy
 import json
 import multiprocessing
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,44 +39,76 @@ def picture(path: Path, seed: int, size: int = 72) -> Path:
     return path
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+STUDY: dict[str, Any] = {
+    "study": "small",
+    "question": "does it help?",
+    "architecture": "srcnn",
+    "scale": 2,
+    "baseline": "plain",
+    "variants": [
+        {"name": "plain", "variant": "debug", "config": {"residual": False}},
+        {"name": "residual", "variant": "debug", "config": {"residual": True}},
+    ],
+    "profiles": {
+        "demo": {
+            "data": {"train": ["./train"], "validation": ["./validation"], "test": ["./test"]},
+            "learning_rates": [2e-3],
+            "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": "off"},
+        }
+    },
+}
+
+
+def start(folder: Path, environment: dict[str, str], *args: object, **options: Any) -> Done:
+    """`study run` as a process of its own."""
+    command = [*COMMAND, "study", "run", "small.yaml", "--out", "out", *map(str, args)]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False, **options
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a study."""
+    folder = tmp_path_factory.mktemp("study")
     for number, name in enumerate(["train/a", "train/b", "validation/c", "test/d", "test/e"]):
-        picture(tmp_path / f"{name}.png", number)
+        picture(folder / f"{name}.png", number)
+    (folder / "small.yaml").write_text(yaml.safe_dump(STUDY))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(begun: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the study run, in `out`."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(begun, folder, dirs_exist_ok=True)
+    assert start(folder, environment).code == 0
+    return folder
+
+
+@pytest.fixture
+def pictures(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, in the working directory."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @pytest.fixture
-def study(pictures: Path) -> dict[str, Any]:
-    return {
-        "study": "small",
-        "question": "does it help?",
-        "architecture": "srcnn",
-        "scale": 2,
-        "baseline": "plain",
-        "variants": [
-            {"name": "plain", "variant": "debug", "config": {"residual": False}},
-            {"name": "residual", "variant": "debug", "config": {"residual": True}},
-        ],
-        "profiles": {
-            "demo": {
-                "data": {s: [str(pictures / s)] for s in ("train", "validation", "test")},
-                "learning_rates": [2e-3],
-                "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": "off"},
-            }
-        },
-    }
+def study() -> dict[str, Any]:
+    """The study file's content, to be changed."""
+    return copy.deepcopy(STUDY)
 
 
 @pytest.fixture
-def run(call: Nitido, study: dict[str, Any], tmp_path: Path) -> Nitido:
-    """`study run` of the study as it is now, into `out`."""
+def run(call: Nitido, pictures: Path, study: dict[str, Any]) -> Nitido:
+    """`study run` of the study as it is now."""
 
-    def start(*args: object, out: str = "out") -> Done:
-        (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    def again(*args: object, out: str = "out") -> Done:
+        (pictures / "small.yaml").write_text(yaml.safe_dump(study))
         return call("study", "run", "small.yaml", "--out", out, *args)
 
-    return start
+    return again
 
 
 def board(out: Path) -> dict[str, dict[str, Any]]:
@@ -90,7 +124,6 @@ def test_a_changed_variant_is_trained_again_and_the_old_run_is_kept(
     run: Nitido, study: dict[str, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before = board(out)
     kept = (out / PLAIN / "status.json").stat().st_mtime_ns
     old = load_file(out / RESIDUAL / "model.safetensors")
@@ -114,7 +147,6 @@ def test_a_study_file_that_changed_shows_no_figure_until_it_was_run(
 ) -> None:
     """The resolved study is edited in the directory itself, then reported without running."""
     out = tmp_path / "out"
-    assert run().code == 0
     resolved = yaml.safe_load((out / "study.yaml").read_text())
     resolved["variants"][1]["config"]["widths"] = [6, 5]
     (out / "study.yaml").write_text(yaml.safe_dump(resolved))
@@ -126,7 +158,6 @@ def test_a_study_file_that_changed_shows_no_figure_until_it_was_run(
 def test_a_run_that_left_the_study_is_named_and_not_in_the_table(
     run: Nitido, study: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert run().code == 0
     del study["variants"][1]
     done = run()
     assert done.code == 0
@@ -140,7 +171,6 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
     run: Nitido, call: Nitido, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before, trained = board(out), RunDirectory(out / PLAIN).read_status()
     picture(pictures / "test" / "d.png", 77)
     refused = call("study", "report", out)
@@ -158,7 +188,7 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
     rows = pl.read_parquet(out / "rows.parquet").filter(pl.col("split") == "test")
     assert rows.group_by("dataset", "picture").agg(pl.col("content").n_unique())["content"].to_list() == [1, 1]
     evaluated = json.loads(
-        call("evaluate", "bicubic", out / PLAIN, "--data", pictures / "test", "--scale", 2, "--json", "-").out
+        call("evaluate", "bicubic", out / PLAIN, "--data", "./test", "--scale", 2, "--json", "-").out
     )
     means = {m["model"]: m["value"] for m in evaluated["means"] if m["metric"] == "psnr_y"}
     assert means["bicubic"] == pytest.approx(psnr(after["bicubic"]), abs=1e-9)
@@ -166,7 +196,6 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
 
 
 def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, tmp_path: Path) -> None:
-    assert run().code == 0
     picture(pictures / "test" / "f.png", 5)
     assert run().code == 0
     rows = pl.read_parquet(tmp_path / "out" / "rows.parquet").filter(pl.col("split") == "test")
@@ -178,11 +207,10 @@ def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, t
 def test_other_training_pictures_are_another_run(
     run: Nitido, call: Nitido, pictures: Path, tmp_path: Path, split: str
 ) -> None:
-    settings = [f"data.{s}={pictures / s}" for s in ("train", "validation", "test")]
+    settings = [f"data.{s}=./{s}" for s in ("train", "validation", "test")]
     settings += ["steps=4", "batch=2", "patch=16", "validate_every=2", "compile=off"]
     train = ["train", "srcnn", "--variant", "debug", *(w for s in settings for w in ("--set", s)), "--out", "one"]
     assert call(*train).code == 0
-    assert run().code == 0
     picture(pictures / split / "new.png", 9)
     refused = call(*train)
     assert refused.code == 1
@@ -194,20 +222,19 @@ def test_other_training_pictures_are_another_run(
     # The same pictures under other names, in a folder elsewhere, are the same run.
     (pictures / split / "new.png").unlink()
     shutil.move(pictures / split, pictures / "moved")
-    moved = [w.replace(str(pictures / split), str(pictures / "moved")) for w in train]
+    moved = [w.replace(f"=./{split}", "=./moved") for w in train]
     again = call(*moved)
     assert again.code == 0, again.err
 
 
 def test_metrics_and_test_sets_can_be_added_to_finished_runs(run: Nitido, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     trained = {path: RunDirectory(out / path).read_status() for path in (PLAIN, RESIDUAL)}
     picture(pictures / "more" / "g.png", 21)
-    done = run("--set", "metrics=psnr_y,ssim_y,psnr_rgb,flip", "--set", f"data.test={pictures}/test,{pictures}/more")
+    done = run("--set", "metrics=psnr_y,ssim_y,psnr_rgb,flip", "--set", "data.test=./test,./more")
     assert done.code == 0, done.err
     for entry in board(out).values():
-        assert set(entry["metrics"]) == {str(pictures / "test"), str(pictures / "more")}
+        assert set(entry["metrics"]) == {"./test", "./more"}
         assert all("flip" in metrics for metrics in entry["metrics"].values())
     for path, status in trained.items():
         now = RunDirectory(out / path).read_status()
@@ -220,7 +247,6 @@ def test_a_variant_after_perception_leaves_the_others_finished(
     run: Nitido, study: dict[str, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before = RunDirectory(out / PLAIN).read_status()
     loss = {"l1": 1, "perceptual": 0.1}
     study["variants"].append(
@@ -252,7 +278,7 @@ def test_a_variant_whose_source_is_trained_again_is_too(run: Nitido, study: dict
 
 
 def test_another_meaning_of_a_plugins_word_is_another_run(
-    run: Nitido, study: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+    study: dict[str, Any], pictures: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     plugin = tmp_path / "words.py"
     text = "from nitido.training.losses import register_loss\n"
@@ -260,26 +286,11 @@ def test_another_meaning_of_a_plugins_word_is_another_run(
     study["variants"][1]["hyperparameters"] = {"loss": {"mine": 1}}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
 
-    def start() -> str:
-        done = subprocess.run(
-            [*COMMAND, "study", "run", "small.yaml", "--out", "out"],
-            cwd=tmp_path,
-            env=environment | {"NITIDO_PLUGINS": str(plugin)},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    plugin.write_text(text.format("1"))
-    start()
-    plugin.write_text(text.format("-1"))
-    said = start()
-    assert "1 to be trained again" in said
-    assert "the code of a plugin changed" in said
-    assert "2 runs kept" in start()
+    for meaning, said in (("1", "hyperparameters.loss"), ("-1", "the code of a plugin changed"), ("-1", "2 runs kept")):
+        plugin.write_text(text.format(meaning))
+        done = start(pictures, environment | {"NITIDO_PLUGINS": str(plugin)})
+        assert done.code == 0, done.err
+        assert said in done.err
 
 
 @contextmanager
@@ -307,7 +318,6 @@ def test_nothing_is_written_where_another_process_works(
     run: Nitido, call: Nitido, study: dict[str, Any], pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     study["variants"][1]["config"]["widths"] = [6, 5]
     with another_process_in(out):
@@ -323,21 +333,19 @@ def test_nothing_is_written_where_another_process_works(
 
 @pytest.mark.parametrize("left", [".lock", ".nitido-draft-0123456789ab.yaml"])
 def test_what_a_killed_process_left_does_not_refuse_the_directory(run: Nitido, tmp_path: Path, left: str) -> None:
-    for folder in (tmp_path / "out", tmp_path / "out" / PLAIN):
+    out = tmp_path / "out"
+    shutil.rmtree(out / RESIDUAL)
+    for folder in (out, out / PLAIN, out / RESIDUAL, tmp_path / "new"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / left).write_text("")
-    (tmp_path / "out" / PLAIN).parent.parent.parent.rename(tmp_path / "runs-of-before")
     assert run().code == 0
-    (tmp_path / "out" / left).write_text("")
-    (tmp_path / "out" / RESIDUAL / left).write_text("")
-    assert run("--set", "seeds=0,1").code == 0
-    assert not list((tmp_path / "out").rglob(".nitido-draft-*"))
+    assert run("--set", "variants=plain", out="new").code == 0
+    assert not list(tmp_path.rglob(".nitido-draft-*"))
 
 
 @pytest.mark.parametrize("damage", ["missing", "zeroed", "another"])
 def test_a_finished_run_is_believed_only_if_its_weights_are_there(run: Nitido, tmp_path: Path, damage: str) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before = board(out)
     model = out / PLAIN / "model.safetensors"
     weights = load_file(model)
@@ -361,7 +369,6 @@ def test_rows_that_are_not_the_runs_own_are_measured_again(
     run: Nitido, call: Nitido, tmp_path: Path, damage: str
 ) -> None:
     out = tmp_path / "out"
-    assert run().code == 0
     before = board(out)
     rows = out / PLAIN / "rows.parquet"
     if damage == "missing":
@@ -385,7 +392,7 @@ def test_rows_that_are_not_the_runs_own_are_measured_again(
 
 @pytest.mark.parametrize("name", ["a*", "a[1]", "a?", "x::y", "a b", "ü"])
 def test_a_directorys_name_is_no_pattern(run: Nitido, tmp_path: Path, name: str) -> None:
-    assert run(out="ab").code == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "ab")
     done = run("--set", "variants=plain", out=name)
     assert done.code == 0, done.err
     rows = pl.read_parquet((tmp_path / name / "rows.parquet").read_bytes())
@@ -395,21 +402,31 @@ def test_a_directorys_name_is_no_pattern(run: Nitido, tmp_path: Path, name: str)
 LONG = ["--set", "variants=residual", "--set", "steps=400", "--set", "validate_every=50"]
 
 
-@pytest.fixture
-def interrupted(run: Nitido, study: dict[str, Any], environment: dict[str, str], tmp_path: Path) -> Path:
-    """A run directory of 400 steps that was killed after the second validation, and the file it must come to."""
-    assert run(*LONG, out="whole").code == 0
+@pytest.fixture(scope="module")
+def killed(begun: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 400 steps whole in `whole`, and killed after a few validations in `out`."""
+    folder = tmp_path_factory.mktemp("killed")
+    shutil.copytree(begun, folder, dirs_exist_ok=True)
+    assert start(folder, environment, *LONG).code == 0
+    (folder / "out").rename(folder / "whole")
     process = subprocess.Popen(
-        [*COMMAND, "study", "run", "small.yaml", "--out", "out", *LONG], cwd=tmp_path, env=environment
+        [*COMMAND, "study", "run", "small.yaml", "--out", "out", *LONG], cwd=folder, env=environment
     )
-    directory = RunDirectory(tmp_path / "out" / RESIDUAL)
+    directory = RunDirectory(folder / "out" / RESIDUAL)
     while process.poll() is None and len(directory.validation_curve()) < 3:
-        pass
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     assert directory.last_checkpoint.exists()
     assert not directory.model.exists()
-    return directory.path
+    return folder
+
+
+@pytest.fixture
+def interrupted(killed: Path, tmp_path: Path) -> Path:
+    """The killed run's directory, in a copy of its study."""
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out" / RESIDUAL
 
 
 def flip(path: Path, number: int = 3) -> None:
@@ -421,7 +438,7 @@ def flip(path: Path, number: int = 3) -> None:
 
 @pytest.mark.parametrize("damage", ["flipped", "half", "empty", "best flipped", "both", "status", "config"])
 def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
-    run: Nitido, interrupted: Path, tmp_path: Path, damage: str
+    call: Nitido, interrupted: Path, tmp_path: Path, damage: str
 ) -> None:
     last, best = (interrupted / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
     if damage == "flipped":
@@ -436,7 +453,7 @@ def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
         flip(best)
         if damage == "both":
             flip(last)
-    done = run(*LONG)
+    done = call("study", "run", "small.yaml", "--out", "out", *LONG)
     assert done.code == 0, done.err
     assert damage == "config" or "is damaged" in done.err
     expected = (tmp_path / "whole" / RESIDUAL / "model.safetensors").read_bytes()
@@ -444,12 +461,12 @@ def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
 
 
 @pytest.mark.parametrize("damage", ["other values", "garbled"])
-def test_scalars_that_are_not_the_runs_own_are_noticed(run: Nitido, interrupted: Path, damage: str) -> None:
+def test_scalars_that_are_not_the_runs_own_are_noticed(call: Nitido, interrupted: Path, damage: str) -> None:
     metrics = interrupted / "metrics.jsonl"
     lines = metrics.read_text().splitlines()
     lines[0] = json.dumps({"step": 0, "loss/l1": 0.5}) if damage == "other values" else "{"
     metrics.write_text("\n".join(lines) + "\n")
-    done = run(*LONG)
+    done = call("study", "run", "small.yaml", "--out", "out", *LONG)
     assert done.code == 1
     assert "metrics.jsonl" in done.error_line
 
@@ -475,23 +492,15 @@ register_loss("broken", broken)
     ],
 )
 def test_whatever_a_plugin_raises_is_recorded_and_the_rest_finishes(
-    study: dict[str, Any], tmp_path: Path, environment: dict[str, str], code: str, reason: str
+    study: dict[str, Any], pictures: Path, tmp_path: Path, environment: dict[str, str], code: str, reason: str
 ) -> None:
     (tmp_path / "words.py").write_text(PLUGIN.format(code))
     study["variants"][0]["hyperparameters"] = {"loss": {"broken": 1}}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
-    done = subprocess.run(
-        [*COMMAND, "study", "run", "small.yaml", "--out", "out"],
-        cwd=tmp_path,
-        env=environment | {"NITIDO_PLUGINS": str(tmp_path / "words.py")},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert reason in done.stderr
+    done = start(pictures, environment | {"NITIDO_PLUGINS": str(tmp_path / "words.py")})
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert reason in done.err
     status = RunDirectory(tmp_path / "out" / PLAIN).read_status()
     assert status is not None
     assert status.state == "failed"
@@ -517,10 +526,8 @@ main()
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_is_recorded_however_often(
-    study: dict[str, Any], tmp_path: Path, environment: dict[str, str], times: int
-) -> None:
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+def test_ctrl_c_is_recorded_however_often(begun: Path, tmp_path: Path, environment: dict[str, str], times: int) -> None:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     command = [sys.executable, "-c", SIGNALLED, str(times), "study", "run", "small.yaml", "--out", "out"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
@@ -532,9 +539,9 @@ def test_ctrl_c_is_recorded_however_often(
     assert status.state == "interrupted"
 
 
-def test_an_ignored_ctrl_c_stays_ignored(study: dict[str, Any], tmp_path: Path, environment: dict[str, str]) -> None:
+def test_an_ignored_ctrl_c_stays_ignored(begun: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     """As a shell's background job has it: SIGINT is ignored, and the study comes to its end."""
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", SIGNALLED, "1", "study", "run", "small.yaml", "--out", "out"],
         cwd=tmp_path,

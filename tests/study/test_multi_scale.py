@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from nitido.errors import NitidoError
+from nitido.study.identity import PlannedPictures
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.run_directory import RunDirectory, RunDirectoryError
 from nitido.study.spec import StudyError, load_study_file, resolve
@@ -42,20 +43,25 @@ def test_what_cannot_be_is_refused_in_one_line(architecture: str, settings: list
     assert "\n" not in str(caught.value)
 
 
+def claim(directory: RunDirectory, run: RunConfig) -> None:
+    pictures = PlannedPictures(train=(), validation=(), test={})
+    directory.claim(pictures.identity(run, None), run)
+
+
 def test_a_directory_remembers_its_scales(tmp_path: Path) -> None:
     run, directory = single_run("vdsr", "debug", ["scales=2,3"]), RunDirectory(tmp_path / "run")
-    directory.claim(run)
+    claim(directory, run)
     assert directory.read_config() == run
-    directory.claim(run)
+    claim(directory, run)
     with pytest.raises(RunDirectoryError, match=r"holds another run \(scales: "):
-        directory.claim(single_run("vdsr", "debug", ["scales=2,4"]))
+        claim(directory, single_run("vdsr", "debug", ["scales=2,4"]))
     with pytest.raises(RunDirectoryError, match=r"holds another run \(scales: "):
-        directory.claim(single_run("vdsr", "debug", ["scale=2"]))
+        claim(directory, single_run("vdsr", "debug", ["scale=2"]))
 
 
 def test_nothing_of_a_run_with_one_scale_tells_of_several(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
-    directory.claim(single_run("vdsr", "debug", []))
+    claim(directory, single_run("vdsr", "debug", []))
     assert "scales" not in yaml.safe_load(directory.config.read_text())
 
 
