@@ -53,7 +53,7 @@ STUDY: dict[str, Any] = {
         "demo": {
             "data": {"train": ["./train"], "validation": ["./validation"], "test": ["./test"]},
             "learning_rates": [2e-3],
-            "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": "off"},
+            "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": False},
         }
     },
 }
@@ -106,7 +106,7 @@ def run(call: Nitido, pictures: Path, study: dict[str, Any]) -> Nitido:
 
     def again(*args: object, out: str = "out") -> Done:
         (pictures / "small.yaml").write_text(yaml.safe_dump(study))
-        return call("study", "run", "small.yaml", "--out", out, *args)
+        return call("study", "run", "small.yaml", "--out", pictures / out, *args)
 
     return again
 
@@ -208,7 +208,7 @@ def test_other_training_pictures_are_another_run(
     run: Nitido, call: Nitido, pictures: Path, tmp_path: Path, split: str
 ) -> None:
     settings = [f"data.{s}=./{s}" for s in ("train", "validation", "test")]
-    settings += ["steps=4", "batch=2", "patch=16", "validate_every=2", "compile=off"]
+    settings += ["steps=4", "batch=2", "patch=16", "validate_every=2", "compile=false"]
     train = ["train", "srcnn", "--variant", "debug", *(w for s in settings for w in ("--set", s)), "--out", "one"]
     assert call(*train).code == 0
     picture(pictures / split / "new.png", 9)
@@ -359,7 +359,7 @@ def test_a_finished_run_is_believed_only_if_its_weights_are_there(run: Nitido, t
         shutil.copy(out / RESIDUAL / "model.safetensors", model)
     done = run()
     assert done.code == 0, done.err
-    assert str(model.relative_to(tmp_path)) in done.err
+    assert str(model) in done.err
     assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(model).items())
     assert board(out) == before
 
@@ -453,7 +453,7 @@ def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
         flip(best)
         if damage == "both":
             flip(last)
-    done = call("study", "run", "small.yaml", "--out", "out", *LONG)
+    done = call("study", "run", "small.yaml", "--out", tmp_path / "out", *LONG)
     assert done.code == 0, done.err
     assert damage == "config" or "is damaged" in done.err
     expected = (tmp_path / "whole" / RESIDUAL / "model.safetensors").read_bytes()
@@ -461,12 +461,14 @@ def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
 
 
 @pytest.mark.parametrize("damage", ["other values", "garbled"])
-def test_scalars_that_are_not_the_runs_own_are_noticed(call: Nitido, interrupted: Path, damage: str) -> None:
+def test_scalars_that_are_not_the_runs_own_are_noticed(
+    call: Nitido, interrupted: Path, tmp_path: Path, damage: str
+) -> None:
     metrics = interrupted / "metrics.jsonl"
     lines = metrics.read_text().splitlines()
     lines[0] = json.dumps({"step": 0, "loss/l1": 0.5}) if damage == "other values" else "{"
     metrics.write_text("\n".join(lines) + "\n")
-    done = call("study", "run", "small.yaml", "--out", "out", *LONG)
+    done = call("study", "run", "small.yaml", "--out", tmp_path / "out", *LONG)
     assert done.code == 1
     assert "metrics.jsonl" in done.error_line
 
@@ -510,15 +512,15 @@ def test_whatever_a_plugin_raises_is_recorded_and_the_rest_finishes(
 
 SIGNALLED = """
 import os, signal, sys
-from nitido.training import train as training
 from nitido.training.callbacks import ReportProgress
 from nitido.cli import main
 
+times = int(sys.argv.pop(1))
+
 def send(self, trainer, *args):
     if trainer.global_step == 2:
-        for _ in range(int(sys.argv.pop(1)) if not hasattr(self, "sent") else 0):
+        for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
-        self.sent = True
 
 ReportProgress.on_train_batch_end = send
 main()

@@ -1,6 +1,5 @@
 """One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
 
-import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from nitido.inference import ModelDescriptor, ModelFileError, load_model_file, s
 from nitido.inference.model_file import LoadedModel, metric_name
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.json_files import DamagedFileError, write_json
+from nitido.notes import note
 from nitido.study.environment import describe_environment
 from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig
@@ -135,7 +135,7 @@ def _status_or_warn(directory: RunDirectory) -> Status | None:
     try:
         return directory.read_status()
     except DamagedFileError as error:
-        logging.getLogger(__name__).warning("%s", error)
+        note(str(error))
         return None
 
 
@@ -144,10 +144,10 @@ def finished_model(directory: RunDirectory, status: Status) -> LoadedModel | Non
     try:
         found = load_model_file(directory.model)
     except ModelFileError as error:
-        logging.getLogger(__name__).warning("%s: made again from the checkpoints", error)
+        note(f"{error}: made again from the checkpoints")
         return None
     if weights_digest(found.network) != status.weights:
-        logging.getLogger(__name__).warning("%s: not the weights of this run: made again", directory.model)
+        note(f"{directory.model}: not the weights of this run: made again from the checkpoints")
         return None
     return found
 
@@ -256,7 +256,7 @@ def _rows_are_whole(directory: RunDirectory, identity: RunIdentity) -> bool:
     try:
         rows = read_rows([directory.rows])
     except RowsError as error:
-        logging.getLogger(__name__).warning("%s: measured again", error)
+        note(f"{error}: measured again")
         return False
     return not rows.is_empty() and set(rows["run"]) == {identity.digest}
 

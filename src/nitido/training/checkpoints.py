@@ -1,7 +1,6 @@
 """Checkpoints that are whole: written atomically, and checked before a training resumes from one."""
 
 import io
-import logging
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from nitido.atomic import write_bytes
 from nitido.json_files import DamagedFileError
+from nitido.notes import note
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -97,14 +97,13 @@ def repair_checkpoints(last: Path, best: Path) -> None:
     """
     found = [path for path in (last, best) if path.exists()]
     reasons = {path: reason for path in found if (reason := _damage(path))}
-    log = logging.getLogger(__name__)
     if best in reasons or (last in reasons and not best.exists()):
         for path in found:
             path.unlink()
-        log.warning("%s: the training starts from step 0", next(iter(reasons.values())))
+        note(f"{next(iter(reasons.values()))}: the training starts from step 0")
     elif last in reasons:
         write_bytes(last, best.read_bytes())
-        log.warning("%s: the training resumes from %s", reasons[last], best.name)
+        note(f"{reasons[last]}: the training resumes from {best.name}")
 
 
 def _damage(path: Path) -> str:

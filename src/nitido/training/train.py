@@ -203,5 +203,9 @@ def _best(path: Path, options: Hyperparameters) -> MovableCheckpoint:
 def _checkpoint(path: Path, monitor: str | None = None, mode: str = "max") -> MovableCheckpoint:
     """Keep one checkpoint at `path` after each validation: the newest, or the best by `monitor`."""
     return MovableCheckpoint(
-        dirpath=path.parent, filename=path.stem, monitor=monitor, mode=mode, enable_version_counter=False
+        dirpath=str(path.parent.absolute()),
+        filename=path.stem,
+        monitor=monitor,
+        mode=mode,
+        enable_version_counter=False,
     )
