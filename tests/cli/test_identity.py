@@ -348,7 +348,7 @@ def test_a_finished_run_is_believed_only_if_its_weights_are_there(run: Nitido, t
     out = tmp_path / "out"
     before = board(out)
     model = out / PLAIN / "model.safetensors"
-    weights = load_file(model)
+    weights = {name: tensor.clone() for name, tensor in load_file(model).items()}  # the file stays mapped
     if damage == "missing":
         model.unlink()
     elif damage == "zeroed":
