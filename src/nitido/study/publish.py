@@ -18,7 +18,7 @@ from nitido.evaluation.comparison import Candidate, compare_on
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.exclusive import is_busy
 from nitido.inference import load_model_file
-from nitido.json_files import DamagedFileError
+from nitido.json_files import DamagedFileError, without_non_finite
 from nitido.study.content import study_content
 from nitido.study.execute import finished_model
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
@@ -71,7 +71,10 @@ def publish(out: Path) -> Leaderboard:
         facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     write_rows(rows, out / "rows.parquet")
-    write_text(out / "leaderboard.json", json.dumps(as_json(board), indent=2, ensure_ascii=False) + "\n")
+    write_text(
+        out / "leaderboard.json",
+        json.dumps(without_non_finite(as_json(board)), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    )
     tables = {aim: as_table(board, aim) for aim in board.aims()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
     write_text(out / "leaderboard.tex", as_latex(board))

@@ -1,6 +1,5 @@
 """The run directory: its file names, and reading and writing what is small in it."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
