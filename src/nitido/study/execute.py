@@ -287,9 +287,8 @@ def _attempt(name: str, draw: Callable[[], object]) -> None:
     """Draw a picture of the network; a run goes on without it, whatever other libraries and programs do."""
     try:
         draw()
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        logging.getLogger(__name__).warning("%s was not drawn: %s", name, reason)
+    except Exception as error:  # other libraries and programs may raise anything
+        note(f"{name} was not drawn: {describe_failure(error)}")
 
 
 def _measure_and_save(
