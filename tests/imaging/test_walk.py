@@ -59,3 +59,20 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
         find_pictures(tmp_path)
     with pytest.raises(PictureError, match="no such folder"):
         find_pictures(tmp_path / "sub" / "notes.txt")
+
+
+def test_an_entry_that_cannot_be_examined_does_not_end_the_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems, as that of a container's mounts, refuse to tell what an entry is."""
+    _touch(tmp_path, "a.png", "b.png")
+    is_dir = Path.is_dir
+
+    def refuse(path: Path, **options: bool) -> bool:
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied")
+        return is_dir(path, **options)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    found = walk(tmp_path)
+    assert (found.pictures, found.left_out) == ([tmp_path / "a.png"], {tmp_path / "b.png": "unreadable entries"})

@@ -75,24 +75,38 @@ def _visit(
         for entry in entries:
             if entry.name.startswith(".") or skip(entry):
                 continue
+            try:
+                kind = _kind(entry)
+                identity = _identity(entry) if kind == "folder" else None
+            except OSError:
+                found.left_out[entry] = "unreadable entries"
+                continue
             reason = None
-            if entry.is_dir():
+            if identity is not None:
                 if not recursive:
                     reason = "folder(s) in it"
-                elif (identity := _identity(entry)) in visited:
+                elif identity in visited:
                     reason = "folder(s) that were visited already"
                 else:
                     visited.add(identity)
                     pending.append(entry)
-            elif entry.is_file():
+            elif kind == "file":
                 if entry.suffix.lower() in suffixes:
                     found.pictures.append(entry)
                 else:
                     reason = "file(s) of other types"
             else:
-                reason = "broken link(s)" if entry.is_symlink() else "special file(s)"
+                reason = kind
             if reason is not None:
                 found.left_out[entry] = reason
+
+
+def _kind(entry: Path) -> str:
+    if entry.is_dir():
+        return "folder"
+    if entry.is_file():
+        return "file"
+    return "broken link(s)" if entry.is_symlink() else "special file(s)"
 
 
 def _identity(folder: Path) -> tuple[int, int]:
