@@ -310,3 +310,17 @@ def test_names_in_tables_are_not_markup(call, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert r"[final] [/old]\x1b[2J" in done.out
     assert "\x1b" not in done.out
+
+
+def test_json_holds_names_as_they_are(call, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = sorted([os.fsdecode(b"h\xff"), "l\u2028", "n\nl", "e\x1b[31m", "[b]"])
+    for number, name in enumerate(names):
+        Image.effect_noise((32, 32), 40 + number).convert("RGB").save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(folder / f"{name}.png")
+    json_file = tmp_path / "r.json"
+    done = call("evaluate", "bicubic", "--data", folder, "--scale", "2", "--metric", "psnr_y", "--json", json_file)
+    assert done.code == 0, done.err
+    rows = json.loads(json_file.read_bytes().decode("utf-8"))["rows"]
+    assert sorted(row["image"] for row in rows) == names
