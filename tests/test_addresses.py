@@ -27,6 +27,8 @@ HOSTS = {
     "packages.debian.org",
     # names of formats
     "ns.adobe.com",
+    "ns.apple.com",
+    "ns.google.com",
     "purl.org",
     "www.debian.org",
     "www.w3.org",
