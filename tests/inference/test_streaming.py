@@ -113,6 +113,25 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
         assert image.size == (8192, 6144)
 
 
+def test_memory_of_reading_does_not_grow_with_the_picture(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom nitido.inference.pictures import read_photo\n"
+        "from nitido.inference.workspace import Workspace\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "folder = Path(sys.argv[1])\n"
+        "read_photo(folder / 'small.png', Workspace(folder, 0))\nbefore = peak()\n"
+        "photo = read_photo(folder / 'large.png', Workspace(folder, 0))\nprint(peak() - before)\n"
+        "assert photo.pixels.shape == (6144, 6144, 3)\n"
+    )
+    rows = np.tile(data.astronaut().astype(np.uint16) * 257, (1, 12, 1))
+    for name, times in (("small", 1), ("large", 12)):
+        image = pyvips.Image.new_from_array(rows, interpretation="rgb16").replicate(1, times)
+        image.pngsave(str(tmp_path / f"{name}.png"), compression=1)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert int(done.stdout) < 80_000  # KiB; all at once the samples are 221,184
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -55,7 +55,12 @@ def upscale(
     preview: Annotated[
         str | None, typer.Option(metavar="X,Y,W,H", help="Only this part of each picture, in its own pixels.")
     ] = None,
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="What the network may work in, e.g. 512MB.")] = "2GB",
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE", help="Memory limit for inference, e.g. 512MB. Beside it Python and torch need about 400MB."
+        ),
+    ] = "2GB",
     precision: Annotated[
         str,
         typer.Option(

@@ -93,7 +93,7 @@ class Picture:
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
 
 
-def read_picture(path: Path, empty: Empty | None = None) -> Picture:
+def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], None] = lambda: None) -> Picture:
     """Decode the picture at `path`; the content decides the format, not the name.
 
     Palettes and 1-bit pictures are expanded, CMYK (by its profile) and CIELAB are converted to sRGB, and the
@@ -101,7 +101,7 @@ def read_picture(path: Path, empty: Empty | None = None) -> Picture:
     out. A JPEG that lacks nothing but its end marker is read. RGB and grey values stay as stored: their ICC profile is
     handed on, not applied. JPEG gives libjpeg's standard pixels. With `empty`, samples are decoded strip by strip into
     an array that it makes, and `pixels` and `alpha` are views of it, in any order of memory; without it they are arrays
-    of their own, in C order.
+    of their own, in C order. `release` is called after every strip, for arrays whose memory can be let go of.
 
     Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
     is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour;
@@ -109,7 +109,7 @@ def read_picture(path: Path, empty: Empty | None = None) -> Picture:
     picture.)
     """
     with _opened(path) as (file, kind):
-        picture = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty)
+        picture = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty, release)
     if empty is not None:
         return picture
     alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha)
@@ -278,7 +278,7 @@ def _upright(samples: Pixels, orientation: int) -> Pixels:
     return turned.get(orientation, samples)
 
 
-def _samples(image: Any, empty: Empty) -> Pixels:
+def _samples(image: Any, empty: Empty, release: Callable[[], None]) -> Pixels:
     """The samples of a libvips image, `(H, W, C)`, read from top to bottom."""
     dtype = np.uint8 if image.format == "uchar" else np.uint16
     samples = empty((image.height, image.width, image.bands), dtype)
@@ -286,10 +286,11 @@ def _samples(image: Any, empty: Empty) -> Pixels:
     for top in range(0, image.height, _STRIP):
         strip = samples[top : top + _STRIP]
         strip[...] = np.frombuffer(region.fetch(0, top, image.width, len(strip)), dtype).reshape(strip.shape)
+        release()
     return samples
 
 
-def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty) -> Picture:
+def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callable[[], None]) -> Picture:
     tags = _tags(path) if kind == "tiff" else {}
     image, notes = _load_jpeg(file) if kind == "jpeg" else (_load(kind, file), [])
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
@@ -320,7 +321,7 @@ def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty) -> Picture:
     if left_out:
         channels = "a fourth channel" if (first_extra, image.bands) == (3, 4) else "channels"
         notes.append(f"{channels} beside the colours, not said to be transparency: left out")
-    upright = _upright(_samples(image, empty), orientation)
+    upright = _upright(_samples(image, empty, release), orientation)
     transparency = None if alpha is None else upright[:, :, alpha]
     turned = orientation > _LAST_NOT_TURNED
     return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), turned)

@@ -60,7 +60,8 @@ def read_photo(path: Path, workspace: Workspace | None = None) -> Photo:
     read_header(path)
     if _brand(path):
         return _finished(path, "avif", _read_avif(path))
-    picture = read_picture(path, (workspace or Workspace()).empty)
+    workspace = workspace or Workspace()
+    picture = read_picture(path, workspace.empty, workspace.release)
     metadata = Metadata(size=(picture.width, picture.height))
     notes = picture.notes
     if picture.format != "bmp":
