@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
+from nitido.study.leaderboard import VariantFacts, rank
 from nitido.study.report.costs import Cost
 from nitido.study.report.curves import Curve, curve_chart, line_class
 from nitido.study.report.curves import limits as curve_limits
@@ -19,7 +21,7 @@ from nitido.study.report.forest import forest
 from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
 from nitido.study.report.slider import Telling, crop_limit, lossless, make_view, telling_pictures
-from nitido.study.report.tables import leaderboard_table, metrics_table
+from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
 
 
 def drawn(picture: str) -> ElementTree.Element:
@@ -216,3 +218,32 @@ def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
     assert table.columns[1].descending
     assert [line.variant for line in table.lines if line.cells[1].best] == [WINNER]
     assert "MS-SSIM on Y is not available" in table.note
+
+
+def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
+    rows = rows_of({"residual": 33.8, "vanilla": 33.7, "bicubic": 32.49})
+    worse = pl.when(pl.col("lr").is_not_null()).then(pl.lit(1e-2)).otherwise(None).alias("lr")
+    lower = (pl.col("value") - pl.when(pl.col("split") == "validation").then(0.08).otherwise(0.0)).alias("value")
+    both = pl.concat([rows, rows.filter(pl.col("variant") == "residual").with_columns(worse, lower)])
+    names = ("residual", "vanilla", "bicubic")
+    facts = {n: VariantFacts(1, 1, learning_rates=None if n == "bicubic" else (RATE, 1e-2)) for n in names}
+    facts["residual"] = replace(facts["residual"], unfinished={0.1: "diverged"})
+    board = rank(both, facts, study="s", profile="demo", baseline="vanilla")
+    found = rates_table(board)
+    assert found is not None
+    cells = {(line.variant, line.cells[1].text): [cell.text for cell in line.cells[2:]] for line in found.lines}
+    by = "PSNR on Y in dB"
+    assert cells["residual", "0.001"] == ["0, 1, 2", by, "33.80", "chosen"]
+    assert cells["residual", "0.01"] == ["0, 1, 2", by, "33.72", "not chosen"]
+    assert cells["residual", "0.1"] == ["–", by, "–", "diverged"]
+    assert cells["vanilla", "0.01"] == ["–", by, "–", "not measured"]
+    assert "whole validation picture" in found.note
+
+
+def test_curves_of_a_crop_say_so() -> None:
+    curves = [Curve("vanilla", RATE, 0, True, ((0, 5.0), (100, 30.0)))]
+    whole, crop = (curve_chart(curves, "psnr_y", ["vanilla"], side) for side in (None, 96))
+    assert whole is not None
+    assert crop is not None
+    assert "crop" not in whole.title
+    assert crop.title.endswith("crop of 96 px of each picture")

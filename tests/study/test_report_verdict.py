@@ -25,10 +25,22 @@ def test_a_change_that_is_beyond_noise_leads_with_its_interval_and_its_cost() ->
 
 def test_the_time_is_told_when_it_differs() -> None:
     board, _ = usual()
-    costs = {WINNER: Cost(81_123, 1, latency=0.5), "vanilla": Cost(109_827, 1, latency=1.0)}
+    slow, fast = (1.0, 1.02, 1.5, 0.98, 1.0), (0.5, 0.51, 0.75, 0.49, 0.5)
+    costs = {WINNER: Cost(81_123, 1, latency=0.5, rounds=fast), "vanilla": Cost(109_827, 1, latency=1.0, rounds=slow)}
     assert "with 26% fewer parameters and 50% less time a picture" in verdict(board, costs=costs).headline
-    level = {**costs, WINNER: Cost(81_123, 1, latency=0.99)}
+    level = {**costs, WINNER: Cost(81_123, 1, latency=0.99, rounds=tuple(0.99 * s for s in slow))}
     assert "time" not in verdict(board, costs=level).headline
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [(), (2.2,), (2.2, 2.2, 2.2, 2.2), (2.2, 2.2, 1.0, 2.2, 2.2), (2.2, 2.2, 2.2, 2.2, 2.8), (2.2,) * 6],
+    ids=["unknown", "one", "four", "one differs", "the last differs", "other rounds"],
+)
+def test_a_time_whose_rounds_do_not_agree_is_not_told(rounds: tuple[float, ...]) -> None:
+    board, _ = usual()
+    costs = {WINNER: Cost(81_123, 1, latency=2.2, rounds=rounds), "vanilla": Cost(1, 1, latency=1.0, rounds=(1.0,) * 5)}
+    assert "time" not in verdict(board, costs=costs).headline
 
 
 def test_a_difference_inside_the_noise_is_called_that() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nitido.study.review import Review
     from nitido.study.run_directory import Status
     from nitido.training.callbacks import ProgressListener
+    from nitido.training.hyperparameters import Hyperparameters
 
 JSON_TO_STDOUT = "-"
 
@@ -191,6 +192,14 @@ def write_json_output(value: Any, target: str) -> None:
     write_text(Path(target), text)
 
 
+def _validation(options: "Hyperparameters", value: float) -> str:
+    """Return a validation in words: by the metric that chooses the step, and of which part of the pictures."""
+    from nitido.evaluation.aims import YARDSTICKS
+
+    crop = f" (crop of {options.validation_crop} px)" if options.validation_crop else ""
+    return f"validation{crop} {YARDSTICKS[options.aim].words(value)}"
+
+
 class TrainingProgress:
     """A bar with ETA for the run at hand on a terminal; a line per run anywhere else. Everything on standard error.
 
@@ -251,22 +260,25 @@ class TrainingProgress:
             self._say(label)
         task = self.bar.add_task(label, total=steps, validation="")
 
-        def listen(done: int, validation_psnr: float | None) -> None:
+        def listen(done: int, validation: float | None) -> None:
             self.bar.update(task, completed=done)
-            if validation_psnr is not None:
-                self.bar.update(task, validation=f"validation {validation_psnr:.2f} dB")
+            if validation is not None:
+                self.bar.update(task, validation=_validation(options, validation))
 
         return listen
 
     def ended(self, run: "PlannedRun", status: "Status") -> None:
         """Leave one line for the run."""
+        from nitido.evaluation.aims import YARDSTICKS
+
         for task in self.bar.task_ids:
             self.bar.remove_task(task)
         options = run.config.hyperparameters
         label = f"{run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
         if status.state == "finished":
             length = f"{status.steps} steps, {status.seconds:.0f} s"
-            text = f"{label}: validation {status.validation_psnr:.2f} dB after {length}"
+            metric = YARDSTICKS[options.aim].metric
+            text = f"{label}: {_validation(options, status.validation[metric])} after {length}"
             text += f" ({status.start})" if status.start else ""
         else:
             text = f"{label}: {status.state}: {status.reason}"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 BICUBIC = "bicubic"
 
+ALL = "all"
+"""Among the metrics: every one that can be measured."""
+
 Models = Annotated[
     list[str],
     typer.Argument(metavar="MODEL…", help="bicubic, a name of the zoo, a run directory, or a .safetensors file."),
@@ -38,12 +41,16 @@ def evaluate(
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
     from nitido.data import prepare, resolve
-    from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
+    from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
     from nitido.evaluation.metrics import metric as metric_called
     from nitido.evaluation.report import evaluate_models, means
 
-    wanted = list(METRICS) if metric == ["all"] else metric or list(FIDELITY_METRICS)
-    measures = [metric_called(name) for name in dict.fromkeys(wanted)]
+    asked = metric or list(FIDELITY_METRICS)
+    named = [metric_called(name) for name in dict.fromkeys(asked) if name != ALL]
+    for measure in named:
+        if reason := measure.missing():
+            raise MetricNotAvailableError(measure.name, reason)
+    measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
     enlargers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     rows = evaluate_models(enlargers, stores, scale, [measure.name for measure in measures])

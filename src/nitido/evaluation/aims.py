@@ -29,6 +29,15 @@ class Yardstick:
         """Smaller for better values."""
         return -value if self.higher_is_better else value
 
+    def words(self, value: float) -> str:
+        """Return `value` for people.
+
+        >>> YARDSTICKS["fidelity"].words(31.154), YARDSTICKS["perception"].words(0.12345)
+        ('31.15 dB', 'perceptual distance 0.1235')
+        """
+        number = f"{value:.{self.decimals}f}"
+        return f"{number} dB" if self.title.endswith(" in dB") else f"{self.title} {number}"
+
 
 YARDSTICKS: Mapping[Aim, Yardstick] = {
     "fidelity": Yardstick("psnr_y", "PSNR on Y in dB", higher_is_better=True, decimals=2),

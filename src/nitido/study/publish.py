@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +170,12 @@ def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
     pending = [state for state in unfinished if state not in ("diverged", "failed")]
     state = pending[0] if pending else "ok" if whole else unfinished[0]
     size = network_size(runs[0].config)
-    return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim)
+    others = {
+        rate: next(state for state in found if state != "finished")
+        for rate, found in states.items()
+        if rate not in whole
+    }
+    return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim, others)
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -196,7 +200,9 @@ def _draw(
             draw_ranking(board, out / "perception.png", "perception")
     shown = _shown_runs(out, runs, found, board)
     costs = _costs(out, shown, board)
-    _draw_curves(out, shown)
+    crops = {run.config.hyperparameters.validation_crop for run in runs}
+    crop = crops.pop() if len(crops) == 1 else None
+    _draw_curves(out, shown, crop)
     views = _look(out, study, shown, rows, board, stores)
     compared = [(f"{views[0].picture} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
     content = Content(
@@ -209,6 +215,7 @@ def _draw(
         views=views,
         setting=describe_setting(study, runs, out),
         asked=runs[0].config.metrics,
+        crop=crop,
         on_content=_on_content(out, rows, board, stores),
     )
     write_report(out, board, content)
@@ -267,11 +274,17 @@ def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[s
     }
 
 
-def _draw_curves(out: Path, shown: Mapping[str, PlannedRun]) -> None:
-    """`curves.png`, unless no shown run has a finite validation."""
-    curves = {name: RunDirectory(out / run.directory).validation_curve() for name, run in shown.items()}
-    if any(math.isfinite(value) for points in curves.values() for _, value in points):
-        draw_training_curves(curves, out / "curves.png")
+def _draw_curves(out: Path, shown: Mapping[str, PlannedRun], crop: int | None) -> None:
+    """Draw `curves.png`, unless no shown run was validated: by the metric that chose the steps of all shown runs.
+
+    Where some were chosen by perceptual distance and others by PSNR, the picture shows PSNR; the page has both.
+    """
+    aims = {run.config.hyperparameters.aim for run in shown.values()}
+    aim = aims.pop() if len(aims) == 1 else "fidelity"
+    metric = YARDSTICKS[aim].metric
+    curves = {name: RunDirectory(out / run.directory).validation_curve(metric) for name, run in shown.items()}
+    if any(curves.values()):
+        draw_training_curves(curves, out / "curves.png", aim, crop)
 
 
 def _look(
@@ -332,12 +345,23 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
         seconds=status.seconds if status else 0.0,
         parameters=board.entry(run.config.variant).parameters,
         validation_psnr=status.validation_psnr if status else None,
+        validation=_validation(run, status) if status else "",
         directory=run.directory.as_posix(),
         diagram=directory.diagram if status and directory.diagram.exists() else None,
         difference=_difference(study, run),
         summary=directory.summary.read_text(encoding="utf-8") if status and directory.summary.exists() else "",
         reason=status.reason if status else "",
     )
+
+
+def _validation(run: PlannedRun, status: Status) -> str:
+    """Return what the kept weights of a run validated with, by the metric that chose them; "" for none."""
+    options = run.config.hyperparameters
+    value = status.validation.get(YARDSTICKS[options.aim].metric)
+    if value is None:
+        return ""
+    crop = f" (crop of {options.validation_crop} px)" if options.validation_crop else ""
+    return YARDSTICKS[options.aim].words(value) + crop
 
 
 def _difference(study: Study, run: PlannedRun) -> str:

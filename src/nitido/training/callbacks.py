@@ -18,11 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from nitido.data import Store, centre
 from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
-from nitido.training.metrics_file import append_scalars, rewind
+from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
 from nitido.training.module import NetworkTraining
-
-PSNR = "validation/psnr_y"
-"""The scalar of the validation that every run has: mean PSNR-Y in dB."""
 
 SAMPLE_SIDE = 256
 """Side in pixels of the sample pictures' centre crop."""
@@ -136,10 +133,11 @@ def _strip(store: Store, scale: int, enlarge: Enlarger, side: int) -> Image:
 
 
 class ReportProgress(Callback):
-    """Tells a listener how far the run is."""
+    """Tells a listener how far the run is, and what its validations measured by the metric that chooses."""
 
-    def __init__(self, listener: "ProgressListener") -> None:
+    def __init__(self, listener: "ProgressListener", metric: str) -> None:
         self.listener = listener
+        self.scalar = VALIDATION + metric
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -148,12 +146,12 @@ class ReportProgress(Callback):
         self.listener(trainer.global_step, None)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Tell the step and the validation PSNR-Y in dB."""
-        self.listener(trainer.global_step, float(trainer.callback_metrics[PSNR]))
+        """Tell the step and the validation."""
+        self.listener(trainer.global_step, float(trainer.callback_metrics[self.scalar]))
 
 
 ProgressListener = Callable[[int, float | None], None]
-"""Called with the number of finished steps and, after a validation, its PSNR-Y in dB."""
+"""Called with the number of finished steps and, after a validation, its value by the metric that chooses the step."""
 
 
 class StopAtInterrupt(Callback):

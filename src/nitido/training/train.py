@@ -128,7 +128,7 @@ def train(
         Histograms(events.experiment, options.validate_every),
         SamplePictures(events.experiment),
         stop,
-        ReportProgress(listener),
+        ReportProgress(listener, YARDSTICKS[options.aim].metric),
         FlushedEvents(events.experiment),
         LinesInCheckpoint(scalars),
     ]

@@ -76,13 +76,24 @@ def _figures(descriptor: ModelDescriptor) -> list[str]:
         for dataset, found in sets.items():
             cells = [f"{found[m.name]:.{m.decimals}f}" if m.name in found else "–" for m in shown]
             lines.append(f"| ×{scale} | {dataset} | " + " | ".join(cells) + " |")
-    costs = ", ".join(f"{cost:.4f} dB at ×{scale}" for scale, cost in facts.bfloat16_cost_db.items())
+    costs = ", ".join(f"{_lower(cost)} at ×{scale}" for scale, cost in facts.bfloat16_cost_db.items())
     return [
         *lines,
         "",
         f"In float32, under the protocol `{facts.protocol}`: a mean over the pictures of each set.",
-        f"Under bfloat16 autocast PSNR-Y on {COST_DATASET} is lower by {costs}.",
+        f"Under bfloat16 autocast PSNR-Y on {COST_DATASET} is {costs}.",
     ]
+
+
+def _lower(cost: float) -> str:
+    """Return in words how much lower a PSNR is, or higher.
+
+    >>> _lower(0.0123), _lower(-0.0001), _lower(-0.00001)
+    ('0.0123 dB lower', '0.0001 dB higher', 'the same (to 0.0001 dB)')
+    """
+    if round(cost, 4) == 0:
+        return "the same (to 0.0001 dB)"
+    return f"{abs(cost):.4f} dB {'lower' if cost > 0 else 'higher'}"
 
 
 def _pictures(origin: Provenance) -> list[str]:

@@ -1,7 +1,7 @@
 """Running time on this machine, measured so that the machine's moods cancel between networks."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import torch
@@ -11,12 +11,25 @@ from nitido.architectures import SuperResolutionNetwork
 WARM_UPS = 2
 """Runs of each network that are not counted."""
 
+AGREEING_ROUNDS = 5
+"""The least number of rounds that can agree."""
 
-@torch.inference_mode()
+AGREEMENT = 0.1
+"""How far the ratio of a round may lie from the median ratio, as a share of it."""
+
+
 def latency(
     networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
 ) -> dict[str, float]:
-    """Median seconds of one LR picture of `lr_size` (height, width), float32, whole picture, for each network.
+    """Return the median of `time_rounds` for each network."""
+    return {name: median(values) for name, values in time_rounds(networks, lr_size, rounds).items()}
+
+
+@torch.inference_mode()
+def time_rounds(
+    networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
+) -> dict[str, list[float]]:
+    """Return the seconds of one LR picture of `lr_size` (height, width), float32, whole picture, in each round.
 
     In each round every network runs once, so that a slow moment of the machine is a slow moment for all of them.
     """
@@ -36,4 +49,22 @@ def latency(
                 torch.cuda.synchronize()
             if turn >= WARM_UPS:
                 seconds[name].append(time.perf_counter() - started)
-    return {name: median(values) for name, values in seconds.items()}
+    return seconds
+
+
+def agreed_ratio(seconds: Sequence[float], others: Sequence[float]) -> float | None:
+    """Return how many times longer one network takes than another; None if the rounds do not agree on it.
+
+    Both were timed in the same rounds. Rounds agree if there are at least `AGREEING_ROUNDS` of them and the ratio of
+    each is within `AGREEMENT` of their median: on a machine with other work to do, they are not.
+
+    >>> agreed_ratio([2.0, 2.1, 4.0, 1.9, 2.0], [1.0, 1.05, 2.0, 1.0, 1.0])
+    2.0
+    >>> agreed_ratio([2.0, 2.1, 4.0, 1.9, 2.0], [1.0] * 5) is None
+    True
+    """
+    ratios = [mine / other for mine, other in zip(seconds, others, strict=False)]
+    if len(seconds) != len(others) or len(ratios) < AGREEING_ROUNDS:
+        return None
+    middle = median(ratios)
+    return middle if all(abs(ratio / middle - 1) <= AGREEMENT for ratio in ratios) else None

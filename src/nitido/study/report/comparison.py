@@ -16,6 +16,7 @@ from PIL import Image
 
 from nitido.atomic import replacing
 from nitido.imaging import rgb_to_y
+from nitido.matplotlib_style import default_style
 from nitido.study.report import ReportError
 from nitido.study.report.crop import Box, choose_box, crop_side
 
@@ -54,6 +55,7 @@ class _Place:
     caption: int
 
 
+@default_style()
 def draw_comparison(
     panels: Sequence[Panel], path: Path, *, reference: Picture | None, heading: str, box: Box | None = None
 ) -> None:

@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from nitido.atomic import replacing
+from nitido.matplotlib_style import default_style
 from nitido.study.content import SIGNIFICANT, ContentStudy
 
 _INK, _MUTED, _GRID, _POINT, _LINE = "#1b1f24", "#5b6570", "#e6e9ec", "#0072b2", "#d55e00"
 _COLUMNS = 3
 
 
+@default_style()
 def draw_content(found: ContentStudy, path: Path) -> None:
     """Draw the gain of each picture over each descriptor to the PNG `path`: one panel a descriptor, strongest first.
 
@@ -40,7 +42,7 @@ def draw_content(found: ContentStudy, path: Path) -> None:
         axes.spines[:].set_visible(False)
     for axes in panels[len(found.relations) :]:
         axes.set_axis_off()
-    figure.supylabel(f"gain over {found.base} in dB", fontsize=9, color=_MUTED)
+    figure.supylabel(f"gain over {found.base} in dB", fontsize=9, color=_MUTED, parse_math=False)
     FigureCanvasAgg(figure)
     with replacing(path) as draft:
         figure.savefig(draft, format="png", facecolor="white")

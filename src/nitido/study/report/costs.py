@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.atomic import write_text
-from nitido.evaluation.cost import count, latency, peak_memory
+from nitido.evaluation.cost import count, peak_memory, time_rounds
 from nitido.evaluation.cost.latency import WARM_UPS
 from nitido.evaluation.cost.memory import CostError
 from nitido.inference import load_model_file
@@ -35,6 +36,7 @@ class Cost:
     None is not known.
 
     `latency` is in seconds and `peak_memory` in bytes for an LR picture of `Costs.side` squared, float32.
+    `rounds` are the seconds of each round, in which all variants were timed; `latency` is their median.
     """
 
     parameters: int
@@ -43,6 +45,7 @@ class Cost:
     latency: float | None = None
     peak_memory: int | None = None
     macs_small: int | None = None
+    rounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class _Measured(StrictModel):
     activations: int
     latency: float
     peak_memory: int | None
+    rounds: tuple[float, ...] = ()
 
 
 class _Record(StrictModel):
@@ -97,7 +101,7 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
     for name, (parameters, macs) in sizes.items():
         known = record.models.get(hashes[name]) if record is not None and name in hashes else None
         found[name] = (
-            Cost(parameters, macs, known.activations, known.latency, known.peak_memory, known.macs_small)
+            Cost(parameters, macs, known.activations, known.latency, known.peak_memory, known.macs_small, known.rounds)
             if known is not None
             else Cost(parameters, macs)
         )
@@ -122,14 +126,15 @@ def _read(cache: Path) -> _Record | None:
 def _measure(models: Mapping[str, Path], hashes: Mapping[str, str], old: _Record | None) -> _Record:
     networks = {name: load_model_file(path).network.eval() for name, path in models.items()}
     side, rounds = choose_effort(networks)
-    seconds = latency(networks, (side, side), rounds)
+    seconds = time_rounds(networks, (side, side), rounds)
     known = {digest: m.peak_memory for digest, m in old.models.items()} if old is not None and old.side == side else {}
     counts = {name: count(network) for name, network in networks.items()}
     measured = {
         hashes[name]: _Measured(
             macs_small=counts[name].macs_small,
             activations=counts[name].activations,
-            latency=seconds[name],
+            latency=median(seconds[name]),
+            rounds=tuple(seconds[name]),
             peak_memory=known[hashes[name]] if hashes[name] in known else _memory(path, side),
         )
         for name, path in models.items()

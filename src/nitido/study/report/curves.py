@@ -53,8 +53,13 @@ def line_class(index: int) -> str:
     return f"c{index % COLOURS} d{index // COLOURS % DASHES}"
 
 
-def curve_chart(curves: Sequence[Curve], metric: str, order: Sequence[str]) -> CurveChart | None:
-    """The chart of `metric`; `order` gives the variants their colours. None when no run has a finite validation."""
+def curve_chart(
+    curves: Sequence[Curve], metric: str, order: Sequence[str], crop: int | None = None
+) -> CurveChart | None:
+    """The chart of `metric`; `order` gives the variants their colours. None when no run has a finite validation.
+
+    `crop` is the side in pixels of the part of each picture that was measured; None for all of it.
+    """
     drawn = [curve for curve in curves if curve.finite]
     if not drawn:
         return None
@@ -62,7 +67,8 @@ def curve_chart(curves: Sequence[Curve], metric: str, order: Sequence[str]) -> C
     shown = {curve.variant for curve in drawn}
     silent = [f"{c.variant} (lr {number_text(c.learning_rate)}, seed {c.seed})" for c in curves if not c.finite]
     return CurveChart(
-        title=f"Validation: {METRICS[metric].label}",
+        title=f"Validation during training: {METRICS[metric].label}"
+        + (f", crop of {crop} px of each picture" if crop else ""),
         pictures={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
         legend=tuple((variant, classes[variant]) for variant in order if variant in shown),
         silent=tuple(silent),

@@ -22,7 +22,7 @@ from nitido.study.report.pareto import pareto
 from nitido.study.report.runs import RunFacts, by_variant, data_uri
 from nitido.study.report.setting import Facts, protocol_words
 from nitido.study.report.slider import View
-from nitido.study.report.tables import leaderboard_table, metrics_table
+from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
 from nitido.study.report.verdict import verdict
 from nitido.study.report.words import duration
 
@@ -41,6 +41,7 @@ class Content:
         rows: the study's long table, for the matrix.
         costs: by variant, and in `conditions` how they were measured.
         asked: the metrics that the study wanted.
+        crop: the side in pixels of what validations during training saw of each picture; None for all of it.
         on_content: a sentence on which pictures the best variant gains, and its picture if there is one.
     """
 
@@ -53,6 +54,7 @@ class Content:
     views: Sequence[View] = ()
     setting: Facts = field(default_factory=list)
     asked: tuple[str, ...] = ()
+    crop: int | None = None
     on_content: tuple[str, Path | None] = ("", None)
 
 
@@ -95,10 +97,11 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
         "titles": {aim: YARDSTICKS[aim].title for aim in aims},
         "tables": [leaderboard_table(board, aim, content.costs) for aim in aims],
         "metrics": metrics_table(board, content.asked),
+        "rates": rates_table(board),
         "forests": _there(forest(board, aim) for aim in aims),
         "paretos": _there(pareto(board, aim, content.costs) for aim in aims),
         "matrices": _there(matrix(board, content.rows, aim) for aim in aims),
-        "charts": _there(curve_chart(curves, metric, order) for metric, curves in content.curves.items()),
+        "charts": _there(curve_chart(curves, metric, order, content.crop) for metric, curves in content.curves.items()),
         "conditions": content.conditions,
         "views": content.views,
         "view_data": [{"images": dict(v.images), "limit": v.error_limit} for v in content.views],

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from nitido.evaluation.aims import YARDSTICKS, Aim
-from nitido.study.leaderboard import Entry, Leaderboard
+from nitido.study.leaderboard import Entry, Leaderboard, signed
 from nitido.study.report import BICUBIC
 from nitido.study.report.words import amount
 
@@ -114,8 +114,8 @@ def _difference(board: Leaderboard, entry: Entry, aim: Aim) -> str:
     if known is None or known.difference is None:
         return "--"
     digits, span = YARDSTICKS[aim].decimals, known.difference.interval
-    text = f"{known.difference.value:+.{digits}f}"
-    text += rf"\,[{span.low:+.{digits}f}, {span.high:+.{digits}f}]" if span is not None else ""
+    text = signed(known.difference.value, digits)
+    text += rf"\,[{signed(span.low, digits)}, {signed(span.high, digits)}]" if span is not None else ""
     star = "" if known.improves is None else "^{*}"
     return f"${text}{star}$"
 

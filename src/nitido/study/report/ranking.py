@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from nitido.atomic import replacing
 from nitido.evaluation.aims import YARDSTICKS, Aim, Yardstick
+from nitido.matplotlib_style import default_style
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC, ReportError
 
@@ -21,6 +22,7 @@ _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1b
 _DASHES = ("-", "--", "-.", ":")
 
 
+@default_style()
 def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
     """Draw each variant's gain over bicubic by the yardstick of `aim`, one column of bars per test set.
 
@@ -132,11 +134,16 @@ def _name(axes: Axes, row: int, entry: Entry, aim: Aim, *, bold: bool) -> None:
         )
 
 
-def draw_training_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
-    """Draw validation PSNR in dB over training steps; `curves` maps a variant to its points `(step, PSNR)`.
+@default_style()
+def draw_training_curves(
+    curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, aim: Aim = "fidelity", crop: int | None = None
+) -> None:
+    """Draw validations over training steps; `curves` maps a variant to its points `(step, value)`.
 
-    Every line is named at its end. The axis starts a little below the worst final value, so that a bad first
-    validation does not flatten the rest. Raises `ReportError` when no curve has a finite point.
+    The values are by the yardstick of `aim`, of the middle `crop` pixels of each picture or of all of it.
+
+    Every line is named at its end. The axis ends a little beyond the worst final value, so that a bad first validation
+    does not flatten the rest. Raises `ReportError` when no curve has a finite point.
     """
     finite = {
         name: [(step, value) for step, value in points if math.isfinite(value)] for name, points in curves.items()
@@ -144,14 +151,19 @@ def draw_training_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path
     finite = {name: sorted(points) for name, points in finite.items() if points}
     if not finite:
         raise ReportError("there are no training curves to draw: no run has been validated yet")
-    labels = {name: f"{name}  {points[-1][1]:.2f}" for name, points in finite.items()}
+    yardstick = YARDSTICKS[aim]
+    labels = {name: f"{name}  {points[-1][1]:.{yardstick.decimals}f}" for name, points in finite.items()}
     width = 6.95 + 0.07 * max(map(len, labels.values()))  # inches
     figure = Figure(figsize=(width, 5.2), dpi=_DPI)
     axes = figure.subplots()
     ends = {name: points[-1][1] for name, points in finite.items()}
     values = [value for points in finite.values() for _, value in points]
     high = max(values)
-    low = max(min(values), min(ends.values()) - max(1.0, 1.5 * (high - min(ends.values()))))
+    low = min(values)
+    if yardstick.higher_is_better:
+        low = max(low, min(ends.values()) - max(1.0, 1.5 * (high - min(ends.values()))))
+    else:
+        high = min(high, max(ends.values()) + 1.5 * (max(ends.values()) - low))
     pad = 0.04 * (high - low or 1.0)
     axes.set_ylim(low - pad, high + pad)
     last = max(points[-1][0] for points in finite.values())
@@ -174,7 +186,8 @@ def draw_training_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2},
         )
-    axes.set_title("Validation PSNR on Y in dB", fontsize=12, fontweight="bold", color=_INK, loc="left")
+    title = f"Validation: {yardstick.title}" + (f" (crop of {crop} px)" if crop else "")
+    axes.set_title(title, fontsize=12, fontweight="bold", color=_INK, loc="left")
     axes.set_xlabel("training step", fontsize=9, color=_MUTED)
     axes.tick_params(labelsize=8.5, colors=_MUTED, length=0)
     axes.grid(color=_GRID, linewidth=0.8)

@@ -14,6 +14,7 @@ class RunFacts:
     """What the page says of one run. `directory` is relative to the page; `difference` is its config's to the base.
 
     `summary` is the table of layers, and `reason` says why a run ended early; both may be empty.
+    `validation` is what the kept weights validated with during training, in words.
     """
 
     variant: str
@@ -29,6 +30,7 @@ class RunFacts:
     difference: str
     summary: str = ""
     reason: str = ""
+    validation: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,12 @@ def _training(study: Study, runs: Sequence[PlannedRun]) -> str:
     """The hyperparameters of the baseline; a run's own stand in its config.yaml."""
     run = next((r for r in runs if r.config.variant == study.baseline), runs[0])
     h = run.config.hyperparameters
-    loss = " + ".join(f"{weight:g} {name}" for name, weight in h.loss.items())
     length = f"{h.steps:,} steps" if h.steps is not None else f"{h.epochs:g} epochs"
+    loss = " + ".join(f"{weight:g} {name}" for name, weight in h.loss.items())
+    crop = f" on the middle {h.validation_crop} px of each validation picture" if h.validation_crop else ""
     return (
         f"{study.baseline}: {length} of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
-        f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps."
+        f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps{crop}."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.metrics import METRICS
+from nitido.number_text import number_text
 from nitido.study.leaderboard import Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
@@ -142,6 +143,36 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
     return Table("Every metric", _absent([m for m in asked if m not in measured]), tuple(columns), tuple(lines))
+
+
+def rates_table(board: Leaderboard) -> Table | None:
+    """Return the learning rates of every variant with the value that decided between them; None without a choice."""
+    lines = []
+    for entry in board.entries:
+        if entry.choice is None:
+            continue
+        kind = METRICS[entry.choice.metric]
+        for rate in entry.choice.rates:
+            chosen = rate.learning_rate == entry.learning_rate
+            shown = UNKNOWN if rate.value is None else f"{rate.value:.{kind.decimals}f}"
+            cells = (
+                Cell(entry.variant, entry.variant),
+                Cell(number_text(rate.learning_rate), rate.learning_rate, chosen),
+                Cell(", ".join(map(str, rate.seeds)) or UNKNOWN, len(rate.seeds) or None),
+                Cell(kind.label, kind.label),
+                Cell(shown, rate.value, chosen),
+                Cell("chosen" if chosen else rate.status if rate.status != "ok" else "not chosen", rate.status),
+            )
+            lines.append(Line(entry.variant, cells, rate.value is not None, best=False))
+    if not lines:
+        return None
+    names = ("variant", "lr", "seeds", "by", "validation, whole pictures", "result")
+    pictures = max(entry.choice.pictures for entry in board.entries if entry.choice is not None)
+    note = (
+        f"Measured after training on {pictures} whole validation picture{'s' if pictures != 1 else ''} with the "
+        "weights that each run kept: the mean over pictures, then over seeds. The best value chose."
+    )
+    return Table("Choice of the learning rates", note, tuple(map(Column, names)), tuple(lines))
 
 
 def _way(*, higher_is_better: bool) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.cost import agreed_ratio
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
@@ -98,9 +99,10 @@ def _gain(board: Leaderboard, entry: Entry, aim: Aim, costs: Mapping[str, Cost])
 
 def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
     words = f"with {change(entry.parameters, base.parameters, 'parameters')}"
-    here, there = (costs[e.variant].latency if e.variant in costs else None for e in (entry, base))
-    if here and there and abs(here / there - 1) >= _NOTABLE:
-        words += f" and {change(here, there, 'time', 'less')} a picture"
+    here, there = (costs[e.variant].rounds if e.variant in costs else () for e in (entry, base))
+    ratio = agreed_ratio(here, there)
+    if ratio is not None and abs(ratio - 1) >= _NOTABLE:
+        words += f" and {change(ratio, 1.0, 'time', 'less')} a picture"
     return words
 
 
@@ -137,5 +139,7 @@ def _others(board: Leaderboard, aim: Aim) -> list[str]:
 
 
 def _unfinished(board: Leaderboard) -> list[str]:
-    failed = [f"{entry.variant} ({entry.status})" for entry in board.entries if entry.status != "ok"]
-    return [f"Without a rank, since not all runs finished: {listed(failed)}."] if failed else []
+    failed = [f"{e.variant} ({e.status})" for e in board.entries if e.status not in ("ok", "incomplete")]
+    incomplete = [entry.variant for entry in board.entries if entry.status == "incomplete"]
+    said = [f"Without a rank, since not all runs finished: {listed(failed)}."] if failed else []
+    return said + ([f"Without a rank, since values are missing: {listed(incomplete)}."] if incomplete else [])
