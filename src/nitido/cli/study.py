@@ -164,5 +164,5 @@ def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
         return begun
     resolved, notes = resolve_with_notes(load_study_file(study), profile or "demo", settings)
     for line in notes:
-        note(line)
+        note(f"note: {line}")
     return resolved

@@ -9,6 +9,16 @@ from nitido.cli.console import TrainingProgress, say
 from nitido.errors import NitidoError
 
 
+def _print_keys(wanted: bool) -> None:
+    """Print every key of `--set` and end the command."""
+    if wanted:
+        from nitido.study.plan import setting_keys
+
+        for group, keys in setting_keys().items():
+            say(f"{group}: {', '.join(keys)}")
+        raise typer.Exit
+
+
 def train(
     architecture: Annotated[str, typer.Argument(help="The network family, e.g. srcnn.")],
     out: Annotated[Path, typer.Option(help="The run directory.")],
@@ -17,6 +27,9 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter, a key of the network, or data.train=…"),
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", is_eager=True, callback=_print_keys, help="Print every key of --set, and exit.")
+    ] = False,
 ) -> None:
     """Train one network; the same command goes on with an interrupted run.
 
@@ -25,9 +38,13 @@ def train(
 
     Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine
     """
+    from nitido.architectures import architecture_names
     from nitido.study.execute import execute
     from nitido.study.plan import PlannedRun, single_run
+    from nitido.study.spec import builtin_names
 
+    if architecture not in architecture_names() and architecture in builtin_names():
+        raise NitidoError(f"{architecture} is a study, not an architecture: nitido study run {architecture}")
     run = single_run(architecture, variant, set_ or [])
     with TrainingProgress() as progress:
         planned = PlannedRun(run, out)

@@ -27,12 +27,26 @@ def model_path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_dir():
         if not (path / WEIGHTS).exists():
-            raise ModelFileError(f"{path}: no {WEIGHTS} in this directory (a run writes it when it has finished)")
+            raise ModelFileError(f"{path}: no {WEIGHTS} in this directory{_hint(path)}")
         return path / WEIGHTS
     if path.exists() or str(name_or_path) != path.name or path.suffix:  # "./edsr-x2" is a path on purpose
         return path
     names = zoo_names()
     if path.name in names:
         return zoo_path(path.name)
+    scales = [name for name in names if name.lower().startswith(f"{path.name.lower()}-")]
+    if scales:
+        raise ModelFileError(f"{path}: no such model file or run directory; the zoo has {', '.join(scales)}")
     unknown = f", and {unknown_name('model of the zoo', path.name, names)}" if names else ""
     raise ModelFileError(f"{path}: no such model file or run directory{unknown}")
+
+
+def _hint(folder: Path) -> str:
+    """What to name in place of `folder`: the runs that a study's directory holds."""
+    if not (folder / "study.yaml").exists():
+        return " (a run writes it when it has finished)"
+    runs = sorted(str(file.parent) for file in folder.glob(f"runs/*/*/*/{WEIGHTS}"))
+    if not runs:
+        return ": it is a study's, none of whose runs has finished"
+    more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+    return f": it is a study's; name one of its runs: {', '.join(runs[:5])}{more}"
