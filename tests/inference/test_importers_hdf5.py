@@ -278,3 +278,10 @@ def test_without_h5py_the_command_says_what_to_install(
         main()
     assert ended.value.code == 1
     assert "nitido[import]" in capsys.readouterr().err
+
+
+def test_a_file_over_which_the_library_does_not_end(
+    tmp_path: Path, layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitido.inference.importers.hdf5_trial.SECONDS", 0.01)
+    refused(write(tmp_path / "a.h5", layers), "reading it does not end well")

@@ -97,5 +97,5 @@ def _globals(file: IO[bytes]) -> Iterator[str]:
                     texts.append(argument)
                 if name and not name.startswith(_HARMLESS):
                     yield " ".join(name.split())
-    except (ValueError, IndexError):  # behind the last pickle, or no pickle at all
+    except (ValueError, IndexError, MemoryError, OverflowError):  # behind the last pickle, or no pickle at all
         return

@@ -6,16 +6,18 @@ Legacy (`save_weights("x.h5")` or `save("x.h5")`): a group for each layer, the l
 within each class, `layers/conv2d_1/vars/0`.
 """
 
+import io
 import math
 import re
 from itertools import count, takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from nitido.inference.importers.arrays import Budget, first_line, to_tensor
+from nitido.inference.importers.hdf5_trial import ends_well
 from nitido.inference.model_file import ModelFileError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -38,7 +40,7 @@ _MOST_STORED_TIMES = 1100  # what the best compression of HDF5 (deflate) can mak
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, RecursionError)
 
 
-def read_keras_hdf5(path: Path, content: IO[bytes] | None = None) -> dict[str, Tensor]:
+def read_keras_hdf5(path: Path, content: bytes | None = None) -> dict[str, Tensor]:
     """Every array as `layer/kind` (`conv2d_3/kernel`).
 
     Legacy layers are in the data's order, those of Keras 3 in the order of their numbers within each class. `content`
@@ -49,8 +51,11 @@ def read_keras_hdf5(path: Path, content: IO[bytes] | None = None) -> dict[str, T
         import h5py
     except ImportError:
         raise ModelFileError(f"{path}: an HDF5 file, which needs h5py to be read: pip install nitido[import]") from None
+    content = path.read_bytes() if content is None else content
+    if not ends_well(content):
+        raise ModelFileError(f"{path}: not a readable HDF5 file, damaged or cut short (reading it does not end well)")
     try:
-        with h5py.File(content or path, "r") as file:
+        with h5py.File(io.BytesIO(content), "r") as file:
             root = _member(path, file, "model_weights") if "model_weights" in file else file
             if _has_names(root, _LAYERS):
                 return _read_layers(path, root)

@@ -1,6 +1,5 @@
 """Keras 3's .keras archives as tensors: their weights are an HDF5 file inside a zip archive."""
 
-import io
 from pathlib import Path
 
 from torch import Tensor
@@ -27,4 +26,4 @@ def read_keras_archive(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(
             f"{path}: not a readable .keras archive, damaged or cut short ({first_line(error)})"
         ) from None
-    return read_keras_hdf5(path, io.BytesIO(content))
+    return read_keras_hdf5(path, content)
