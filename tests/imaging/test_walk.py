@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -43,14 +44,21 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     assert len(found.left_out) == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
-def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
-    _touch(tmp_path, "a.png", "secret/b.png")
-    (tmp_path / "secret").chmod(0)
-    try:
-        assert walk(tmp_path).left_out == {tmp_path / "secret": "unreadable folder(s)"}
-    finally:
-        (tmp_path / "secret").chmod(0o755)
+def test_an_unreadable_folder_is_named() -> None:
+    """Nothing is unreadable for root, who becomes another user meanwhile."""
+    user = os.geteuid()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        _touch(folder, "a.png", "secret/b.png")
+        folder.chmod(0o755)
+        (folder / "secret").chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            assert walk(folder).left_out == {folder / "secret": "unreadable folder(s)"}
+        finally:
+            os.seteuid(user)
+            (folder / "secret").chmod(0o755)
 
 
 def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ collect_ignore = (
     else [
         "test_chain.py",
         "test_in_use.py",
+        "test_library_files.py",
         "test_narrow.py",
         "test_operands.py",
         "test_twin.py",

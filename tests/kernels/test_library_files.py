@@ -22,8 +22,6 @@ from nitido.kernels import library as library_module
 from nitido.kernels.compiler import compiler_name, failed_trial, why_no_compiler
 from nitido.kernels.library import WINOGRAD, load_source
 
-pytestmark = pytest.mark.skipif(not WINOGRAD.available(), reason="the processor has no bfloat16 vectors")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
