@@ -272,6 +272,24 @@ def test_sets_that_repeat_pictures_count_them_once(folder: Path) -> None:
     assert store.names == ("one/0.png", "one/1.png")
 
 
+def test_a_published_set_counts_as_it_was_published(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T91 holds one picture twice; a copy of the set in a folder adds nothing."""
+    monkeypatch.setenv("NITIDO_DATA", str(folder))
+    (folder / "t91").mkdir()
+    for place in range(91):
+        _save(folder / "t91" / f"t{place:02}.png", _noise(16, 16, min(place, 89)))
+    store = prepare(resolve("t91"), [2])
+    assert len(store) == 91
+    np.testing.assert_array_equal(store.hr(90), store.hr(89))
+    assert capsys.readouterr().err == ""
+    shutil.copytree(folder / "t91", folder / "copy")
+    both = prepare(resolve_all(["t91", f"{folder}/copy"]), [2])
+    assert [entry.sha256 for entry in both.entries] == [entry.sha256 for entry in store.entries]
+    assert "91 of 182 pictures left out" in capsys.readouterr().err
+
+
 def test_a_picture_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
     pictures = resolve(str(folder))

@@ -86,10 +86,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures that were named together; `name` is the specification as it was written."""
+    """Pictures that were named together; `name` is the specification as it was written.
+
+    `published` are those of the catalog's datasets. Such a dataset counts as its authors published it, even if two of
+    its pictures are equal; any other picture counts once.
+    """
 
     name: str
     paths: tuple[Path, ...]
+    published: frozenset[Path] = frozenset()
 
 
 SAMPLES_NAME = "samples"
@@ -219,14 +224,15 @@ def resolve(spec: str, role: Role | None = None) -> PictureSet:
     selected = tuple(paths[chosen])
     if not selected:
         raise DataError(f"{spec}: selects none of the {len(paths)} pictures")
-    return PictureSet(spec, selected)
+    return PictureSet(spec, selected, frozenset(selected if head in DATASETS else ()))
 
 
 def resolve_all(specs: Sequence[str], role: Role | None = None) -> PictureSet:
     """The pictures of several specifications as one set, each picture once, in order of first mention."""
     sets = [resolve(spec, role) for spec in specs]
     paths = dict.fromkeys(path for pictures in sets for path in pictures.paths)
-    return PictureSet(" + ".join(pictures.name for pictures in sets), tuple(paths))
+    name = " + ".join(pictures.name for pictures in sets)
+    return PictureSet(name, tuple(paths), frozenset().union(*(pictures.published for pictures in sets)))
 
 
 def _parse(spec: str) -> tuple[str, slice]:

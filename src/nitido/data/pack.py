@@ -130,18 +130,19 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
 
     The pack lies in `<cache>/packs/`, where `cache` is `$NITIDO_CACHE` or the user's cache directory by default. It is
     found by the SHA-256 of the picture files, and every file of it is verified and mapped here, so that the store
-    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note says. Several
-    processes may prepare the same pictures at once. Packs that nobody has prepared for two weeks are removed.
+    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note says; published
+    sets count as they were published. Several processes may prepare the same pictures at once. Packs that nobody has prepared for two weeks are removed.
 
     Raises `DataError` when a file is missing, a picture is smaller than a scale or the disk is full, and
     `nitido.imaging.PictureError` when a picture cannot be read; nothing half-written is left in either case.
     """
     paths = [path.absolute() for path in pictures.paths]
     hashes = _hash_files(paths)
-    folder = (cache or cache_root()) / "packs" / _key(hashes)
+    published = [path in pictures.published for path in pictures.paths]
+    folder = (cache or cache_root()) / "packs" / _key(hashes, published)
     with _writing(folder):
         _mark_as_used(folder)
-        index = _open_index(folder, paths, hashes)
+        index = _open_index(folder, paths, hashes, published)
         names = unique_names(paths)
         entries = tuple(
             Entry(name=names[place], path=str(paths[place]), **described)
@@ -149,7 +150,7 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
         )
         _tell_duplicates(pictures.name, names, index)
         store = Store(pictures.name, folder, entries, tuple(scales))
-        hr = map_or_make(folder / _file(_FULL), _size(entries, _FULL), lambda: _build(folder, paths, hashes))
+        hr = map_or_make(folder / _file(_FULL), _size(entries, _FULL), lambda: _build(folder, paths, hashes, published))
         store._views[_FULL] = _split(hr, entries, _FULL)
         for scale in scales:
             store._views[scale] = _split(_open_lr(store, scale), entries, scale)
@@ -236,11 +237,11 @@ def _hash_file(path: Path) -> str:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _key(hashes: list[str]) -> str:
+def _key(hashes: list[str], published: list[bool]) -> str:
     """The name of the pack that today's decoders make of files with these hashes."""
     from nitido.imaging import decoder_versions
 
-    return hashlib.sha256(json.dumps([_FORMAT, decoder_versions(), *hashes]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([_FORMAT, decoder_versions(), published, *hashes]).encode()).hexdigest()[:32]
 
 
 def _lr_size(entry: Entry, scale: int) -> tuple[int, int]:
@@ -273,7 +274,7 @@ def _writing(folder: Path) -> Iterator[None]:
         raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _open_index(folder: Path, paths: list[Path], hashes: list[str]) -> _Index:
+def _open_index(folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> _Index:
     """Read the index of the pack, which is built first if there is none or a damaged one."""
     try:
         return _read_index(folder / _INDEX, hashes)
@@ -281,7 +282,7 @@ def _open_index(folder: Path, paths: list[Path], hashes: list[str]) -> _Index:
         pass
     except DamagedFileError as error:
         note(str(error))
-    _build(folder, paths, hashes)
+    _build(folder, paths, hashes, published)
     return _read_index(folder / _INDEX, hashes)
 
 
@@ -296,22 +297,28 @@ def _read_index(path: Path, hashes: list[str]) -> _Index:
         raise DamagedFileError(f"{path} is damaged (it lacks a key): {way_out}") from None
 
 
-def _build(folder: Path, paths: list[Path], hashes: list[str]) -> None:
-    """Decode all pictures into `hr.bin`, then write the index; any valid files of another process are replaced."""
+def _build(folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> None:
+    """Decode all pictures into `hr.bin`, then write the index; any valid files of another process are replaced.
+
+    A picture with the pixels of an earlier one is left out, unless published sets hold both.
+    """
     numbers: dict[str, int] = {}
+    as_published: set[str] = set()
     entries: list[dict[str, Any]] = []
     pictures: list[int] = []
 
     def decode_all(write: Write) -> None:
-        for path, file_hash in zip(paths, hashes, strict=True):
+        for path, file_hash, of_published_set in zip(paths, hashes, published, strict=True):
             pixels, grey = _decode(path, file_hash)
             sha256 = content_hash(pixels)
-            number = numbers.setdefault(sha256, len(numbers))
-            if number == len(entries):
+            if sha256 not in numbers or (of_published_set and sha256 in as_published):
+                numbers[sha256] = len(entries)
+                if of_published_set:
+                    as_published.add(sha256)
                 height, width, _ = pixels.shape
                 entries.append({"sha256": sha256, "height": height, "width": width, "grey": grey})
                 write(pixels.data)
-            pictures.append(number)
+            pictures.append(numbers[sha256])
 
     _tidy(folder.parent)
     write_verified(folder / _file(_FULL), decode_all)
