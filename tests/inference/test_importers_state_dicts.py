@@ -298,3 +298,9 @@ def test_a_file_name_that_cannot_be_printed(tmp_path: Path, weights: Weights) ->
     (tmp_path / "a.pth").rename(path)
     save_model(tmp_path / "m.safetensors", *import_model(path))
     assert load_model_file(tmp_path / "m.safetensors").descriptor.name == "a___[31m"
+
+
+def test_names_in_messages_are_text(tmp_path: Path, weights: Weights) -> None:
+    weights["\x1b[31mred\n"] = torch.ones(1)
+    torch.save(weights, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", r"knows nothing of: \\x1b\[31mred\\n$")

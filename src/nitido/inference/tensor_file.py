@@ -17,6 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from nitido.errors import NitidoError
+from nitido.printable import printable
 
 CHECKSUM_KEY = "nitido_checksum"
 """Where the checksum is stored in a file's metadata."""
@@ -36,7 +37,14 @@ _BYTES = {
 
 
 class ModelFileError(NitidoError):
-    """A model file is missing, foreign, damaged, or does not fit its own descriptor."""
+    """A model file is missing, foreign, damaged, or does not fit its own descriptor.
+
+    Names from foreign files stand in messages: what would act on a terminal is escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Take the message for the user."""
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)
