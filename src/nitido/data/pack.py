@@ -130,8 +130,9 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
 
     The pack lies in `<cache>/packs/`, where `cache` is `$NITIDO_CACHE` or the user's cache directory by default. It is
     found by the SHA-256 of the picture files, and every file of it is verified and mapped here, so that the store
-    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note says; published
-    sets count as they were published. Several processes may prepare the same pictures at once. Packs that nobody has prepared for two weeks are removed.
+    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note
+    says; published sets count as they were published. Several processes may prepare the same pictures at once. Packs
+    that nobody has prepared for two weeks are removed.
 
     Raises `DataError` when a file is missing, a picture is smaller than a scale or the disk is full, and
     `nitido.imaging.PictureError` when a picture cannot be read; nothing half-written is left in either case.
