@@ -151,5 +151,14 @@ def test_an_option_is_obeyed(nitido: Nitido, trial: Callable[[Nitido], None]) ->
     trial(nitido)
 
 
+@pytest.mark.parametrize("script", ["exit 3", "kill -9 $$", "head -c 9 /dev/urandom", "echo '<svg/>' >&2; exit 1"])
+def test_a_broken_dot_does_not_end_a_study(nitido: Nitido, script: str) -> None:
+    folder = nitido.folder / "bin"
+    folder.mkdir(exist_ok=True)
+    (folder / "dot").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "dot").chmod(0o755)
+    nitido.finished(PATH=f"{folder}:/usr/bin:/bin")
+
+
 def test_without_any_program_on_the_path(nitido: Nitido) -> None:
     nitido.finished(PATH="")

@@ -13,11 +13,11 @@ from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from nitido import __version__
-from nitido.atomic import check_writable
+from nitido.atomic import check_writable, remove_drafts
 from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
 from nitido.imaging import PictureError, walk
-from nitido.inference.manifest import Manifest, sha256, sha256_of
+from nitido.inference.manifest import MANIFEST, Manifest, sha256, sha256_of
 from nitido.inference.models import model_path
 from nitido.inference.pictures import (
     SUFFIXES,
@@ -183,6 +183,8 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
         batch.folder.mkdir(parents=True, exist_ok=True)
         lock = exclusive(batch.folder)
     with lock, postponed_interrupts() as check:
+        if batch.folder is not None:
+            _remove_drafts(batch.folder, batch.jobs)
         manifest = Manifest(batch.folder)
         fingerprint = settings.fingerprint()
         failures = 0
@@ -226,6 +228,13 @@ def _check_ending(inputs: Sequence[Path], out: Path) -> None:
     if _OTHER_PICTURE.fullmatch(ending) or one_picture:
         known = ", ".join(SUFFIXES)
         raise PictureError(f"{out}: {ending} cannot be written, only {known} (to mean a folder, make it first)")
+
+
+def _remove_drafts(out: Path, jobs: Sequence[Job]) -> None:
+    """Remove what killed processes left in the folders of the results, but not in an output folder within `out`."""
+    for folder in {job.target.parent for job in jobs}:
+        if folder.is_dir() and (folder == out or not (folder / MANIFEST).exists()):
+            remove_drafts(folder)
 
 
 def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job]:

@@ -1,0 +1,76 @@
+"""Whatever file of its own is damaged, nitido comes to the right result, or says in one line which file it is.
+
+Never other figures with exit code 0. `NITIDO_GARBLE=all` does every damage to every file, otherwise each file has some.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.faults.damage import DAMAGES, restore
+from tests.faults.jobs import UPSCALE, Job, Make
+from tests.faults.results import result_of
+from tests.forked import Ended
+
+EVERY = os.environ.get("NITIDO_GARBLE") == "all"
+
+Command = tuple[Sequence[object], Callable[[Path, str], Any]]
+"""A command, and what it says about the results: from the folder `work` and its standard output."""
+
+
+def damages(folder: Path, each: int) -> Iterator[tuple[Path, str]]:
+    """Files below `folder`, by their relative paths, and a damage for them; `each` for every file, by turns."""
+    turn = 0
+    names = list(DAMAGES)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != ".lock" and ".tfevents." not in path.name:
+            for number in range(len(names) if EVERY else each):
+                yield path.relative_to(folder), names[(turn + number) % len(names)]
+            turn += each
+
+
+def holds(job: Job, commands: Sequence[Command], below: str, each: int) -> None:
+    """Damage the files of the folder `below` of the job's `work`, as it is now, one at a time, and run the commands."""
+    kept = job.copies / "kept"
+    shutil.copytree(job.work, kept, symlinks=True)
+    expected = [_outcome(job, command) for command in commands]
+    wrong: list[str] = []
+    for name, damage in damages(kept / below, each):
+        for command, (ended, right) in zip(commands, expected, strict=True):
+            assert ended.code == 0, ended
+            restore(job.work, kept)
+            DAMAGES[damage](job.work / below / name)
+            problem = _problem(name, right, *_outcome(job, command))
+            if problem:
+                wrong.append(f"{below}/{name} {damage}, then {command[0][:3]}: {problem}")
+    assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong)
+
+
+def _outcome(job: Job, command: Command) -> tuple[Ended, Any]:
+    args, read = command
+    ended = job.server.nitido(*args, cwd=job.work.parent, environment=job.environment)
+    return ended, read(job.work, ended.out) if ended.code == 0 else None
+
+
+def _problem(name: Path, right: Any, ended: Ended, said: Any) -> str:
+    if ended.code == 0:
+        return "" if said == right else f"exit code 0, but {str(said)[:600]} in place of {str(right)[:600]}"
+    if ended.code != 1 or "Traceback" in ended.err or not ended.error_lines:
+        return f"exit code {ended.code}: {ended.err[-1500:]}"
+    named = any(
+        part in line for line in ended.error_lines for part in (name.name, *(p.as_posix() for p in name.parents))
+    )
+    return "" if named else f"the error does not name the file: {ended.error_lines}"
+
+
+class TestFolder:
+    def test_finished(self, make: Make) -> None:
+        job = make(*UPSCALE)
+        job.undisturbed()
+        holds(job, [(UPSCALE, figures_of_pictures)], "out", each=6)
+
+
+def figures_of_pictures(work: Path, out: str) -> Any:
+    return {name: value for name, value in result_of(work / "out").items() if name.endswith(".png")}

@@ -1,0 +1,37 @@
+"""Killed before any of its file-system operations and started again, a job ends with the result of one never killed.
+
+`NITIDO_KILL_STATES=all` tries every state, where otherwise some are chosen evenly.
+"""
+
+import os
+from pathlib import Path
+
+from tests.faults.jobs import UPSCALE, Job, Make
+from tests.faults.results import differences
+
+EVERY = os.environ.get("NITIDO_KILL_STATES") == "all"
+
+
+def chosen(states: list[Path], count: int) -> list[Path]:
+    """`count` of the states, evenly, the first and the last among them."""
+    if EVERY or len(states) <= count:
+        return states
+    return [states[round(i * (len(states) - 1) / (count - 1))] for i in range(count)]
+
+
+def survives(job: Job, count: int) -> None:
+    _, expected = job.undisturbed()
+    failed = []
+    for state in chosen(job.states(), count):
+        ended, found = job.resumed(state)
+        wrong = [f"exit code {ended.code}: {ended.err[-1500:]}"] if ended.code else []
+        wrong += differences(expected, found)
+        if wrong:
+            operation = (state / "operation").read_text()
+            failed.append(f"killed before operation {int(state.name)}, {operation}:\n  " + "\n  ".join(wrong))
+    assert not failed, f"{len(failed)} states:\n" + "\n".join(failed)
+
+
+class TestFolder:
+    def test_is_upscaled_to_the_same_pictures(self, make: Make) -> None:
+        survives(make(*UPSCALE), 60)
