@@ -106,3 +106,14 @@ def test_subfolders_are_checked(folder: Path) -> None:
     Image.fromarray(_noise()).save(folder / "sub" / "b.jfif", "PNG")
     (finding,) = check_folder(folder)
     assert (finding.path, finding.problem) == (folder / "sub" / "b.jfif", "duplicate")
+
+
+def test_turned_pictures_are_compared_as_they_are_seen(folder: Path) -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(_noise(50, 80, seed=orientation)).save(folder / f"{orientation}.png", exif=exif)
+    assert check_folder(folder) == []
+    exif[0x0112] = 6  # turned clockwise when it is shown
+    Image.fromarray(np.rot90(_noise(50, 80, seed=1))).save(folder / "twin.png", exif=exif)
+    assert _problems(check_folder(folder)) == [("twin.png", "duplicate")]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from nitido.data.decode import decode
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ def _content_hash(picture: "Picture") -> str:
     """What `content_hash` gives for the whole picture in RGB, without making that."""
     digest = hashlib.sha256(repr((picture.height, picture.width, 3)).encode())
     for top in range(0, picture.height, _STRIP):
-        digest.update(replace(picture, pixels=picture.pixels[top : top + _STRIP]).rgb8().data)
+        strip = replace(picture, pixels=picture.pixels[top : top + _STRIP]).rgb8()
+        digest.update(np.ascontiguousarray(strip).data)  # a turned picture is a view
     return digest.hexdigest()
 
 
