@@ -7,16 +7,24 @@ from typing import Any
 
 import polars as pl
 
+from nitido.atomic import is_draft
+
 VOLATILE = {"seconds", "latency", "peak_memory", "checksum", "times", "rounds"}
 """Keys whose values are measured times, or follow from those."""
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """Every file below `folder` by name, with its content as far as it may not differ between two runs."""
+    """Every file below `folder` by name, with its content as far as it may not differ between two runs.
+
+    Drafts in the cache, which has no lock, are left out: they are removed when they are an hour old.
+    """
     return {
         path.relative_to(folder).as_posix(): _content(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock" and ".tfevents." not in path.name
+        if path.is_file()
+        and path.name != ".lock"
+        and ".tfevents." not in path.name
+        and not (is_draft(path) and "cache" in path.relative_to(folder).parts)
     }
 
 

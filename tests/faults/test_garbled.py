@@ -3,14 +3,17 @@
 Never other figures with exit code 0. `NITIDO_GARBLE=all` does every damage to every file, otherwise each file has some.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from tests.faults.damage import DAMAGES, restore
-from tests.faults.jobs import UPSCALE, Job, Make
+from tests.faults.jobs import UPSCALE, Job, Make, train
 from tests.faults.results import result_of
 from tests.forked import Ended
 
@@ -63,6 +66,44 @@ def _problem(name: Path, right: Any, ended: Ended, said: Any) -> str:
         part in line for line in ended.error_lines for part in (name.name, *(p.as_posix() for p in name.parents))
     )
     return "" if named else f"the error does not name the file: {ended.error_lines}"
+
+
+def figures(work: Path, out: str) -> Any:
+    """The weights of all runs, and the figures that were measured of them."""
+    return {
+        name: path.read_bytes() if path.suffix == ".safetensors" else pl.read_parquet(path).rows()
+        for pattern in ("**/model.safetensors", "**/rows.parquet")
+        for path in sorted((work / "out").glob(pattern))
+        for name in [path.relative_to(work).as_posix()]
+    }
+
+
+def measured(work: Path, out: str) -> Any:
+    """The means that `evaluate --json -` says."""
+    return json.loads(out)["means"]
+
+
+EVALUATE: Sequence[object] = ["evaluate", "work/out", "--data", "pictures/test", "--scale", "2", "--json", "-"]
+
+
+class TestRun:
+    def test_finished(self, make: Make) -> None:
+        job = make(*train())
+        job.undisturbed()
+        upscale = ["upscale", "pictures/test/test0.png", "-o", "work/result.png", "--model", "work/out"]
+        commands: list[Command] = [
+            (train(), figures),
+            (EVALUATE, measured),
+            (upscale, lambda work, out: (work / "result.png").read_bytes()),
+        ]
+        holds(job, commands, "out", each=2)
+
+
+class TestCache:
+    def test_packs(self, make: Make) -> None:
+        job = make(*train())
+        job.undisturbed()
+        holds(job, [(EVALUATE, measured), (train(), figures)], "cache", each=3)
 
 
 class TestFolder:

@@ -4,10 +4,11 @@
 """
 
 import os
+import signal
 from pathlib import Path
 
-from tests.faults.jobs import UPSCALE, Job, Make
-from tests.faults.results import differences
+from tests.faults.jobs import UPSCALE, Job, Make, train
+from tests.faults.results import differences, result_of
 
 EVERY = os.environ.get("NITIDO_KILL_STATES") == "all"
 
@@ -30,6 +31,23 @@ def survives(job: Job, count: int) -> None:
             operation = (state / "operation").read_text()
             failed.append(f"killed before operation {int(state.name)}, {operation}:\n  " + "\n  ".join(wrong))
     assert not failed, f"{len(failed)} states:\n" + "\n".join(failed)
+
+
+class TestTraining:
+    def test_is_resumed_to_the_same_bits(self, make: Make) -> None:
+        survives(make(*train()), 30)
+
+    def test_a_process_that_is_really_killed_is_resumed_too(self, make: Make) -> None:
+        """The other states are copies. TensorBoard has a thread, so that a number may stand for another operation."""
+        job = make(*train())
+        ended, expected = job.undisturbed()
+        total = ended.value["operations"]
+        for number in range(total // 10, total, total // 5):
+            job.clear()
+            assert job.run(die_at=number).code == -signal.SIGKILL
+            ended = job.run()
+            assert ended.code == 0, ended
+            assert not differences(expected, result_of(job.work)), number
 
 
 class TestFolder:

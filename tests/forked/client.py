@@ -71,7 +71,8 @@ class ForkServer:
         """End the server."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.kill()
+        self.process.wait()
         self.scratch.cleanup()
 
     def call(
