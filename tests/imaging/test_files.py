@@ -14,7 +14,7 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms
 
-from nitido.imaging import Picture, PictureError, find_pictures, read_picture, read_size, write_picture
+from nitido.imaging import FORMATS, Picture, PictureError, find_pictures, read_picture, read_size, write_picture
 
 HEIGHT, WIDTH = 23, 37
 LOSSLESS = ["png", "bmp", "tiff", "webp"]
@@ -235,10 +235,54 @@ def test_empty_file(tmp_path):
     refused(tmp_path / "a.png", "empty")
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_avif_has_the_pixels_that_pillow_decodes(tmp_path, smooth, mode):
+    image = Image.fromarray(smooth)
+    image.putalpha(200)
+    image.convert(mode).save(tmp_path / "a.avif", quality=90, subsampling="4:4:4")
+    theirs = np.asarray(Image.open(tmp_path / "a.avif").convert(mode))
+    picture = read_picture(tmp_path / "a.avif")
+    assert (picture.format, picture.pixels.dtype) == ("avif", np.uint8)
+    assert read_size(tmp_path / "a.avif") == (WIDTH, HEIGHT)
+    assert np.abs(picture.pixels.astype(int) - theirs[..., :3]).max() <= 2  # two decoders, each rounds YCbCr to RGB
+    assert (picture.alpha is None) == (mode == "RGB")
+    if picture.alpha is not None:
+        np.testing.assert_array_equal(picture.alpha, theirs[..., 3])
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_more_than_8_bits_of_an_avif_are_spread_over_16(tmp_path, bits):
+    white = pyvips.Image.black(20, 16, bands=3).copy(interpretation="rgb16").cast("ushort") + 65535
+    white.cast("ushort").heifsave(str(tmp_path / "a.avif"), compression="av1", bitdepth=bits, lossless=True)
+    pixels = read_picture(tmp_path / "a.avif").pixels
+    assert pixels.dtype == np.uint16
+    assert pixels.min() == 65535
+
+
+def test_a_moving_or_cut_avif_is_refused_in_one_line(tmp_path, smooth):
+    frames = [Image.fromarray(smooth), Image.fromarray(255 - smooth)]
+    frames[0].save(tmp_path / "moving.avif", save_all=True, append_images=frames[1:])
+    refused(tmp_path / "moving.avif", "an animated or multi-picture AVIF")
+    frames[0].save(tmp_path / "whole.avif")
+    content = (tmp_path / "whole.avif").read_bytes()
+    (tmp_path / "half.avif").write_bytes(content[:-200])
+    refused(tmp_path / "half.avif", "damaged or incomplete AVIF")
+    (tmp_path / "head.avif").write_bytes(content[:40])
+    refused(tmp_path / "head.avif", "damaged or incomplete AVIF")
+
+
+def test_every_format_is_written_and_read_again(tmp_path, smooth):
+    for suffix in FORMATS:
+        write_picture(tmp_path / f"a{suffix}", smooth)
+        picture = read_picture(tmp_path / f"a{suffix}")
+        assert picture.format == FORMATS[suffix]
+        assert np.abs(picture.pixels.astype(int) - smooth).mean() < 3
+
+
 @pytest.mark.parametrize("content", [b"hello, this is text\n", b"GIF89a", b"<svg/>"])
 def test_no_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    refused(tmp_path / "a.png", "not a PNG, JPEG, BMP, TIFF or WebP picture")
+    refused(tmp_path / "a.png", "not a PNG, JPEG, BMP, TIFF, WebP or AVIF picture")
     with pytest.raises(PictureError, match="not a PNG"):
         read_size(tmp_path / "a.png")
 

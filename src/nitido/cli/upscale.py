@@ -245,9 +245,9 @@ def _rectangle(text: str) -> tuple[int, int, int, int]:
 
 
 def _suffix(name: str) -> str:
-    from nitido.inference.pictures import SUFFIXES
+    from nitido.imaging import FORMATS
 
     suffix = f".{name.lower().removeprefix('.')}"
-    if suffix not in SUFFIXES:
-        raise unknown_name("format", name, [known.removeprefix(".") for known in SUFFIXES])
+    if suffix not in FORMATS:
+        raise unknown_name("format", name, [known.removeprefix(".") for known in FORMATS])
     return suffix

@@ -62,7 +62,7 @@ def _problems(picture: "Picture") -> Iterator[tuple[Problem, str]]:
     if picture.alpha is not None:
         yield "alpha", "has an alpha channel, which is left out"
     if picture.pixels.dtype != "uint8":
-        yield "16-bit", "16 bits per channel, which are rounded to 8"
+        yield "16-bit", "more than 8 bits per channel, which are rounded to 8"
     if _is_cmyk(picture):
         yield "CMYK", "CMYK instead of RGB: it is converted by its colour profile"
 

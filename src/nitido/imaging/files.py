@@ -1,4 +1,4 @@
-"""Picture files in and out of one in-memory form: PNG, JPEG, BMP, TIFF and WebP, with 8 or 16 bits.
+"""Picture files in and out of one in-memory form: PNG, JPEG, BMP, TIFF, WebP and AVIF, with 8 or 16 bits.
 
 libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does not know, goes through Pillow.
 """
@@ -22,6 +22,7 @@ from PIL import BmpImagePlugin, Image
 
 from nitido.atomic import replacing
 from nitido.errors import NitidoError
+from nitido.imaging.avif import MOVING, avif_brand, spread_over_16_bits
 from nitido.imaging.jpeg_segments import END_OF_IMAGE, jpeg_segments
 from nitido.imaging.tiff_tags import EXTRA_SAMPLES, ORIENTATION, TRANSPARENCY, tiff_tags, unsupported_samples
 from nitido.imaging.xmp import xmp_orientation
@@ -36,8 +37,9 @@ FORMATS = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".webp": "webp",
+    ".avif": "avif",
 }
-"""File name suffixes (lower case) of the formats that can be read and written."""
+"""File name suffix (lower case) -> name of the format, of all that can be read and written, everywhere."""
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 
@@ -62,9 +64,9 @@ class Picture:
 
     `pixels` is `(H, W, C)`, uint8 or uint16 over the full range, C = 1 (grey) or 3 (RGB); `alpha` is `(H, W)` of the
     same type (0 = transparent), or None for an opaque format. `icc_profile` describes the pixels' colour space; None
-    means sRGB (or grey with sRGB's tone curve). `format` is one of "png", "jpeg", "bmp", "tiff", "webp". `notes` say
-    what of the file is not in the pixels, and what they were converted from. `turned` says whether rows and columns of
-    the file were swapped.
+    means sRGB (or grey with sRGB's tone curve). `format` is one of the names in `FORMATS`. `notes` say what of the file
+    is not in the pixels, and what they were converted from. `turned` says whether rows and columns of the file were
+    swapped.
     """
 
     path: Path
@@ -98,12 +100,13 @@ def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], N
 
     Palettes and 1-bit pictures are expanded, CMYK (by its profile) and CIELAB are converted to sRGB, and the
     orientation in EXIF, or else in XMP, is applied. A TIFF's channels that are not said to be transparency are left
-    out. A JPEG that lacks nothing but its end marker is read. RGB and grey values stay as stored: their ICC profile is
-    handed on, not applied. JPEG gives libjpeg's standard pixels. With `empty`, samples are decoded strip by strip into
-    an array that it makes, and `pixels` and `alpha` are views of it, in any order of memory; without it they are arrays
-    of their own, in C order. `release` is called after every strip, for arrays whose memory can be let go of.
+    out. A JPEG that lacks nothing but its end marker is read. AVIF's 10 and 12 bits are spread over 16. RGB and grey
+    values stay as stored: their ICC profile is handed on, not applied. JPEG gives libjpeg's standard pixels. With
+    `empty`, samples are decoded strip by strip into an array that it makes, and `pixels` and `alpha` are views of it,
+    in any order of memory; without it they are arrays of their own, in C order. `release` is called after every strip,
+    for arrays whose memory can be let go of.
 
-    Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the five formats, it
+    Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the six formats, it
     is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour;
     OSError where `empty` finds no room. (JPEG has no checksum: a few wrong bytes in the middle of one still decode to a
     picture.)
@@ -124,8 +127,8 @@ def read_size(path: Path) -> tuple[int, int]:
     with _opened(path) as (file, kind):
         if kind == "bmp":
             return _bitmap(file).size
-        image = _load(kind, file)
-        turned = _orientation(image, _tags(path) if kind == "tiff" else {}) > _LAST_NOT_TURNED
+        image = open_lazily(kind, file)
+        turned = _orientation(kind, image, _tags(path) if kind == "tiff" else {}) > _LAST_NOT_TURNED
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
@@ -137,8 +140,9 @@ def decoder_versions() -> str:
 def write_picture(path: Path, pixels: Pixels) -> None:
     """Write uint8 or uint16 `pixels`, `(H, W)` or `(H, W, C)` with C = 1 (grey) or 3 (RGB), atomically to `path`.
 
-    The suffix gives the format. PNG, TIFF (deflate), WebP and BMP are lossless; JPEG has quality 95 without chroma
-    subsampling. Only PNG and TIFF hold uint16. Raises `PictureError` for anything else, or if writing fails.
+    The suffix gives the format. PNG, TIFF (deflate), WebP and BMP are lossless; JPEG has quality 95 and AVIF 90, both
+    without chroma subsampling. Only PNG and TIFF hold uint16. Raises `PictureError` for anything else, or if writing
+    fails.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -205,7 +209,12 @@ def _recognised(head: bytes) -> str:
         return "webp"
     if head.startswith(b"BM"):
         return "bmp"
-    raise _UnfitError("not a PNG, JPEG, BMP, TIFF or WebP picture")
+    brand = avif_brand(head)
+    if brand == MOVING:
+        raise _UnfitError("an animated or multi-picture AVIF: only still pictures can be read")
+    if brand is not None:
+        return "avif"
+    raise _UnfitError("not a PNG, JPEG, BMP, TIFF, WebP or AVIF picture")
 
 
 def _unsupported(path: Path, kind: str, error: pyvips.Error) -> str | None:
@@ -236,10 +245,12 @@ def _condensed(error: pyvips.Error) -> str:
     return lines[-1] if lines else "unknown error"
 
 
-def _load(kind: str, file: BinaryIO) -> Any:
-    """A lazy libvips image: only the header has been read."""
+def open_lazily(kind: str, file: BinaryIO) -> Any:
+    """Return a lazy libvips image of an open file of the format `kind`: only the header has been read."""
     # A descriptor instead of a name: libvips would take options from some names and remember files that have changed.
     source = pyvips.Source.new_from_descriptor(file.fileno())
+    if kind == "avif":  # libheif's own limit of the size is lifted: callers have theirs
+        return pyvips.Image.heifload_source(source, access="sequential", fail_on="error", unlimited=True)
     loader = getattr(pyvips.Image, f"{kind}load_source")
     return loader(source, access="sequential", fail_on="error")
 
@@ -249,15 +260,17 @@ def _load_jpeg(file: BinaryIO) -> tuple[Any, list[str]]:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         segments = jpeg_segments(content)
         if segments.end is not None or not segments.all_scans:
-            return _load("jpeg", file), []
+            return open_lazily("jpeg", file), []
         mended = content[:] + END_OF_IMAGE
     # Now libjpeg warns where coded data are missing, too, and of nothing else.
     image = pyvips.Image.jpegload_buffer(mended, access="sequential", fail_on="warning")
     return image, ["its end marker is missing, and no pixel"]
 
 
-def _orientation(image: Any, tags: dict[int, tuple[int, ...]]) -> int:
+def _orientation(kind: str, image: Any, tags: dict[int, tuple[int, ...]]) -> int:
     """The orientation, 1 to 8, in EXIF or TIFF, of which `tags` are known; where there is none, in XMP; else 1."""
+    if kind == "avif":  # whose own turns libheif has applied; those of EXIF and XMP say nothing in it
+        return 1
     said = ORIENTATION in tags if tags else image.get_typeof("orientation")  # which libvips makes up for a TIFF
     if said:
         return int(image.get("orientation"))
@@ -278,25 +291,26 @@ def _upright(samples: Pixels, orientation: int) -> Pixels:
     return turned.get(orientation, samples)
 
 
-def _samples(image: Any, empty: Empty, release: Callable[[], None]) -> Pixels:
-    """The samples of a libvips image, `(H, W, C)`, read from top to bottom."""
+def _samples(image: Any, bits: int, empty: Empty, release: Callable[[], None]) -> Pixels:
+    """The samples of a libvips image, `(H, W, C)`, read from top to bottom; of those in uint16 `bits` count."""
     dtype = np.uint8 if image.format == "uchar" else np.uint16
     samples = empty((image.height, image.width, image.bands), dtype)
     region = pyvips.Region.new(image)
     for top in range(0, image.height, _STRIP):
         strip = samples[top : top + _STRIP]
-        strip[...] = np.frombuffer(region.fetch(0, top, image.width, len(strip)), dtype).reshape(strip.shape)
+        read = np.frombuffer(region.fetch(0, top, image.width, len(strip)), dtype).reshape(strip.shape)
+        strip[...] = spread_over_16_bits(read, bits) if bits < 16 else read
         release()
     return samples
 
 
 def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callable[[], None]) -> Picture:
     tags = _tags(path) if kind == "tiff" else {}
-    image, notes = _load_jpeg(file) if kind == "jpeg" else (_load(kind, file), [])
+    image, notes = _load_jpeg(file) if kind == "jpeg" else (open_lazily(kind, file), [])
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         raise _UnfitError(f"{pages} pages or frames: only single still pictures can be read")
-    orientation = _orientation(image, tags)
+    orientation = _orientation(kind, image, tags)
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     if image.interpretation in ("lab", "labs") and image.bands == 3:
         # TIFF's CIELAB is relative to D50 as that of ICC is (TIFF Technical Note 5, Adobe Photoshop).
@@ -321,7 +335,8 @@ def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callab
     if left_out:
         channels = "a fourth channel" if (first_extra, image.bands) == (3, 4) else "channels"
         notes.append(f"{channels} beside the colours, not said to be transparency: left out")
-    upright = _upright(_samples(image, empty, release), orientation)
+    bits = int(image.get("bits-per-sample")) if kind == "avif" and image.format == "ushort" else 16
+    upright = _upright(_samples(image, bits, empty, release), orientation)
     transparency = None if alpha is None else upright[:, :, alpha]
     turned = orientation > _LAST_NOT_TURNED
     return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), turned)
@@ -365,6 +380,8 @@ def _encode(kind: str, pixels: Pixels) -> bytes:
         "jpeg": {"Q": 95, "subsample_mode": "off"},
         "tiff": {"compression": "deflate"},
         "webp": {"lossless": True},
+        "avif": {"compression": "av1", "Q": 90, "subsample_mode": "off"},
     }
-    encoded: bytes = getattr(image, f"{kind}save_buffer")(**options[kind])
+    writer = "heif" if kind == "avif" else kind
+    encoded: bytes = getattr(image, f"{writer}save_buffer")(**options[kind])
     return encoded

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,6 @@ class Walk:
 
 def walk(
     folder: Path,
-    suffixes: Collection[str] = tuple(FORMATS),
     *,
     recursive: bool = True,
     skip: Callable[[Path], bool] = lambda path: False,
@@ -48,7 +47,7 @@ def walk(
     `skip` says which entries are passed over without mention. Raises OSError when `folder` itself cannot be read.
     """
     found = Walk(folder)
-    _visit(folder, found, suffixes, skip, recursive, visited={_identity(folder)})
+    _visit(folder, found, skip, recursive, visited={_identity(folder)})
     found.pictures.sort(key=lambda path: _order(path.relative_to(folder)))
     found.left_out = {path: found.left_out[path] for path in sorted(found.left_out, key=_order)}
     return found
@@ -57,7 +56,6 @@ def walk(
 def _visit(
     folder: Path,
     found: Walk,
-    suffixes: Collection[str],
     skip: Callable[[Path], bool],
     recursive: bool,
     visited: set[tuple[int, int]],
@@ -91,7 +89,7 @@ def _visit(
                     visited.add(identity)
                     pending.append(entry)
             elif kind == "file":
-                if entry.suffix.lower() in suffixes:
+                if entry.suffix.lower() in FORMATS:
                     found.pictures.append(entry)
                 else:
                     reason = "file(s) of other types"

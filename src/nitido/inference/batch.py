@@ -16,11 +16,10 @@ from nitido import __version__
 from nitido.atomic import check_writable, remove_drafts
 from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
-from nitido.imaging import PictureError, walk
+from nitido.imaging import FORMATS, PictureError, walk
 from nitido.inference.manifest import MANIFEST, Manifest, sha256, sha256_of
 from nitido.inference.models import model_path
 from nitido.inference.pictures import (
-    SUFFIXES,
     Photo,
     check_size,
     format_of,
@@ -147,14 +146,14 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     if out.is_symlink() and not out.exists():
         raise PictureError(f"{out}: a link to something that is not there: remove it, or choose another output")
     _check_ending(inputs, out)
-    if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in SUFFIXES and not out.is_dir():
-        if suffix is not None and SUFFIXES[out.suffix.lower()] != SUFFIXES[suffix]:
+    if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in FORMATS and not out.is_dir():
+        if suffix is not None and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
             raise PictureError(f"{out}: the name says another format than {suffix.removeprefix('.')}")
         jobs, folder, others = [Job(inputs[0], out)], None, []
     else:
         if out.exists() and not out.is_dir():
             raise PictureError(f"{out}: the output is a file; a folder is required")
-        if out.suffix.lower() in SUFFIXES and not out.is_dir():
+        if out.suffix.lower() in FORMATS and not out.is_dir():
             raise PictureError(f"{out}: several pictures need a folder, and this is the name of a picture")
         searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
         jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
@@ -222,11 +221,11 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
 def _check_ending(inputs: Sequence[Path], out: Path) -> None:
     """Refuse an output whose name ends like a picture that cannot be written, or like some file for one picture."""
     ending = out.suffix.lower()
-    if not ending or ending in SUFFIXES or out.exists():
+    if not ending or ending in FORMATS or out.exists():
         return
     one_picture = len(inputs) == 1 and inputs[0].is_file()
     if _OTHER_PICTURE.fullmatch(ending) or one_picture:
-        known = ", ".join(SUFFIXES)
+        known = ", ".join(FORMATS)
         raise PictureError(f"{out}: {ending} cannot be written, only {known} (to mean a folder, make it first)")
 
 
@@ -265,9 +264,9 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
     def a_result(file: Path) -> bool:
         return inside_input and Path(os.path.realpath(file)).is_relative_to(results)
 
-    found = walk(path, SUFFIXES, skip=a_result)
+    found = walk(path, skip=a_result)
     if not found.pictures:
-        raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
+        raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(FORMATS)})")
     places = []
     for file in found.pictures:
         inside = file.relative_to(path)
@@ -277,7 +276,7 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
 
 def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:
     def wanted(place: Path) -> Path:
-        keeps = suffix is None or SUFFIXES.get(place.suffix.lower()) == SUFFIXES[suffix]
+        keeps = suffix is None or FORMATS.get(place.suffix.lower()) == FORMATS[suffix]
         return place if keeps else place.with_suffix(suffix or "")
 
     places = list({(os.path.realpath(source), place): (source, place) for source, place in places}.values())

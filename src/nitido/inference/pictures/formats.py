@@ -44,13 +44,10 @@ _KNOWN = [
 ]
 _BY_NAME = {known.name: known for known in _KNOWN}
 
-SUFFIXES: Mapping[str, str] = {**FORMATS, ".avif": "avif"}
-"""File name suffix (lower case) -> name of the format."""
-
 
 def format_of(path: Path) -> FileFormat:
     """The format that the suffix of `path` stands for; raises `PictureError` for any other suffix."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise unknown_name("kind of picture file", suffix or path.name, SUFFIXES, PictureError)
-    return _BY_NAME[SUFFIXES[suffix]]
+    if suffix not in FORMATS:
+        raise unknown_name("kind of picture file", suffix or path.name, FORMATS, PictureError)
+    return _BY_NAME[FORMATS[suffix]]
