@@ -24,17 +24,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path, way_out: str) -> dict[str, Any]:
+def read_json(path: Path, way_out: str, *, unsigned: bool = False) -> dict[str, Any]:
     """Read back what `write_json` wrote, without the checksum.
-
-    A file without a checksum was written by an earlier version and is accepted.
 
     Args:
         path: The file.
         way_out: What the user can do if it is damaged; it ends the message.
+        unsigned: Accept a file without a checksum, which an earlier version wrote.
 
     Raises:
-        DamagedFileError: The file is no JSON object, or its content does not match its checksum.
+        DamagedFileError: The file is no JSON object, or its content does not match its checksum or has none.
         OSError: The file cannot be opened.
     """
     try:
@@ -44,6 +43,8 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DamagedFileError(f"{path} is damaged (expected a JSON object): {way_out}")
     stored = values.pop(CHECKSUM, None)
+    if stored is None and not unsigned:
+        raise DamagedFileError(f"{path} is damaged (its checksum is missing): {way_out}")
     if stored is not None and stored != checksum(values):
         raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
     return values

@@ -277,6 +277,92 @@ def test_a_variant_whose_source_is_trained_again_is_too(run: Nitido, study: dict
     assert psnr(board(tmp_path / "out")["later"]) != before
 
 
+@pytest.mark.parametrize("change", ["removed", "edited", "diverged"])
+def test_a_variant_without_its_source_has_no_figure(
+    run: Nitido, call: Nitido, study: dict[str, Any], tmp_path: Path, change: str
+) -> None:
+    """What it would come to, started from the planned source, nobody knows."""
+    out = tmp_path / "out"
+    study["variants"].append({"name": "later", "variant": "debug", "pretrained": "variant:plain"})
+    study["variants"][2]["config"] = {"residual": False}
+    assert run().code == 0
+    weights = load_file(out / "runs/later/lr=0.002/seed=0/model.safetensors")
+    if change == "removed":
+        shutil.rmtree(out / "runs/plain")
+        call("study", "report", out)
+    elif change == "edited":
+        resolved = yaml.safe_load((out / "study.yaml").read_text())
+        resolved["variants"][0]["config"] = {"residual": False, "widths": [6, 5]}
+        (out / "study.yaml").write_text(yaml.safe_dump(resolved))
+        call("study", "report", out)
+    else:
+        study["variants"][0] |= {"learning_rates": [10], "hyperparameters": {"loss": {"l1": 1e30}}}
+        assert run().code == 1
+    later = board(out)["later"]
+    assert (later["rank"], later["metrics"], later["status"]) == (None, {}, "its source is missing")
+    if change == "diverged":
+        del study["variants"][0]["learning_rates"], study["variants"][0]["hyperparameters"]
+    assert run().code == 0
+    assert board(out)["later"]["rank"] is not None
+    again = load_file(out / "runs/later/lr=0.002/seed=0/model.safetensors")
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("name", ["status.json", "identity.json", "environment.json"])
+@pytest.mark.parametrize("kind", ["edited", "unsigned", "list", "empty"])
+def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
+    pictures: Path, call: Nitido, name: str, kind: str
+) -> None:
+    file = pictures / "out" / PLAIN / name
+    values = json.loads(file.read_text())
+    key = {"status.json": "seconds", "identity.json": "source_sha256", "environment.json": "precision"}[name]
+    values[key] = 7.0 if key == "seconds" else "float64"
+    if kind == "unsigned":
+        del values["checksum"]
+    file.write_text({"list": "[]", "empty": ""}.get(kind, json.dumps(values)))
+    done = call("study", "report", "out")
+    if name == "environment.json":
+        assert done.code == 1
+        assert "environment.json is damaged" in done.error_line
+        file.unlink()
+        assert call("study", "report", "out").code == 0
+        assert "not recorded of 1 run" in (pictures / "out/report.html").read_text()
+    else:
+        assert board(pictures / "out")["plain"]["status"] == "damaged"
+
+
+def test_a_report_without_a_model_does_not_say_that_it_was_made_again(pictures: Path, call: Nitido) -> None:
+    shutil.copy2(pictures / "out" / PLAIN / "model.safetensors", pictures / "out" / RESIDUAL / "model.safetensors")
+    done = call("study", "report", "out")
+    assert done.code == 0
+    assert "not the weights of this run: the report does without it; run the study again" in " ".join(done.err.split())
+
+
+def test_a_validation_that_is_not_the_one_which_chose_is_noticed(pictures: Path, call: Nitido) -> None:
+    metrics = pictures / "out" / PLAIN / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    changed = [line | {"validation/psnr_y": 99.0} if "validation/psnr_y" in line else line for line in lines]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in changed))
+    done = call("study", "report", "out")
+    assert done.code == 1
+    assert "metrics.jsonl is damaged" in done.error_line
+
+
+def test_files_of_an_earlier_leaderboard_do_not_stay(pictures: Path, call: Nitido) -> None:
+    out = pictures / "out"
+    for name in ("perception.csv", "perception.png", "content.png"):
+        (out / name).write_text("of variants that left the study")
+    assert call("study", "report", "out").code == 0
+    assert not [name for name in ("perception.csv", "perception.png", "content.png") if (out / name).exists()]
+
+
+def test_learning_rates_of_their_own_are_not_multiplied(run: Nitido, study: dict[str, Any], tmp_path: Path) -> None:
+    study["variants"][1]["learning_rates"] = [1e-3, 3e-3]
+    assert run().code == 0
+    page = (tmp_path / "out/report.html").read_text()
+    assert "2 variants with learning rates of their own (0.001, 0.002 and 0.003) × 1 seed (0) = 3 runs" in page
+
+
 def test_another_meaning_of_a_plugins_word_is_another_run(
     study: dict[str, Any], pictures: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

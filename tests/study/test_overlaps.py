@@ -1,10 +1,23 @@
 """The report's sentence about test pictures follows from what was found."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from nitido.data.overlap import Overlap
+from nitido.json_files import DamagedFileError, write_json
+from nitido.study.identity import PictureRecord, PlannedPictures
 from nitido.study.overlaps import describe_choice, write_overlaps
 
+PICTURES, OTHERS = (
+    PlannedPictures(
+        train=(PictureRecord(name="a", sha256=train),),
+        validation=(PictureRecord(name="b", sha256="2"),),
+        test={"./test": (PictureRecord(name="c", sha256="3"),)},
+    )
+    for train in ("1", "4")
+)
 CLAIM = "test pictures chose nothing"
 LEAK = Overlap("near", ("train", "test"), ("bsds200", "set5"), ("302003", "woman"))
 CHOSEN = Overlap("near", ("validation", "test"), ("set14", "set5"), ("face", "head"))
@@ -12,23 +25,46 @@ TWICE = Overlap("exact", ("test", "test"), ("set5", "./copy"), ("baby", "baby"))
 
 
 def test_without_a_record_nothing_is_claimed(tmp_path: Path) -> None:
-    assert "not recorded" in describe_choice(tmp_path)
-    assert CLAIM not in describe_choice(tmp_path)
+    assert "not recorded" in describe_choice(tmp_path, PICTURES, rates=True)
+    assert CLAIM not in describe_choice(tmp_path, PICTURES, rates=True)
 
 
 def test_disjoint_pictures_are_claimed(tmp_path: Path) -> None:
-    write_overlaps(tmp_path, [])
-    assert CLAIM in describe_choice(tmp_path)
+    write_overlaps(tmp_path, [], PICTURES)
+    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True)
 
 
 def test_what_was_found_is_said_in_place_of_the_claim(tmp_path: Path) -> None:
-    write_overlaps(tmp_path, [LEAK, CHOSEN])
-    words = describe_choice(tmp_path)
+    write_overlaps(tmp_path, [LEAK, CHOSEN], PICTURES)
+    words = describe_choice(tmp_path, PICTURES, rates=True)
     assert CLAIM not in words
     assert "woman of set5 (test) and 302003 of bsds200 (train); head of set5 (test) and face of set14" in words
 
 
 def test_pictures_in_two_test_sets_are_said(tmp_path: Path) -> None:
-    write_overlaps(tmp_path, [TWICE])
-    assert "Test sets share pictures: baby of ./copy (test) and baby of set5 (test)." in describe_choice(tmp_path)
-    assert CLAIM in describe_choice(tmp_path)
+    write_overlaps(tmp_path, [TWICE], PICTURES)
+    assert "Test sets share pictures: baby of ./copy (test) and baby of set5 (test)." in describe_choice(
+        tmp_path, PICTURES, rates=True
+    )
+    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True)
+
+
+def test_what_was_found_among_other_pictures_says_nothing(tmp_path: Path) -> None:
+    """As after a kill between the two files, or with one of them from a backup."""
+    write_overlaps(tmp_path, [], OTHERS)
+    words = describe_choice(tmp_path, PICTURES, rates=True)
+    assert "not recorded" in words
+    assert CLAIM not in words
+
+
+def test_one_learning_rate_is_not_called_a_choice(tmp_path: Path) -> None:
+    write_overlaps(tmp_path, [], PICTURES)
+    assert "learning rate" not in describe_choice(tmp_path, PICTURES, rates=False)
+    assert "each variant's learning rate" in describe_choice(tmp_path, PICTURES, rates=True)
+
+
+@pytest.mark.parametrize("found", [None, 3, [{}], [{"kind": "near"}]])
+def test_a_record_of_something_else_is_damaged(tmp_path: Path, found: Any) -> None:
+    write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": found})
+    with pytest.raises(DamagedFileError, match=r"overlaps.json is damaged .*run the study again"):
+        describe_choice(tmp_path, PICTURES, rates=True)

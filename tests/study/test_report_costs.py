@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from nitido.architectures import build, get_architecture
 from nitido.evaluation.cost import count
 from nitido.inference import ModelDescriptor, save_model
+from nitido.json_files import write_json
 from nitido.study.report.costs import choose_effort, measure_costs
 
 
@@ -39,7 +42,8 @@ def test_costs_are_measured_once_and_kept_by_the_hash_of_the_model(
     record = json.loads(cache.read_text())
     for measured in record["models"].values():
         measured["latency"] = 123.0
-    cache.write_text(json.dumps(record))
+    del record["checksum"]
+    write_json(cache, record)
     renamed = measure_costs({"other": models["small"]}, {"other": (1, 2)}, cache)
     assert renamed.by_variant["other"].latency == 123.0, "known by its hash, not by its name, and not timed again"
     assert renamed.by_variant["other"].peak_memory == small.peak_memory
@@ -48,6 +52,21 @@ def test_costs_are_measured_once_and_kept_by_the_hash_of_the_model(
     again = measure_costs({"small": models["small"]}, {"small": (1, 2)}, cache)
     assert again.by_variant["small"].latency is not None
     assert len(json.loads(cache.read_text())["models"]) == 1
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_an_edited_record_is_not_believed(tmp_path: Path, *, signed: bool) -> None:
+    models, sizes, cache = {"small": saved(tmp_path, 4)}, {"small": (1, 2)}, tmp_path / "cost.json"
+    measure_costs(models, sizes, cache)
+    record = json.loads(cache.read_text())
+    for measured in record["models"].values():
+        measured["latency"] = 123.0
+    if not signed:
+        del record["checksum"]
+    cache.write_text(json.dumps(record))
+    latency = measure_costs(models, sizes, cache).by_variant["small"].latency
+    assert latency is not None
+    assert latency < 123.0
 
 
 def test_nothing_shown_costs_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 from PIL import Image
 from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
-from nitido.study.leaderboard import VariantFacts, rank
+from nitido.study.leaderboard import VariantFacts, as_json, rank
 from nitido.study.report.costs import Cost
 from nitido.study.report.curves import Curve, curve_chart, line_class
 from nitido.study.report.curves import limits as curve_limits
 from nitido.study.report.forest import forest
+from nitido.study.report.latex import as_latex
 from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
 from nitido.study.report.slider import Telling, crop_limit, lossless, make_view, telling_pictures
@@ -236,6 +238,29 @@ def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
     assert cells["residual", "0.1"] == ["–", by, "–", "diverged"]
     assert cells["vanilla", "0.01"] == ["–", by, "–", "not measured"]
     assert "whole validation picture" in found.note
+    assert "The best value chose." in found.note
+
+
+def test_a_learning_rate_is_called_chosen_only_if_there_was_a_choice_and_it_is_over() -> None:
+    rows = rows_of({"residual": 33.8, "vanilla": 33.7, "bicubic": 32.49})
+    facts = {n: VariantFacts(1, 1, learning_rates=None if n == "bicubic" else (RATE,)) for n in ("vanilla", "bicubic")}
+    facts["residual"] = VariantFacts(1, 1, "missing", (RATE,), unfinished={0.1: "missing"})
+    board = rank(rows, facts, study="s", profile="demo", baseline="vanilla")
+    found = rates_table(board)
+    assert found is not None
+    results = {(line.variant, line.cells[1].text): line.cells[-1].text for line in found.lines}
+    assert results["residual", "0.001"] == "best so far"
+    assert results["vanilla", "0.001"] == "the only one"
+    plain: Any = as_json(board)
+    tried = {entry["variant"]: entry["learning_rates"] for entry in plain["entries"]}
+    assert [rate["chosen"] for rate in tried["residual"]["tried"]] == [False, False]
+    assert [rate["chosen"] for rate in tried["vanilla"]["tried"]] == [True]
+    alone = rank(rows, facts | {"residual": facts["vanilla"]}, study="s", profile="demo", baseline="vanilla")
+    one = rates_table(alone)
+    assert one is not None
+    assert "chose" not in one.note
+    assert "chosen" in as_latex(board)
+    assert "chosen" not in as_latex(alone)
 
 
 def test_curves_of_a_crop_say_so() -> None:

@@ -124,7 +124,7 @@ def execute(
         if status is not None and status.state == "diverged":
             return status
         if status is not None and status.state == "finished":
-            found = finished_model(directory, status)
+            found = finished_model(directory, status, "made again from the checkpoints")
             if found is not None:
                 return _evaluate_again(directory, run, identity, found, status, pictures)
         return _supervise(run, directory, identity, begin, pictures, source)
@@ -139,15 +139,18 @@ def _status_or_warn(directory: RunDirectory) -> Status | None:
         return None
 
 
-def finished_model(directory: RunDirectory, status: Status) -> LoadedModel | None:
-    """The model of a finished run; None, after a warning, if its file is missing or does not hold the run's weights."""
+def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> LoadedModel | None:
+    """The model of a finished run; None if its file is missing or does not hold the run's weights.
+
+    A line on standard error says so then, and that it is `otherwise`.
+    """
     try:
         found = load_model_file(directory.model)
     except ModelFileError as error:
-        note(f"{error}: made again from the checkpoints")
+        note(f"{error}: {otherwise}")
         return None
     if weights_digest(found.network) != status.weights:
-        note(f"{directory.model}: not the weights of this run: made again from the checkpoints")
+        note(f"{directory.model}: not the weights of this run: {otherwise}")
         return None
     return found
 

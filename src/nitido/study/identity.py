@@ -13,7 +13,7 @@ from nitido.architectures import get_architecture
 from nitido.data import Store
 from nitido.evaluation.metrics import metric
 from nitido.evaluation.protocol import PROTOCOL
-from nitido.json_files import read_json, write_json
+from nitido.json_files import checksum, read_json, write_json
 from nitido.registry import plugin_sources
 from nitido.study.plan import RunConfig
 from nitido.validation import ConfigError, StrictModel
@@ -114,6 +114,11 @@ class PlannedPictures(StrictModel):
     def identity(self, run: RunConfig, source_sha256: str | None) -> RunIdentity:
         """Return the identity of `run` with these pictures."""
         return RunIdentity.of(run, self.train, self.validation, source_sha256)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return checksum(self.model_dump(mode="json"))
 
     def write(self, path: Path) -> None:
         """Write to the JSON file `path`."""

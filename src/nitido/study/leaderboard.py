@@ -100,6 +100,11 @@ class Entry:
         values = [metrics[metric] for metrics in self.means.values() if metric in metrics]
         return fmean(values) if values else None
 
+    @property
+    def decided(self) -> bool:
+        """Whether its learning rate is final: no run that could change the choice is still to come."""
+        return self.status in ("ok", "incomplete")
+
     def place(self, aim: Aim) -> int | None:
         """Its rank among all that are ranked for `aim`."""
         return self.rank if aim == "fidelity" else self.perceptual_rank
@@ -420,7 +425,7 @@ def _plain_choice(entry: Entry) -> dict[str, object] | None:
                 "value": rate.value,
                 "seeds": list(rate.seeds),
                 "status": rate.status,
-                "chosen": rate.learning_rate == entry.learning_rate,
+                "chosen": entry.decided and rate.learning_rate == entry.learning_rate,
             }
             for rate in entry.choice.rates
         ],

@@ -4,26 +4,34 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from nitido.data.overlap import Overlap
-from nitido.json_files import read_json, write_json
+from nitido.json_files import DamagedFileError, read_json, write_json
+from nitido.study.identity import PlannedPictures
 
 _FILE = "overlaps.json"
 _SHOWN = 3
+_OVERLAPS = TypeAdapter(list[Overlap])
 
 
-def write_overlaps(out: Path, overlaps: Sequence[Overlap]) -> None:
-    """Record the overlaps of the pictures of the study in `out`."""
-    write_json(out / _FILE, {"overlaps": [asdict(overlap) for overlap in overlaps]})
+def write_overlaps(out: Path, overlaps: Sequence[Overlap], pictures: PlannedPictures) -> None:
+    """Record the overlaps that were found among `pictures`, those of the study in `out`."""
+    write_json(out / _FILE, {"pictures": pictures.digest, "overlaps": [asdict(overlap) for overlap in overlaps]})
 
 
-def describe_choice(out: Path) -> str:
-    """Say by which pictures the study in `out` chose, and what test pictures have to do with it, as far as recorded."""
-    chosen = "Each variant's learning rate was chosen on the validation pictures"
-    try:
-        recorded = read_json(out / _FILE, "run the study again")["overlaps"]
-    except FileNotFoundError:
+def describe_choice(out: Path, pictures: PlannedPictures, *, rates: bool) -> str:
+    """Say what the validation pictures of the study in `out` chose, and what test pictures have to do with it.
+
+    Only what was recorded of just these `pictures` is said. `rates` tells whether any variant has several learning
+    rates; without them validation chose the steps alone.
+    """
+    chosen = "The validation pictures chose the step whose weights each run kept"
+    if rates:
+        chosen += ", and each variant's learning rate"
+    found = _read(out / _FILE, pictures)
+    if found is None:
         return f"{chosen}; whether they show the same as test pictures was not recorded."
-    found = [Overlap(o["kind"], *(tuple(o[key]) for key in ("roles", "sets", "pictures"))) for o in recorded]
     of_tests = [overlap for overlap in found if "test" in overlap.roles and overlap.roles != ("test", "test")]
     if of_tests:
         sentences = [f"{chosen}.", f"Test pictures show nearly the same as others: {_listed(of_tests)}."]
@@ -39,6 +47,19 @@ def describe_choice(out: Path) -> str:
     if learnt:
         sentences.append(f"Validation pictures show nearly the same as training pictures: {_listed(learnt)}.")
     return " ".join(sentences)
+
+
+def _read(path: Path, pictures: PlannedPictures) -> list[Overlap] | None:
+    """What was found among `pictures`; None if nothing was recorded of them."""
+    if not path.exists():
+        return None
+    way_out = "run the study again, which writes it anew"
+    values = read_json(path, way_out)
+    try:
+        found = _OVERLAPS.validate_python(values.get("overlaps"))
+    except ValidationError:
+        raise DamagedFileError(f"{path} is damaged (no record of overlaps): {way_out}") from None
+    return found if values.get("pictures") == pictures.digest else None
 
 
 def _listed(overlaps: Sequence[Overlap]) -> str:

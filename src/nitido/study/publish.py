@@ -35,7 +35,7 @@ from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
 from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
-from nitido.study.review import difference
+from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import Study, StudyError, Transfer, load_resolved
 from nitido.yaml_files import to_yaml
@@ -46,6 +46,9 @@ PICTURES_FILE = "pictures.json"
 
 RANKING_FILES: Mapping[Aim, str] = {"fidelity": "leaderboard", "perception": "perception"}
 """The name, without ending, of a ranking's table."""
+
+_NOT_ALWAYS = ("perception.csv", "perception.png", "ranking.png", "curves.png", "leaderboard.png", "content.png")
+"""Files that a study without the results for them does not have; an earlier leaderboard's would contradict this one."""
 
 
 def publish(out: Path) -> Leaderboard:
@@ -77,10 +80,12 @@ def publish(out: Path) -> Leaderboard:
     tables = {aim: as_table(board, aim) for aim in board.aims()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
     write_text(out / "leaderboard.tex", as_latex(board))
+    for name in _NOT_ALWAYS:
+        (out / name).unlink(missing_ok=True)
     for aim, name in RANKING_FILES.items():
         if aim in tables:
             write_text(out / f"{name}.csv", _csv(*tables[aim]))
-    _draw(out, study, runs, found, rows, board, stores)
+    _draw(out, study, runs, found, rows, board, stores, pictures)
     return board
 
 
@@ -125,6 +130,8 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
         return _Found("interrupted", status=status)
     if status.state != "finished":
         return _Found(status.state, status=status)
+    if lacks_source(run, runs, out, pictures):
+        return _Found("its source is missing", status=status)
     if not directory.rows.exists():
         return _Found("rows missing", status=status)
     try:
@@ -192,6 +199,7 @@ def _draw(
     rows: pl.DataFrame,
     board: Leaderboard,
     stores: Mapping[str, Store],
+    pictures: PlannedPictures,
 ) -> None:
     """The pictures and the page. Whatever has no results yet is left out of them."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
@@ -213,7 +221,7 @@ def _draw(
         costs=costs.by_variant,
         conditions=costs.conditions if shown else "",
         views=views,
-        setting=describe_setting(study, runs, out),
+        setting=describe_setting(study, runs, out, pictures),
         asked=runs[0].config.metrics,
         crop=crop,
         on_content=_on_content(out, rows, board, stores),
@@ -244,7 +252,8 @@ def _shown_runs(
         if variant in shown or status is None or found[run.directory].state != "finished":
             continue
         chosen = run.config.hyperparameters.learning_rate == board.entry(variant).learning_rate
-        if chosen and finished_model(RunDirectory(out / run.directory), status) is not None:
+        otherwise = "the report does without it; run the study again, which makes it from the checkpoints"
+        if chosen and finished_model(RunDirectory(out / run.directory), status, otherwise) is not None:
             shown[variant] = run
     order = [entry.variant for entry in board.entries]
     return dict(sorted(shown.items(), key=lambda item: order.index(item[0])))

@@ -9,6 +9,7 @@ from nitido.errors import NitidoError
 from nitido.study.identity import PlannedPictures
 from nitido.study.plan import PlannedRun
 from nitido.study.run_directory import RunDirectory
+from nitido.study.spec import StudyError
 from nitido.study.start import best_source, source_weights
 
 ORPHANED = "orphaned"
@@ -64,6 +65,26 @@ def review(runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> 
     return Review(tuple(reviewed), tuple(path for path in found if path not in planned))
 
 
+def planned_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Path:
+    """The model that `run` starts from: of its source variant's runs, which are those of the plan, the best.
+
+    Raises `StudyError` when none of them has finished.
+    """
+    sources = [other for other in runs if other.config.variant == run.config.source_variant]
+    return best_source(run, [other for other in sources if not difference(other, runs, out, pictures)], out)
+
+
+def lacks_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> bool:
+    """Whether `run` starts from a variant of which no planned run has finished: nobody knows what it would come to."""
+    if run.config.source_variant is None:
+        return False
+    try:
+        planned_source(run, runs, out, pictures)
+    except StudyError:
+        return True
+    return False
+
+
 def _starts_from_changed(run: PlannedRun, earlier: Sequence[Reviewed]) -> bool:
     return any(
         other.standing == "changed"
@@ -87,7 +108,7 @@ def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures:
     except NitidoError as error:
         return str(error)
     try:
-        source = best_source(run, runs, out) if run.config.source_variant is not None else None
+        source = planned_source(run, runs, out, pictures) if run.config.source_variant is not None else None
         weights = source_weights(run.config, directory, source)
     except NitidoError:
         return ""  # what the run starts from is not there yet, or not any more: the run itself says so when it starts

@@ -20,10 +20,9 @@ from nitido.study.overlaps import write_overlaps
 from nitido.study.plan import PlannedRun, plan
 from nitido.study.publish import BICUBIC_ROWS, PICTURES_FILE, publish
 from nitido.study.report import BICUBIC
-from nitido.study.review import Review, difference, review, set_aside
+from nitido.study.review import Review, difference, planned_source, review, set_aside
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import STUDY_FILE, Study, StudyError, dump, load_resolved
-from nitido.study.start import best_source
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.losses import PERCEPTUAL
 
@@ -73,7 +72,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
         reporter.reviewed(review(runs, out, pictures.records))
         write_text(out / STUDY_FILE, dump(study))
         pictures.records.write(out / PICTURES_FILE)
-        write_overlaps(out, pictures.overlaps)
+        write_overlaps(out, pictures.overlaps, pictures.records)
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
         failures = [*_execute_all(runs, out, pictures, reporter)]
         return Outcome(out, publish(out), tuple(failures))
@@ -100,7 +99,8 @@ def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, repo
         try:
             if difference(run, runs, out, pictures.records):
                 set_aside(run, out)
-            source = best_source(run, runs, out) if run.config.source_variant is not None else None
+            starts_from_variant = run.config.source_variant is not None
+            source = planned_source(run, runs, out, pictures.records) if starts_from_variant else None
             status = execute(run.config, out / run.directory, begin, pictures, source)
         except TrainingInterruptedError:
             raise

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -152,6 +152,12 @@ class RunDirectory:
         """Replace the status."""
         write_json(self.status, asdict(status))
 
+    def read_environment(self) -> dict[str, Any] | None:
+        """Where the run happened, or None if that is not recorded; raises `DamagedFileError`."""
+        if not self.environment.exists():
+            return None
+        return read_json(self.environment, "remove it, and where the run happened counts as not recorded")
+
     def read_transfer(self) -> TransferReport:
         """What was taken over and frozen."""
         return TransferReport.parse(read_json(self.transfer, _START_AGAIN), str(self.transfer))
@@ -202,11 +208,16 @@ class RunDirectory:
     def validation_curve(self, metric: str = "psnr_y") -> list[tuple[int, float]]:
         """Return (steps, value) of every validation so far by `metric`; none if `metrics.jsonl` is not there.
 
-        Raises `DamagedFileError` if the file is damaged, or lacks the validation that a finished run was chosen by.
+        Raises `DamagedFileError` if the file is damaged, or does not hold the validation that chose the weights of
+        a finished run.
         """
         status = self.read_status()
-        if status is not None and status.state == "finished" and self.metrics.exists():
-            read_validation(self.metrics, status.best_step)
+        known = status if status is not None and status.state == "finished" and self.metrics.exists() else None
+        if known is not None and read_validation(self.metrics, known.best_step) != known.validation:
+            raise DamagedFileError(
+                f"{self.metrics} is damaged (its validation after step {known.best_step} is not the one in "
+                f"{self.status.name}): remove the run's directory and run it again"
+            )
         return read_curve(self.metrics, metric)
 
 

@@ -1,6 +1,5 @@
 """`python -m nitido.zoo.publish`: from a finished run directory to weights and a card in the zoo."""
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -46,13 +45,16 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
     directory = RunDirectory(run_directory)
     config, status = _finished(directory)
     commands = list(commands) or [training_command(config, f"runs/{name}")]
+    environment = directory.read_environment()
+    if environment is None:
+        raise catalog.ZooError(f"{directory.environment} is missing: nobody knows where the run happened")
     _refuse_tested_pictures(config)
     origin = Provenance(
         trained_on=[picture_note(spec, "train") for spec in config.data.train],
         chosen_on=[picture_note(spec, "validation") for spec in config.data.validation],
         hyperparameters=config.hyperparameters.model_dump(mode="json", exclude_none=True),
         status=status,
-        environment=json.loads(directory.environment.read_text(encoding="utf-8")),
+        environment=environment,
         commands=commands,
     )
     network, descriptor = load_model_file(directory.model)

@@ -1,7 +1,6 @@
 """What the shown variants cost on this machine: counted, measured once, and kept in the study's `cost.json`."""
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ import torch
 from pydantic import ValidationError
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.atomic import write_text
 from nitido.evaluation.cost import count, peak_memory, time_rounds
 from nitido.evaluation.cost.latency import WARM_UPS
 from nitido.evaluation.cost.memory import CostError
 from nitido.inference import load_model_file
+from nitido.json_files import DamagedFileError, read_json, write_json
 from nitido.study.environment import processor_name
 from nitido.validation import StrictModel
 
@@ -96,7 +95,7 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
     record = _read(cache)
     if models and (record is None or not set(hashes.values()) <= set(record.models)):
         record = _measure(models, hashes, record)
-        write_text(cache, json.dumps(record.model_dump(mode="json"), indent=2) + "\n")
+        write_json(cache, record.model_dump(mode="json"))
     found: dict[str, Cost] = {}
     for name, (parameters, macs) in sizes.items():
         known = record.models.get(hashes[name]) if record is not None and name in hashes else None
@@ -118,8 +117,8 @@ def _read(cache: Path) -> _Record | None:
     if not cache.exists():
         return None
     try:
-        return _Record.model_validate_json(cache.read_bytes())
-    except ValidationError:
+        return _Record.model_validate(read_json(cache, "it is measured again"))
+    except (DamagedFileError, ValidationError):
         return None
 
 

@@ -126,12 +126,18 @@ def _remark(entry: Entry, aim: Aim) -> str:
     return " (aims at perception)" if aim == "fidelity" and entry.aim == "perception" else ""
 
 
+def _choice(board: Leaderboard) -> list[str]:
+    """Say what chose the learning rates, if any variant has several."""
+    tried = [len(entry.choice.rates) for entry in board.entries if entry.choice is not None]
+    return ["The learning rate of each variant was chosen on validation pictures."] if max(tried, default=0) > 1 else []
+
+
 def _note(board: Leaderboard, aim: Aim) -> list[str]:
     counts = sorted({len(entry.seeds) for entry in board.entries if entry.seeds})
     seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "no"
     said = [
         f"Means over pictures and {seeds} seed{'' if counts == [1] else 's'}; protocol {board.protocol}.",
-        "The learning rate of each variant was chosen on validation pictures.",
+        *_choice(board),
         f"Brackets: 95% intervals of the paired difference to {board.baseline}.",
     ]
     caveats = "; ".join(board.caveats.get(aim, ()))

@@ -1,11 +1,11 @@
 """How a study was made, in words: the training, the protocol, the machines."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.number_text import number_text
+from nitido.study.identity import PlannedPictures
 from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
@@ -28,23 +28,29 @@ def protocol_words(protocol: str) -> str:
     )
 
 
-def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path) -> Facts:
+def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Facts:
     """The study's training, data and machines."""
     return [
-        ("Compared", _compared(study, runs, out)),
+        ("Compared", _compared(study, runs, out, pictures)),
         ("Training", _training(study, runs)),
         ("Pictures", _pictures(study)),
         *_machines(runs, out),
     ]
 
 
-def _compared(study: Study, runs: Sequence[PlannedRun], out: Path) -> str:
-    rates = sorted({run.config.hyperparameters.learning_rate for run in runs})
+def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> str:
+    tried: dict[str, set[float]] = {}
+    for run in runs:
+        tried.setdefault(run.config.variant, set()).add(run.config.hyperparameters.learning_rate)
+    rates = sorted(set().union(*tried.values()))
+    alike = all(own == set(rates) for own in tried.values())
+    words = f"× {_count(len(rates), 'learning rate')}" if alike else "with learning rates of their own"
+    several = any(len(own) > 1 for own in tried.values())
     return (
-        f"{_count(len(study.variants), 'variant')} × {_count(len(rates), 'learning rate')} "
+        f"{_count(len(study.variants), 'variant')} {words} "
         f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
         f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. "
-        f"{describe_choice(out)}"
+        f"{describe_choice(out, pictures, rates=several)}"
     )
 
 
@@ -68,11 +74,8 @@ def _pictures(study: Study) -> str:
 
 def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
     """Processors, versions and commits of all runs that left them; several where the runs differ."""
-    found = [
-        json.loads(file.read_text(encoding="utf-8"))
-        for run in runs
-        if (file := RunDirectory(out / run.directory).environment).exists()
-    ]
+    begun = [directory for run in runs if (directory := RunDirectory(out / run.directory)).identity.exists()]
+    found = [environment for directory in begun if (environment := directory.read_environment()) is not None]
     if not found:
         return []
     machines = dict.fromkeys(
@@ -86,7 +89,8 @@ def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
         for e in found
     )
     commits = dict.fromkeys(str(e["git_commit"]) for e in found if e.get("git_commit"))
-    facts = [("Machine", "; ".join(machines) + "."), ("Software", "; ".join(versions) + ".")]
+    lost = f"; not recorded of {_count(len(begun) - len(found), 'run')}" if len(found) < len(begun) else ""
+    facts = [("Machine", "; ".join(machines) + f"{lost}."), ("Software", "; ".join(versions) + f"{lost}.")]
     return facts + ([("Commit", "; ".join(commits))] if commits else [])
 
 

@@ -154,6 +154,7 @@ def rates_table(board: Leaderboard) -> Table | None:
         kind = METRICS[entry.choice.metric]
         for rate in entry.choice.rates:
             chosen = rate.learning_rate == entry.learning_rate
+            word = _chosen_word(entry)
             shown = UNKNOWN if rate.value is None else f"{rate.value:.{kind.decimals}f}"
             cells = (
                 Cell(entry.variant, entry.variant),
@@ -161,18 +162,28 @@ def rates_table(board: Leaderboard) -> Table | None:
                 Cell(", ".join(map(str, rate.seeds)) or UNKNOWN, len(rate.seeds) or None),
                 Cell(kind.label, kind.label),
                 Cell(shown, rate.value, chosen),
-                Cell("chosen" if chosen else rate.status if rate.status != "ok" else "not chosen", rate.status),
+                Cell(word if chosen else rate.status if rate.status != "ok" else "not chosen", rate.status),
             )
             lines.append(Line(entry.variant, cells, rate.value is not None, best=False))
     if not lines:
         return None
     names = ("variant", "lr", "seeds", "by", "validation, whole pictures", "result")
     pictures = max(entry.choice.pictures for entry in board.entries if entry.choice is not None)
+    several = any(entry.choice is not None and len(entry.choice.rates) > 1 for entry in board.entries)
     note = (
         f"Measured after training on {pictures} whole validation picture{'s' if pictures != 1 else ''} with the "
-        "weights that each run kept: the mean over pictures, then over seeds. The best value chose."
+        "weights that each run kept: the mean over pictures, then over seeds."
+        + (" The best value chose." if several else "")
     )
     return Table("Choice of the learning rates", note, tuple(map(Column, names)), tuple(lines))
+
+
+def _chosen_word(entry: Entry) -> str:
+    """What to call the learning rate of an entry, which is open as long as runs of others are to come."""
+    if not entry.decided:
+        return "best so far"
+    alone = entry.choice is not None and len(entry.choice.rates) == 1
+    return "the only one" if alone else "chosen"
 
 
 def _way(*, higher_is_better: bool) -> str:
