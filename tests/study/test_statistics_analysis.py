@@ -25,7 +25,7 @@ def rows_of(variant: str, values: np.ndarray, sets: dict[str, int] = SETS, train
         }
     )
     constants = {"study": "s", "variant": variant, "checkpoint": "best", "split": "test", "scale": 2}
-    constants |= {"metric": "psnr_y", "protocol": "p", "lr": 1e-3 if trained else None}
+    constants |= {"metric": "psnr_y", "protocol": "p", "lr": 1e-3 if trained else None, "run": None, "content": None}
     frame = frame.with_columns(**{name: pl.lit(value) for name, value in constants.items()})
     if not trained:
         frame = frame.with_columns(seed=pl.lit(None))
