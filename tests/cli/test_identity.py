@@ -331,6 +331,21 @@ def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
         assert board(pictures / "out")["plain"]["status"] == "damaged"
 
 
+def test_two_runs_that_share_a_directory_are_refused(run: Nitido, pictures: Path) -> None:
+    """Each of them would set the other's results aside, and the study would never be whole."""
+    link, kept = (pictures / "out" / own.parent for own in (RESIDUAL, PLAIN))
+    before = (kept / "seed=0" / "model.safetensors").read_bytes()
+    shutil.rmtree(link)
+    link.symlink_to(kept)
+    done = run()
+    assert done.code == 1
+    assert "runs/residual/lr=0.002/seed=0 is a link to runs/plain/lr=0.002/seed=0" in done.error_line
+    assert (kept / "seed=0" / "model.safetensors").read_bytes() == before
+    link.unlink()
+    assert run().code == 0
+    assert all(entry["rank"] for entry in board(pictures / "out").values())
+
+
 def test_a_report_without_a_model_does_not_say_that_it_was_made_again(pictures: Path, call: Nitido) -> None:
     shutil.copy2(pictures / "out" / PLAIN / "model.safetensors", pictures / "out" / RESIDUAL / "model.safetensors")
     done = call("study", "report", "out")

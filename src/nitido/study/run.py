@@ -67,6 +67,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     _need_backbones(runs)
     _need_models(runs, out)
     _refuse_foreign(out, study)
+    _refuse_shared(out, runs)
     with exclusive(out):
         _refuse_foreign(out, study)
         reporter.reviewed(review(runs, out, pictures.records))
@@ -127,6 +128,15 @@ def _refuse_foreign(out: Path, study: Study) -> None:
             raise StudyError(f"{out} holds another study ({found}): choose another --out")
     elif not is_unused(out):
         raise StudyError(f"{out} is there already and holds no study: choose another --out")
+
+
+def _refuse_shared(out: Path, runs: Sequence[PlannedRun]) -> None:
+    """Raise `StudyError` if a symbolic link makes two runs share a directory: each would set the other's aside."""
+    places: dict[Path, Path] = {}
+    for run in runs:
+        other = places.setdefault((out / run.directory).resolve(), run.directory)
+        if other != run.directory:
+            raise StudyError(f"{out}: {run.directory} is a link to {other}, which is another run's: remove the link")
 
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:
