@@ -1,5 +1,6 @@
 """Downloads against a real server on this machine: resume, restart, refuse, never half a file."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -383,6 +385,13 @@ def _tar_bomb() -> bytes:
     return buffer.getvalue()
 
 
+def _tar_description(kind: bytes) -> bytes:
+    """A tar whose first member claims to describe the next one in 64 MB, which are there."""
+    member = tarfile.TarInfo("set/images/0.png")
+    member.type, member.size = kind, 64_000_000
+    return gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(member.size) + bytes(1024), 1)
+
+
 def _twice() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -401,6 +410,9 @@ def _twice() -> bytes:
         ("zip", lambda: _zip({"set/images/é.png": _png(0)}).replace("é".encode(), b"\xff\xfe"), "codec can't decode"),
         ("zip", _bomb, "unpacks to more than"),
         ("tar", _tar_bomb, "unpacks to more than"),
+        *(("tar", partial(_tar_description, kind), "claims 64 MB for the names") for kind in (b"x", b"g", b"X")),
+        *(("tar", partial(_tar_description, kind), "claims 64 MB for the names") for kind in (b"L", b"K")),
+        ("tar", partial(_tar_description, tarfile.GNUTYPE_SPARSE), "as a sparse file"),
         ("tar", _twice, r"it holds 0\.png twice"),
         ("tar", lambda: _tar({"set/images/0.png": b"no picture"}), r"0\.png: not a PNG"),
         ("zip", lambda: _zip({"set/images/a\x1b[2J.png": _png(0)}), "holds 0 pictures instead of 1"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nitido.evaluation.benchmark import (
     NetworkEnlarger,
     NonFiniteOutputError,
     evaluate,
+    refuse_large,
     require_measurable,
     score,
 )
@@ -23,6 +25,7 @@ from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.metrics import METRICS, MetricError, MetricInput, luma
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.evaluation.report import evaluate_models, means
+from nitido.inference.upscaler import Upscaler
 
 IN_DECIBELS = ("psnr_y", "psnr_rgb", "lr_consistency")
 
@@ -97,6 +100,43 @@ def test_pictures_too_small_for_what_is_asked_are_found_before_measuring(tmp_pat
         require_measurable(store, 2, ["psnr_y", "ms_ssim_y"])
     with pytest.raises(MetricError, match="a picture of 14×14 is too small to compare: SSIM on Y at ×2 needs 15"):
         require_measurable(store, 2, side=15)
+
+
+def test_a_flat_result_of_a_picture_that_is_not_flat_is_named(tmp_path: Path, capsys) -> None:
+    network = build("srcnn", resolve_config("srcnn", "debug", {"residual": False}))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    store = pictures(tmp_path / "dead", black=9)
+    list(evaluate(NetworkEnlarger(network), store, 2))
+    assert "flat colour" not in capsys.readouterr().err
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    store = prepare(PictureSet("dead", (tmp_path / "noise.png",)), [2], tmp_path / "packs")
+    list(evaluate(NetworkEnlarger(network), store, 2))
+    told = capsys.readouterr().err
+    assert told == "nitido: noise of dead: the enlarged picture is one flat colour, its source is not\n"
+    told_of_upscaling: list[str] = []
+    Upscaler(network).enlarge(noise, None, 96, 128, note=told_of_upscaling.append)
+    assert told_of_upscaling == ["the network's output is one flat colour, the picture is not"]
+
+
+def test_pictures_too_large_for_a_metric_are_named_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = pictures(tmp_path / "flat", black=0)
+    refuse_large(store, 2, list(METRICS))
+    for name in ("ms_ssim_y", "flip", "ssimulacra2", "perceptual_distance", "lpips", "dists"):
+        assert METRICS[name].too_large(8000, 12000)
+        assert METRICS[name].too_large(2000, 3000) is None
+        small = replace(METRICS[name], largest=64 * 48 - 1)
+        monkeypatch.setattr("nitido.evaluation.benchmark.metric", lambda _, small=small: small)
+        with pytest.raises(MetricError, match=r"black of flat: a picture of 64×48 is too large for .* at most 0"):
+            refuse_large(store, 2, [name])
+        with pytest.raises(MetricError, match="black of flat: a picture of 64×48 is too large"):
+            require_measurable(store, 2, [name])
+        black = np.zeros((48, 64, 3), np.uint8)
+        assert score(given(black, black), [name]) == {}
 
 
 @pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.missing() is None])

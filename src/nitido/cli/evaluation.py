@@ -9,7 +9,11 @@ from nitido.cli.console import Json, output_file, print_table, report, say
 from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nitido.data import Store
     from nitido.evaluation.benchmark import Enlarger
+    from nitido.evaluation.metrics import Metric
 
 BICUBIC = "bicubic"
 
@@ -41,6 +45,7 @@ def evaluate(
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
     from nitido.data import prepare, resolve
+    from nitido.evaluation.benchmark import refuse_large
     from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
     from nitido.evaluation.metrics import metric as metric_called
     from nitido.evaluation.report import evaluate_models, means
@@ -53,25 +58,27 @@ def evaluate(
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
     enlargers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
+    for store in stores.values():
+        refuse_large(store, scale, [measure.name for measure in named])
+    gaps = {measure.name: measure.missing() or _too_large(measure, stores.values(), scale) for measure in measures}
+    measures = [measure for measure in measures if gaps[measure.name] is None]
     rows = evaluate_models(enlargers, stores, scale, [measure.name for measure in measures])
     averages = means(rows)
 
     def show() -> None:
         by_cell = {(m["model"], m["dataset"], m["metric"]): m["value"] for m in averages}
-        missing = {measure.name: measure.missing() for measure in measures}
-        shown = [measure for measure in measures if missing[measure.name] is None]
         lines = [
             [
                 model,
                 dataset,
                 str(len(stores[dataset])),
-                *(_cell(by_cell.get((model, dataset, measure.name)), measure.decimals) for measure in shown),
+                *(_cell(by_cell.get((model, dataset, measure.name)), measure.decimals) for measure in measures),
             ]
             for dataset in stores
             for model in models
         ]
-        print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in shown)], lines)
-        for name, reason in missing.items():
+        print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in measures)], lines)
+        for name, reason in gaps.items():
             if reason is not None:
                 say(f"{name} not available: {reason}")
 
@@ -113,6 +120,19 @@ def compare(
         say(f"figure: {output}")
 
     report({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json, show)
+
+
+def _too_large(measure: "Metric", stores: "Iterable[Store]", scale: int) -> str | None:
+    """Why a metric that nobody named is left out; None where every picture can be measured."""
+    from nitido.evaluation.benchmark import refuse_large
+    from nitido.evaluation.metrics import MetricError
+
+    try:
+        for store in stores:
+            refuse_large(store, scale, [measure.name])
+    except MetricError as error:
+        return str(error)
+    return None
 
 
 def _cell(value: float | None, decimals: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, Self
 from uuid import uuid4
 
 from rich.console import Console
@@ -41,6 +41,16 @@ _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
 _LARGEST = 2**34  # bytes of a file whose size is not known otherwise
 _PER_ARCHIVE, _PER_PICTURE = 2**26, 2**24  # bytes: far more than any published set has
 _SPARE = 2**26  # bytes of the disk that a download leaves free
+
+# Members of a tar that hold long names, or further properties (PAX), of the next one or of all.
+_DESCRIBING_MEMBERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_LARGEST_DESCRIPTION = 2**20  # bytes
 
 # What zipfile, tarfile and the decompressors raise for archives that are damaged, encrypted or of an unknown kind.
 _ARCHIVE_ERRORS = (
@@ -357,7 +367,7 @@ def _extract(download: Download, archive: Path, folder: Path) -> None:
 
 def _broken(download: Download, archive: Path, reason: str) -> DataError:
     archive.unlink(missing_ok=True)
-    return DataError(f"{download.url}: the archive is broken and was removed, fetch again ({reason})")
+    return DataError(f"{download.url}: the archive is broken and was removed, fetch again ({' '.join(reason.split())})")
 
 
 class _Pictures:
@@ -408,8 +418,22 @@ def _copy_zip(archive: Path, pictures: _Pictures) -> None:
                     pictures.take(member.filename, source)
 
 
+class _BoundedTarInfo(tarfile.TarInfo):
+    """A member of a tar. Those that describe others are read into memory whole, so their size is looked at before."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the member of a header's block; raises `ValueError` for one that is not read."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise ValueError(f"it holds {member.name} as a sparse file")
+        if member.type in _DESCRIBING_MEMBERS and member.size > _LARGEST_DESCRIPTION:
+            raise ValueError(f"it claims {member.size / 1e6:,.0f} MB for the names of a member")
+        return member
+
+
 def _copy_tar(archive: Path, pictures: _Pictures) -> None:
-    with tarfile.open(archive) as opened:
+    with tarfile.open(archive, tarinfo=_BoundedTarInfo) as opened:
         for member in opened:
             source = opened.extractfile(member) if member.isfile() and pictures.wants(member.name) else None
             if source is None:

@@ -21,9 +21,10 @@ from nitido.evaluation.metrics import (
     metric,
 )
 from nitido.evaluation.protocol import PSNR_CAP
-from nitido.imaging import bicubic_upscale, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.imaging import bicubic_upscale, is_flat, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.inference.channels_last import channels_last
 from nitido.inference.tiling import enlarge
+from nitido.notes import note
 
 Image = NDArray[np.uint8]
 
@@ -157,8 +158,8 @@ def _picture(out: Tensor) -> Image:
 def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict[str, float]:
     """Return the `metrics` of one upscaled picture as they count under the protocol: finite numbers.
 
-    Metrics that are not available for the picture are left out, and a PSNR counts as at most `PSNR_CAP`. Every value in
-    rows, means, choices and reports comes from here.
+    Metrics that are not available for the picture, or for one so large, are left out, and a PSNR counts as at most
+    `PSNR_CAP`. Every value in rows, means, choices and reports comes from here.
 
     Raises:
         MetricError: The pictures cannot be compared, or a metric gave no finite number.
@@ -166,6 +167,8 @@ def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict
     values: dict[str, float] = {}
     for name in metrics:
         kind = metric(name)
+        if kind.too_large(*given.hr.shape[:2]):
+            continue
         with suppress(MetricNotAvailableError):
             value = kind.measure(given)
             values[name] = min(value, PSNR_CAP) if kind.unit == "dB" else value
@@ -177,19 +180,29 @@ def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict
 def require_measurable(
     store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS, side: int | None = None
 ) -> None:
-    """Raise `MetricError` that names the first picture too small for one of `metrics`.
+    """Raise `MetricError` that names the first picture too small, or too large, for one of `metrics`.
 
     With a `side` only the middle of each picture is measured, at most so many HR pixels wide and high.
     """
     for name, size in zip(store.names, store.lr_sizes(scale), strict=True):
         height, width = (min(length, side // scale if side else length) * scale for length in size)
         for kind in map(metric, metrics):
+            if reason := kind.too_large(height, width):
+                raise MetricError(f"{name} of {store.name}: {reason}")
             needed = kind.smallest + 2 * scale
             if min(height, width) < needed:
                 raise MetricError(
                     f"{name} of {store.name}: a picture of {width}×{height} is too small to compare: {kind.title} at "
                     f"×{scale} needs {needed} pixels a side"
                 )
+
+
+def refuse_large(store: Store, scale: int, metrics: Sequence[str]) -> None:
+    """Raise `MetricError` that names the first picture too large for one of `metrics`."""
+    for name, (height, width) in zip(store.names, store.lr_sizes(scale), strict=True):
+        for kind in map(metric, metrics):
+            if reason := kind.too_large(height * scale, width * scale):
+                raise MetricError(f"{name} of {store.name}: {reason}: leave this metric out, or crop the picture")
 
 
 def measure(
@@ -211,6 +224,8 @@ def measure(
     lr, hr = centre(store, index, scale, side)
     try:
         enlarged = enlarge(lr, grey=grey)
+        if is_flat(enlarged.rgb) and not is_flat(lr):
+            note(f"{store.names[index]} of {store.name}: the enlarged picture is one flat colour, its source is not")
         return enlarged, score(MetricInput(enlarged.rgb, enlarged.y, hr, lr, scale, grey), metrics)
     except MetricError as error:
         kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError

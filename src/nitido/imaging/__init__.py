@@ -1,6 +1,6 @@
 """Pictures: MATLAB-exact bicubic resizing, BT.601 colour, and picture files."""
 
-from nitido.imaging.color import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
+from nitido.imaging.color import is_flat, rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.imaging.files import (
     FORMATS,
     Picture,
@@ -25,6 +25,7 @@ __all__ = [
     "crop_to_multiple",
     "decoder_versions",
     "find_pictures",
+    "is_flat",
     "read_picture",
     "read_size",
     "rgb_to_y",

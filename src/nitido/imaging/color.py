@@ -41,3 +41,8 @@ def _mix(planes: Tensor, matrix: npt.NDArray[np.floating[Any]], offset: npt.NDAr
         for (a, b, c), constant in zip(matrix.tolist(), offset.tolist(), strict=True)
     ]
     return torch.stack(mixed, dim=1)
+
+
+def is_flat(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bool:
+    """Whether all pixels of `(H, W, C)` are equal; row by row, so that most pictures need one row."""
+    return all(bool((row == pixels[0, 0]).all()) for row in pixels)

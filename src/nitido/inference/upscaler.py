@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.imaging import SCALES, bicubic_upscale
+from nitido.imaging import SCALES, bicubic_upscale, is_flat
 from nitido.imaging.files import Pixels
 from nitido.inference.bfloat16 import Precision, chooses_bfloat16
 from nitido.inference.models import find_model
@@ -139,7 +139,10 @@ class Upscaler:
             return _bicubic(pixels, height, width, surroundings), grown
         bfloat16 = _in_bfloat16(network, self.precision, self._cost_db)
         runner = PieceRunner(fitting(network, pixels.shape[2]).eval(), self.memory, bfloat16)
-        return _repeatedly(runner, pixels, height, width, surroundings), grown
+        enlarged = _repeatedly(runner, pixels, height, width, surroundings)
+        if is_flat(enlarged) and not is_flat(pixels):
+            surroundings.note("the network's output is one flat colour, the picture is not")
+        return enlarged, grown
 
     def enlarge_part(
         self,

@@ -60,6 +60,7 @@ class Metric:
         measure: the value; raises `MetricError`, of which `MetricNotAvailableError` says that there is none here.
         missing: why it can be measured on no picture at all (a package, its weights), or None.
         smallest: pixels a side that it needs after the border is shaved.
+        largest: pixels of the largest picture that it is measured on, for its memory grows with them; None: any size.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Metric:
     measure: Callable[[MetricInput], float]
     missing: Callable[[], str | None] = _nothing_missing
     smallest: int = 1
+    largest: int | None = None
 
     @property
     def label(self) -> str:
@@ -80,6 +82,21 @@ class Metric:
         """
         return f"{self.title} in {self.unit}" if self.unit else self.title
 
+    def too_large(self, height: int, width: int) -> str | None:
+        """Why a picture of this size is not measured; None where it is not too large."""
+        if self.largest is None or height * width <= self.largest:
+            return None
+        return (
+            f"a picture of {width}×{height} is too large for {self.title}, which is measured on at most "
+            f"{self.largest / 1e6:.1f} million pixels"
+        )
+
+
+_WHOLE_PICTURE = 2**24
+"""Pixels of which MS-SSIM and FLIP, with about 150 bytes for each, need 2.5 GB."""
+
+_MANY_PLANES = 2**23
+"""Pixels of which SSIMULACRA 2 and features of networks, with 300 to 450 bytes for each, need 2.5 to 3.6 GB."""
 
 # Name, title, unit, whether higher is better, decimals.
 _ALL = (
@@ -94,6 +111,7 @@ _ALL = (
         4,
         lambda i: ms_ssim(luma(i.y), luma(i.truth), i.scale),
         smallest=multiscale.SMALLEST,
+        largest=_WHOLE_PICTURE,
     ),
     Metric(
         "lr_consistency", "PSNR of the shrunk result", "dB", True, 2, lambda i: lr_consistency(i.rgb, i.lr, i.scale)
@@ -101,7 +119,7 @@ _ALL = (
     Metric(
         "colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale), smallest=BOX
     ),
-    Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing),
+    Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing, largest=_WHOLE_PICTURE),
     Metric(
         "ssimulacra2",
         "SSIMULACRA 2",
@@ -111,6 +129,7 @@ _ALL = (
         lambda i: ssimulacra2(i.rgb, i.hr, i.scale),
         SSIMULACRA2.missing,
         ssimulacra.SMALLEST,
+        _MANY_PLANES,
     ),
     Metric(
         "perceptual_distance",
@@ -120,6 +139,7 @@ _ALL = (
         4,
         lambda i: learned.perceptual_distance(i.rgb, i.hr, i.scale),
         smallest=learned.PERCEPTUAL_SMALLEST,
+        largest=_MANY_PLANES,
     ),
     Metric(
         "lpips",
@@ -130,6 +150,7 @@ _ALL = (
         lambda i: learned.lpips(i.rgb, i.hr, i.scale),
         learned.LPIPS.missing,
         learned.LPIPS_SMALLEST,
+        _MANY_PLANES,
     ),
     Metric(
         "dists",
@@ -140,6 +161,7 @@ _ALL = (
         lambda i: learned.dists(i.rgb, i.hr, i.scale),
         learned.DISTS.missing,
         learned.DISTS_SMALLEST,
+        _MANY_PLANES,
     ),
 )
 
