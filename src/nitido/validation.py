@@ -1,11 +1,14 @@
 """pydantic models whose errors a person can act on: one line, with the nearest valid key."""
 
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from nitido.errors import NitidoError, nearest
 from nitido.exact_types import WrongTypeError, exact
+
+_NUMBER_WITH_X = re.compile(r"[x×](\d+)|(\d+)[x×]", re.IGNORECASE)  # as enlargements are written in text
 
 
 class ConfigError(NitidoError):
@@ -60,6 +63,9 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
     cause = problem.get("ctx", {}).get("error")
     key = ".".join([*path, *(cause.path if isinstance(cause, WrongTypeError) else ())])
     given = f", got {problem['input']!r}" if problem["type"] not in ("missing", "value_error") else ""
+    number = _NUMBER_WITH_X.fullmatch(problem["input"]) if isinstance(problem["input"], str) else None
+    if number is not None and "valid integer" in message:
+        given += f": did you mean {number[1] or number[2]}?"
     if problem["type"] == "literal_error" and isinstance(problem["input"], str):
         expected = [word.strip(" '") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
         guess = nearest(problem["input"], expected)

@@ -101,12 +101,15 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "0.5"], "scale 0.5: it must be more than 1"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--width", "99"], "scale and width were given"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the picture is 50 pixels wide"),
-        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"], "self-ensemble is for"),
+        (
+            ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"],
+            "--self-ensemble: bicubic is no network",
+        ),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "1,2"], "it must be X,Y,W,H"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "half"], "unknown precision"),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "bfloat16"],
-            "bfloat16 is for networks that PyTorch runs",
+            "--precision: bicubic is no network",
         ),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "40,0,20,9"],

@@ -5,12 +5,14 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 
 import typer
 from typer.main import get_command
 
 from nitido.cli import benchmark, data, evaluation, model, study, training, upscale
 from nitido.cli.console import note
+from nitido.cli.misuse import describe_misuse
 from nitido.cli.streams import tolerant_streams
 from nitido.errors import INTERRUPTED, NitidoError
 from nitido.plugins import load_plugins
@@ -26,7 +28,7 @@ _WAYS_OUT = {
     errno.EPERM: "choose another place, or change its permissions",
     errno.EROFS: "choose another place",
     errno.ENOENT: "check the name",
-    errno.ENOTDIR: "a part of this path is a file: choose another path",
+    errno.ENOTDIR: "choose another path",
     errno.EISDIR: "name a file, not a folder",
     errno.EEXIST: "remove it, or choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -35,6 +37,12 @@ _WAYS_OUT = {
     errno.EIO: "the disk or the connection to it fails: check it",
     errno.ESTALE: "the network drive has gone: connect it again",
 }
+
+_PLAIN_WORDS = {
+    errno.ENOTDIR: "a file, where a folder is needed",
+    errno.EISDIR: "a folder, where a file is needed",
+}
+"""What is said in place of the system's words, which do not say what was needed."""
 
 app = typer.Typer(
     name="nitido",
@@ -88,7 +96,7 @@ def _run(arguments: list[str]) -> int:
         return _fail(_about(error), 1)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, for wrong options, whose class has moved between versions
-            return _misused(error)
+            return _misused(error, arguments)
         if _tells_of_short_memory(error):
             return _fail("there is not enough memory for this", 1)
         return _fail(_unexpected(error), UNEXPECTED)
@@ -103,20 +111,18 @@ def _fail(message: str, code: int) -> int:
 def _about(error: OSError) -> str:
     """What an OSError says, which file it is about, and the way out."""
     files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    said = ": ".join(part for part in (files, error.strerror or str(error) or type(error).__name__) if part)
+    reason = _PLAIN_WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+    said = ": ".join(part for part in (files, reason) if part)
     way_out = _WAYS_OUT.get(error.errno or 0)
     return f"{said}: {way_out}" if way_out else said
 
 
-def _misused(error: Exception) -> int:
+def _misused(error: Exception, arguments: Sequence[str]) -> int:
     """Say in one line what is wrong with the arguments and where the right ones are told."""
     code = int(getattr(error, "exit_code", 2))
-    message = error.format_message()  # type: ignore[attr-defined]
-    context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
         return code
-    hint = f" ({context.command_path if context is not None else app.info.name} --help)"
-    return _fail(f"{' '.join(message.split())}{hint}", code)
+    return _fail(describe_misuse(error, arguments, app.info.name or ""), code)
 
 
 def _tells_of_short_memory(error: Exception) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nitido.cli.console import Json, print_table, report, say
+from nitido.errors import NitidoError, nearest
 
 app = typer.Typer(name="data", help="Picture sets: list, fetch, prepare and check them.", no_args_is_help=True)
 
@@ -74,8 +75,12 @@ def check(
 
     Example: nitido data check photos/
     """
-    from nitido.data import check_folder
+    from nitido.data import DATASETS, check_folder
 
+    if not folder.exists() and (known := nearest(str(folder), DATASETS)) is not None:
+        raise NitidoError(
+            f"{folder}: no such folder; the pictures of the dataset {known!r} belong in {DATASETS[known].folder()}"
+        )
     findings = check_folder(folder)
 
     def show() -> None:

@@ -55,6 +55,8 @@ def evaluate(
     for measure in named:
         if reason := measure.missing():
             raise MetricNotAvailableError(measure.name, reason)
+    if self_ensemble and set(models) == {BICUBIC}:
+        raise NitidoError(f"--self-ensemble: {BICUBIC} is no network: leave the option out")
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
     enlargers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
@@ -105,6 +107,12 @@ def compare(
 
     if output.suffix.lower() != ".png":
         raise NitidoError(f"{output}: the figure is a PNG picture; give a name that ends in .png")
+    if image.is_dir():
+        raise NitidoError(
+            f"{image}: a folder, and one picture is compared (nitido evaluate MODEL --data {image} measures a folder)"
+        )
+    if not image.exists():
+        raise NitidoError(f"{image}: no such picture")
     store = prepare(PictureSet(str(image), (image,)), [scale])
     ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]

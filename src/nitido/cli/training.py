@@ -45,6 +45,10 @@ def train(
 
     if architecture not in architecture_names() and architecture in builtin_names():
         raise NitidoError(f"{architecture} is a study, not an architecture: nitido study run {architecture}")
+    for setting in set_ or []:
+        key, _, value = setting.partition("=")
+        if key in ("variant", "variants"):
+            raise NitidoError(f"--set {setting}: the variant is an option of its own: --variant {value}")
     run = single_run(architecture, variant, set_ or [])
     with TrainingProgress() as progress:
         planned = PlannedRun(run, out)

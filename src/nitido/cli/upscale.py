@@ -1,7 +1,7 @@
 """`nitido upscale`: pictures and folders."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -56,18 +56,19 @@ def upscale(
         str | None, typer.Option(metavar="X,Y,W,H", help="Only this part of each picture, in its own pixels.")
     ] = None,
     memory: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="SIZE", help="Memory limit for inference, e.g. 512MB. Beside it Python and torch need about 400MB."
+            metavar="SIZE",
+            help="Memory limit for inference, e.g. 512MB. Beside it Python and torch need about 400MB. Default: 2GB.",
         ),
-    ] = "2GB",
+    ] = None,
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="auto, float32, or bfloat16: several times as fast on some processors. "
-            "auto takes it there for models that are known to lose nothing."
+            "auto takes it there for models that are known to lose nothing. Default: auto."
         ),
-    ] = "auto",
+    ] = None,
     existing: Annotated[
         str,
         typer.Option(
@@ -109,11 +110,15 @@ def upscale(
         raise unknown_name("choice for --existing", existing, batch.EXISTING)
     below = None if background is None else parsed_color(background)
     planned = batch.plan(inputs, output, None if format_ is None else _suffix(format_))
+    if background is not None:
+        _check_background(background, planned.jobs)
     sources = [job.source for job in planned.jobs]
     if planned.others:
         note(f"note: {_left_alone(planned.others)}")
     model = model or _default_model(target, sources)
-    allowed, wanted = memory_size(memory), precision_called(precision)
+    allowed, wanted = memory_size(memory or "2GB"), precision_called(precision or "auto")
+    if model == BICUBIC:
+        _refuse({"--self-ensemble": self_ensemble, "--memory": memory, "--precision": precision})
     runs_on = network_backend(backend, model, sources, allowed, wanted)
     upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=allowed, precision=wanted, backend=runs_on)
     identity = model if model == BICUBIC else batch.model_identity(model)
@@ -127,6 +132,25 @@ def upscale(
         say(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:
         raise typer.Exit(1)
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Raise `NitidoError` for the first of `options`, which are for networks, that was given with bicubic."""
+    for option, given in options.items():
+        if given:
+            raise NitidoError(f"{option}: bicubic is no network: leave the option out")
+
+
+def _check_background(color: str, jobs: "Sequence[Job]") -> None:
+    """Raise `NitidoError` if there is no picture among `jobs` that can be transparent and whose result cannot."""
+    from nitido.imaging import FORMATS
+    from nitido.inference.pictures import format_of
+
+    opaque = [job for job in jobs if not format_of(job.target).alpha]
+    if not opaque:
+        raise NitidoError(f"--background {color}: no result is JPEG or BMP, the others keep transparency: leave it out")
+    if all(FORMATS.get(job.source.suffix.lower()) == "jpeg" for job in opaque):
+        raise NitidoError(f"--background {color}: no picture is transparent, as JPEG cannot be: leave it out")
 
 
 def _left_alone(others: Sequence[Path]) -> str:

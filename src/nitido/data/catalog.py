@@ -283,6 +283,8 @@ def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
 
 
 def _folder_pictures(folder: Path) -> list[Path]:
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: a file: name the folder it is in")
     if not folder.is_dir():
         guess = nearest(folder.parts[0] if folder.parts else "", DATASETS)
         hint = f" (did you mean the dataset {guess!r}?)" if guess else ""

@@ -122,7 +122,8 @@ def find_pictures(folder: Path, *, recursive: bool = True) -> list[Path]:
     Raises `PictureError` if there is no such folder, it cannot be read, or it holds no picture.
     """
     if not folder.is_dir():
-        raise PictureError(f"{folder}: no such folder")
+        is_file = folder.exists()
+        raise PictureError(f"{folder}: a file: name the folder it is in" if is_file else f"{folder}: no such folder")
     try:
         found = walk(folder, recursive=recursive)
     except OSError as error:

@@ -18,7 +18,7 @@ from nitido.errors import NitidoError
 from nitido.exclusive import exclusive
 from nitido.imaging import FORMATS, PictureError, walk
 from nitido.inference.manifest import MANIFEST, Manifest, sha256, sha256_of
-from nitido.inference.models import model_path
+from nitido.inference.models import WEIGHTS, model_path
 from nitido.inference.pictures import (
     Photo,
     check_size,
@@ -36,6 +36,7 @@ from nitido.inference.self_ensemble import SelfEnsemble
 from nitido.inference.upscaler import Rectangle, Upscaler
 from nitido.inference.workspace import Workspace
 from nitido.interrupts import postponed_interrupts
+from nitido.zoo.catalog import zoo_names
 
 _DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -140,7 +141,8 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     """
     for path in inputs:
         if not path.exists():
-            raise PictureError(f"{path}: no such file or folder")
+            model = f"; it is a model of the zoo: --model {path}" if str(path) in zoo_names() else ""
+            raise PictureError(f"{path}: no such file or folder{model}")
         if path.is_dir() and os.path.realpath(path) == os.path.realpath(out):
             raise PictureError(f"{out}: input and output are the same folder: choose another output")
     if out.is_symlink() and not out.exists():
@@ -265,6 +267,8 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
         return inside_input and Path(os.path.realpath(file)).is_relative_to(results)
 
     found = walk(path, skip=a_result)
+    if not found.pictures and ((path / WEIGHTS).exists() or (path / "config.yaml").exists()):
+        raise PictureError(f"{path}: a run directory, without pictures: it may be named by --model {path}")
     if not found.pictures:
         raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(FORMATS)})")
     places = []

@@ -37,6 +37,10 @@ METADATA_KEY = "nitido"
 """Where the descriptor lies in a safetensors file's metadata."""
 
 
+class WrongScaleError(ModelFileError):
+    """A model does not serve the enlargement that is asked for."""
+
+
 class ModelDescriptor(StrictModel):
     """Everything there is to know about a model file without its weights."""
 
@@ -166,7 +170,7 @@ def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     wanted = descriptor.scale if scale is None else scale
     if wanted not in descriptor.scales:
         served = " or ".join(f"×{known}" for known in descriptor.scales)
-        raise ModelFileError(f"{path}: this model enlarges {served}, not ×{wanted}")
+        raise WrongScaleError(f"{path}: this model enlarges {served}, not ×{wanted}")
     return LoadedModel(network.eval().at_scale(wanted), descriptor)
 
 

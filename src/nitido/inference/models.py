@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nitido.errors import unknown_name
-from nitido.inference.model_file import LoadedModel, ModelFileError, load_model_file
+from nitido.imaging import FORMATS
+from nitido.inference.model_file import LoadedModel, ModelFileError, WrongScaleError, load_model_file, read_descriptor
 from nitido.zoo.catalog import zoo_names, zoo_path
 
 WEIGHTS = "model.safetensors"
@@ -15,7 +16,12 @@ def find_model(name_or_path: str | Path, scale: int | None = None) -> LoadedMode
 
     `scale` is one of those that the model serves; without it the network is at the first of them.
     """
-    return load_model_file(model_path(name_or_path), scale)
+    path = model_path(name_or_path)
+    _check_kind(path)
+    try:
+        return load_model_file(path, scale)
+    except WrongScaleError as error:
+        raise WrongScaleError(f"{error}{_zoo_at(scale, path)}") from None
 
 
 def model_path(name_or_path: str | Path) -> Path:
@@ -31,6 +37,10 @@ def model_path(name_or_path: str | Path) -> Path:
         return path / WEIGHTS
     if path.exists() or str(name_or_path) != path.name or path.suffix:  # "./edsr-x2" is a path on purpose
         return path
+    if path.name.lower() == "bicubic":
+        raise ModelFileError(
+            f"{path}: 'bicubic', in small letters, stands for a model in evaluate, compare and upscale"
+        )
     names = zoo_names()
     if path.name in names:
         return zoo_path(path.name)
@@ -39,6 +49,29 @@ def model_path(name_or_path: str | Path) -> Path:
         raise ModelFileError(f"{path}: no such model file or run directory; the zoo has {', '.join(scales)}")
     unknown = f", and {unknown_name('model of the zoo', path.name, names)}" if names else ""
     raise ModelFileError(f"{path}: no such model file or run directory{unknown}")
+
+
+def _check_kind(path: Path) -> None:
+    """Raise `ModelFileError` for a file whose name says that it is something else, before it is called damaged."""
+    if not path.is_file():
+        return
+    suffix = path.suffix.lower()
+    if suffix in FORMATS:
+        raise ModelFileError(
+            f"{path}: a picture, not a model (a run directory, a .safetensors file, a name of the zoo)"
+        )
+    if suffix in (".pth", ".pt", ".h5", ".keras", ".npz"):
+        raise ModelFileError(f"{path}: foreign weights: make a model of them by nitido model import {path} -o FILE")
+    if suffix == ".onnx":
+        raise ModelFileError(f"{path}: an ONNX file is for nitido upscale: name the model that it was made of")
+
+
+def _zoo_at(scale: int | None, path: Path) -> str:
+    """Say which models of the zoo serve `scale`, those of the family of the model at `path` if it has any."""
+    serving = [(name, model) for name in zoo_names() if scale in (model := read_descriptor(zoo_path(name))).scales]
+    family = read_descriptor(path).architecture
+    names = [name for name, model in serving if model.architecture == family] or [name for name, _ in serving]
+    return f"; the zoo has {', '.join(names)}" if names else "; the zoo has no other that does"
 
 
 def _hint(folder: Path) -> str:

@@ -83,7 +83,7 @@ def read_tensor_file(path: Path) -> TensorFile:
     wrote it.
     """
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
+        raise ModelFileError(f"{path}: a folder, not a model file" if path.is_dir() else f"{path}: no such model file")
     size = path.stat().st_size
     if size > LARGEST_WEIGHTS:
         raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")

@@ -233,6 +233,11 @@ def load_study_file(name_or_path: str) -> StudyFile:
         path = Path(name_or_path)
         if not path.exists() and path.suffix not in (".yaml", ".yml"):
             raise unknown_name("study", name_or_path, builtin_names(), StudyError)
+        if path.is_dir():
+            raise StudyError(f"{path}: {_not_a_study(path)}")
+        if not path.exists():
+            builtin = f" (the built-in study: {path.stem})" if path.stem in builtin_names() else ""
+            raise StudyError(f"{path}: no such file{builtin}")
         values = read_yaml(path, StudyError)
     return StudyFile.parse(values, name_or_path)
 
@@ -240,7 +245,23 @@ def load_study_file(name_or_path: str) -> StudyFile:
 def load_resolved(directory: Path) -> Study:
     """Read the `study.yaml` of a study's directory."""
     path = directory / STUDY_FILE
+    if not path.is_file():
+        raise StudyError(f"{directory}: {_not_a_study(directory)}")
     return Study.parse(read_yaml(path, StudyError), str(path))
+
+
+def _not_a_study(path: Path) -> str:
+    """What is wrong with `path` as a study's directory, and which directory is probably meant."""
+    if not path.exists():
+        begun = Path("runs", path)
+        meant = f": did you mean {begun}?" if (begun / STUDY_FILE).is_file() else " (nitido study run makes one)"
+        return f"no such directory{meant}"
+    if not path.is_dir():
+        return "a file, where a study's directory is needed"
+    inside = sorted(str(found.parent) for found in path.glob(f"*/{STUDY_FILE}"))
+    return f"no study's directory: it has no {STUDY_FILE}" + (
+        f"; name one of {', '.join(inside[:5])}" if inside else ""
+    )
 
 
 def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Study:

@@ -73,6 +73,8 @@ def _printable(name: str) -> str:
 
 
 def _read(source: Path) -> Tensors:
+    if source.is_dir():
+        raise ModelFileError(f"{source}: a folder: name the file of weights")
     if not source.is_file():
         raise ModelFileError(f"{source}: no such weights file")
     tensors = read_tensors(source)
