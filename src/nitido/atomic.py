@@ -72,7 +72,7 @@ def check_folder(folder: Path) -> None:
             raise OSError(errno.ENOENT, "a link to something that is not there", str(folder))
         folder = folder.parent
     if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, "a file, where a folder is needed", str(folder))
     try:
         with TemporaryFile(dir=folder):
             pass
@@ -88,7 +88,7 @@ def _is_device(target: Path) -> bool:
 def _refuse_irregular(target: Path) -> None:
     target.is_symlink()  # an OSError for names that the file system does not take
     if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is needed", str(target))
     if _is_device(target):
         raise OSError(errno.EINVAL, "a device, where a plain file is needed", str(target))
 

@@ -65,8 +65,10 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
     _touch(tmp_path, "sub/notes.txt")
     with pytest.raises(PictureError, match="no pictures in this folder"):
         find_pictures(tmp_path)
-    with pytest.raises(PictureError, match="no such folder"):
+    with pytest.raises(PictureError, match="a file: name the folder it is in"):
         find_pictures(tmp_path / "sub" / "notes.txt")
+    with pytest.raises(PictureError, match="no such folder"):
+        find_pictures(tmp_path / "nowhere")
 
 
 def test_an_entry_that_cannot_be_examined_does_not_end_the_walk(

@@ -29,7 +29,7 @@ _WAYS_OUT = {
     errno.EROFS: "choose another place",
     errno.ENOENT: "check the name",
     errno.ENOTDIR: "choose another path",
-    errno.EISDIR: "name a file, not a folder",
+    errno.EISDIR: "name a file",
     errno.EEXIST: "remove it, or choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "the link leads back to itself: remove it",
