@@ -303,9 +303,9 @@ def test_names_are_shown_as_text(tmp_path: Path, call) -> None:
 
 
 def test_names_in_tables_are_not_markup(call, tmp_path: Path) -> None:
-    folder = tmp_path / "[final] [" / "old]\x1b[2J"
-    folder.mkdir(parents=True)
-    Image.new("RGB", (32, 32), "green").save(folder / "a.png")
+    folder = Path("[final] [", "old]\x1b[2J")
+    (tmp_path / folder).mkdir(parents=True)
+    Image.new("RGB", (32, 32), "green").save(tmp_path / folder / "a.png")
     done = call("evaluate", "bicubic", "--data", folder, "--scale", "2", "--metric", "psnr_y")
     assert done.code == 0, done.err
     assert r"[final] [/old]\x1b[2J" in done.out
