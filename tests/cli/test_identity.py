@@ -500,6 +500,25 @@ def test_a_directorys_name_is_no_pattern(run: Nitido, tmp_path: Path, name: str)
     assert set(rows["variant"]) == {"bicubic", "plain"}
 
 
+@pytest.mark.parametrize("content", [None, b"", b"study: small\n", b"\0\0\0"])
+def test_a_lost_study_file_is_written_again_and_whole_runs_are_kept(
+    run: Nitido, tmp_path: Path, content: bytes | None
+) -> None:
+    out = tmp_path / "out"
+    before = board(out)
+    (out / "study.yaml").unlink()
+    if content is not None:
+        (out / "study.yaml").write_bytes(content)
+        refused = run()
+        assert refused.code == 1
+        assert "remove this file and run the same command again" in refused.error_line
+        (out / "study.yaml").unlink()
+    done = run()
+    assert done.code == 0, done.err
+    assert "2 runs kept" in done.err
+    assert board(out) == before
+
+
 LONG = ["--set", "variants=residual", "--set", "steps=400", "--set", "validate_every=50"]
 
 

@@ -149,7 +149,7 @@ def test_unknown_studies_profiles_and_broken_yaml_are_named(study_file, tmp_path
     broken.write_text("study: [")
     with pytest.raises(StudyError, match=r"broken\.yaml: not valid YAML"):
         load_study_file(str(broken))
-    with pytest.raises(StudyError, match=r"missing\.yaml: cannot be read"):
+    with pytest.raises(StudyError, match=r"missing\.yaml: no such file"):
         load_study_file(str(tmp_path / "missing.yaml"))
 
 

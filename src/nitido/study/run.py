@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nitido.atomic import remove_drafts, write_text
+from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
 from nitido.exclusive import exclusive, is_unused
@@ -122,11 +123,14 @@ def _refuse_foreign(out: Path, study: Study) -> None:
             ("variants", "learning_rates", "seeds", "baseline", "profile", "metrics"), True
         )
         growing["data"] = {"test"}
-        old, new = (s.model_dump(exclude=growing) for s in (load_resolved(out), study))
-        found = first_difference(old, new)
+        try:
+            known = load_resolved(out)
+        except NitidoError as error:
+            raise StudyError(f"{error}; remove this file and run the same command again: whole runs are kept") from None
+        found = first_difference(known.model_dump(exclude=growing), study.model_dump(exclude=growing))
         if found:
             raise StudyError(f"{out} holds another study ({found}): choose another --out")
-    elif not is_unused(out):
+    elif not is_unused(out) and not (out / PICTURES_FILE).exists():
         raise StudyError(f"{out} is there already and holds no study: choose another --out")
 
 
