@@ -18,6 +18,7 @@ from nitido.evaluation.metrics import (
     MetricError,
     MetricInput,
     MetricNotAvailableError,
+    luma,
     metric,
 )
 from nitido.evaluation.protocol import PSNR_CAP
@@ -31,13 +32,18 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Enlarged:
-    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at and `y` to be scored.
+    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at, and `scored`, which is compared with the truth.
 
-    `y` is `(H, W)` in [0, 255], or an RGB picture whose Y is scored.
+    `scored` is a plane `(H, W)` in [0, 255], or an RGB picture whose Y is scored.
     """
 
     rgb: Image
-    y: NDArray[np.float64] | Image
+    scored: NDArray[np.float64] | Image
+
+    @property
+    def y(self) -> NDArray[np.float64]:
+        """The plane `(H, W)` in [0, 255] that is scored, in full: 8 bytes for each pixel."""
+        return luma(self.scored)
 
 
 @dataclass(frozen=True)
@@ -226,7 +232,7 @@ def measure(
         enlarged = enlarge(lr, grey=grey)
         if is_flat(enlarged.rgb) and not is_flat(lr):
             note(f"{store.names[index]} of {store.name}: the enlarged picture is one flat colour, its source is not")
-        return enlarged, score(MetricInput(enlarged.rgb, enlarged.y, hr, lr, scale, grey), metrics)
+        return enlarged, score(MetricInput(enlarged.rgb, enlarged.scored, hr, lr, scale, grey), metrics)
     except MetricError as error:
         kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError
         raise kind(f"{store.names[index]} of {store.name}: {error}") from None

@@ -23,7 +23,7 @@ class MetricInput:
 
     Attributes:
         rgb: the result to look at, `(H, W, 3)` uint8.
-        y: the result's plane that is scored, `(H, W)` in [0, 255], or an RGB picture `(H, W, 3)` uint8 whose Y is.
+        scored: the result's plane that is scored, `(H, W)` in [0, 255], or an RGB picture `(H, W, 3)` uint8 whose Y is.
         hr: the truth, `(H, W, 3)` uint8.
         lr: what was enlarged, `(H / scale, W / scale, 3)` uint8.
         scale: the factor, and how many pixels of border are shaved.
@@ -31,7 +31,7 @@ class MetricInput:
     """
 
     rgb: NDArray[np.uint8]
-    y: NDArray[np.float64] | NDArray[np.uint8]
+    scored: NDArray[np.float64] | NDArray[np.uint8]
     hr: NDArray[np.uint8]
     lr: NDArray[np.uint8]
     scale: int
@@ -39,7 +39,7 @@ class MetricInput:
 
     @property
     def truth(self) -> NDArray[np.uint8]:
-        """What of `hr` `y` is compared with: the picture, whose Y counts, or the plane of a grey one."""
+        """What of `hr` `scored` is compared with: the picture, whose Y counts, or the plane of a grey one."""
         return self.hr[..., 0] if self.grey else self.hr
 
 
@@ -100,8 +100,10 @@ _MANY_PLANES = 2**23
 
 # Name, title, unit, whether higher is better, decimals.
 _ALL = (
-    Metric("psnr_y", "PSNR on Y", "dB", True, 2, lambda i: psnr(i.y, i.truth, i.scale, luma)),
-    Metric("ssim_y", "SSIM on Y", "", True, 4, lambda i: ssim(i.y, i.truth, i.scale, luma), smallest=SSIM_SMALLEST),
+    Metric("psnr_y", "PSNR on Y", "dB", True, 2, lambda i: psnr(i.scored, i.truth, i.scale, luma)),
+    Metric(
+        "ssim_y", "SSIM on Y", "", True, 4, lambda i: ssim(i.scored, i.truth, i.scale, luma), smallest=SSIM_SMALLEST
+    ),
     Metric("psnr_rgb", "PSNR on RGB", "dB", True, 2, lambda i: psnr_rgb(i.rgb, i.hr, i.scale)),
     Metric(
         "ms_ssim_y",
@@ -109,7 +111,7 @@ _ALL = (
         "",
         True,
         4,
-        lambda i: ms_ssim(luma(i.y), luma(i.truth), i.scale),
+        lambda i: ms_ssim(luma(i.scored), luma(i.truth), i.scale),
         smallest=multiscale.SMALLEST,
         largest=_WHOLE_PICTURE,
     ),
