@@ -56,7 +56,8 @@ class Recipe:
         return ["train", self.architecture, "--variant", self.variant, *words, "--out", str(out)]
 
     def _words(self, seed: int) -> list[str]:
-        return [*FIXED, *self.settings, f"seed={seed}"]
+        stated = set(map(_key, self.settings))
+        return [*(fixed for fixed in FIXED if _key(fixed) not in stated), *self.settings, f"seed={seed}"]
 
 
 @dataclass(frozen=True)
