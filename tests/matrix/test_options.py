@@ -126,6 +126,13 @@ def train_transfer(nitido: Nitido) -> None:
     assert ended.code == 0, ended
 
 
+def train_keys(nitido: Nitido) -> None:
+    ended = nitido("train", "--keys")
+    assert ended.code == 0, ended
+    assert "learning_rate" in ended.out
+    assert "residual_scale" in ended.out
+
+
 TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
     study_list_json: ("study list --json",),
     study_show_study: ("study show study",),
@@ -139,6 +146,7 @@ TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
     study_report: ("study report directory", "study report --json"),
     train: ("train architecture", "train --variant", "train --out", "train --set"),
     train_transfer: ("train --set",),
+    train_keys: ("train --keys",),
 }
 
 
