@@ -83,7 +83,7 @@ def call(
 
     def run(*args: object) -> Done:
         monkeypatch.chdir(tmp_path)
-        for key in ("NITIDO_CACHE", "NITIDO_DATA"):
+        for key in ("NITIDO_CACHE", "NITIDO_DATA", "COLUMNS"):
             monkeypatch.setenv(key, environment[key])
         monkeypatch.setattr(sys, "argv", ["nitido", *map(str, args)])
         capfd.readouterr()
