@@ -37,7 +37,7 @@ _NUMBERED = re.compile(r"(.+?)(?:_(\d{1,9}))?")
 _LARGEST_ATTRIBUTE = 1 << 20
 _MOST_STORED_TIMES = 1100  # what the best compression of HDF5 (deflate) can make of zeros
 # What h5py raises for files that are damaged or whose attributes name what is not there.
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, RecursionError)
+_DAMAGE = (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 
 
 def read_keras_hdf5(path: Path, content: bytes | None = None) -> dict[str, Tensor]:
