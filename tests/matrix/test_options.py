@@ -165,7 +165,11 @@ def test_a_broken_dot_does_not_end_a_study(nitido: Nitido, script: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "dot").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "dot").chmod(0o755)
-    nitido.finished(PATH=f"{folder}:/usr/bin:/bin")
+    ended, out = nitido.study(PATH=f"{folder}:/usr/bin:/bin")
+    assert ended.code == 0, ended
+    (line,) = ended.error_lines
+    assert "the detailed graph was not drawn" in line
+    complete(out)
 
 
 def test_without_any_program_on_the_path(nitido: Nitido) -> None:
