@@ -13,7 +13,7 @@ def test_a_note_is_said_once_and_in_one_line(capsys: pytest.CaptureFixture[str])
     for _ in range(2):
         note("a\nb\x1b[2J: \udcff")
     output = capsys.readouterr()
-    assert (output.out, output.err) == ("", "nitido: a\\nb\\x1b[2J: \\xff\n")
+    assert (output.out, output.err) == ("", "note: a\\nb\\x1b[2J: \\xff\n")
 
 
 def test_a_closed_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

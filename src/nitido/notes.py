@@ -9,9 +9,9 @@ _said: set[str] = set()
 
 
 def note(message: str) -> None:
-    """Print `nitido: <message>` as one line on standard error, unless this process has said the same before."""
+    """Print `note: <message>` as one line on standard error, unless this process has said the same before."""
     if message in _said:
         return
     _said.add(message)
     with suppress(OSError, ValueError):  # standard error is closed or full: there is nobody to tell
-        print(f"nitido: {printable(message)}", file=sys.stderr)
+        print(f"note: {printable(message)}", file=sys.stderr)

@@ -16,7 +16,7 @@ def test_a_picture_that_cannot_be_drawn_is_one_line(capsys: pytest.CaptureFixtur
 
     execute._attempt("the diagram", draw)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("nitido: the diagram was not drawn: ")
+    assert line.startswith("note: the diagram was not drawn: ")
 
 
 @pytest.mark.parametrize("text", ["sleep 1000", "echo garbage", "echo broken >&2; exit 1"])
@@ -34,7 +34,7 @@ def test_a_training_finishes_though_every_program_fails(
     assert "Traceback" not in done.err
     drawn, machine = ([line for line in done.err.splitlines() if word in line] for word in ("not drawn", "machine: "))
     assert len(drawn) == 1
-    assert drawn[0].startswith("nitido: the detailed graph was not drawn: Graphviz (")
+    assert drawn[0].startswith("note: the detailed graph was not drawn: Graphviz (")
     assert "no working C++ compiler (g++: " in machine[0]
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "model.svg").exists()

@@ -146,7 +146,7 @@ def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, small_stu
         "study", "run", small_study, "--out", tmp_path / "out", "--set", "steps=200", "--set", "validate_every=200"
     )
     assert done.code == 1
-    assert "nitido: runs/residual/lr=10/seed=0: diverged: loss term 'l2' became" in done.err.splitlines()[-1]
+    assert done.error_line.startswith("nitido: runs/residual/lr=10/seed=0: diverged: loss term 'l2' became")
     board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
     status = {entry["variant"]: (entry["status"], entry["rank"]) for entry in board["entries"]}
     assert status["residual"] == ("diverged", None)
@@ -162,7 +162,7 @@ def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the
     small_study.write_text(yaml.safe_dump(study))
     done = nitido("study", "run", small_study, "--out", tmp_path / "out", "--set", "variants=residual")
     assert done.code == 1
-    assert "lr=10/seed=0: diverged" in done.err.splitlines()[-1]
+    assert "lr=10/seed=0: diverged" in done.error_line
     (residual,) = (e for e in json.loads((tmp_path / "out" / "leaderboard.json").read_text())["entries"] if e["lr"])
     assert (residual["lr"], residual["status"]) == (1e-3, "ok")
     assert residual["rank"] is not None

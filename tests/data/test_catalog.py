@@ -173,4 +173,4 @@ def test_a_folder_stands_for_all_pictures_below_it(folder: Path, capsys: pytest.
     for name in ("b.png", "sub/a.jpe", "notes.md"):
         (folder / name).write_bytes(b"x")
     assert [path.name for path in resolve(str(folder)).paths] == ["b.png", "a.jpe"]
-    assert capsys.readouterr().err == f"nitido: {folder}: left out: 1 file(s) of other types (notes.md)\n"
+    assert capsys.readouterr().err == f"note: {folder}: left out: 1 file(s) of other types (notes.md)\n"

@@ -117,5 +117,5 @@ def test_warnings_are_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     tell_overlaps([Overlap("near", ("train", "test"), ("a", "b"), (f"p{n}", f"q{n}")) for n in range(9)])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
-    assert lines[0] == "nitido: q0 of b (test) and p0 of a (train) look nearly the same"
-    assert lines[-1] == "nitido: 4 more pairs of pictures look nearly the same"
+    assert lines[0] == "note: q0 of b (test) and p0 of a (train) look nearly the same"
+    assert lines[-1] == "note: 4 more pairs of pictures look nearly the same"

@@ -184,7 +184,7 @@ def test_a_damaged_pack_is_made_again_and_says_so(
             for scale in (2, 3):
                 np.testing.assert_array_equal(again.lr(i, scale), bicubic_downscale(_noise(30, 24, i), scale))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"nitido: {packed} is damaged")
+    assert line.startswith(f"note: {packed} is damaged")
     assert line.endswith("made again from the pictures")
 
 
@@ -259,7 +259,7 @@ def test_pictures_with_the_same_pixels_count_once(folder: Path, capsys: pytest.C
     assert store.names == ("a", "b", "c")
     np.testing.assert_array_equal(store.hr(2), _noise(20, 20, 2))
     assert capsys.readouterr().err == (
-        f"nitido: {folder}: 2 of 5 pictures left out, because they repeat the pixels of another: d = b, e = a\n"
+        f"note: {folder}: 2 of 5 pictures left out, because they repeat the pixels of another: d = b, e = a\n"
     )
 
 

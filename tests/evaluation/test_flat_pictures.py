@@ -115,7 +115,7 @@ def test_a_flat_result_of_a_picture_that_is_not_flat_is_named(tmp_path: Path, ca
     store = prepare(PictureSet("dead", (tmp_path / "noise.png",)), [2], tmp_path / "packs")
     list(evaluate(NetworkEnlarger(network), store, 2))
     told = capsys.readouterr().err
-    assert told == "nitido: noise of dead: the enlarged picture is one flat colour, its source is not\n"
+    assert told == "note: noise of dead: the enlarged picture is one flat colour, its source is not\n"
     told_of_upscaling: list[str] = []
     Upscaler(network).enlarge(noise, None, 96, 128, note=told_of_upscaling.append)
     assert told_of_upscaling == ["the network's output is one flat colour, the picture is not"]

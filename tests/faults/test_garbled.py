@@ -4,23 +4,37 @@ Never other figures with exit code 0. `NITIDO_GARBLE=all` does every damage to e
 """
 
 import json
+import operator
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tests.faults.damage import DAMAGES, restore
-from tests.faults.jobs import UPSCALE, Job, Make, train
+from tests.faults.jobs import UPSCALE, Job, Make, study, train
 from tests.faults.results import result_of
 from tests.forked import Ended
 
 EVERY = os.environ.get("NITIDO_GARBLE") == "all"
 
-Command = tuple[Sequence[object], Callable[[Path, str], Any]]
-"""A command, and what it says about the results: from the folder `work` and its standard output."""
+
+@dataclass(frozen=True)
+class Command:
+    """A command and how its results are judged.
+
+    Attributes:
+        args: Its words.
+        read: From the folder `work` and the standard output, what it says about the results.
+        agrees: Whether what it says after a damage (second) may be said beside what is right (first).
+    """
+
+    args: Sequence[object]
+    read: Callable[[Path, str], Any]
+    agrees: Callable[[Any, Any], bool] = operator.eq
 
 
 def damages(folder: Path, each: int) -> Iterator[tuple[Path, str]]:
@@ -45,21 +59,21 @@ def holds(job: Job, commands: Sequence[Command], below: str, each: int) -> None:
             assert ended.code == 0, ended
             restore(job.work, kept)
             DAMAGES[damage](job.work / below / name)
-            problem = _problem(name, right, *_outcome(job, command))
+            problem = _problem(name, command, right, *_outcome(job, command))
             if problem:
-                wrong.append(f"{below}/{name} {damage}, then {command[0][:3]}: {problem}")
+                wrong.append(f"{below}/{name} {damage}, then {command.args[:3]}: {problem}")
     assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong)
 
 
 def _outcome(job: Job, command: Command) -> tuple[Ended, Any]:
-    args, read = command
-    ended = job.server.nitido(*args, cwd=job.work.parent, environment=job.environment)
-    return ended, read(job.work, ended.out) if ended.code == 0 else None
+    ended = job.server.nitido(*command.args, cwd=job.work.parent, environment=job.environment)
+    return ended, command.read(job.work, ended.out) if ended.code == 0 else None
 
 
-def _problem(name: Path, right: Any, ended: Ended, said: Any) -> str:
+def _problem(name: Path, command: Command, right: Any, ended: Ended, said: Any) -> str:
     if ended.code == 0:
-        return "" if said == right else f"exit code 0, but {str(said)[:600]} in place of {str(right)[:600]}"
+        agrees = command.agrees(right, said)
+        return "" if agrees else f"exit code 0, but {str(said)[:600]} in place of {str(right)[:600]}"
     if ended.code != 1 or "Traceback" in ended.err or not ended.error_lines:
         return f"exit code {ended.code}: {ended.err[-1500:]}"
     named = any(
@@ -74,8 +88,28 @@ def figures(work: Path, out: str) -> Any:
         name: path.read_bytes() if path.suffix == ".safetensors" else pl.read_parquet(path).rows()
         for pattern in ("**/model.safetensors", "**/rows.parquet")
         for path in sorted((work / "out").glob(pattern))
+        if "orphaned" not in path.parts
         for name in [path.relative_to(work).as_posix()]
     }
+
+
+def table(work: Path, out: str) -> Any:
+    """What the leaderboard states."""
+    board = json.loads((work / "out" / "leaderboard.json").read_text())
+    return {entry["variant"]: (entry["status"], entry["lr"], entry["metrics"]) for entry in board["entries"]}
+
+
+def right_or_named(right: dict[str, Any], said: dict[str, Any]) -> bool:
+    """Whether every figure of a table is right, and every variant that has none has a word for the reason."""
+    return right.keys() == said.keys() and all(
+        said[name] == right[name] or (status not in ("", "ok") and not figures)
+        for name, (status, _, figures) in said.items()
+    )
+
+
+def table_and_figures(work: Path, out: str) -> Any:
+    """What the leaderboard states, and what it was made from."""
+    return table(work, out), figures(work, out)
 
 
 def measured(work: Path, out: str) -> Any:
@@ -91,26 +125,46 @@ class TestRun:
         job = make(*train())
         job.undisturbed()
         upscale = ["upscale", "pictures/test/test0.png", "-o", "work/result.png", "--model", "work/out"]
-        commands: list[Command] = [
-            (train(), figures),
-            (EVALUATE, measured),
-            (upscale, lambda work, out: (work / "result.png").read_bytes()),
+        commands = [
+            Command(train(), figures),
+            Command(EVALUATE, measured),
+            Command(upscale, lambda work, out: (work / "result.png").read_bytes()),
         ]
         holds(job, commands, "out", each=2)
+
+    def test_interrupted(self, make: Make) -> None:
+        job = make(*train())
+        states = job.states()
+        two_steps_done = next(
+            state for state in states if list(state.rglob("best.ckpt")) and list(state.rglob("last.ckpt"))
+        )
+        restore(job.work, two_steps_done / "0")
+        holds(job, [Command(train(), figures)], "out", each=3)
+
+
+class TestStudy:
+    def test_finished(self, make: Make, tmp_path: Path) -> None:
+        job = make(*study(tmp_path))
+        job.undisturbed()
+        commands = [
+            Command(study(tmp_path), table_and_figures),
+            Command(["study", "report", "work/out"], table, right_or_named),
+        ]
+        holds(job, commands, "out", each=1)
 
 
 class TestCache:
     def test_packs(self, make: Make) -> None:
         job = make(*train())
         job.undisturbed()
-        holds(job, [(EVALUATE, measured), (train(), figures)], "cache", each=3)
+        holds(job, [Command(EVALUATE, measured), Command(train(), figures)], "cache", each=3)
 
 
 class TestFolder:
     def test_finished(self, make: Make) -> None:
         job = make(*UPSCALE)
         job.undisturbed()
-        holds(job, [(UPSCALE, figures_of_pictures)], "out", each=6)
+        holds(job, [Command(UPSCALE, figures_of_pictures)], "out", each=6)
 
 
 def figures_of_pictures(work: Path, out: str) -> Any:

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.faults.jobs import UPSCALE, Job, Make, train
+from tests.faults.jobs import UPSCALE, Job, Make, study, train
 from tests.faults.results import differences, result_of
 
 EVERY = os.environ.get("NITIDO_KILL_STATES") == "all"
@@ -48,6 +48,11 @@ class TestTraining:
             ended = job.run()
             assert ended.code == 0, ended
             assert not differences(expected, result_of(job.work)), number
+
+
+class TestStudy:
+    def test_is_resumed_to_the_same_table(self, make: Make, tmp_path: Path) -> None:
+        survives(make(*study(tmp_path)), 12)
 
 
 class TestFolder:

@@ -28,7 +28,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path, capsys: pytest.Ca
     os.mkfifo(tmp_path / "pipe.png")
     assert find_pictures(tmp_path) == [tmp_path / "a.png"]
     assert capsys.readouterr().err == (
-        f"nitido: {tmp_path}: left out: 1 broken link(s), 2 file(s) of other types, 1 folder(s) that were visited "
+        f"note: {tmp_path}: left out: 1 broken link(s), 2 file(s) of other types, 1 folder(s) that were visited "
         "already, 1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
     )
 

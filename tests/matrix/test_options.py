@@ -167,9 +167,16 @@ def test_a_broken_dot_does_not_end_a_study(nitido: Nitido, script: str) -> None:
     (folder / "dot").chmod(0o755)
     ended, out = nitido.study(PATH=f"{folder}:/usr/bin:/bin")
     assert ended.code == 0, ended
-    (line,) = ended.error_lines
+    assert not ended.error_lines, ended
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("note: ")]
     assert "the detailed graph was not drawn" in line
     complete(out)
+
+
+def test_a_hostile_matplotlibrc_does_not_end_a_study(nitido: Nitido) -> None:
+    settings = nitido.folder / "matplotlibrc"
+    settings.write_text("text.usetex: True\nfont.size: 90\nsavefig.bbox: tight\nbackend: no_such_backend\n")
+    nitido.finished(MATPLOTLIBRC=str(settings))
 
 
 def test_without_any_program_on_the_path(nitido: Nitido) -> None:

@@ -20,6 +20,7 @@ from nitido.inference.importers.layout import Choices, Inexpressible, Layout, Te
 from nitido.inference.importers.read import KINDS, read_tensors
 from nitido.inference.importers.state_dict import unprefixed
 from nitido.inference.model_file import LoadedModel, ModelDescriptor, ModelFileError
+from nitido.printable import printable
 
 __all__ = ["INEXPRESSIBLE", "LAYOUTS", "import_model"]
 
@@ -56,20 +57,11 @@ def import_model(
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
     architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
-    origin = {"file": _printable(source.name), "sha256": _sha256(source), "layout": layout.title}
+    origin = {"file": printable(source.name), "sha256": _sha256(source), "layout": layout.title}
     descriptor = ModelDescriptor.of(
-        network, architecture, name or _printable(source.stem), {"imported": origin}, other_scales=other_scales
+        network, architecture, name or printable(source.stem), {"imported": origin}, other_scales=other_scales
     )
     return LoadedModel(network.eval(), descriptor)
-
-
-def _printable(name: str) -> str:
-    """A file's name as text for people: names of files may hold any bytes.
-
-    >>> _printable("net\x1b[31m\udcff.pth")
-    'net_[31m_.pth'
-    """
-    return "".join(character if character.isprintable() else "_" for character in name)
 
 
 def _read(source: Path) -> Tensors:
@@ -92,7 +84,7 @@ def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
         for other in INEXPRESSIBLE:
             if other.recognises(tensors):
                 raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
-    shown = ", ".join(map(_printable, list(found)[:_SHOWN_NAMES])) or "nothing"
+    shown = ", ".join(map(printable, list(found)[:_SHOWN_NAMES])) or "nothing"
     more = ", …" if len(found) > _SHOWN_NAMES else ""
     raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")
 
