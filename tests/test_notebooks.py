@@ -188,7 +188,9 @@ def test_every_variant_is_listed_with_its_costs(executed: Executed) -> None:
 def test_the_study_ran_with_the_budget_and_every_run_finished(executed: Executed) -> None:
     assert "--set steps=4" in executed.printed("budget")
     assert "Every run has finished" in executed.printed("run")
-    lines = re.findall(r"validation ([\d.]+) dB after 4 steps", "".join(executed.shown("run", "text/plain")))
+    progress = "".join(executed.shown("run", "text/plain"))
+    reached = r"(?:\d+\.\d+ dB|perceptual distance \d\.\d+)"  # srgan's adversarial variants choose by distance
+    lines = re.findall(rf"validation (?:\(crop of \d+ px\) )?{reached} after 4 steps", progress)
     assert len(lines) >= 2
     assert (executed.folder / "runs" / f"{executed.name}-4-steps" / "report.html").exists()
 

@@ -240,4 +240,4 @@ def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     refused(tmp_path / "none.npz", "no such weights file")
-    refused(tmp_path, "no such weights file")
+    refused(tmp_path, "a folder: name the file of weights")

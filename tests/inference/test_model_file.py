@@ -103,7 +103,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_directory(tmp_path: Path) -> None:
-    refused(tmp_path, "no such model file")
+    refused(tmp_path, "a folder, not a model file")
 
 
 def test_foreign_safetensors(tmp_path: Path) -> None:
