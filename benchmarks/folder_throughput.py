@@ -17,14 +17,14 @@ from typing import Annotated
 import typer
 from PIL import Image
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.data import prepare, resolve_all
-from nitido.errors import NitidoError
 from nitido.imaging.files import Pixels
-from nitido.inference import batch
-from nitido.inference.pictures import read_photo
-from nitido.inference.pieces import Advance
-from nitido.inference.upscaler import load_upscaler
+from nitido.upscaling import batch
+from nitido.upscaling.images import read_photo
+from nitido.upscaling.pieces import Advance
+from nitido.upscaling.upscaler import load_upscaler
 
 LIMIT = 0.15
 """The share that the project allows itself."""

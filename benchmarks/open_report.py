@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from playwright.sync_api import sync_playwright
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
-from nitido.errors import NitidoError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ALL_SHOWN = "[...document.querySelectorAll('.viewer img')].every(i => i.complete && i.naturalWidth)"

@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from nitido.base.errors import NitidoError
 from nitido.benchmarking.surroundings import surroundings
 from nitido.benchmarking.time_to_quality import (
     TARGETS,
@@ -31,7 +32,6 @@ from nitido.benchmarking.time_to_quality import (
     read_repeat,
 )
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
-from nitido.errors import NitidoError
 from nitido.training.precision import training_device
 
 

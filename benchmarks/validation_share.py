@@ -21,12 +21,13 @@ import torch
 import typer
 
 from nitido.architectures import build, get_architecture
+from nitido.base.errors import NitidoError, unknown_name
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.data import Store, prepare, resolve_all
-from nitido.errors import NitidoError, unknown_name
 from nitido.evaluation.benchmark import BicubicEnlarger, measure
 from nitido.study.plan import RunConfig, plan
-from nitido.study.spec import builtin_names, load_study_file, resolve
+from nitido.study.resolve import resolve
+from nitido.study.spec import builtin_names, load_study_file
 from nitido.training.freezing import freeze
 from nitido.training.train import count_steps, train
 

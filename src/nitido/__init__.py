@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nitido.architectures import SuperResolutionNetwork
-    from nitido.inference.upscaler import ImageKind
+    from nitido.upscaling.upscaler import ImageKind
 
 __version__ = version("nitido")
 
@@ -16,9 +16,9 @@ def load_model(name_or_path: str | Path, scale: int | None = None) -> "SuperReso
 
     The network maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; `.scale` is k and `.channels` is C (3: RGB,
     1: Y alone). `scale` chooses k where one model serves several; without it k is the first of them. Raises
-    `nitido.inference.ModelFileError` in one line when it is no model of nitido's, or not one for that scale.
+    `nitido.models.ModelFileError` in one line when it is no model of nitido's, or not one for that scale.
     """
-    from nitido.inference.models import find_model
+    from nitido.models.find import find_model
 
     return find_model(name_or_path, scale).network
 
@@ -30,9 +30,9 @@ def upscale(
 
     `image` is a NumPy uint8 or uint16 array, `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` with alpha, or a PIL image.
     `model` is `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; without one it is the
-    zoo's best for the scale. Any scale up to 16 will do. For more choices see `nitido.inference.upscaler`. Raises
-    `nitido.errors.NitidoError` in one line for anything else.
+    zoo's best for the scale. Any scale up to 16 will do. For more choices see `nitido.upscaling.upscaler`. Raises
+    `nitido.base.errors.NitidoError` in one line for anything else.
     """
-    from nitido.inference.upscaler import upscale as enlarge
+    from nitido.upscaling.upscaler import upscale as enlarge
 
     return enlarge(image, model, scale)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nitido.architectures import activations, build, resolve_config
 from nitido.architectures.activations import activation_gain, activation_names, make_activation, register_activation
 from nitido.architectures.vdsr import VDSR
-from nitido.validation import ConfigError
+from nitido.base.validation import ConfigError
 
 NEGATIVE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda x: 0 * x,

@@ -8,10 +8,10 @@ from torch import nn
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, resolve_config
 from nitido.architectures.layers import same_convolution
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
+from nitido.base.validation import ConfigError
 from nitido.imaging import bicubic_upscale
-from nitido.inference.self_ensemble import SelfEnsemble
-from nitido.validation import ConfigError
+from nitido.models.self_ensemble import SelfEnsemble
 from tests.architectures.recipes import Recipe, debug
 
 SERVING = [

@@ -21,7 +21,7 @@ from nitido.architectures.attention import ChannelAttention, Gate
 from nitido.architectures.blocks import ResidualBlock, block_reach, make_block
 from nitido.architectures.convolutions import NormalizationName, OrderName
 from nitido.architectures.layers import same_convolution
-from nitido.validation import ConfigError
+from nitido.base.validation import ConfigError
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import torch.nn.functional as F  # noqa: N812
 
 from nitido.architectures import block_names, build, count_parameters, resolve_config
 from nitido.architectures.edsr import EDSR, VARIANTS, EDSRConfig
+from nitido.base.validation import ConfigError
 from nitido.imaging import bicubic_upscale
 from nitido.inspection import count_macs, draw_diagram
 from nitido.inspection.data_flow import data_flow
-from nitido.validation import ConfigError
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> EDSR:

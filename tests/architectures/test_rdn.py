@@ -6,9 +6,9 @@ import torch.nn.functional as F  # noqa: N812
 
 from nitido.architectures import activation_names, build, count_parameters, resolve_config
 from nitido.architectures.rdn import RDN, VARIANTS, RDNConfig
+from nitido.base.validation import ConfigError
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow
-from nitido.validation import ConfigError
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> RDN:

@@ -11,7 +11,7 @@ from nitido.architectures import (
     resolve_config,
 )
 from nitido.architectures.srcnn import ARCHITECTURE
-from nitido.validation import ConfigError
+from nitido.base.validation import ConfigError
 
 
 @pytest.mark.parametrize("name", ["srcnn", "SRCNN", "SrCnn"])

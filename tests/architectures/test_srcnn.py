@@ -3,7 +3,7 @@ import torch
 
 from nitido.architectures import build, count_parameters, get_architecture, resolve_config
 from nitido.architectures.srcnn import SRCNN, SRCNNConfig
-from nitido.validation import ConfigError
+from nitido.base.validation import ConfigError
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> SRCNN:

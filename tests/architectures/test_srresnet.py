@@ -7,9 +7,9 @@ from torch import nn
 
 from nitido.architectures import build, count_parameters, resolve_config
 from nitido.architectures.srresnet import SRResNet, SRResNetConfig
+from nitido.base.validation import ConfigError
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow
-from nitido.validation import ConfigError
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> SRResNet:

@@ -5,10 +5,10 @@ import torch
 
 from nitido.architectures import activation_names, build, count_parameters, resolve_config
 from nitido.architectures.vdsr import VARIANTS, VDSR, VDSRConfig
+from nitido.base.validation import ConfigError
 from nitido.imaging import bicubic_upscale
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow
-from nitido.validation import ConfigError
 
 
 def make(variant: str, overrides: dict[str, object], seed: int = 0) -> VDSR:

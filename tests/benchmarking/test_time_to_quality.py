@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.architectures import recipes
 
+from nitido.base.errors import NitidoError
+from nitido.base.validation import ConfigError
 from nitido.benchmarking.surroundings import Surroundings
 from nitido.benchmarking.time_to_quality import (
     TARGETS,
@@ -21,12 +22,11 @@ from nitido.benchmarking.time_to_quality import (
     read_repeat,
 )
 from nitido.data import prepare, resolve_all
-from nitido.errors import NitidoError
-from nitido.inference import ModelDescriptor, ModelFileError, save_model
+from nitido.models import ModelDescriptor, ModelFileError, save_model
 from nitido.study.plan import single_run
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.training.data import samplers
-from nitido.validation import ConfigError
+from tests.architectures import recipes
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "time_to_quality.py"
 SRCNN, VDSR = TARGETS["srcnn"], TARGETS["vdsr"]

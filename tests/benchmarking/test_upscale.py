@@ -7,7 +7,7 @@ import torch
 from nitido.architectures import build, resolve_config
 from nitido.benchmarking import surroundings, upscale
 from nitido.benchmarking.upscale import enlarge_whole, measure_upscale
-from nitido.inference.upscaler import Upscaler
+from nitido.upscaling.upscaler import Upscaler
 
 
 @pytest.mark.parametrize(("architecture", "channels"), [("edsr", 3), ("vdsr", 1)])

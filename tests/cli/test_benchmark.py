@@ -7,8 +7,8 @@ from statistics import median
 import pytest
 
 from nitido.architectures import build, resolve_config
-from nitido.inference import ModelDescriptor, save_model
 from nitido.inspection import count_macs
+from nitido.models import ModelDescriptor, save_model
 from nitido.study.spec import builtin_names
 
 WHERE = {"device", "processor", "threads", "torch", "spread", "notes"}

@@ -260,7 +260,7 @@ def test_an_unwritable_output_is_told_before_the_work(call, tmp_path: Path, envi
 def test_without_a_home_directory_the_named_folders_do() -> None:
     code = (
         "import os\n"
-        "from nitido.folders import cache_root, data_root\n"
+        "from nitido.base.folders import cache_root, data_root\n"
         "os.environ.pop('HOME', None)\n"
         "os.setuid(54321)\n"
         "print(cache_root())\n"

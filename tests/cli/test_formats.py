@@ -10,7 +10,7 @@ from skimage import data
 
 from nitido.data import Store, check_folder, prepare, resolve
 from nitido.imaging import FORMATS
-from nitido.inference.pictures import format_of, read_photo
+from nitido.upscaling.images import format_of, read_photo
 
 PHOTO = data.chelsea()[60:156, 100:244]
 
@@ -55,7 +55,7 @@ def test_a_set_of_pictures_has_all_that_upscale_reads(call, pictures: Path, tmp_
 )
 @pytest.mark.usefixtures("pictures")
 def test_what_no_command_reads_is_named_by_each(call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.setattr("nitido.notes._said", set())  # a note is said once in a process
+    monkeypatch.setattr("nitido.base.notes._said", set())  # a note is said once in a process
     done = call(*command.split())
     told = done.out + done.err
     assert "other.gif" in told

@@ -80,7 +80,8 @@ from PIL import Image
     ],
 )
 def test_a_mistake_gets_its_answer(call, tmp_path: Path, args: str, answer: str) -> None:
-    from nitido.study.spec import dump, load_study_file, resolve
+    from nitido.study.resolve import resolve
+    from nitido.study.spec import dump, load_study_file
 
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "study.yaml").write_text(dump(resolve(load_study_file("srcnn"), "demo")))

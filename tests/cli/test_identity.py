@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from nitido.exclusive import exclusive
+from nitido.base.locks import exclusive
 from nitido.study.run_directory import RunDirectory
 from tests.cli.conftest import COMMAND, Done
 

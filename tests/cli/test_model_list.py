@@ -10,9 +10,9 @@ from PIL import Image
 from skimage import data
 
 import nitido as nitido_package
-from nitido.zoo import catalog
+from nitido.models.zoo import catalog
 from tests.cli.conftest import SMALL_STUDY
-from tests.zoo.shelf import fill
+from tests.models.zoo.shelf import fill
 
 PHOTO = data.astronaut()[40:104, 180:260]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from nitido.inference import ModelDescriptor, save_model
+from nitido.models import ModelDescriptor, save_model
 from tests.architectures.recipes import Recipe
 
 PHOTO = data.chelsea()[30:190, 80:310]

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 import nitido as nitido_package
-from nitido.inference import ModelDescriptor, save_model
+from nitido.models import ModelDescriptor, save_model
 from tests.architectures.recipes import Recipe
 
 PHOTO = data.astronaut()[40:80, 180:230]

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from nitido.base.folders import data_root
 from nitido.data import DATASETS, SAMPLES, DataError, Role, dataset, resolve, resolve_all
-from nitido.folders import data_root
 
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 

@@ -8,7 +8,7 @@ import torch
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.evaluation.cost import count, latency, peak_memory
 from nitido.evaluation.cost.memory import CostError
-from nitido.inference import ModelDescriptor, save_model
+from nitido.models import ModelDescriptor, save_model
 
 
 def network(architecture: str, variant: str, **changes: object) -> SuperResolutionNetwork:

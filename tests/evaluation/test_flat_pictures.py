@@ -25,7 +25,7 @@ from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.metrics import METRICS, MetricError, MetricInput, luma
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.evaluation.report import evaluate_models, means
-from nitido.inference.upscaler import Upscaler
+from nitido.upscaling.upscaler import Upscaler
 
 IN_DECIBELS = ("psnr_y", "psnr_rgb", "lr_consistency")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nitido.atomic import is_draft
+from nitido.base.atomic import is_draft
 
 VOLATILE = {"seconds", "latency", "peak_memory", "checksum", "times", "rounds"}
 """Keys whose values are measured times, or follow from those."""

@@ -21,8 +21,8 @@ WARM = (
     "nitido.study.run",
     "nitido.study.publish",
     "nitido.evaluation.report",
-    "nitido.inference.batch",
-    "nitido.inference.upscaler",
+    "nitido.upscaling.batch",
+    "nitido.upscaling.upscaler",
     "matplotlib.pyplot",
     "tests.faults.operations",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nitido.architectures import build, resolve_config
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.inspection import detailed_graph, draw_detailed_graph
 
 

@@ -13,7 +13,8 @@ from nitido.architectures.srcnn import VARIANTS
 from nitido.inspection import draw_diagram
 from nitido.inspection.data_flow import data_flow, open_blocks
 from nitido.study.plan import plan
-from nitido.study.spec import builtin_names, load_study_file, resolve
+from nitido.study.resolve import resolve
+from nitido.study.spec import builtin_names, load_study_file
 from nitido.training.freezing import freeze
 
 SMALL = ["LR image", "Conv 5×5", "3 → 64 channels", "4,864 parameters", "64 · h×w", "64 → 128 channels"]

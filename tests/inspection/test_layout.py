@@ -6,7 +6,7 @@ import torch
 
 from nitido.architectures import architecture_names, build, get_architecture, resolve_config
 from nitido.architectures.upsamplers import UpsamplerName
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.inspection.data_flow import Block, Flow, data_flow
 from nitido.inspection.layout import Box, Layout, Measure, lay_out
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
-from tests.architectures.recipes import Recipe
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.inference.bfloat16 import calculator
-from nitido.inference.pieces import CUT_SMALLER
-from nitido.inference.upscaler import Upscaler
 from nitido.kernels import Chains
+from nitido.models.bfloat16 import calculator
+from nitido.upscaling.pieces import CUT_SMALLER
+from nitido.upscaling.upscaler import Upscaler
+from tests.architectures.recipes import Recipe
 
 PHOTO = data.astronaut()[60:191, 190:341]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.kernels.conftest import EMULATED
 
 from nitido.kernels import KernelsUnavailableError, fastest, load
 from nitido.kernels.compiler import compiler_name
 from nitido.kernels.library import TILES, WINOGRAD, Source, load_source
+from tests.kernels.conftest import EMULATED
 
 
 @pytest.fixture

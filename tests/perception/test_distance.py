@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nitido.base.validation import ConfigError
 from nitido.perception import PerceptionError, PerceptualDistance, PerceptualOptions, build_backbone
-from nitido.validation import ConfigError
 
 LAYERS = ("stage1", "stage3")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from nitido.inference import load_model_file, save_model
-from nitido.inference.importers import import_model
+from nitido.models import load_model_file, save_model
+from nitido.models.importers import import_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
 

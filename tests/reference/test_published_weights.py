@@ -11,7 +11,7 @@ from nitido.cli import main
 from nitido.data import PictureSet, Store, prepare
 from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
 from nitido.imaging import find_pictures
-from nitido.inference import load_model_file
+from nitido.models import load_model_file
 
 SRCNN_KERAS = "srcnn_keras/3051crop_weight_200.h5"
 LEFTTHOMAS = "leftthomas/netG_epoch_4_100.pth"

@@ -11,7 +11,7 @@ from nitido.cli import main
 from nitido.data import PictureSet, Store, prepare
 from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
 from nitido.imaging import find_pictures
-from nitido.inference import load_model_file
+from nitido.models import load_model_file
 
 PUBLISHED = {2: 37.53, 3: 33.66, 4: 31.34}
 """PSNR of Y in dB on Set5. The authors shrank Y without rounding: the protocol's uint8 input costs 0.01 dB at ×2."""

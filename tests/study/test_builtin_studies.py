@@ -6,7 +6,8 @@ from torch import nn
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.study.plan import RunConfig, plan
-from nitido.study.spec import builtin_names, load_study_file, resolve
+from nitido.study.resolve import resolve
+from nitido.study.spec import builtin_names, load_study_file
 from nitido.training.freezing import freeze, still
 from nitido.training.transfer import load_weights
 

@@ -9,14 +9,15 @@ import polars as pl
 import pytest
 import yaml
 from PIL import Image
-from tests.cli.conftest import SMALL_STUDY
 
+from nitido.base.json_files import DamagedFileError
 from nitido.cli.console import TrainingProgress
 from nitido.evaluation.metrics import MetricError
-from nitido.json_files import DamagedFileError
 from nitido.study.publish import publish
+from nitido.study.resolve import resolve
 from nitido.study.run import run_study
-from nitido.study.spec import load_study_file, resolve
+from nitido.study.spec import load_study_file
+from tests.cli.conftest import SMALL_STUDY
 
 
 def photo(folder: Path, left: int) -> None:

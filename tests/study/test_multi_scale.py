@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.study.identity import PlannedPictures
 from nitido.study.plan import RunConfig, single_run
+from nitido.study.resolve import resolve
 from nitido.study.run_directory import RunDirectory, RunDirectoryError
-from nitido.study.spec import StudyError, load_study_file, resolve
+from nitido.study.spec import StudyError, load_study_file
 
 
 def test_the_first_scale_is_the_networks_own() -> None:

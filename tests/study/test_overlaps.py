@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from nitido.base.json_files import DamagedFileError, write_json
 from nitido.data.overlap import Overlap
-from nitido.json_files import DamagedFileError, write_json
 from nitido.study.identity import PictureRecord, PlannedPictures
 from nitido.study.overlaps import describe_choice, write_overlaps
 

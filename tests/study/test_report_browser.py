@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from tests.study.report_page import SEEDS, whole_page
 
 DESK, PHONE = (1280, 900), (390, 844)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from nitido.architectures import build, get_architecture
+from nitido.base.json_files import write_json
 from nitido.evaluation.cost import count
-from nitido.inference import ModelDescriptor, save_model
-from nitido.json_files import write_json
+from nitido.models import ModelDescriptor, save_model
 from nitido.study.report.costs import choose_effort, measure_costs
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.conftest import SMALL_STUDY
 
+from nitido.base.json_files import write_json
 from nitido.cli.console import TrainingProgress
-from nitido.json_files import write_json
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.publish import publish
+from nitido.study.resolve import resolve
 from nitido.study.run import run_study
 from nitido.study.run_directory import RunDirectory
-from nitido.study.spec import load_study_file, resolve
+from nitido.study.spec import load_study_file
+from tests.cli.conftest import SMALL_STUDY
 
 
 @pytest.fixture(scope="module")

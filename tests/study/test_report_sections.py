@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
 from nitido.study.leaderboard import VariantFacts, as_json, rank
 from nitido.study.report.costs import Cost
@@ -24,6 +23,7 @@ from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
 from nitido.study.report.slider import Telling, crop_limit, lossless, make_view, telling_pictures
 from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
+from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
 
 def drawn(picture: str) -> ElementTree.Element:

@@ -1,10 +1,10 @@
 import math
 
 import pytest
-from tests.study.report_boards import WINNER, board_of, rows_of, usual
 
 from nitido.study.report.costs import Cost
 from nitido.study.report.verdict import verdict
+from tests.study.report_boards import WINNER, board_of, rows_of, usual
 
 
 def test_a_change_that_is_beyond_noise_leads_with_its_interval_and_its_cost() -> None:

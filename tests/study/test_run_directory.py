@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nitido.json_files import DamagedFileError
+from nitido.base.json_files import DamagedFileError
 from nitido.study.environment import describe_environment, git_commit
 from nitido.study.identity import PictureRecord, PlannedPictures, RunIdentity, first_difference
 from nitido.study.plan import RunConfig, network_size, single_run

@@ -8,19 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitido.number_text import number_text
+from nitido.base.number_text import number_text
+from nitido.base.validation import ConfigError
 from nitido.study.plan import plan, single_run
-from nitido.study.spec import (
-    StudyError,
-    builtin_names,
-    dump,
-    load_resolved,
-    load_study_file,
-    merge,
-    resolve,
-    resolve_with_notes,
-)
-from nitido.validation import ConfigError
+from nitido.study.resolve import resolve, resolve_with_notes
+from nitido.study.spec import StudyError, builtin_names, dump, load_resolved, load_study_file, merge
 
 SMALL = {
     "study": "small",

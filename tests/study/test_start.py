@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.inference import ModelDescriptor, ModelFileError, save_model
+from nitido.models import ModelDescriptor, ModelFileError, save_model
 from nitido.study.plan import PlannedRun, single_run
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import StudyError

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.evaluation.rows import SCHEMA
 from nitido.study.statistics import StatisticsError, StudyStatistics, analyse, gather
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.small_runs import train_on
-from tests.training.traces import lines
 
 from nitido.architectures import SuperResolutionNetwork, build, count_parameters, resolve_config
 from nitido.architectures.discriminator import Discriminator, DiscriminatorConfig
+from nitido.base.validation import ConfigError
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
 from nitido.training.train import Trained, train
-from nitido.validation import ConfigError
+from tests.training.small_runs import train_on
+from tests.training.traces import lines
 
 OPTIONS = {
     "loss": {"l1": 1.0, "adversarial": 1e-2},

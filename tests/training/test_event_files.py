@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.small_runs import train_on
-from tests.training.test_train import OPTIONS, fresh_network, press_ctrl_c_at
-from tests.training.traces import lines
 
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.event_files import rewind_events
 from nitido.training.hyperparameters import Hyperparameters
+from tests.training.small_runs import train_on
+from tests.training.test_train import OPTIONS, fresh_network, press_ctrl_c_at
+from tests.training.traces import lines
 
 
 def run(store: Store, directory: Path, listener=lambda step, psnr: None) -> None:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.small_runs import distance, network, options, run, stop_at
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base.errors import NitidoError
+from nitido.base.json_files import read_json, write_json
+from nitido.base.validation import ConfigError
 from nitido.data import Store
-from nitido.errors import NitidoError
-from nitido.json_files import read_json, write_json
 from nitido.kernels import compiler
 from nitido.training import fast_path
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
-from nitido.validation import ConfigError
+from tests.training.small_runs import distance, network, options, run, stop_at
 
 CPU = torch.device("cpu")
 FALLING_BACK = "came to no finite number in bfloat16: the run goes on in float32"

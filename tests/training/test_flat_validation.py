@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.small_runs import options
-from tests.training.traces import lines
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import PictureSet, Store, prepare
@@ -16,6 +14,8 @@ from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.training.module import DivergedError
 from nitido.training.train import Trained, train
+from tests.training.small_runs import options
+from tests.training.traces import lines
 
 COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255)}
 

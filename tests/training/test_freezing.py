@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base.validation import ConfigError
 from nitido.training.freezing import freeze, matches, still
-from nitido.validation import ConfigError
 
 
 def network(**changes: object) -> SuperResolutionNetwork:

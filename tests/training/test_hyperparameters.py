@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from nitido.base.validation import ConfigError
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.validation import ConfigError
 
 
 def parse(**values: object) -> Hyperparameters:

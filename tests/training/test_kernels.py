@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.small_runs import distance, run, stop_at
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
+from tests.training.small_runs import distance, run, stop_at
 
 KERNELS = {"precision": "bfloat16", "compile": "kernels"}
 PLAIN_STEPS = {"optimizer": "sgd", "learning_rate": 0.05}

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.small_runs import distance, network, run, stop_at
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.validation import ConfigError
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.precision import autocast, resolve_precision
-from nitido.validation import ConfigError
+from tests.training.small_runs import distance, network, run, stop_at
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
 FLOAT16 = {"precision": "float16", "compile": False}

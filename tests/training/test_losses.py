@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from nitido.base.validation import ConfigError
 from nitido.perception import PerceptualOptions
 from nitido.training.losses import ADVERSARIAL, Criterion, loss_names, register_loss
-from nitido.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nitido.json_files import DamagedFileError
+from nitido.base.json_files import DamagedFileError
 from nitido.training.callbacks import JsonLines
 from nitido.training.metrics_file import append_scalars, read_curve, read_scalars, read_validation, rewind
 

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.small_runs import train_on
-from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base.errors import NitidoError
+from nitido.base.validation import ConfigError
 from nitido.data import PictureSet, Store, prepare, turn_of_step
-from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
 from nitido.imaging import bicubic_downscale
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.data import PatchStream, samplers
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.train import train
-from nitido.validation import ConfigError
+from tests.training.small_runs import train_on
+from tests.training.traces import lines, same_weights
 
 SCALES = (2, 3, 4)
 OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 1, "ema": 0.8}

@@ -9,7 +9,7 @@ from skimage import data
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.training.structural_losses import fourier_loss, ssim_loss
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.small_runs import train_on
-from tests.training.traces import lines, same_weights
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import DataError, Store
@@ -16,6 +14,8 @@ from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
 from nitido.training.train import Trained, count_steps
+from tests.training.small_runs import train_on
+from tests.training.traces import lines, same_weights
 
 OPTIONS = {"steps": 12, "batch": 2, "patch": 12, "validate_every": 4, "log_every": 3, "ema": 0.8, "warmup": 2}
 OPTIONS["precision"] = "float32"  # the bits must not depend on what the processor can do

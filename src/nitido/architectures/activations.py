@@ -8,8 +8,8 @@ import torch
 from pydantic import AfterValidator
 from torch import nn
 
-from nitido.registry import Registry
-from nitido.validation import ConfigError
+from nitido.base.registry import Registry
+from nitido.base.validation import ConfigError
 
 LEAKY_SLOPE = 0.2
 """Negative slope of `leaky_relu`, as in SRGAN's discriminator (Ledig et al., CVPR 2017)."""

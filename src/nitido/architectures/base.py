@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from nitido.errors import NitidoError
-from nitido.validation import StrictModel
+from nitido.base.errors import NitidoError
+from nitido.base.validation import StrictModel
 
 Count = Annotated[int, Field(ge=1, le=1000)]
 """A number of layers or blocks, bounded far above published networks and far below what takes minutes to build."""

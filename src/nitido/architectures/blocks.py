@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nitido.architectures.attention import Gate
 from nitido.architectures.convolutions import BlockSettings
 from nitido.architectures.initialization import BRANCH_GAIN, damp
-from nitido.registry import Registry
+from nitido.base.registry import Registry
 
 
 class ResidualBlock(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nitido.architectures.activations import LEAKY_SLOPE, make_activation
 from nitido.architectures.base import Width
-from nitido.validation import ConfigError, StrictModel
+from nitido.base.validation import ConfigError, StrictModel
 
 KERNEL_SIZE = 3
 """Kernel size of every convolution."""

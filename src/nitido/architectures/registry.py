@@ -7,9 +7,9 @@ from torch import nn
 
 from nitido.architectures import edsr, rdn, srcnn, srresnet, vdsr
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
-from nitido.errors import unknown_name
-from nitido.registry import Registry
-from nitido.validation import ConfigError
+from nitido.base.errors import unknown_name
+from nitido.base.registry import Registry
+from nitido.base.validation import ConfigError
 
 _ARCHITECTURES = Registry[Architecture]("architecture")
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nitido.benchmarking.clock import Action, calls_for, seconds_per_call
-from nitido.inference.bfloat16 import has_fast_bfloat16
+from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import Format
 
 FORMATS: tuple[Format, ...] = ("float32", "bfloat16")

@@ -12,7 +12,8 @@ from nitido.benchmarking.clock import Action, interleaved, medians
 from nitido.benchmarking.loops import BareStep
 from nitido.data import prepare, resolve_all
 from nitido.study.plan import RunConfig, plan
-from nitido.study.spec import load_study_file, resolve
+from nitido.study.resolve import resolve
+from nitido.study.spec import load_study_file
 from nitido.training.data import samplers
 
 PROFILE = "demo"

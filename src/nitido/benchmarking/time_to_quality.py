@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from nitido.base.errors import NitidoError, unknown_name
 from nitido.benchmarking.surroundings import Surroundings
-from nitido.errors import NitidoError, unknown_name
-from nitido.inference import read_descriptor
+from nitido.models import read_descriptor
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.run_directory import RunDirectory, State, Status
 

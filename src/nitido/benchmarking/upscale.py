@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base.errors import NitidoError
+from nitido.base.out_of_memory import unless_memory_is_short
 from nitido.benchmarking.clock import Action, Progress, ignore, interleaved, medians
 from nitido.benchmarking.surroundings import Surroundings, surroundings
-from nitido.errors import NitidoError
-from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.inference.pictures.channels import fitting
-from nitido.inference.upscaler import Upscaler, load_upscaler
-from nitido.short_memory import unless_memory_is_short
+from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import training_device
+from nitido.upscaling.images.channels import fitting
+from nitido.upscaling.upscaler import Upscaler, load_upscaler
 
 COMPACT = ("edsr", "compact")
 """The architecture and variant that are measured where no model is named; weights do not matter for speed."""

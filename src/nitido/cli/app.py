@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
+from nitido.base.errors import INTERRUPTED, NitidoError
+from nitido.base.plugins import load_plugins
 from nitido.cli import benchmark, data, evaluation, model, study, training, upscale
 from nitido.cli.console import note
 from nitido.cli.misuse import describe_misuse
 from nitido.cli.streams import tolerant_streams
-from nitido.errors import INTERRUPTED, NitidoError
-from nitido.plugins import load_plugins
 
 UNEXPECTED = 70
 """The exit code of a mistake in nitido itself (`EX_SOFTWARE` of sysexits.h)."""
@@ -128,7 +128,7 @@ def _misused(error: Exception, arguments: Sequence[str]) -> int:
 def _tells_of_short_memory(error: Exception) -> bool:
     if not isinstance(error, MemoryError | RuntimeError):
         return False
-    from nitido.short_memory import tells_of_short_memory
+    from nitido.base.out_of_memory import tells_of_short_memory
 
     return tells_of_short_memory(error)
 

@@ -5,12 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import note
-from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
     from nitido.architectures import SuperResolutionNetwork
-    from nitido.inference.bfloat16 import Precision
+    from nitido.models.bfloat16 import Precision
 
 
 def network_backend(
@@ -21,10 +21,10 @@ def network_backend(
     `auto` tries on a piece of the first of the pictures `sources` that can be read, and tells its choice on standard
     error. Raises `NitidoError` for an unknown backend, and for one that cannot run `model`, or not in `precision`.
     """
-    from nitido.inference.backends import AUTO, check_name, choose, prepare
-    from nitido.inference.onnx import SUFFIX
-    from nitido.inference.pieces import piece_size
-    from nitido.inference.upscaler import BICUBIC
+    from nitido.models.onnx import SUFFIX
+    from nitido.upscaling.backends import AUTO, check_name, choose, prepare
+    from nitido.upscaling.pieces import piece_size
+    from nitido.upscaling.upscaler import BICUBIC
 
     if backend is not None:
         check_name(backend)
@@ -63,7 +63,7 @@ def network_backend(
 
 def _first_size(sources: Sequence[Path]) -> tuple[int, int]:
     """Height and width of the first picture that can be read; those that cannot are told of when their turn comes."""
-    from nitido.inference.pictures import read_header
+    from nitido.upscaling.images import read_header
 
     for source in sources:
         with suppress(NitidoError, OSError):

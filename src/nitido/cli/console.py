@@ -17,12 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from nitido.atomic import check_writable, write_text
+from nitido.base.atomic import check_writable, write_text
+from nitido.base.errors import NitidoError
+from nitido.base.json_files import without_non_finite
+from nitido.base.number_text import number_text
+from nitido.base.printable import printable
 from nitido.cli.streams import is_closed
-from nitido.errors import NitidoError
-from nitido.json_files import without_non_finite
-from nitido.number_text import number_text
-from nitido.printable import printable
 
 if TYPE_CHECKING:
     from nitido.study.plan import PlannedRun

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nitido.base.errors import NitidoError, nearest
 from nitido.cli.console import Json, print_table, report, say
-from nitido.errors import NitidoError, nearest
 
 app = typer.Typer(name="data", help="Picture sets: list, fetch, prepare and check them.", no_args_is_help=True)
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import Json, output_file, print_table, report, say
-from nitido.errors import NitidoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,15 +149,15 @@ def _cell(value: float | None, decimals: int) -> str:
 
 def _title(name: str) -> str:
     """What a model calls itself; a run directory's own name says no more than its seed."""
-    from nitido.inference.models import find_model
+    from nitido.models.find import find_model
 
     return name if name == BICUBIC else find_model(name).descriptor.name
 
 
 def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Enlarger":
     from nitido.evaluation.benchmark import BicubicEnlarger, NetworkEnlarger
-    from nitido.inference.models import find_model
-    from nitido.inference.self_ensemble import SelfEnsemble
+    from nitido.models.find import find_model
+    from nitido.models.self_ensemble import SelfEnsemble
 
     if name == BICUBIC:
         return BicubicEnlarger(scale)

@@ -26,8 +26,8 @@ def export(
 
     Example: nitido model export runs/mine -o mine.onnx
     """
-    from nitido.inference.models import find_model
-    from nitido.inference.onnx import export_onnx
+    from nitido.models.find import find_model
+    from nitido.models.onnx import export_onnx
 
     found = find_model(model, scale)
     done = export_onnx(output, found.network, found.descriptor)

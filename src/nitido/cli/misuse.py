@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nitido.errors import nearest
+from nitido.base.errors import nearest
 
 _OTHER_WORDS = {"download": "fetch", "get": "fetch", "enlarge": "upscale", "test": "evaluate"}
 _NUMBER_WITH_X = re.compile(r"[x×]?(\d+(?:\.\d+)?)[x×]?", re.IGNORECASE)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import Json, output_file, print_table, report, say
 from nitido.cli.export import export
-from nitido.errors import NitidoError
 
 app = typer.Typer(
     name="model", help="Look at trained models, export them, and import other people's.", no_args_is_help=True
@@ -37,7 +37,7 @@ def list_(
 
     Example: nitido model list
     """
-    from nitido.zoo import listing
+    from nitido.models.zoo import listing
 
     models = listing.zoo_descriptors()
     report(
@@ -56,9 +56,9 @@ def show(
 
     Example: nitido model show runs/mine
     """
-    from nitido.inference.models import find_model
+    from nitido.base.yaml_files import to_yaml
     from nitido.inspection import summarize
-    from nitido.yaml_files import to_yaml
+    from nitido.models.find import find_model
 
     found = find_model(model)
     described = found.descriptor.model_dump(mode="json")
@@ -84,8 +84,8 @@ def plot(
 
     Example: nitido model plot runs/mine -o mine.svg
     """
-    from nitido.inference.models import find_model
     from nitido.inspection import draw_diagram
+    from nitido.models.find import find_model
 
     found = find_model(model)
     svg, png = _files_of_plot(output)
@@ -128,8 +128,8 @@ def import_weights(
     """
     if output.suffix.lower() != ".safetensors":
         raise NitidoError(f"{output}: a model file is needed; give a name that ends in .safetensors")
-    from nitido.inference import save_model
-    from nitido.inference.importers import import_model
+    from nitido.models import save_model
+    from nitido.models.importers import import_model
 
     network, descriptor = import_model(file, scale, name, residual_scale)
     save_model(output, network, descriptor)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nitido.base.number_text import number_text
 from nitido.cli.console import Json, TrainingProgress, note, print_table, say
 from nitido.cli.console import report as report_result
-from nitido.number_text import number_text
 
 if TYPE_CHECKING:
     from nitido.study.leaderboard import Leaderboard
@@ -151,7 +151,8 @@ def _is_study_directory(study: str) -> bool:
 
 
 def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
-    from nitido.study.spec import StudyError, load_resolved, load_study_file, resolve_with_notes
+    from nitido.study.resolve import resolve_with_notes
+    from nitido.study.spec import StudyError, load_resolved, load_study_file
 
     if _is_study_directory(study):
         if settings:

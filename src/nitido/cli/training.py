@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nitido.base.errors import NitidoError
 from nitido.cli.console import TrainingProgress, say
-from nitido.errors import NitidoError
 
 
 def _print_keys(wanted: bool) -> None:

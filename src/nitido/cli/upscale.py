@@ -9,14 +9,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nitido.base.errors import INTERRUPTED, NitidoError, unknown_name
+from nitido.base.printable import printable
 from nitido.cli.backend import network_backend
 from nitido.cli.console import note, print_above, say
-from nitido.errors import INTERRUPTED, NitidoError, unknown_name
-from nitido.printable import printable
 
 if TYPE_CHECKING:
-    from nitido.inference.batch import Job
-    from nitido.inference.pictures.target_size import TargetSize
+    from nitido.upscaling.batch import Job
+    from nitido.upscaling.images.target_size import TargetSize
 
 SMALLEST_MEMORY = 64 << 20
 """Bytes below which pieces would be nearly all margin."""
@@ -98,11 +98,11 @@ def upscale(
 
     Example: nitido upscale photos/ scan.tif -o large/ --model edsr-x2 --scale 3
     """
-    from nitido.inference import batch
-    from nitido.inference.bfloat16 import precision_called
-    from nitido.inference.pictures.background import parsed_color
-    from nitido.inference.pictures.target_size import TargetSize
-    from nitido.inference.upscaler import BICUBIC, load_upscaler
+    from nitido.models.bfloat16 import precision_called
+    from nitido.upscaling import batch
+    from nitido.upscaling.images.background import parsed_color
+    from nitido.upscaling.images.target_size import TargetSize
+    from nitido.upscaling.upscaler import BICUBIC, load_upscaler
 
     target = TargetSize(scale, width, height)
     part = None if preview is None else _rectangle(preview)
@@ -144,7 +144,7 @@ def _refuse(options: Mapping[str, object]) -> None:
 def _check_background(color: str, jobs: "Sequence[Job]") -> None:
     """Raise `NitidoError` if there is no picture among `jobs` that can be transparent and whose result cannot."""
     from nitido.imaging import FORMATS
-    from nitido.inference.pictures import format_of
+    from nitido.upscaling.images import format_of
 
     opaque = [job for job in jobs if not format_of(job.target).alpha]
     if not opaque:
@@ -168,8 +168,8 @@ def _left_alone(others: Sequence[Path]) -> str:
 
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
     """The zoo's model for the largest enlargement that is asked for, which is said on standard error."""
-    from nitido.inference.pictures.largest_factor import largest_factor
-    from nitido.zoo.listing import choose_default
+    from nitido.models.zoo.listing import choose_default
+    from nitido.upscaling.images.largest_factor import largest_factor
 
     name = choose_default(largest_factor(target, sources))
     note(f"model: {name}, the zoo's best in PSNR for this enlargement (--model takes another)")

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from nitido.errors import NitidoError, nearest, unknown_name
-from nitido.folders import data_root, expanded
+from nitido.base.errors import NitidoError, nearest, unknown_name
+from nitido.base.folders import data_root, expanded
 
 Role = Literal["train", "validation", "test"]
 

@@ -26,9 +26,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from nitido.base.folders import data_root
+from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, pictures_in
-from nitido.folders import data_root
-from nitido.json_files import DamagedFileError, read_json, write_json
 
 if TYPE_CHECKING:
     import requests

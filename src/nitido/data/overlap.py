@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nitido.base.notes import note
 from nitido.data.catalog import Role
 from nitido.data.pack import Store
 from nitido.data.thumbnails import SIDE, area_weights, thumbnails
-from nitido.notes import note
 
 Floats = npt.NDArray[np.float32]
 

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nitido.atomic import is_draft
+from nitido.base.atomic import is_draft
+from nitido.base.folders import cache_root
+from nitido.base.json_files import DamagedFileError, read_json, write_json
+from nitido.base.notes import note
 from nitido.data.catalog import DataError, PictureSet
 from nitido.data.decode import decode
 from nitido.data.pack_file import DamagedPackError, Write, map_or_make, map_verified, write_verified
-from nitido.folders import cache_root
-from nitido.json_files import DamagedFileError, read_json, write_json
-from nitido.notes import note
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nitido.atomic import replacing
-from nitido.errors import NitidoError
-from nitido.notes import note
+from nitido.base.atomic import replacing
+from nitido.base.errors import NitidoError
+from nitido.base.notes import note
 
 Bytes = npt.NDArray[np.uint8]
 Write = Callable[[bytes | memoryview], None]

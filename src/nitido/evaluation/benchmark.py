@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.notes import note
 from nitido.data import Store, centre
 from nitido.evaluation.metrics import (
     FIDELITY_METRICS,
@@ -23,9 +24,8 @@ from nitido.evaluation.metrics import (
 )
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.imaging import bicubic_upscale, is_flat, rgb_to_ycbcr, ycbcr_to_rgb
-from nitido.inference.channels_last import channels_last
-from nitido.inference.tiling import enlarge
-from nitido.notes import note
+from nitido.models.channels_last import channels_last
+from nitido.models.tiling import enlarge
 
 Image = NDArray[np.uint8]
 

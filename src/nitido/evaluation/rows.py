@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from nitido.atomic import write_bytes
-from nitido.errors import NitidoError
+from nitido.base.atomic import write_bytes
+from nitido.base.errors import NitidoError
 
 SCHEMA = pl.Schema(
     {

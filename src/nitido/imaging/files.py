@@ -20,8 +20,8 @@ import PIL
 import pyvips
 from PIL import BmpImagePlugin, Image
 
-from nitido.atomic import replacing
-from nitido.errors import NitidoError
+from nitido.base.atomic import replacing
+from nitido.base.errors import NitidoError
 from nitido.imaging.avif import MOVING, avif_brand, spread_over_16_bits
 from nitido.imaging.jpeg_segments import END_OF_IMAGE, jpeg_segments
 from nitido.imaging.tiff_tags import EXTRA_SAMPLES, ORIENTATION, TRANSPARENCY, tiff_tags, unsupported_samples

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 SCALES = range(2, 9)
 """The scales that `bicubic_downscale` and `bicubic_upscale` know."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nitido.base.notes import note
 from nitido.imaging.files import FORMATS, PictureError
-from nitido.notes import note
 
 _SHOWN = 5  # a note names so many files
 

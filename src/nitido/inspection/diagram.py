@@ -14,10 +14,10 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
-from nitido.atomic import write_bytes
+from nitido.base.atomic import write_bytes
+from nitido.base.matplotlib_style import FONT, default_style
 from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow, open_blocks
 from nitido.inspection.layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
-from nitido.matplotlib_style import FONT, default_style
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
 _LINE_HEIGHT = 0.165  # of a box's text, inches

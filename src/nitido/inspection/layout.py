@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.inspection.data_flow import Block, Flow, users
 
 _LANE_GAP = 0.3  # free height between two lanes

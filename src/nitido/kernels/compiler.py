@@ -8,7 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from nitido.programs import ProgramError, run_program
+from nitido.base.programs import ProgramError, run_program
 
 TRIAL_SECONDS = 10.0
 """Seconds that a compiler may take for a library of one function; most need a tenth of a second."""

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from nitido.atomic import is_draft, replacing
-from nitido.errors import NitidoError
-from nitido.folders import cache_root
+from nitido.base.atomic import is_draft, replacing
+from nitido.base.errors import NitidoError
+from nitido.base.folders import cache_root
 from nitido.kernels.compiler import compiled, compiler_name, failed_trial, split_command
 
 FOLDER = Path(__file__).parent

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 
 class PerceptionError(NitidoError):

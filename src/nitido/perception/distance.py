@@ -7,10 +7,10 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from nitido.errors import unknown_name
+from nitido.base.errors import unknown_name
+from nitido.base.validation import StrictModel
 from nitido.perception.backbone import PerceptionError
 from nitido.perception.registry import BACKBONES, build_backbone
-from nitido.validation import StrictModel
 
 
 class PerceptualOptions(StrictModel):

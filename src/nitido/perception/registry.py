@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from nitido.errors import unknown_name
+from nitido.base.errors import unknown_name
 from nitido.perception import efficientnet_lite0, vgg19
 from nitido.perception.backbone import Backbone, PerceptionError
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
+from nitido.base.folders import cache_root
 from nitido.data import DataError, fetch
-from nitido.folders import cache_root
 from nitido.perception.backbone import PerceptionError
 
 

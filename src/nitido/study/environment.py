@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from nitido.plugins import describe_plugins
-from nitido.programs import ProgramError, run_program
+from nitido.base.plugins import describe_plugins
+from nitido.base.programs import ProgramError, run_program
 
 CPUINFO = Path("/proc/cpuinfo")
 """Where Linux describes the processor."""

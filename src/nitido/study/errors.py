@@ -1,6 +1,6 @@
 """What goes wrong with a study."""
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 
 class StudyError(NitidoError):

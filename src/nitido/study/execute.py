@@ -12,21 +12,21 @@ import polars as pl
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
-from nitido.atomic import remove_drafts, write_text
+from nitido.base.atomic import remove_drafts, write_text
+from nitido.base.errors import NitidoError
+from nitido.base.json_files import DamagedFileError, write_json
+from nitido.base.locks import exclusive
+from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
-from nitido.errors import NitidoError
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
-from nitido.exclusive import exclusive
-from nitido.inference import ModelDescriptor, ModelFileError, load_model_file, save_model
-from nitido.inference.model_file import LoadedModel, metric_name
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
-from nitido.json_files import DamagedFileError, write_json
-from nitido.notes import note
+from nitido.models import ModelDescriptor, ModelFileError, load_model_file, save_model
+from nitido.models.model_file import LoadedModel, metric_name
 from nitido.study.environment import describe_environment
 from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig

@@ -10,13 +10,13 @@ from typing import Any, Self
 from pydantic import Field
 
 from nitido.architectures import get_architecture
+from nitido.base.json_files import checksum, read_json, write_json
+from nitido.base.registry import plugin_sources
+from nitido.base.validation import ConfigError, StrictModel
 from nitido.data import Store
 from nitido.evaluation.metrics import metric
 from nitido.evaluation.protocol import PROTOCOL
-from nitido.json_files import checksum, read_json, write_json
-from nitido.registry import plugin_sources
 from nitido.study.plan import RunConfig
-from nitido.validation import ConfigError, StrictModel
 
 
 class PictureRecord(StrictModel):

@@ -8,9 +8,9 @@ from statistics import fmean, stdev
 
 import polars as pl
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
+from nitido.base.number_text import number_text
 from nitido.evaluation.aims import YARDSTICKS, Aim
-from nitido.number_text import number_text
 from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyse
 
 RANKED_BY = YARDSTICKS["fidelity"].metric

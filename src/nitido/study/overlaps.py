@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.data.overlap import Overlap
-from nitido.json_files import DamagedFileError, read_json, write_json
 from nitido.study.identity import PlannedPictures
 
 _FILE = "overlaps.json"

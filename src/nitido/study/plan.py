@@ -18,17 +18,16 @@ from nitido.architectures import (
     get_architecture,
     resolve_config,
 )
-from nitido.architectures.discriminator import DiscriminatorConfig, check_batch, check_side
+from nitido.architectures.discriminator import check_batch, check_side
+from nitido.base.number_text import number_text
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.number_text import number_text
-from nitido.perception import PerceptualOptions
 from nitido.study.effects import check_single
-from nitido.study.settings import NESTED, parse_settings
-from nitido.study.spec import SETTABLE, DataSplit, Scales, Study, StudyError, Transfer, Variant, merge
+from nitido.study.settings import parse_settings
+from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, study_settings
 from nitido.training.data import check_scales
-from nitido.training.hyperparameters import AdversarialOptions, Hyperparameters
+from nitido.training.hyperparameters import Hyperparameters
 
 
 class RunConfig(Transfer):
@@ -190,14 +189,9 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
 def setting_keys() -> dict[str, list[str]]:
     """Return the keys of `--set` in groups: of hyperparameters, of data and start, of a study, of each network."""
     groups = {
-        "hyperparameters": [
-            *(key for key in Hyperparameters.model_fields if key not in NESTED),
-            *("loss.TERM", *(f"perceptual.{key}" for key in PerceptualOptions.model_fields)),
-            *(f"adversarial.{key}" for key in AdversarialOptions.model_fields if key != "discriminator"),
-            *(f"adversarial.discriminator.{key}" for key in DiscriminatorConfig.model_fields),
-        ],
+        "hyperparameters": dotted_keys(Hyperparameters),
         "data and start": [*(f"data.{split}" for split in DataSplit.model_fields), *Transfer.model_fields, "scales"],
-        "of studies alone": [key for key in SETTABLE if not key.startswith("data.")],
+        "of studies alone": [key for key in study_settings() if not key.startswith("data.")],
     }
     networks = (get_architecture(name) for name in architecture_names())
     return groups | {f"of {family.name}": [*family.config_class.model_fields] for family in networks}

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import polars as pl
 
-from nitido.atomic import write_text
+from nitido.base.atomic import write_text
+from nitido.base.json_files import DamagedFileError, without_non_finite
+from nitido.base.locks import is_busy
+from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
 from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image, NetworkEnlarger
 from nitido.evaluation.comparison import Candidate, compare_on
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
-from nitido.exclusive import is_busy
-from nitido.inference import load_model_file
-from nitido.json_files import DamagedFileError, without_non_finite
+from nitido.models import load_model_file
 from nitido.study.content import study_content
 from nitido.study.execute import finished_model
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
@@ -38,7 +39,6 @@ from nitido.study.report.slider import Telling, View, crop_limit, make_view, tel
 from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import Study, StudyError, Transfer, load_resolved
-from nitido.yaml_files import to_yaml
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 PICTURES_FILE = "pictures.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.study.identity import PlannedPictures
 from nitido.study.plan import PlannedRun
 from nitido.study.run_directory import RunDirectory

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from nitido.atomic import remove_drafts, write_text
-from nitido.errors import NitidoError
+from nitido.base.atomic import remove_drafts, write_text
+from nitido.base.errors import NitidoError
+from nitido.base.locks import exclusive, is_unused
 from nitido.evaluation.benchmark import BicubicEnlarger
 from nitido.evaluation.rows import table, write_rows
-from nitido.exclusive import exclusive, is_unused
-from nitido.inference import read_descriptor
-from nitido.inference.models import model_path
+from nitido.models import read_descriptor
+from nitido.models.find import model_path
 from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, describe_failure, execute, load_pictures, measured_rows
 from nitido.study.identity import first_difference

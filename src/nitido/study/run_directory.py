@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from nitido.atomic import write_text
-from nitido.errors import NitidoError
-from nitido.exclusive import is_unused
-from nitido.json_files import DamagedFileError, read_json, write_json
+from nitido.base.atomic import write_text
+from nitido.base.errors import NitidoError
+from nitido.base.json_files import DamagedFileError, read_json, write_json
+from nitido.base.locks import is_unused
+from nitido.base.yaml_files import read_yaml, to_yaml
 from nitido.study.identity import RunIdentity
 from nitido.study.plan import RunConfig
 from nitido.training.metrics_file import read_curve, read_validation
 from nitido.training.transfer import TransferReport
-from nitido.yaml_files import read_yaml, to_yaml
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
 

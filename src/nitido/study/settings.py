@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from nitido.errors import nearest
+from nitido.base.errors import nearest
+from nitido.base.validation import dotted_keys
 from nitido.study.errors import StudyError
+from nitido.training.hyperparameters import Hyperparameters
 
 ALIASES = {
     "lr": "learning_rate",
@@ -51,9 +53,6 @@ ALIASES = {
 }
 """Words of other programs, or slips, and the key that is meant; a plural is tried for a singular and back."""
 
-NESTED = ("loss", "perceptual", "adversarial")
-"""Groups of hyperparameters whose keys `--set` reaches by a dot."""
-
 _MOST_LISTED = 5
 
 
@@ -73,12 +72,13 @@ def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, A
     {'adversarial': {'discriminator': {'width': '8'}}}
     """
     values: dict[str, Any] = {}
+    nested = {key.partition(".")[0] for key in dotted_keys(Hyperparameters) if "." in key}
     for setting in settings:
         key, equals, text = setting.partition("=")
         *groups, name = key.split(".")
         if not equals or not all([*groups, name]) or not text:
             raise SettingError(f"--set {setting}: expected KEY=VALUE")
-        if key not in valid and not (groups and groups[0] in NESTED and groups[0] in valid):
+        if key not in valid and not (groups and groups[0] in nested and groups[0] in valid):
             raise unknown_key(key, valid)
         parts = text.split(",")
         if not all(part.strip() for part in parts):

@@ -7,15 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nitido.architectures import get_architecture
-from nitido.errors import nearest, unknown_name
+from nitido.base.errors import unknown_name
+from nitido.base.validation import FieldRole, StrictModel, dotted_keys, fields_with
+from nitido.base.yaml_files import parse_yaml, read_yaml, to_yaml
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
 from nitido.study.errors import StudyError as StudyError
 from nitido.study.names import check_name
-from nitido.study.settings import parse_settings
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.validation import StrictModel
-from nitido.yaml_files import parse_yaml, read_yaml, to_yaml
 
 
 def _as_list(value: Any) -> Any:
@@ -144,13 +142,13 @@ class Study(StrictModel):
 
     study: str
     profile: str
-    scale: int = Field(ge=2, le=8)
-    baseline: str
-    metrics: Metrics = FIDELITY_METRICS
-    variants: tuple[Variant, ...] = Field(min_length=1)
-    data: DataSplit
-    learning_rates: Rates
-    seeds: Seeds
+    scale: Annotated[int, FieldRole.STUDY_SETTING] = Field(ge=2, le=8)
+    baseline: Annotated[str, FieldRole.STUDY_SETTING]
+    metrics: Annotated[Metrics, FieldRole.STUDY_SETTING] = FIDELITY_METRICS
+    variants: Annotated[tuple[Variant, ...], FieldRole.STUDY_SETTING] = Field(min_length=1)
+    data: Annotated[DataSplit, FieldRole.STUDY_SETTING]
+    learning_rates: Annotated[Rates, FieldRole.STUDY_SETTING]
+    seeds: Annotated[Seeds, FieldRole.STUDY_SETTING]
     hyperparameters: Hyperparameters
 
     @model_validator(mode="after")
@@ -202,22 +200,12 @@ STUDY_FILE = "study.yaml"
 """The resolved study in a study's directory."""
 
 _BUILTIN = files("nitido.study") / "builtin"
-SETTABLE = (
-    "scale",
-    "baseline",
-    "metrics",
-    "variants",
-    "learning_rates",
-    "seeds",
-    "data.train",
-    "data.validation",
-    "data.test",
-)
-"""What `--set` may change besides the hyperparameters."""
 
 
-NATURE = ("loss", "perceptual", "adversarial", "optimizer")
-"""Hyperparameters that make a variant what it is: `--set` does not change those that a variant states itself."""
+def study_settings() -> list[str]:
+    """Return the keys that `--set` may change besides the hyperparameters."""
+    names = fields_with(FieldRole.STUDY_SETTING, Study)
+    return [key for key in dotted_keys(Study) if key.partition(".")[0] in names]
 
 
 def builtin_names() -> list[str]:
@@ -264,57 +252,6 @@ def _not_a_study(path: Path) -> str:
     )
 
 
-def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Study:
-    """Apply a profile and `KEY=VALUE` settings, and check every word and value before anything runs."""
-    return resolve_with_notes(study, profile, settings)[0]
-
-
-def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> tuple[Study, list[str]]:
-    """Do as `resolve`, and also return one line for each setting that does less than its words may promise."""
-    from nitido.study import effects  # it needs this module
-
-    if profile not in study.profiles:
-        unknown = unknown_name("profile", profile, study.profiles)
-        raise StudyError(str(unknown).replace(":", f" of study {study.study!r}:", 1))
-    chosen = study.profiles[profile]
-    variants = [_variant(entry, study.architecture) for entry in study.variants]
-    effects.check_file(study, profile, variants)
-    changes = parse_settings(settings, [*SETTABLE, *_settable_hyperparameters()])
-    values: dict[str, Any] = {
-        "study": study.study,
-        "profile": profile,
-        "scale": study.scale,
-        "baseline": study.baseline,
-        "metrics": study.metrics,
-        "data": chosen.data.model_dump() | changes.pop("data", {}),
-        "learning_rates": chosen.learning_rates,
-        "seeds": chosen.seeds,
-    }
-    wanted = changes.pop("variants", chosen.variants)
-    swept = "learning_rates" in changes
-    baseline_is_set = "baseline" in changes
-    values |= {key: changes.pop(key) for key in SETTABLE if key in changes}
-    values["hyperparameters"] = merge(chosen.hyperparameters, changes)
-    variants = _budgeted(variants, chosen, changes, keep_rates=not swept)
-    kept = _narrow(variants, _as_list(wanted)) if wanted else variants
-    values["variants"] = kept
-    values["baseline"], notes = _baseline(values["baseline"], baseline_is_set, variants, kept)
-    resolved = Study.parse(values, f"study {study.study!r}, profile {profile!r}")
-    return resolved, [*notes, *effects.check_settings(changes, values["hyperparameters"], kept)]
-
-
-def _baseline(name: Any, is_set: bool, variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Any, list[str]]:
-    """The baseline among the variants that are kept, and a line for the user if it is another than `name`."""
-    names = [variant.name for variant in kept]
-    if name in names:
-        return name, []
-    if is_set or name not in [variant.name for variant in variants]:
-        guess = nearest(str(name), names)
-        hint = f": did you mean {guess!r}?" if guess else ""
-        raise StudyError(f"the baseline {name!r} is not among the variants: {', '.join(names)}{hint}")
-    return names[0], [f"the baseline is {names[0]!r}: the study's own, {name!r}, is not among the variants"]
-
-
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters with changes on top; a length in `steps` replaces one in `epochs` and the other way round.
 
@@ -336,58 +273,9 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 def dump(study: Study) -> str:
     """A resolved study as YAML text; the swept learning rate and seed are the study's, not its hyperparameters'."""
     return to_yaml(
-        study.model_dump(mode="json", exclude_none=True, exclude={"hyperparameters": {"learning_rate", "seed"}})
+        study.model_dump(
+            mode="json",
+            exclude_none=True,
+            exclude={"hyperparameters": set(fields_with(FieldRole.SWEPT, Hyperparameters))},
+        )
     )
-
-
-def _settable_hyperparameters() -> list[str]:
-    return [name for name in Hyperparameters.model_fields if name not in ("learning_rate", "seed")]
-
-
-def _budgeted(
-    variants: Sequence[Variant], profile: Profile, settings: Mapping[str, Any], keep_rates: bool
-) -> list[Variant]:
-    """The variants as a profile has them; `settings` win over the length and the like that a variant has of its own.
-
-    Without `keep_rates` the study's learning rates win over a variant's own, too.
-    """
-    names = [variant.name for variant in variants]
-    for name in profile.overrides:
-        if name not in names:
-            raise unknown_name("variant in overrides", name, names, StudyError)
-    set_by_user = {*settings, *(("steps", "epochs") if {"steps", "epochs"} & set(settings) else ())}
-    budgeted = []
-    for variant in variants:
-        override = profile.overrides.get(variant.name, Override())
-        own = merge(variant.hyperparameters, override.hyperparameters)
-        changed = {
-            "config": {**profile.config, **variant.config, **override.config},
-            "hyperparameters": {k: v for k, v in own.items() if k in NATURE or k not in set_by_user},
-            "learning_rates": (override.learning_rates or variant.learning_rates) if keep_rates else None,
-        }
-        budgeted.append(variant.model_copy(update=changed))
-    return budgeted
-
-
-def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
-    values: dict[str, Any] = {"name": entry} if isinstance(entry, str) else dict(entry)
-    values.setdefault("architecture", architecture)
-    values.setdefault("variant", values.get("name"))
-    variant = Variant.parse(values, f"variant {values.get('name')!r}")
-    get_architecture(variant.architecture)
-    return variant
-
-
-def _narrow(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]:
-    """The `wanted` variants in their order, each behind those it starts from."""
-    by_name = {variant.name: variant for variant in variants}
-    for name in wanted:
-        if name not in by_name:
-            raise unknown_name("variant", name, by_name, StudyError)
-    kept: dict[str, Variant] = {}
-    for name in wanted:
-        chain = [by_name[name]]
-        while (source := chain[-1].source_variant) in by_name and by_name[source] not in chain:
-            chain.append(by_name[source])
-        kept |= {variant.name: variant for variant in reversed(chain)}
-    return list(kept.values())

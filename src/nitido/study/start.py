@@ -8,8 +8,8 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.evaluation.aims import YARDSTICKS
-from nitido.inference import ModelFileError
-from nitido.inference.models import find_model, model_path
+from nitido.models import ModelFileError
+from nitido.models.find import find_model, model_path
 from nitido.study.plan import PlannedRun, RunConfig
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import StudyError

@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
 from torch.utils.tensorboard import SummaryWriter
 
+from nitido.base.errors import NitidoError
 from nitido.data import Store, centre
-from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
 from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
 from nitido.training.module import NetworkTraining

@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from nitido.atomic import write_bytes
-from nitido.json_files import DamagedFileError
-from nitido.notes import note
+from nitido.base.atomic import write_bytes
+from nitido.base.json_files import DamagedFileError
+from nitido.base.notes import note
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from nitido.base.validation import ConfigError
 from nitido.data import PatchSampler, Store, turn_of_step
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
-from nitido.validation import ConfigError
 
 Batch = tuple[Tensor, Tensor]
 """Low- and high-resolution patches, uint8 RGB `(N, 3, p, p)` and `(N, 3, k·p, k·p)`, in channels-last memory."""

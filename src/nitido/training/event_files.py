@@ -12,7 +12,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from nitido.atomic import replacing
+from nitido.base.atomic import replacing
 
 _PATTERN = "events.out.tfevents.*"
 _VALIDATION = "validation/"

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
-from nitido.inference.bfloat16 import has_fast_bfloat16
-from nitido.json_files import read_json, write_json
+from nitido.base.json_files import read_json, write_json
+from nitido.base.validation import ConfigError, StrictModel, describe
 from nitido.kernels.compiler import is_installed, why_no_compiler
+from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.memory.available import available_memory
 from nitido.training.memory.step import patches_that_fit
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
-from nitido.validation import ConfigError, StrictModel, describe
 
 FILE = "fast_path.json"
 """The fast path's file in a run directory."""

@@ -7,8 +7,8 @@ from typing import Literal
 from torch import nn
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.errors import nearest
-from nitido.validation import ConfigError
+from nitido.base.errors import nearest
+from nitido.base.validation import ConfigError
 
 Freeze = Literal["first_half"] | tuple[str, ...]
 """What stands still: the first half of the network, or the modules and parameters whose names match a pattern."""

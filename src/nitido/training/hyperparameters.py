@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from nitido.architectures.discriminator import DiscriminatorConfig
+from nitido.base.validation import FieldRole, StrictModel
 from nitido.evaluation.aims import Aim
 from nitido.perception import PerceptualOptions
 from nitido.training.losses import ADVERSARIAL, PERCEPTUAL, check_loss_name
-from nitido.validation import StrictModel
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -43,13 +43,13 @@ class Hyperparameters(StrictModel):
     A run's length is either `steps` or `epochs`; an epoch is as many patches as cover the training pictures' area once.
     """
 
-    loss: dict[str, Annotated[float, Field(gt=0)]] = Field(
+    loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], FieldRole.DEFINES_VARIANT] = Field(
         {"l1": 1.0}, description="weighted sum of loss terms; bare names have weight 1"
     )
-    perceptual: PerceptualOptions = PerceptualOptions()
-    adversarial: AdversarialOptions = AdversarialOptions()
-    optimizer: Literal["adam", "adamw", "muon", "sgd"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate")
+    perceptual: Annotated[PerceptualOptions, FieldRole.DEFINES_VARIANT] = PerceptualOptions()
+    adversarial: Annotated[AdversarialOptions, FieldRole.DEFINES_VARIANT] = AdversarialOptions()
+    optimizer: Annotated[Literal["adam", "adamw", "muon", "sgd"], FieldRole.DEFINES_VARIANT] = "adam"
+    learning_rate: Annotated[float, FieldRole.SWEPT] = Field(1e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and muon; Adam keeps its betas 0.9, 0.999")
     schedule: Literal["constant", "cosine", "step"] = Field(
@@ -83,7 +83,7 @@ class Hyperparameters(StrictModel):
         description="side in HR pixels of the middle of each picture that these validations see; default: all of it",
     )
     log_every: int = Field(50, gt=0, le=MOST_STEPS, description="steps between logged scalars")
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Annotated[int, FieldRole.SWEPT] = Field(0, ge=0, le=2**31 - 1)
 
     @field_validator("loss", mode="before")
     @classmethod

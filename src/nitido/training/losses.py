@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nitido.base.registry import Registry
+from nitido.base.validation import ConfigError
 from nitido.perception import PerceptualDistance, PerceptualOptions
-from nitido.registry import Registry
 from nitido.training.structural_losses import fourier_loss, ssim_loss
-from nitido.validation import ConfigError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar: the mean over the pictures."""

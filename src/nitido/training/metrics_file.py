@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nitido.atomic import write_bytes
-from nitido.json_files import DamagedFileError, without_non_finite
+from nitido.base.atomic import write_bytes
+from nitido.base.json_files import DamagedFileError, without_non_finite
 
 VALIDATION = "validation/"
 """What the names of a validation's scalars begin with; the metric's name in the rows follows."""

@@ -16,11 +16,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.errors import NitidoError
+from nitido.base.number_text import number_text
 from nitido.data import Store
-from nitido.errors import NitidoError
 from nitido.evaluation.benchmark import NetworkEnlarger, NonFiniteOutputError, measure
 from nitido.imaging import rgb_to_ycbcr
-from nitido.number_text import number_text
 from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.freezing import still

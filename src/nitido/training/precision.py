@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from nitido.inference.bfloat16 import has_fast_bfloat16
+from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Hyperparameters
 
 Format = Literal["float32", "bfloat16", "float16"]

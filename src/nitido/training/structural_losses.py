@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 SSIM_WINDOW = 11
 _SIGMA = 1.5

@@ -12,10 +12,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.json_files import DamagedFileError
 from nitido.data import Store
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
-from nitido.json_files import DamagedFileError
 from nitido.training.adversarial import AdversarialTraining
 from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (

@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
+from nitido.base.validation import StrictModel
 from nitido.training.freezing import matches
-from nitido.validation import StrictModel
 
 
 class TransferError(NitidoError):

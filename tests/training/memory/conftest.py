@@ -4,6 +4,7 @@ import platform
 import sys
 
 import torch
+
 from tests.training.memory.control_groups import control_group
 
 collect_ignore = []

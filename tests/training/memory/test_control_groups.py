@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.training.memory.control_groups import control_group
 
 LIMIT = 1000 << 20

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.small_runs import distance, run, stop_at
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
@@ -13,6 +12,7 @@ from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.memory.limit import OutOfMemoryError
 from nitido.training.memory.step import UNSEEN, patches_that_fit
+from tests.training.small_runs import distance, run, stop_at
 
 MORE_THAN_ANY_MACHINE_HAS = 10**15
 MB = 1 << 20

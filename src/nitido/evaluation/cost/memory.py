@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from nitido.errors import NitidoError
-from nitido.inference import load_model_file
+from nitido.base.errors import NitidoError
+from nitido.models import load_model_file
 
 KILOBYTE = 1 if sys.platform == "darwin" else 1024
 """What the system counts a process's memory in, in bytes."""

@@ -110,6 +110,6 @@ def _as_tensor(image: NDArray[np.uint8]) -> "Tensor":
     """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1], channels last in memory: faster to convolve."""
     import torch
 
-    from nitido.inference.channels_last import channels_last
+    from nitido.models.channels_last import channels_last
 
     return channels_last(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 from nitido.imaging import rgb_to_y
 
 PEAK = 255.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.errors import unknown_name
+from nitido.base.errors import unknown_name
 from nitido.evaluation.metrics import learned, multiscale, ssimulacra
 from nitido.evaluation.metrics.colour import BOX, colour_shift
 from nitido.evaluation.metrics.consistency import lr_consistency

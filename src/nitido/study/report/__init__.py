@@ -1,6 +1,6 @@
 """How a study is shown: pictures and one web page, made from arrays, numbers and the leaderboard alone."""
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 BICUBIC = "bicubic"
 """The name under which bicubic interpolation stands in the leaderboard."""

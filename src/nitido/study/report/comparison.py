@@ -14,9 +14,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-from nitido.atomic import replacing
+from nitido.base.atomic import replacing
+from nitido.base.matplotlib_style import default_style
 from nitido.imaging import rgb_to_y
-from nitido.matplotlib_style import default_style
 from nitido.study.report import ReportError
 from nitido.study.report.crop import Box, choose_box, crop_side
 

@@ -12,13 +12,13 @@ import torch
 from pydantic import ValidationError
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.json_files import DamagedFileError, read_json, write_json
+from nitido.base.validation import StrictModel
 from nitido.evaluation.cost import count, peak_memory, time_rounds
 from nitido.evaluation.cost.latency import WARM_UPS
 from nitido.evaluation.cost.memory import CostError
-from nitido.inference import load_model_file
-from nitido.json_files import DamagedFileError, read_json, write_json
+from nitido.models import load_model_file
 from nitido.study.environment import processor_name
-from nitido.validation import StrictModel
 
 FILE = "cost.json"
 SIDES = (256, 128, 64, 32)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from nitido.base.number_text import number_text
 from nitido.evaluation.metrics import METRICS
-from nitido.number_text import number_text
 from nitido.study.report.svg import Axis, drawing, element
 
 COLOURS = 7

@@ -10,7 +10,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nitido.atomic import write_text
+from nitido.base.atomic import write_text
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.rows import SCHEMA
 from nitido.study.leaderboard import Leaderboard

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nitido.atomic import replacing
+from nitido.base.atomic import replacing
+from nitido.base.matplotlib_style import default_style
 from nitido.evaluation.aims import YARDSTICKS, Aim, Yardstick
-from nitido.matplotlib_style import default_style
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC, ReportError
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from nitido.base.number_text import number_text
 from nitido.evaluation.protocol import PROTOCOL
-from nitido.number_text import number_text
 from nitido.study.identity import PlannedPictures
 from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun

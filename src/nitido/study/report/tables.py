@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nitido.base.number_text import number_text
 from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.metrics import METRICS
-from nitido.number_text import number_text
 from nitido.study.leaderboard import Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import polars as pl
 
-from nitido.errors import unknown_name
+from nitido.base.errors import unknown_name
 from nitido.study.statistics.bootstrap import RankInterval, bootstrap_scores, rank_intervals
 from nitido.study.statistics.caveats import caveats
 from nitido.study.statistics.difference import PairedDifference, paired_difference

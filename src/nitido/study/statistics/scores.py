@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nitido.errors import NitidoError
+from nitido.base.errors import NitidoError
 
 Floats = NDArray[np.float64]
 

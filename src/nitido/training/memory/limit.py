@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nitido.errors import NitidoError
-from nitido.short_memory import tells_of_short_memory
+from nitido.base.errors import NitidoError
+from nitido.base.out_of_memory import tells_of_short_memory
 from nitido.training.memory.allocator import give_freed_memory_back, keep_freed_memory
 from nitido.training.memory.available import available_memory, writable_memory
 from nitido.training.precision import training_device

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nitido.live_tensors import LiveTensors
-from nitido.short_memory import unless_memory_is_short
+from nitido.base.live_tensors import LiveTensors
+from nitido.base.out_of_memory import unless_memory_is_short
 from nitido.training.memory.allocator import keep_no_memory
 from nitido.training.memory.kept_in_file import KeptInFile
 from nitido.training.memory.limit import OutOfMemoryError

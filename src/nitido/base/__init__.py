@@ -1,0 +1,1 @@
+"""What every package stands on: errors, files and folders, registries, messages. Imports nothing else of nitido."""

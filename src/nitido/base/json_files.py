@@ -1,0 +1,69 @@
+"""Small JSON files that nitido writes and reads back, each with a checksum of its own content."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nitido.base.atomic import write_text
+from nitido.base.errors import NitidoError
+
+CHECKSUM = "checksum"
+"""The key that holds the checksum; it must not be a key of the values themselves."""
+
+
+class DamagedFileError(NitidoError):
+    """A file that nitido wrote itself cannot be read back, or does not hold what was written."""
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` with their checksum as readable JSON, atomically; infinite numbers and NaN raise `ValueError`."""
+    text = json.dumps({**values, CHECKSUM: checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, way_out: str, *, unsigned: bool = False) -> dict[str, Any]:
+    """Read back what `write_json` wrote, without the checksum.
+
+    Args:
+        path: The file.
+        way_out: What the user can do if it is damaged; it ends the message.
+        unsigned: Accept a file without a checksum, which an earlier version wrote.
+
+    Raises:
+        DamagedFileError: The file is no JSON object, or its content does not match its checksum or has none.
+        OSError: The file cannot be opened.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        raise DamagedFileError(f"{path} is damaged (not valid JSON): {way_out}") from None
+    if not isinstance(values, dict):
+        raise DamagedFileError(f"{path} is damaged (expected a JSON object): {way_out}")
+    stored = values.pop(CHECKSUM, None)
+    if stored is None and not unsigned:
+        raise DamagedFileError(f"{path} is damaged (its checksum is missing): {way_out}")
+    if stored is not None and stored != checksum(values):
+        raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
+    return values
+
+
+def without_non_finite(value: Any) -> Any:
+    """Return nested plain data with null in place of NaN and infinite numbers, for which JSON has no words.
+
+    >>> without_non_finite({"loss": [1.0, float("inf")]})
+    {'loss': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_non_finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_non_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def checksum(values: Mapping[str, Any]) -> str:
+    """Return the checksum of a JSON object, which does not depend on how it is written down."""
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""pydantic models whose errors a person can act on: one line, with the nearest valid key."""
+
+import re
+from enum import Enum
+from typing import Any, Self, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from nitido.base.errors import NitidoError, nearest
+from nitido.base.exact_types import WrongTypeError, exact
+
+_NUMBER_WITH_X = re.compile(r"[x×](\d+)|(\d+)[x×]", re.IGNORECASE)  # as enlargements are written in text
+
+
+class ConfigError(NitidoError):
+    """A key or value in a configuration is wrong."""
+
+
+class StrictModel(BaseModel):
+    """A frozen configuration object: unknown keys, NaN, infinity and values of another type are errors.
+
+    Text stands for a number or a truth value where the field holds no text, as `--set` gives everything as text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_conversion(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic converts without a word: true to 1, 1.0 to 1, `1_000` to 1000, `on` to true."""
+        field = cls.model_fields.get(info.field_name or "")
+        return exact(value, field.annotation) if field is not None else value
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str) -> Self:
+        """Validate `values`; on failure raise `ConfigError` with one line that starts with `where`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(describe(error, cls, where)) from None
+
+
+class FieldRole(Enum):
+    """What a study does with a field, stated as its metadata: `seed: Annotated[int, FieldRole.SWEPT]`."""
+
+    STUDY_SETTING = "`--set` of a study changes it"
+    SWEPT = "a study runs with several values of it"
+    DEFINES_VARIANT = "`--set` of a study does not change it in variants that state it themselves"
+
+
+def fields_with(role: FieldRole, model: type[BaseModel]) -> list[str]:
+    """Return the names of the fields of `model` that have the role."""
+    return [name for name, field in model.model_fields.items() if role in field.metadata]
+
+
+def dotted_keys(model: type[BaseModel]) -> list[str]:
+    """Return the keys of `model` as `--set` writes them: `a.b` for fields of nested models, `a.TERM` for mappings.
+
+    >>> class Saucer(StrictModel):
+    ...     width: int = 1
+    >>> class Set(StrictModel):
+    ...     saucer: Saucer = Saucer()
+    ...     weights: dict[str, float] = {}
+    ...     count: int = 6
+    >>> dotted_keys(Set)
+    ['saucer.width', 'weights.TERM', 'count']
+    """
+    keys = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += [f"{name}.{key}" for key in dotted_keys(field.annotation)]
+        else:
+            keys.append(f"{name}.TERM" if get_origin(field.annotation) is dict else name)
+    return keys
+
+
+def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Say the first problem of `error` in one line; for an unknown key name the nearest valid one.
+
+    >>> class Cup(StrictModel):
+    ...     volume: float = 1.0
+    >>> try:
+    ...     Cup.parse({"volumme": 2}, "cup")
+    ... except ConfigError as problem:
+    ...     print(problem)
+    cup: unknown key 'volumme': did you mean 'volume'? (valid: volume)
+    """
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        owner = _owner(model, path[:-1])
+        valid = sorted(owner.model_fields)
+        guess = nearest(path[-1], valid)
+        hint = f"did you mean {guess!r}? " if guess else ""
+        inside = f" in {'.'.join(path[:-1])}" if len(path) > 1 else ""
+        return f"{where}: unknown key {path[-1]!r}{inside}: {hint}(valid: {', '.join(valid)})"
+    message = problem["msg"].removeprefix("Value error, ")
+    cause = problem.get("ctx", {}).get("error")
+    key = ".".join([*path, *(cause.path if isinstance(cause, WrongTypeError) else ())])
+    given = f", got {problem['input']!r}" if problem["type"] not in ("missing", "value_error") else ""
+    number = _NUMBER_WITH_X.fullmatch(problem["input"]) if isinstance(problem["input"], str) else None
+    if number is not None and "valid integer" in message:
+        given += f": did you mean {number[1] or number[2]}?"
+    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        expected = [word.strip(" '") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        guess = nearest(problem["input"], expected)
+        given += f": did you mean {guess!r}?" if guess else ""
+    return f"{where}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{given}"
+
+
+def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The nested model that `path` leads to, as far as the annotations tell."""
+    for part in path:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model

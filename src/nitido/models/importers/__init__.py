@@ -1,0 +1,98 @@
+"""Other people's weights: a foreign file in, a model of nitido out.
+
+A file is recognised by its content, never by its name, and reading it runs no code of its maker. A new layout is one
+module with a `Layout`, and its line in `LAYOUTS`.
+"""
+
+import hashlib
+from pathlib import Path
+
+from nitido.base.printable import printable
+from nitido.models.importers import (
+    edsr_basicsr,
+    edsr_pytorch,
+    msrresnet_basicsr,
+    srcnn_keras,
+    srgan_leftthomas,
+    srresnet_keras,
+    vdsr_authors,
+)
+from nitido.models.importers.layout import Choices, Inexpressible, Layout, Tensors
+from nitido.models.importers.read import KINDS, read_tensors
+from nitido.models.importers.state_dict import unprefixed
+from nitido.models.model_file import LoadedModel, ModelDescriptor, ModelFileError
+
+__all__ = ["INEXPRESSIBLE", "LAYOUTS", "import_model"]
+
+LAYOUTS: tuple[Layout, ...] = (
+    vdsr_authors.LAYOUT,
+    edsr_pytorch.LAYOUT,
+    edsr_basicsr.LAYOUT,
+    srcnn_keras.LAYOUT,
+    srresnet_keras.LAYOUT,
+    srgan_leftthomas.LAYOUT,
+)
+"""Every layout that can be imported; the first one that recognises a file converts it."""
+
+INEXPRESSIBLE: tuple[Inexpressible, ...] = (msrresnet_basicsr.LAYOUT,)
+"""Layouts that are known and refused."""
+
+_SHOWN_NAMES = 3
+
+
+def import_model(
+    source: Path, scale: int | None = None, name: str | None = None, residual_scale: float | None = None
+) -> LoadedModel:
+    """Read the foreign weights in `source` into a network in eval mode; the descriptor says where they come from.
+
+    `scale` is for layouts whose weights serve several scales, to have one of them alone; elsewhere it is checked
+    against the weights. `name` defaults to the file's name without its ending. `residual_scale` is for EDSRs, whose
+    files do not say how much a residual block adds; it defaults to what was published for their size (0.1 for 32
+    blocks of 256 channels, else 1). Raises `ModelFileError` in one line when the file is missing, damaged, of no known
+    layout, or holds Python objects, and when names, shapes, types or values of its weights are not the layout's.
+    """
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise ModelFileError(f"{source}: a model needs a name that is not empty and can be printed, not {name!r}")
+    layout, tensors = _recognise(source, _read(source))
+    if residual_scale is not None and not layout.open_residual_scale:
+        raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
+    architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
+    origin = {"file": printable(source.name), "sha256": _sha256(source), "layout": layout.title}
+    descriptor = ModelDescriptor.of(
+        network, architecture, name or printable(source.stem), {"imported": origin}, other_scales=other_scales
+    )
+    return LoadedModel(network.eval(), descriptor)
+
+
+def _read(source: Path) -> Tensors:
+    if source.is_dir():
+        raise ModelFileError(f"{source}: a folder: name the file of weights")
+    if not source.is_file():
+        raise ModelFileError(f"{source}: no such weights file")
+    tensors = read_tensors(source)
+    if tensors is None:
+        raise ModelFileError(f"{source}: not a file of weights that can be imported ({KINDS}; known: {_known()})")
+    return tensors
+
+
+def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
+    """The layout of the tensors, and those without what a training framework put before their names."""
+    for tensors in unprefixed(found):
+        for layout in LAYOUTS:
+            if layout.recognises(tensors):
+                return layout, tensors
+        for other in INEXPRESSIBLE:
+            if other.recognises(tensors):
+                raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
+    shown = ", ".join(map(printable, list(found)[:_SHOWN_NAMES])) or "nothing"
+    more = ", …" if len(found) > _SHOWN_NAMES else ""
+    raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")
+
+
+def _known() -> str:
+    return "; ".join(layout.title for layout in LAYOUTS)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

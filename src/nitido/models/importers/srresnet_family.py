@@ -1,0 +1,45 @@
+"""SRResNet (Ledig et al., CVPR 2017) as SRGAN implementations build it: batch normalisation, PReLU, a tanh output."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from nitido.models.importers.layout import Choices, Converted, Tensors
+from nitido.models.importers.transplant import LayerNames, configure, scale_of, transplant, widen_slopes, width_of
+
+
+@dataclass(frozen=True)
+class SRResNetLayers:
+    """The names of a file's layers, each kind in the order in which data passes them.
+
+    Attributes:
+        convolutions: the first, two for each block, the one behind the blocks, one for each stage, the last.
+        norms: two for each block, and the one behind the blocks where there is one.
+        slopes: the first PReLU, one for each block, the one behind the blocks where there is one, one for each stage.
+        stages: the convolutions ahead of the pixel shuffles.
+    """
+
+    convolutions: Sequence[str]
+    norms: Sequence[str]
+    slopes: Sequence[str]
+    stages: Sequence[str]
+
+
+def convert_srresnet(
+    source: Path, tensors: Tensors, choices: Choices, layers: SRResNetLayers, epsilon: float, judge: str
+) -> Converted:
+    """An SRResNet with a tanh output and the weights `tensors`; `epsilon` is that of its batch normalisation."""
+    width = width_of(source, tensors, f"{layers.convolutions[0]}.weight")
+    scale = scale_of(source, tensors, [f"{name}.weight" for name in layers.stages], width, choices.scale)
+    blocks = len(layers.norms) // 2
+    body_end = "normalization" if len(layers.norms) % 2 else "activation"
+    config = configure(
+        source,
+        "srresnet",
+        "keras",
+        {"scale": scale, "blocks": blocks, "width": width, "batch_norm_epsilon": epsilon, "body_end": body_end},
+    )
+    kinds: LayerNames = {nn.Conv2d: layers.convolutions, nn.BatchNorm2d: layers.norms, nn.PReLU: layers.slopes}
+    return transplant(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, judge)

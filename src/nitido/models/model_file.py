@@ -1,0 +1,269 @@
+"""A trained network as one file: safetensors weights and a JSON descriptor in their metadata.
+
+Nothing is guessed from a file's name: the descriptor says which architecture, which configuration, how it was trained
+and what it measured. Reading a model file runs no code of the file's maker, and what it takes is bounded by the file's
+size. A checksum of weights and descriptor is verified at every reading; files of earlier versions have none.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor
+
+from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
+from nitido.base.atomic import write_bytes
+from nitido.base.errors import NitidoError
+from nitido.base.validation import ConfigError, StrictModel
+from nitido.models.build_bounds import OutOfBoundsError, at_most
+from nitido.models.publication import Publication
+from nitido.models.tensor_file import (
+    CHECKSUM_KEY,
+    TensorFile,
+    read_tensor_file,
+    unique_keys,
+    with_checksum,
+)
+from nitido.models.tensor_file import (
+    ModelFileError as ModelFileError,
+)
+
+METADATA_KEY = "nitido"
+"""Where the descriptor lies in a safetensors file's metadata."""
+
+
+class WrongScaleError(ModelFileError):
+    """A model does not serve the enlargement that is asked for."""
+
+
+class ModelDescriptor(StrictModel):
+    """Everything there is to know about a model file without its weights."""
+
+    format_version: Literal[1] = Field(default=1, description="version of this descriptor's layout")
+    name: str = Field(min_length=1, description="what the model is called in tables")
+    architecture: str = Field(description="name of the architecture, as in the registry")
+    config: dict[str, Any] = Field(description="the network's full configuration")
+    scale: int = Field(ge=1, description="enlargement factor; of several, the first")
+    scales: tuple[int, ...] = Field(default=(), description="all factors the weights serve; not said: `scale` alone")
+    channels: Literal[1, 3] = Field(description="1 = works on Y alone, 3 = RGB")
+    receptive_field_radius: int | None = Field(
+        ge=0, description="margin in LR pixels that makes a tile exact; null: an output pixel sees the whole picture"
+    )
+    parameters: int = Field(ge=0, description="number of weights")
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="provenance: variant, hyperparameters, data, seed, steps, seconds, nitido version",
+    )
+    metrics: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
+    )
+    publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError(f"{value!r} has characters that cannot be printed")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_alone(cls, values: Any) -> Any:
+        alone = isinstance(values, dict) and "scale" in values and not values.get("scales")
+        return {**values, "scales": (values["scale"],)} if alone else values
+
+    @classmethod
+    def of(
+        cls,
+        network: SuperResolutionNetwork,
+        architecture: str,
+        name: str,
+        training: dict[str, Any] | None = None,
+        metrics: dict[str, dict[str, float]] | None = None,
+        other_scales: Sequence[int] = (),
+    ) -> "ModelDescriptor":
+        """Describe `network`, an instance of `architecture`: what the network knows is taken from the network.
+
+        `other_scales` are those that its weights serve besides its own.
+        """
+        return cls(
+            name=name,
+            architecture=get_architecture(architecture).name,
+            config=network.config.model_dump(mode="json"),
+            scale=network.scale,
+            scales=(network.scale, *other_scales),
+            channels=network.config.channels,
+            receptive_field_radius=network.receptive_field_radius,
+            parameters=count_parameters(network),
+            training=training or {},
+            metrics=metrics or {},
+        )
+
+
+def metric_name(metric: str, scale: int, first: int) -> str:
+    """What a descriptor calls a metric that was measured at `scale`: the plain name is of the `first`, its `scale`.
+
+    >>> metric_name("psnr_y", 2, 2), metric_name("psnr_y", 3, 2)
+    ('psnr_y', 'x3/psnr_y')
+    """
+    return metric if scale == first else f"x{scale}/{metric}"
+
+
+class LoadedModel(NamedTuple):
+    """A network in eval mode, at one of its scales, and what its file says about it."""
+
+    network: SuperResolutionNetwork
+    descriptor: ModelDescriptor
+
+
+def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
+    """Write the weights and buffers of `network` with `descriptor` to `path`, atomically.
+
+    Raises `ModelFileError`, and leaves `path` as it was, when a weight is not finite, the descriptor is not the
+    network's, or the disk does not take the file.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    check_finite(path, tensors)
+    _check_descriptor(path, network, descriptor)
+    try:
+        # Into memory first: safetensors' own files can be read by nobody but their owner.
+        write_bytes(path, with_checksum(save(tensors, metadata={METADATA_KEY: descriptor.model_dump_json()})))
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: could not be written ({error})") from None
+
+
+def read_descriptor(path: Path) -> ModelDescriptor:
+    """Read the descriptor of the model file at `path`; raises `ModelFileError`, also when its weights are damaged."""
+    return _descriptor(read_tensor_file(path))
+
+
+def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
+    """Build the network that the file at `path` describes, on the CPU, in eval mode, with its weights.
+
+    `scale` is one of those that the file's weights serve; without it the network is at the first. Raises
+    `ModelFileError` when the file is missing, no model of nitido, damaged, or for another scale, and when names,
+    shapes, types or values of its tensors do not fit its descriptor.
+    """
+    file = read_tensor_file(path)
+    descriptor = _descriptor(file)
+    config = _config(path, descriptor)
+    try:
+        with at_most(tensors=len(file.table), elements=file.elements):
+            network = build_blank(descriptor.architecture, config)
+    except (OutOfBoundsError, RuntimeError, MemoryError, OverflowError):  # RuntimeError: too large for torch
+        raise ModelFileError(
+            f"{path}: its descriptor needs more weights than the {file.elements:,} that the file holds"
+        ) from None
+    _check_descriptor(path, network, descriptor)
+    tensors = file.tensors()
+    check_layout(path, network.state_dict(), tensors, "its descriptor")
+    check_finite(path, tensors)
+    if CHECKSUM_KEY not in file.metadata:
+        check_not_zeroed(path, tensors)
+    network.load_state_dict(tensors)
+    wanted = descriptor.scale if scale is None else scale
+    if wanted not in descriptor.scales:
+        served = " or ".join(f"×{known}" for known in descriptor.scales)
+        raise WrongScaleError(f"{path}: this model enlarges {served}, not ×{wanted}")
+    return LoadedModel(network.eval().at_scale(wanted), descriptor)
+
+
+def build_blank(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
+    """A network whose weights the caller overwrites at once: drawing them leaves the random generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return build(architecture, config)
+
+
+def check_layout(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], judge: str) -> None:
+    """Raise `ModelFileError` unless `found`, read from `path`, has the names, shapes and types of `expected`.
+
+    `judge` is who expects them, as the error calls it.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    extra = sorted(found.keys() - expected.keys())
+    if missing:
+        raise ModelFileError(f"{path}: lacks weights {judge} needs: {', '.join(missing)}")
+    if extra:
+        raise ModelFileError(f"{path}: holds weights {judge} knows nothing of: {', '.join(extra)}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise ModelFileError(f"{path}: {name} is {_describe(found[name])}, but {judge} needs {_describe(tensor)}")
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ModelFileError` when one of the `tensors` of `path` holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")
+
+
+def check_not_zeroed(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ModelFileError` when all weights of a layer are zero, as an interrupted copy leaves them.
+
+    For files without a checksum. One number per channel (a bias, a mean) may be zero.
+    """
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and not bool(tensor.any()):
+            raise ModelFileError(f"{path}: all weights of {name} are zero: the file is damaged")
+
+
+def _descriptor(file: TensorFile) -> ModelDescriptor:
+    if METADATA_KEY not in file.metadata:
+        raise ModelFileError(f"{file.path}: a safetensors file without nitido's descriptor; import it first")
+    return parse_descriptor(file.path, file.metadata[METADATA_KEY])
+
+
+def parse_descriptor(path: Path, text: str) -> ModelDescriptor:
+    """The descriptor in the metadata of the file at `path`; raises `ModelFileError`."""
+    try:
+        values = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_number)
+        json.dumps(values, ensure_ascii=False).encode()  # halves of characters could not be printed
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its descriptor is not JSON ({error})") from None
+    try:
+        return ModelDescriptor.parse(values, "descriptor")
+    except ConfigError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a number")
+
+
+def _config(path: Path, descriptor: ModelDescriptor) -> NetworkConfig:
+    try:
+        family = get_architecture(descriptor.architecture)
+        return family.config_class.parse(descriptor.config, f"config of {family.name}")
+    except ConfigError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
+    pairs = {
+        "config": (_config(path, descriptor), network.config),
+        "scale": (descriptor.scale, network.scale),
+        "channels": (descriptor.channels, network.channels),
+        "receptive_field_radius": (descriptor.receptive_field_radius, network.receptive_field_radius),
+        "parameters": (descriptor.parameters, count_parameters(network)),
+    }
+    for key, (said, true) in pairs.items():
+        if said != true:
+            raise ModelFileError(f"{path}: the descriptor says {key} = {said}, its network has {true}")
+    said_scales = f"{path}: the descriptor says scales = {list(descriptor.scales)}"
+    if descriptor.scales[0] != network.scale or len(set(descriptor.scales)) < len(descriptor.scales):
+        raise ModelFileError(f"{said_scales}, but they must differ and begin with {network.scale}")
+    for scale in descriptor.scales:
+        try:
+            network.at_scale(scale)
+        except NitidoError as error:
+            raise ModelFileError(f"{said_scales}: {error}") from None
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

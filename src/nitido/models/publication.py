@@ -1,0 +1,24 @@
+"""What is measured and promised of a model when it is published in the zoo."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nitido.base.validation import StrictModel
+
+Aim = Literal["fidelity", "perception"]
+"""The words of `nitido.evaluation.aims`, which stands above this room and explains them."""
+
+
+class Publication(StrictModel):
+    """The figures of a published model, of the very weights that ship, and the terms of those weights."""
+
+    licence: str = Field(min_length=1, description="of the weights")
+    aim: Aim = Field(description="what the training was after; they never rank together")
+    protocol: str = Field(min_length=1, description="under which the metrics were measured")
+    metrics: dict[int, dict[str, dict[str, float]]] = Field(
+        description="scale -> dataset -> metric -> mean over its pictures, in float32"
+    )
+    bfloat16_cost_db: dict[int, float] = Field(
+        description="scale -> how much lower PSNR-Y on Set5 is under bfloat16 autocast, in dB"
+    )

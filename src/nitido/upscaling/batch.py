@@ -1,0 +1,413 @@
+"""Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
+
+import errno
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Protocol
+
+from nitido import __version__
+from nitido.base.atomic import check_writable, remove_drafts
+from nitido.base.errors import NitidoError
+from nitido.base.interrupts import postponed_interrupts
+from nitido.base.locks import exclusive
+from nitido.imaging import FORMATS, PictureError, walk
+from nitido.models.find import WEIGHTS, model_path
+from nitido.models.self_ensemble import SelfEnsemble
+from nitido.models.zoo.catalog import zoo_names
+from nitido.upscaling.images import (
+    Photo,
+    check_size,
+    format_of,
+    losses,
+    read_header,
+    read_photo,
+    write_photo,
+)
+from nitido.upscaling.images.background import Color, flattened
+from nitido.upscaling.images.target_size import TargetSize, UpscaleError
+from nitido.upscaling.manifest import MANIFEST, Manifest, sha256, sha256_of
+from nitido.upscaling.pieces import Advance
+from nitido.upscaling.pipeline import overlapped
+from nitido.upscaling.upscaler import Rectangle, Upscaler
+from nitido.upscaling.workspace import Workspace
+
+_DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+EXISTING = ("error", "skip", "overwrite")
+"""What becomes of files that are in the place of results and are not nitido's own; the first unless said otherwise."""
+
+_NAMED = 5  # files that an error names
+_OTHER_PICTURE = re.compile(
+    r"\.(jxl|hei[cf]|gif|jp2|j2k|jpf|jfif|jpe|exr|hdr|psd|tga|ico|icns|pcx|p[bgnpf]m|svg|pdf|eps|dds|qoi|dib|mpo|"
+    r"apng|avifs|fits|raw|dng|cr2|cr3|nef|arw|orf|rw2)"
+)
+"""Name endings of kinds of pictures, which nobody means for a folder."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to enlarge and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What shall be done: `folder` is the output folder that remembers what is finished; None for a single file.
+
+    `others` are the files in the folders whose names are of no picture that can be read: nothing is done with them.
+    """
+
+    jobs: Sequence[Job]
+    folder: Path | None
+    others: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are enlarged. `model` identifies the weights, for remembering what they have done.
+
+    `background` is the sRGB color that is put under transparent pictures where the result's format has no transparency;
+    without one they are refused.
+    """
+
+    upscaler: Upscaler
+    model: str
+    target: TargetSize = field(default_factory=TargetSize)
+    preview: Rectangle | None = None
+    background: Color | None = None
+
+    def __post_init__(self) -> None:
+        if self.upscaler.own_scale is None and self.target == TargetSize():
+            raise UpscaleError("bicubic has no scale of its own: say how large, e.g. --scale 2")
+
+    def fingerprint(self) -> str:
+        """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
+        ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
+        return sha256(
+            repr((__version__, self.model, ensemble, precision, self.target, self.preview, self.background)).encode()
+        )
+
+
+def model_identity(name_or_path: str | Path) -> str:
+    """What tells the weights of a run directory or a model file from all others."""
+    return sha256_of(model_path(name_or_path))
+
+
+class Listener(Protocol):
+    """Is told how a batch goes on."""
+
+    def planned(self, pixels: int) -> None:
+        """How many pixels there are to enlarge, in all pictures together."""
+
+    def started(self, job: Job, pixels: int) -> Advance:
+        """A picture begins; returns who hears of its progress."""
+
+    def ended(self, job: Job, outcome: str, notes: Sequence[str]) -> None:
+        """A picture has become `outcome`, in words; `notes` say what its new format could not keep."""
+
+    def skipped(self, job: Job, pixels: int) -> None:
+        """The result is there already."""
+
+    def failed(self, job: Job, error: NitidoError) -> None:
+        """A picture cannot be enlarged; the others go on."""
+
+    def left(self, job: Job) -> None:
+        """A file that is not nitido's own is in the place of the result, and stays."""
+
+    def warned(self, text: str) -> None:
+        """Something that concerns no single picture."""
+
+
+def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
+    """What becomes of `inputs`, pictures and folders of them, under `out`.
+
+    One picture becomes the file `out` when that has a picture's suffix; everything else goes into the folder `out`.
+    Folders are searched through; below `out` the pictures keep their places. `suffix` (".png") changes the format;
+    where two pictures would then have one name, both keep their old suffix before the new one (`a.jpg.png` and
+    `a.png.png`). Names that differ in case alone are two where the file system tells them apart. A picture that is
+    named twice is enlarged once. Hidden files and what lies in `out` are left alone.
+
+    Raises `PictureError` when an input is missing, a folder holds no picture, `out` is an input or the name of a kind
+    of picture that cannot be written, or a result would overwrite a source or another result.
+    """
+    for path in inputs:
+        if not path.exists():
+            model = f"; it is a model of the zoo: --model {path}" if str(path) in zoo_names() else ""
+            raise PictureError(f"{path}: no such file or folder{model}")
+        if path.is_dir() and os.path.realpath(path) == os.path.realpath(out):
+            raise PictureError(f"{out}: input and output are the same folder: choose another output")
+    if out.is_symlink() and not out.exists():
+        raise PictureError(f"{out}: a link to something that is not there: remove it, or choose another output")
+    _check_ending(inputs, out)
+    if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in FORMATS and not out.is_dir():
+        if suffix is not None and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
+            raise PictureError(f"{out}: the name says another format than {suffix.removeprefix('.')}")
+        jobs, folder, others = [Job(inputs[0], out)], None, []
+    else:
+        if out.exists() and not out.is_dir():
+            raise PictureError(f"{out}: the output is a file; a folder is required")
+        if out.suffix.lower() in FORMATS and not out.is_dir():
+            raise PictureError(f"{out}: several pictures need a folder, and this is the name of a picture")
+        searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
+        jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
+        others = [other for _, unread in searched for other in unread]
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        if os.path.realpath(job.target) in sources:
+            raise PictureError(f"{job.target}: would overwrite a picture that is to be enlarged: choose another output")
+    return Plan(jobs, folder, others)
+
+
+def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXISTING[0]) -> int:
+    """Enlarge the pictures of `batch`; returns how many could not be.
+
+    `existing` is one of `EXISTING`: what becomes of files in the place of results that nitido has not begun there. With
+    "error" the batch ends with `UpscaleError` before any work, "skip" leaves them, "overwrite" replaces them.
+
+    While one is enlarged, the next is read and the last is written, in two threads; the listener is only told in this.
+    A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
+    Results appear whole, so a batch may be stopped at any time and started again. Raises OSError when the disk takes
+    nothing more, `BusyError` when another batch works in the same folder, KeyboardInterrupt between two pieces of a
+    picture after Ctrl-C or SIGTERM.
+    """
+    lock: AbstractContextManager[None] = nullcontext()
+    if batch.folder is not None:
+        batch.folder.mkdir(parents=True, exist_ok=True)
+        lock = exclusive(batch.folder)
+    with lock, postponed_interrupts() as check:
+        if batch.folder is not None:
+            _remove_drafts(batch.folder, batch.jobs)
+        manifest = Manifest(batch.folder)
+        fingerprint = settings.fingerprint()
+        failures = 0
+        ready = []
+        if manifest.damaged:
+            listener.warned(f"{manifest.damaged} damaged lines of {manifest.path} count for nothing")
+        for job in batch.jobs:
+            try:
+                check_writable(job.target)
+                ready.append((job, _measured(job, settings)))
+            except (NitidoError, OSError) as error:
+                listener.failed(job, _as_error(job, error))
+                failures += 1
+        foreign = _foreign([job for job, _ in ready], manifest, existing)
+        if existing == "skip":
+            for job in foreign:
+                listener.left(job)
+            ready = [(job, pixels) for job, pixels in ready if job not in foreign]
+        manifest.begin(job.target for job, _ in ready)
+        listener.planned(sum(pixels for _, pixels in ready))
+        steps = _Steps(settings, manifest, fingerprint, batch.folder, listener, check)
+        with closing(overlapped(ready, steps.read, steps.enlarge, steps.write, check)) as outcomes:
+            for (job, pixels), outcome in outcomes:
+                check()
+                if isinstance(outcome, NitidoError | OSError):
+                    listener.failed(job, _as_error(job, outcome))
+                    failures += 1
+                elif outcome is None:
+                    listener.skipped(job, pixels)
+                else:
+                    listener.ended(job, outcome.size, outcome.notes)
+        return failures
+
+
+def _check_ending(inputs: Sequence[Path], out: Path) -> None:
+    """Refuse an output whose name ends like a picture that cannot be written, or like some file for one picture."""
+    ending = out.suffix.lower()
+    if not ending or ending in FORMATS or out.exists():
+        return
+    one_picture = len(inputs) == 1 and inputs[0].is_file()
+    if _OTHER_PICTURE.fullmatch(ending) or one_picture:
+        known = ", ".join(FORMATS)
+        raise PictureError(f"{out}: {ending} cannot be written, only {known} (to mean a folder, make it first)")
+
+
+def _remove_drafts(out: Path, jobs: Sequence[Job]) -> None:
+    """Remove what killed processes left in the folders of the results, but not in an output folder within `out`."""
+    for folder in {job.target.parent for job in jobs}:
+        if folder.is_dir() and (folder == out or not (folder / MANIFEST).exists()):
+            remove_drafts(folder)
+
+
+def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job]:
+    """Those of `jobs` that would replace files which are not nitido's own; `UpscaleError` where they are refused."""
+    foreign = [job for job in jobs if job.target.is_file() and not manifest.knows(job.target)]
+    if foreign and existing == "error":
+        named = ", ".join(str(job.target) for job in foreign[:_NAMED])
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise UpscaleError(f"{named}{more}: there already, and not made by this command: --existing skip or overwrite")
+    return foreign
+
+
+def _tells_case_apart(folder: Path) -> bool:
+    """Return whether `a` and `A` are two files in `folder`, or in the folder that it will be made in."""
+    while not folder.is_dir():
+        folder = folder.parent
+    with NamedTemporaryFile(prefix="nitido-case-", dir=folder) as file:
+        return not Path(file.name).with_name(Path(file.name).name.upper()).exists()
+
+
+def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pairs of a picture and its place below the output folder, and the files whose names are of no picture."""
+    if path.is_file():
+        return [(path, Path(path.name))], []
+    root, results = os.path.realpath(path), os.path.realpath(out)
+    inside_input = Path(results).is_relative_to(root)
+
+    def a_result(file: Path) -> bool:
+        return inside_input and Path(os.path.realpath(file)).is_relative_to(results)
+
+    found = walk(path, skip=a_result)
+    if not found.pictures and ((path / WEIGHTS).exists() or (path / "config.yaml").exists()):
+        raise PictureError(f"{path}: a run directory, without pictures: it may be named by --model {path}")
+    if not found.pictures:
+        raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(FORMATS)})")
+    places = []
+    for file in found.pictures:
+        inside = file.relative_to(path)
+        places.append((file, Path(Path(root).name) / inside if several else inside))
+    return places, list(found.left_out)
+
+
+def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:
+    def wanted(place: Path) -> Path:
+        keeps = suffix is None or FORMATS.get(place.suffix.lower()) == FORMATS[suffix]
+        return place if keeps else place.with_suffix(suffix or "")
+
+    places = list({(os.path.realpath(source), place): (source, place) for source, place in places}.values())
+    names = [wanted(place) for _, place in places]
+    counts = Counter(str(name).casefold() for name in names)
+    case_matters = len(set(names)) > len(counts) and _tells_case_apart(out)
+    taken: dict[str, Path] = {}
+    jobs = []
+    for (source, place), name in zip(places, names, strict=True):
+        if counts[str(name).casefold()] > 1 and suffix is not None:
+            name = place.with_name(place.name + suffix)
+        key = str(name) if case_matters else str(name).casefold()
+        if key in taken:
+            raise PictureError(
+                f"{source} and {taken[key]} would both become {out / name}: rename one, or enlarge them apart"
+            )
+        taken[key] = source
+        jobs.append(Job(source, out / name))
+    return jobs
+
+
+def _measured(job: Job, settings: Settings) -> int:
+    """The number of pixels to enlarge, after every check that needs no more than the header."""
+    header = read_header(job.source)
+    try:
+        height, width = settings.target.of(header.height, header.width, settings.upscaler.own_scale)
+    except UpscaleError as error:
+        raise UpscaleError(f"{job.source}: {error}") from None
+    if settings.preview is not None:
+        _, _, wide, high = settings.preview
+        check_size(job.target, ceil(wide * width / header.width), ceil(high * height / header.height))
+        return wide * high
+    check_size(job.target, width, height)
+    return header.width * header.height
+
+
+_Sized = tuple[Job, int]  # a picture and how many of its pixels are to be enlarged
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    photo: Photo
+    source: str
+    notes: list[str]
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
+class _Enlarged:
+    photo: Photo
+    source: str
+    size: str
+    notes: list[str]
+    workspace: Workspace
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is done with a picture, step by step; None stands for one that is finished already."""
+
+    settings: Settings
+    manifest: Manifest
+    fingerprint: str
+    folder: Path | None
+    listener: Listener
+    check: Callable[[], None]
+
+    def read(self, sized: _Sized) -> _Loaded | None:
+        job, _ = sized
+        source = sha256_of(job.source)
+        if self.manifest.holds(job.target, source, self.fingerprint):
+            return None
+        workspace = Workspace(self.folder or job.target.parent)
+        try:
+            photo = read_photo(job.source, workspace)
+        except MemoryError:
+            raise UpscaleError(f"{job.source}: not enough memory to read it") from None
+        if self.settings.background is not None and not format_of(job.target).alpha:
+            photo = flattened(photo, self.settings.background, workspace)
+        return _Loaded(photo, source, losses(photo, job.target), workspace)
+
+    def enlarge(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
+        self.check()
+        if loaded is None:
+            return None
+        job, count = sized
+        photo, upscaler, preview = loaded.photo, self.settings.upscaler, self.settings.preview
+        height, width = photo.pixels.shape[:2]
+        size = self.settings.target.of(height, width, upscaler.own_scale)
+        notes = list(loaded.notes)
+        given = (photo.pixels, photo.alpha, *size)
+        advance = _checking(self.check, self.listener.started(job, count))
+        try:
+            if preview is None:
+                pixels, alpha = upscaler.enlarge(*given, advance, note=notes.append, workspace=loaded.workspace)
+            else:
+                pixels, alpha = upscaler.enlarge_part(
+                    *given, preview, advance, note=notes.append, workspace=loaded.workspace
+                )
+        except UpscaleError as error:
+            raise UpscaleError(f"{job.source}: {error}") from None
+        except MemoryError:
+            raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
+        outcome = f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}"
+        enlarged = replace(photo, pixels=pixels, alpha=alpha, notes=())
+        return _Enlarged(enlarged, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
+
+    def write(self, sized: _Sized, enlarged: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
+        job, _ = sized
+        if enlarged is not None:
+            not_taken = write_photo(job.target, enlarged.photo, enlarged.workspace, pulse)
+            self.manifest.add(job.target, enlarged.source, self.fingerprint)
+            return replace(enlarged, notes=[*enlarged.notes, *not_taken])
+        return enlarged
+
+
+def _checking(check: Callable[[], None], advance: Advance) -> Advance:
+    def checked(share: float) -> None:
+        check()
+        advance(share)
+
+    return checked
+
+
+def _as_error(job: Job, error: NitidoError | OSError) -> NitidoError:
+    if isinstance(error, NitidoError):
+        return error
+    if error.errno in _DISK_IS_GONE:
+        raise error
+    return PictureError(f"{error.filename or job.source}: {error.strerror or error}")

@@ -1,0 +1,134 @@
+"""A picture in memory with all that its file said about it."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyvips
+
+from nitido.imaging.files import Pixels
+from nitido.imaging.xmp import with_size, without_lost_parts
+from nitido.upscaling.images.color_signal import ColorSignal
+
+_EXIF_HEAD = b"Exif\0\0"
+_BLOBS = ("exif-data", "xmp-data", "iptc-data")
+_TEXTS = ("exif-ifd", "image-description")
+_OF_THE_OLD_PIXELS = ("exif-ifd0-Orientation", "exif-ifd1-")  # ifd1 is the thumbnail's
+_PLACES = ("exif-ifd2-SubjectArea", "exif-ifd2-SubjectLocation")  # in pixels of the old picture
+_WIDTHS = ("exif-ifd0-ImageWidth", "exif-ifd4-RelatedImageWidth")
+_HEIGHTS = ("exif-ifd0-ImageLength", "exif-ifd4-RelatedImageLength")
+
+_UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
+"""What EXIF 2.3 has written where the resolution is unknown: 72 pixels per inch."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says beside its pixels, for pixels that are upright.
+
+    `blobs` and `texts` are libvips' names and values (EXIF, XMP, IPTC); the orientation is reset and the thumbnail left
+    out. `png_texts` are the chunks of a PNG's texts. `resolution` is pixels per millimetre, across and down. `size` is
+    the (width, height) that the file speaks of. `lost` says in words what else the metadata speak of that does not come
+    along.
+    """
+
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    resolution: tuple[float, float] = _UNKNOWN_RESOLUTION
+    resolution_unit: str | None = None
+    size: tuple[int, int] = (1, 1)
+    lost: tuple[str, ...] = ()
+    png_texts: tuple[tuple[bytes, bytes], ...] = ()
+
+    @classmethod
+    def of(cls, image: Any, turned: bool) -> "Metadata":
+        """Take the metadata off a libvips image, of which no more than the header is read.
+
+        `turned` says whether its rows become columns when the picture is made upright.
+        """
+        names = image.get_fields()
+        blobs = {name: bytes(image.get(name)) for name in _BLOBS if name in names}
+        if "exif-data" in blobs:
+            blobs["exif-data"] = _without_thumbnail(blobs["exif-data"])
+        lost: list[str] = []
+        if "xmp-data" in blobs:
+            blobs["xmp-data"], lost = without_lost_parts(blobs["xmp-data"])
+        texts = {
+            name: str(image.get(name))
+            for name in names
+            if name.startswith(_TEXTS) and not name.startswith((*_OF_THE_OLD_PIXELS, *_PLACES))
+        }
+        lost += [f"EXIF {name.rpartition('-')[2]}" for name in _PLACES if name in names]
+        resolution = (float(image.xres), float(image.yres))
+        if resolution == (1.0, 1.0):  # libvips' word for unknown
+            resolution = _UNKNOWN_RESOLUTION
+        size = (int(image.width), int(image.height))
+        if turned:
+            resolution, size = resolution[::-1], size[::-1]
+        unit = str(image.get("resolution-unit")) if "resolution-unit" in names else None
+        return cls(blobs, texts, resolution, unit, size, tuple(lost))
+
+    def put_on(self, image: Any) -> Any:
+        """A libvips image like `image` that carries the metadata, with the size of `image`.
+
+        libvips itself corrects EXIF's PixelXDimension and PixelYDimension when it saves.
+        """
+        carrier = image.copy()
+        for name, blob in self.blobs.items():
+            if name == "xmp-data":
+                blob = with_size(blob, self.size, (image.width, image.height))
+            carrier.set_type(pyvips.GValue.blob_type, name, blob)
+        across, down = self.resolution
+        carrier = carrier.copy(xres=across, yres=down)  # after EXIF's bytes, whose resolution is taken as the image's
+        for name, text in self.texts.items():
+            if name in _WIDTHS + _HEIGHTS:
+                text = str(image.width if name in _WIDTHS else image.height)
+            carrier.set_type(pyvips.GValue.gstr_type, name, text)
+        for name in carrier.get_fields():
+            if name.startswith(_PLACES):
+                carrier.remove(name)
+        if self.resolution_unit is not None:
+            carrier.set_type(pyvips.GValue.gstr_type, "resolution-unit", self.resolution_unit)
+        carrier.set_type(pyvips.GValue.gint_type, "orientation", 1)  # last: EXIF's bytes bring their own
+        return carrier
+
+
+def _without_thumbnail(exif: bytes) -> bytes:
+    """EXIF whose first directory is its last one: the second is the thumbnail's (EXIF 2.3, section 4.5.2)."""
+    start = len(_EXIF_HEAD) if exif.startswith(_EXIF_HEAD) else 0
+    order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
+    try:
+        if order is None:
+            return exif
+        (directory,) = struct.unpack_from(f"{order}I", exif, start + 4)
+        (entries,) = struct.unpack_from(f"{order}H", exif, start + directory)
+        link = start + directory + 2 + 12 * entries
+        struct.unpack_from(f"{order}I", exif, link)
+    except struct.error:  # cut short: libvips makes of it what it can
+        return exif
+    return exif[:link] + bytes(4) + exif[link + 4 :]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """An upright picture: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.Picture`, and its metadata.
+
+    `color` is a colour space that the file names in another way than by an ICC profile.
+
+    RGB and grey numbers are those of the file, in the colour space of `icc_profile`: a network sees them as they are.
+    Converting to sRGB and back would cost the colours outside sRGB, and a rounding, for nothing: sharpening edges is
+    the same task in every RGB space with a tone curve like sRGB's. CMYK has become sRGB; `notes` say such things.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    icc_profile: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
+    color: ColorSignal | None = None
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample: 8 or 16."""
+        return self.pixels.dtype.itemsize * 8

@@ -1,0 +1,104 @@
+"""What lies finished in an output folder, by content: neither times nor sizes are trusted."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nitido.base.json_files import CHECKSUM, checksum
+
+MANIFEST = ".nitido-upscale.jsonl"
+"""The file's name: a line of JSON for each picture that was begun, and one for each that is finished.
+
+Bytes of file names that are not UTF-8 are escaped as `\\udcff`, as Python's `json` reads and writes them.
+"""
+
+
+class Manifest:
+    """The pictures of an output folder that are nitido's, and which of them are finished; of no folder, none are.
+
+    A line is added when a picture has been written. Every line has a checksum: one that was cut short or changed counts
+    as not there. `damaged` is how many such lines there are, without a last one that a crash has cut short.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.path = None if folder is None else folder / MANIFEST
+        self.damaged = 0
+        self._entries: dict[str, Mapping[str, Any]] = {}
+        if self.path is None or not self.path.exists():
+            return
+        *lines, rest = self.path.read_bytes().split(b"\n")
+        for line in lines:
+            entry = _parsed(line)
+            if entry is not None:
+                self._entries[entry["result"]] = entry
+            elif line:
+                self.damaged += 1
+        entry = _parsed(rest)
+        if entry is not None:
+            self._entries[entry["result"]] = entry
+
+    def knows(self, target: Path) -> bool:
+        """Return whether `target` was begun here: a file of that name is nitido's own."""
+        return self._name(target) in self._entries
+
+    def holds(self, target: Path, source: str, settings: str) -> bool:
+        """Return whether the result `target` was made of `source` with `settings` and is still as it was written."""
+        entry = self._entries.get(self._name(target))
+        return (
+            entry is not None
+            and (entry.get("source"), entry.get("settings")) == (source, settings)
+            and target.is_file()
+            and entry.get("sha256") == sha256_of(target)
+        )
+
+    def begin(self, targets: Iterable[Path]) -> None:
+        """Remember that files of these names will be nitido's, before any of them is there."""
+        self._append([{"result": self._name(target)} for target in targets if not self.knows(target)])
+
+    def add(self, target: Path, source: str, settings: str) -> None:
+        """Remember the result that has been written to `target`."""
+        if self.folder is not None:
+            result = {"source": source, "settings": settings, "sha256": sha256_of(target)}
+            self._append([{"result": self._name(target)} | result])
+
+    def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
+        lines = [json.dumps({**entry, CHECKSUM: checksum(entry)}).encode() + b"\n" for entry in entries]
+        if self.path is None or not lines:
+            return
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, 2)
+                file.write(b"" if file.read(1) == b"\n" else b"\n")
+            file.write(b"".join(lines))
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self.folder).as_posix() if self.folder is not None else str(target)
+
+
+def _parsed(line: bytes) -> Mapping[str, Any] | None:
+    """Return what a line of a manifest says; None if it does not say what was written.
+
+    Lines without a checksum are of an earlier version; they too count only for a result that has their hash.
+    """
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("result"), str):
+        return None
+    stored = entry.pop(CHECKSUM, None)
+    return entry if stored in (None, checksum(entry)) else None
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of `content`, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the content of the file at `path`, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,85 @@
+"""Ctrl-C and SIGTERM: remembered, acted on in the right place, and never left without a word."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from nitido.base.interrupts import postponed_interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_check(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    reached = []
+
+    def work() -> None:
+        with postponed_interrupts() as check:
+            check()
+            signal.raise_signal(number)
+            reached.append("after the signal")
+            check()
+            reached.append("after the check")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached == ["after the signal"]
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_acts_at_once() -> None:
+    reached = []
+
+    def work() -> None:
+        with postponed_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("after the first")
+            signal.raise_signal(signal.SIGINT)
+            reached.append("after the second")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached == ["after the first"]
+
+
+def test_an_interrupt_is_not_lost_when_nobody_looks() -> None:
+    with pytest.raises(KeyboardInterrupt), postponed_interrupts():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with postponed_interrupts() as check:
+            signal.raise_signal(signal.SIGINT)
+            check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_leave_the_signals_alone() -> None:
+    seen = []
+
+    def listen() -> None:
+        with postponed_interrupts() as check:
+            check()
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_every_command_ends_with_one_line() -> None:
+    code = (
+        "import signal, sys\nfrom nitido.cli.app import app, main\n"
+        "@app.command()\ndef wait(): signal.raise_signal(signal.SIGINT)\n"
+        "sys.argv = ['nitido', 'wait']\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "nitido: interrupted\n")

@@ -1,0 +1,62 @@
+"""Those who ask for too much memory are told from those who make another mistake."""
+
+import subprocess
+import sys
+import weakref
+
+import pytest
+import torch
+
+from nitido.base.out_of_memory import tells_of_short_memory, unless_memory_is_short
+
+MORE_THAN_ANY_MACHINE_HAS = 10**15
+
+ONEDNN_IS_REFUSED = """
+import resource
+import torch
+from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.training.memory.allocator import keep_freed_memory
+from nitido.training.memory.available import writable_memory
+keep_freed_memory()
+convolution = torch.nn.Conv2d(3, 64, 3, padding=1)
+pictures = torch.rand(21, 3, 48, 48).contiguous(memory_format=torch.channels_last)
+torch.ones(1 << 27)  # what the heap keeps is enough for tensors
+resource.setrlimit(resource.RLIMIT_DATA, (writable_memory(), resource.RLIM_INFINITY))
+with torch.no_grad():
+    print(unless_memory_is_short(lambda: convolution(pictures)))
+"""
+
+
+def test_what_is_calculated_is_returned() -> None:
+    assert unless_memory_is_short(lambda: 7) == 7
+
+
+def test_pytorch_that_is_refused_memory_gives_none() -> None:
+    assert unless_memory_is_short(lambda: torch.empty(MORE_THAN_ANY_MACHINE_HAS)) is None
+
+
+def test_python_that_is_refused_memory_gives_none() -> None:
+    assert unless_memory_is_short(lambda: bytearray(MORE_THAN_ANY_MACHINE_HAS)) is None
+
+
+def test_onednn_that_is_refused_memory_gives_none() -> None:
+    done = subprocess.run([sys.executable, "-c", ONEDNN_IS_REFUSED], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
+def test_other_mistakes_are_raised() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        unless_memory_is_short(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
+    assert not tells_of_short_memory(ValueError("DefaultCPUAllocator: not enough memory"))
+
+
+def test_nothing_of_a_failed_calculation_stays_in_memory() -> None:
+    made = []
+
+    def calculate() -> torch.Tensor:
+        large = torch.zeros(1000, requires_grad=True) * 2
+        made.append(weakref.ref(large))
+        return large + torch.empty(MORE_THAN_ANY_MACHINE_HAS)
+
+    assert unless_memory_is_short(calculate) is None
+    assert [reference() for reference in made] == [None]

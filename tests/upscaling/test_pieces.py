@@ -1,0 +1,169 @@
+"""Short memory and short numbers: the picture is the same, and what was done otherwise is said."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.base.errors import NitidoError
+from nitido.models.bfloat16 import LARGEST_COST_DB, has_fast_bfloat16, precision_called
+from nitido.models.working_memory import PROBE
+from nitido.upscaling.images.target_size import UpscaleError
+from nitido.upscaling.pieces import CUT_SMALLER, REDONE
+from nitido.upscaling.upscaler import Upscaler
+from tests.architectures.recipes import Recipe
+
+PHOTO = data.astronaut()[60:139, 190:301]
+SIZE = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
+NETWORK = Recipe("edsr", "debug").build().eval()
+
+SHORT_OF_MEMORY = """
+import resource
+from pathlib import Path
+import numpy as np
+from nitido.architectures import build, get_architecture
+from nitido.upscaling.upscaler import Upscaler
+
+family = get_architecture("vdsr")
+network = build("vdsr", family.config_class.parse({}, "VDSR")).eval()
+pixels = np.random.default_rng(0).integers(0, 256, (190, 190, 1), dtype=np.uint8)  # one piece, where memory is enough
+roomy, _ = Upscaler(network, memory=1 << 25).enlarge(pixels, None, 380, 380)
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+# A layer's input and output, 64 channels of 380×380 pixels each, are 74 MB; of a quarter with its margin they are 24.
+resource.setrlimit(resource.RLIMIT_AS, (taken + (60 << 20), resource.RLIM_INFINITY))
+notes, shares = [], []
+cramped, _ = Upscaler(network).enlarge(pixels, None, 380, 380, shares.append, note=notes.append)
+print(np.abs(cramped.astype(int) - roomy).max(), f"{sum(shares):.6f}", *set(notes), sep=";")
+"""
+
+
+def test_a_piece_that_does_not_fit_is_cut_smaller() -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, check=True, env=environment
+    )
+    difference, shares, *notes = done.stdout.strip().split(";")
+    assert int(difference) <= 1
+    assert (shares, notes) == ("1.000000", [CUT_SMALLER])
+
+
+class Doubling(SuperResolutionNetwork):
+    """Nearest neighbour ×2 with a radius, which leaves the rest to its children."""
+
+    def __init__(self, radius: int | None = 0) -> None:
+        super().__init__(NETWORK.config, radius)
+        self.sizes: list[tuple[int, int]] = []
+
+    def forward(self, lr: Tensor) -> Tensor:
+        self.sizes.append((lr.shape[-2], lr.shape[-1]))
+        return interpolate(lr, scale_factor=2, mode="nearest")
+
+
+class Greedy(Doubling):
+    """Asks for more than any machine has, once a side of its input is longer than `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, lr: Tensor) -> Tensor:
+        enlarged = super().forward(lr)
+        if max(lr.shape[-2:]) > self.limit:
+            torch.empty(10**15)
+        return enlarged
+
+
+def test_after_one_piece_that_did_not_fit_the_others_are_small_at_once() -> None:
+    network, notes, shares = Greedy(60), [], []
+    enlarged, _ = Upscaler(network).enlarge(PHOTO, None, *SIZE, shares.append, note=notes.append)
+    np.testing.assert_array_equal(enlarged, PHOTO.repeat(2, axis=0).repeat(2, axis=1))
+    assert sum(max(size) > 60 for size in network.sizes) == 1
+    assert set(notes) == {CUT_SMALLER}
+    assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("radius", [0, None])
+def test_what_cannot_be_cut_smaller_is_one_line(radius: int | None) -> None:
+    class Never(Doubling):
+        def forward(self, lr: Tensor) -> Tensor:
+            if lr.shape[-2:] != (PROBE, PROBE):
+                torch.empty(10**15)
+            return super().forward(lr)
+
+    with pytest.raises(UpscaleError, match="not enough memory for a piece of the picture"):
+        Upscaler(Never(radius)).enlarge(PHOTO, None, *SIZE)
+
+
+def test_an_error_that_is_not_about_memory_stays_itself() -> None:
+    class Broken(Doubling):
+        def forward(self, lr: Tensor) -> Tensor:
+            return super().forward(lr) @ lr if lr.shape[-1] != PROBE else super().forward(lr)
+
+    with pytest.raises(RuntimeError, match=r"Expected size|must match"):
+        Upscaler(Broken()).enlarge(PHOTO, None, *SIZE)
+
+
+class Coarse(Doubling):
+    """Adds 512 by a convolution and takes it off again: in bfloat16 nothing is left of the picture."""
+
+    def __init__(self, divides: bool) -> None:
+        super().__init__()
+        self.divides = divides
+        self.raised = nn.Conv2d(3, 3, 1)
+        nn.init.dirac_(self.raised.weight)
+        nn.init.constant_(self.raised.bias, 512)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        left = self.raised(lr) - 512
+        return super().forward(lr * (left / left) if self.divides else left)
+
+
+@pytest.mark.parametrize("divides", [False, True], ids=["black", "not finite"])
+@torch.no_grad()
+def test_what_bfloat16_breaks_is_redone_in_float32(divides: bool) -> None:
+    light = np.maximum(PHOTO, 40)
+    network = Coarse(divides)
+    with torch.autocast("cpu", torch.bfloat16):
+        broken = network(torch.full((1, 3, 4, 4), 0.3))
+    assert not (torch.isfinite(broken) & (broken > 0)).any()
+    notes: list[str] = []
+    enlarged, _ = Upscaler(network, precision="bfloat16").enlarge(light, None, *SIZE, note=notes.append)
+    assert np.abs(enlarged.astype(int) - light.repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
+    assert set(notes) == {REDONE}
+
+
+def test_a_black_picture_may_stay_black_in_bfloat16() -> None:
+    notes: list[str] = []
+    black = np.zeros_like(PHOTO)
+    enlarged, _ = Upscaler(Coarse(divides=False), precision="bfloat16").enlarge(black, None, *SIZE, note=notes.append)
+    assert not enlarged.any()
+    assert notes == []
+
+
+def enlarged(**options: object) -> np.ndarray:
+    return Upscaler(NETWORK, **options).enlarge(PHOTO, None, *SIZE)[0]
+
+
+def test_auto_is_bfloat16_only_where_it_is_fast_and_costs_nothing() -> None:
+    exact, short = enlarged(precision="float32"), enlarged(precision="bfloat16")
+    assert (exact != short).any()
+    np.testing.assert_array_equal(enlarged(), exact)  # nobody has measured
+    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: LARGEST_COST_DB}), exact)
+    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={4: 0.0}), exact)  # measured at another scale
+    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: 0.0}, precision="float32"), exact)
+    expected = short if has_fast_bfloat16(torch.device("cpu")) else exact
+    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: 0.0}), expected)
+
+
+def test_impossible_precisions() -> None:
+    with pytest.raises(UpscaleError, match="bfloat16 is for networks that PyTorch runs"):
+        Upscaler(None, precision="bfloat16")
+    with pytest.raises(NitidoError, match="unknown precision 'bfloat': did you mean 'bfloat16'"):
+        precision_called("bfloat")

@@ -1,0 +1,1 @@
+"""How parts of nitido are made; run from a checkout, and not in the wheel."""

@@ -1,0 +1,52 @@
+"""The figures of a model that is to be published: quality in float32, and what bfloat16 costs of it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from nitido.architectures import SuperResolutionNetwork
+from nitido.data import prepare, resolve
+from nitido.evaluation.benchmark import NetworkEnlarger
+from nitido.evaluation.report import evaluate_models, means
+from nitido.models.bfloat16 import calculator
+from nitido.models.zoo.listing import DATASETS
+
+COST_DATASET = "set5"
+"""Where the cost of bfloat16 is measured."""
+
+
+class InBfloat16(SuperResolutionNetwork):
+    """A network in bfloat16, calculated as pictures are enlarged by it; its output is float32."""
+
+    def __init__(self, network: SuperResolutionNetwork) -> None:
+        """Wrap `network`, whose weights stay float32."""
+        super().__init__(network.config, network.receptive_field_radius)
+        self.network = network
+        self._calculate = calculator(network, bfloat16=True)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Enlarge `lr`, `(N, C, h, w)` float in [0, 1]."""
+        return self._calculate(lr).float()
+
+
+class Measured(NamedTuple):
+    """`means` by dataset and metric, and the dB of PSNR-Y that bfloat16 loses on `COST_DATASET`."""
+
+    means: dict[str, dict[str, float]]
+    bfloat16_cost_db: float
+
+
+def measure(network: SuperResolutionNetwork, metrics: Sequence[str]) -> Measured:
+    """Measure `metrics` (psnr_y among them) of `network` on all of `DATASETS`, under the protocol.
+
+    Raises `DataError` when a dataset is not there.
+    """
+    scale = network.scale
+    stores = {name: prepare(resolve(name, "test"), [scale]) for name in DATASETS}
+    found: dict[str, dict[str, float]] = {}
+    for row in means(evaluate_models({"": NetworkEnlarger(network)}, stores, scale, metrics)):
+        found.setdefault(row["dataset"], {})[row["metric"]] = row["value"]
+    narrow = NetworkEnlarger(InBfloat16(network))
+    [row] = means(evaluate_models({"": narrow}, {COST_DATASET: stores[COST_DATASET]}, scale, ["psnr_y"]))
+    return Measured(found, found[COST_DATASET]["psnr_y"] - row["value"])

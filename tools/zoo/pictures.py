@@ -1,0 +1,113 @@
+"""What a card says of the pictures behind a model: how many, under which terms, and whose they are."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from nitido.base.atomic import write_text
+from nitido.data import DATASETS, SAMPLES, DataError, Role, resolve
+from nitido.data.catalog import SAMPLES_NAME
+
+SOURCES = "SOURCES.tsv"
+"""Beside the pictures of a folder: a line for each, `FILE, PAGE` or `FILE, TITLE, AUTHOR, LICENCE, PAGE`, by tabs."""
+
+
+@dataclass(frozen=True)
+class Credit:
+    """One picture's source, as far as it is known; what is not known is empty."""
+
+    file: str
+    title: str = ""
+    author: str = ""
+    licence: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True)
+class PictureNote:
+    """A picture set as a card names it: without the folders of the machine that trained on it."""
+
+    name: str
+    title: str
+    count: int
+    terms: str
+    credits: tuple[Credit, ...] = ()
+
+
+def public_name(spec: str) -> str:
+    """A picture set's specification without the path that leads to its folder.
+
+    >>> public_name("samples/train[:5]"), public_name("/home/me/photos49[:20]")
+    ('samples/train[:5]', './photos49[:20]')
+    """
+    return spec if _catalog_name(spec) in DATASETS else f"./{Path(spec).name}"
+
+
+def picture_note(spec: str, role: Role) -> PictureNote:
+    """What is known of the pictures that `spec` names; raises `DataError` when they or their sources are missing."""
+    pictures = resolve(spec, role)
+    name, count = _catalog_name(spec), len(pictures.paths)
+    if name == SAMPLES_NAME:
+        terms = {sample.file: sample.terms for sample in SAMPLES}
+        credits = tuple(Credit(path.name, licence=terms[path.name]) for path in pictures.paths)
+        return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms, credits)
+    if name in DATASETS:
+        return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms)
+    credits = read_credits(pictures.paths)
+    return PictureNote(public_name(spec), "", count, "stated per picture" if credits else "none stated", credits)
+
+
+def _catalog_name(spec: str) -> str:
+    return spec.partition("/")[0].partition("[")[0]
+
+
+def read_credits(paths: Sequence[Path]) -> tuple[Credit, ...]:
+    """What `SOURCES.tsv` says of these pictures of one folder, in their order; nothing where there is no such file.
+
+    Raises `DataError` for a line of another form, and for a picture without a line.
+    """
+    table = paths[0].parent / SOURCES
+    if not table.exists():
+        return ()
+    lines = table.read_text(encoding="utf-8").splitlines()
+    known = {
+        found.file: found for number, line in enumerate(lines, start=1) for found in [_credit(table, number, line)]
+    }
+    for path in paths:
+        if path.name not in known:
+            raise DataError(f"{table}: no line for {path.name}")
+    return tuple(known[path.name] for path in paths)
+
+
+def write_credits(folder: Path, credits: Sequence[Credit]) -> None:
+    """Write `SOURCES.tsv` to `folder`, a line of five columns for each credit; white space becomes single spaces.
+
+    Raises `DataError` where the disk does not take it.
+    """
+    lines = ["\t".join(" ".join(column.split()) for column in astuple(credit)) for credit in credits]
+    try:
+        write_text(folder / SOURCES, "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def _credit(table: Path, number: int, line: str) -> Credit:
+    match line.split("\t"):
+        case [file, page]:
+            return Credit(file, title=page_title(page), page=page)
+        case [file, title, author, licence, page]:
+            return Credit(file, title, author, licence, page)
+    raise DataError(
+        f"{table}: line {number}: expected FILE, PAGE or FILE, TITLE, AUTHOR, LICENCE, PAGE, separated by tabs"
+    )
+
+
+def page_title(page: str) -> str:
+    """What the address of a picture's page says of its title.
+
+    >>> page_title("https://commons.wikimedia.org/wiki/File%3A125_-_Pont_de_Qu%C3%A9bec.jpg")
+    '125 - Pont de Québec'
+    """
+    last = unquote(page.rstrip("/").rpartition("/")[2]).removeprefix("File:")
+    return Path(last).stem.replace("_", " ")

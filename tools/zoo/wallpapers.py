@@ -1,0 +1,133 @@
+"""The pictures of Debian's wallpaper packages: one file of each motif, and whose it is."""
+
+import configparser
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from nitido.imaging import FORMATS, read_size
+from nitido.models.zoo.catalog import ZooError
+from tools.zoo.debian_copyright import Terms, read_copyright
+from tools.zoo.pictures import Credit
+
+_DPKG = "var/lib/dpkg/info"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package with wallpapers: its name, and where below the root its pictures lie, as a glob."""
+
+    name: str
+    pictures: str
+
+
+PACKAGES = (
+    Package("lomiri-wallpapers-16.04", "usr/share/backgrounds/*"),
+    Package("mate-backgrounds", "usr/share/backgrounds/mate/*/*"),
+    Package("plasma-workspace-wallpapers", "usr/share/wallpapers/*/contents/images*/*"),
+)
+"""The packages whose pictures are known to have been looked at."""
+
+
+@dataclass(frozen=True)
+class Wallpaper:
+    """The largest file of a motif, and its credit; `credit.file` is its path below the root."""
+
+    path: Path
+    credit: Credit
+
+
+def find_wallpapers(root: Path) -> list[Wallpaper]:
+    """The motifs that `PACKAGES` have installed below `root`, by package and path.
+
+    Where dpkg's lists of files lie below `root`, a file counts only for the package that installed it; a root without
+    them is one that packages were merely unpacked into (`dpkg -x`). Author and licence are those that a motif states
+    of itself (Plasma's `metadata.json` or `.desktop`), else those in the package's copyright file.
+
+    Raises `ZooError` for packages that are not there or have lost their pictures, and for terms that cannot be read;
+    `PictureError` for a damaged picture.
+    """
+    missing = [package.name for package in PACKAGES if not _copyright(root, package).is_file()]
+    if missing:
+        raise ZooError(f"{root}: no wallpapers of {', '.join(missing)}: apt install {' '.join(missing)}")
+    return [found for package in PACKAGES for found in _motifs(root, package)]
+
+
+def _copyright(root: Path, package: Package) -> Path:
+    return root / "usr/share/doc" / package.name / "copyright"
+
+
+def _motifs(root: Path, package: Package) -> Iterator[Wallpaper]:
+    stated = read_copyright(_copyright(root, package))
+    files = _files(root, package)
+    if not files:
+        raise ZooError(f"{root / package.pictures}: nothing there: apt install --reinstall {package.name}")
+    for _, group in groupby(sorted(files, key=_motif), key=_motif):
+        path = max(sorted(group), key=_pixels)
+        inside = path.relative_to(root)
+        title, own = _said_by_motif(path)
+        general = stated.terms(inside)
+        yield Wallpaper(
+            path,
+            Credit(
+                inside.as_posix(),
+                title or _motif(path)[1].replace("_", " "),
+                own.author or general.author,
+                own.licence or general.licence,
+                stated.source or f"https://packages.debian.org/{package.name}",
+            ),
+        )
+
+
+def _files(root: Path, package: Package) -> list[Path]:
+    """The pictures that the package brings, without links to others."""
+    found = [path for path in root.glob(package.pictures) if path.suffix.lower() in FORMATS]
+    found = [path for path in found if path.is_file() and not path.is_symlink()]
+    if not (root / _DPKG).is_dir():
+        return found
+    listing = root / _DPKG / f"{package.name}.list"
+    try:
+        installed = set(listing.read_text(encoding="utf-8").splitlines())
+    except OSError as error:
+        raise ZooError(f"cannot read {listing}: {error.strerror}") from error
+    return [path for path in found if f"/{path.relative_to(root).as_posix()}" in installed]
+
+
+def _motif(path: Path) -> tuple[Path, str]:
+    """The folder and name that all sizes of a motif share.
+
+    >>> _motif(Path("Kay/contents/images_dark/1080x1920.png")), _motif(Path("mate/Elephants_3840x2160.jpg"))
+    ((PosixPath('Kay'), 'Kay'), (PosixPath('mate'), 'Elephants'))
+    """
+    if path.parent.parent.name == "contents":
+        return path.parents[2], path.parents[2].name
+    return path.parent, re.sub(r"_\d+x\d+$", "", path.stem)
+
+
+def _pixels(path: Path) -> int:
+    width, height = read_size(path)
+    return width * height
+
+
+def _said_by_motif(path: Path) -> tuple[str, Terms]:
+    """The title and terms in the metadata of a Plasma wallpaper; empty for a picture that has none."""
+    folder, _ = _motif(path)
+    modern, former = folder / "metadata.json", folder / "metadata.desktop"
+    try:
+        if modern.is_file():
+            plugin = json.loads(modern.read_text(encoding="utf-8"))["KPlugin"]
+            authors = ", ".join(author["Name"] for author in plugin.get("Authors", []))
+            return plugin.get("Name", ""), Terms(authors, plugin.get("License", ""))
+        if former.is_file():
+            parser = configparser.ConfigParser(interpolation=None)
+            parser.read_string(former.read_text(encoding="utf-8"))
+            entry = parser["Desktop Entry"]
+            terms = Terms(entry.get("X-KDE-PluginInfo-Author", ""), entry.get("X-KDE-PluginInfo-License", ""))
+            return entry.get("Name", ""), terms
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, configparser.Error) as error:
+        told = modern if modern.is_file() else former
+        raise ZooError(f"{told}: cannot read what it says of title, authors and licence: {error!r}") from error
+    return "", Terms()
