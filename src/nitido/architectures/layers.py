@@ -77,6 +77,7 @@ class ColourShift(nn.Module):
     def __init__(self, shift: tuple[float, ...]) -> None:
         """Add `shift`, one number per channel."""
         super().__init__()
+        self.constants = shift
         self.shift: Tensor
         self.register_buffer("shift", torch.tensor(shift).reshape(1, -1, 1, 1), persistent=False)
 
@@ -86,4 +87,4 @@ class ColourShift(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the constants when the module is printed."""
-        return ", ".join(f"{value:+g}" for value in self.shift.flatten().tolist())
+        return ", ".join(f"{value:+g}" for value in self.constants)

@@ -20,6 +20,7 @@ from nitido.architectures import (
 )
 from nitido.architectures.discriminator import check_batch, check_side
 from nitido.base.number_text import number_text
+from nitido.base.validation import dotted_keys
 from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.inspection import count_macs, hd_lr_size

@@ -271,11 +271,6 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def dump(study: Study) -> str:
-    """A resolved study as YAML text; the swept learning rate and seed are the study's, not its hyperparameters'."""
-    return to_yaml(
-        study.model_dump(
-            mode="json",
-            exclude_none=True,
-            exclude={"hyperparameters": set(fields_with(FieldRole.SWEPT, Hyperparameters))},
-        )
-    )
+    """Return a resolved study as YAML text; what the study sweeps is left out of its hyperparameters."""
+    swept = set(fields_with(FieldRole.SWEPT, Hyperparameters))
+    return to_yaml(study.model_dump(mode="json", exclude_none=True, exclude={"hyperparameters": swept}))

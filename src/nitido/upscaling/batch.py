@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Protocol
 
-from nitido import __version__
 from nitido.base.atomic import check_writable, remove_drafts
 from nitido.base.errors import NitidoError
 from nitido.base.interrupts import postponed_interrupts
@@ -92,9 +92,8 @@ class Settings:
     def fingerprint(self) -> str:
         """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
         ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
-        return sha256(
-            repr((__version__, self.model, ensemble, precision, self.target, self.preview, self.background)).encode()
-        )
+        made_by = (version("nitido"), self.model, ensemble, precision, self.target, self.preview, self.background)
+        return sha256(repr(made_by).encode())
 
 
 def model_identity(name_or_path: str | Path) -> str:

@@ -55,7 +55,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def is_text(kind: bytes, content: bytes) -> bool:
-    """Return whether a chunk is a text for people: XMP is none.
+    r"""Return whether a chunk is a text for people: XMP is none.
 
     >>> is_text(b"tEXt", b"Title\0A photo"), is_text(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0"), is_text(b"gAMA", b"")
     (True, False, False)
