@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.evaluation.cost import count, latency, peak_memory
-from nitido.evaluation.cost.memory import CostError
+from nitido.evaluation.cost import count, latency
 from nitido.models import ModelDescriptor, save_model
+from nitido.models.peak_memory import peak_memories
 
 
 def network(architecture: str, variant: str, **changes: object) -> SuperResolutionNetwork:
@@ -42,13 +42,32 @@ def test_memory_grows_with_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     net = network("edsr", "compact")
     save_model(path, net, ModelDescriptor.of(net, "edsr", "compact"))
-    little, much = peak_memory(path, (32, 32)), peak_memory(path, (256, 512))
+    (little,), (much,) = peak_memories([path], (32, 32)), peak_memories([path], (256, 512))
+    assert little is not None
+    assert much is not None
     at_least = 32 * 4 * 4 * 256 * 512  # one feature map of 32 channels at the large size, 4 bytes each
     assert much > little + at_least / 2
     assert much > at_least
 
 
-def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+def test_memory_does_not_depend_on_what_was_measured_before(tmp_path: Path) -> None:
+    large, small = network("edsr", "compact"), network("srcnn", "debug")
+    save_model(tmp_path / "large.safetensors", large, ModelDescriptor.of(large, "edsr", "compact"))
+    save_model(tmp_path / "small.safetensors", small, ModelDescriptor.of(small, "srcnn", "debug"))
+    paths = [tmp_path / "large.safetensors", tmp_path / "small.safetensors"]
+    before, after = peak_memories(paths, (200, 300))
+    (alone,) = peak_memories(paths[1:], (200, 300))
+    assert before is not None
+    assert after is not None
+    assert alone is not None
+    assert abs(after - alone) < alone / 2 < after < before
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = network("srcnn", "debug")
+    save_model(tmp_path / "whole.safetensors", net, ModelDescriptor.of(net, "srcnn", "debug"))
     (tmp_path / "model.safetensors").write_bytes(b"no model")
-    with pytest.raises(CostError, match=r"model\.safetensors: its memory could not be measured"):
-        peak_memory(tmp_path / "model.safetensors", (16, 16))
+    broken, whole = peak_memories([tmp_path / "model.safetensors", tmp_path / "whole.safetensors"], (16, 16))
+    assert broken is None
+    assert whole is not None
+    assert "model.safetensors: its peak memory was not measured: " in capsys.readouterr().err

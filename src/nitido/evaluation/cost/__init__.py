@@ -2,6 +2,5 @@
 
 from nitido.evaluation.cost.counts import Counts, count
 from nitido.evaluation.cost.latency import agreed_ratio, latency, time_rounds
-from nitido.evaluation.cost.memory import peak_memory
 
-__all__ = ["Counts", "agreed_ratio", "count", "latency", "peak_memory", "time_rounds"]
+__all__ = ["Counts", "agreed_ratio", "count", "latency", "time_rounds"]

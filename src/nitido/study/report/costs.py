@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.validation import StrictModel
-from nitido.evaluation.cost import count, peak_memory, time_rounds
+from nitido.evaluation.cost import count, time_rounds
 from nitido.evaluation.cost.latency import WARM_UPS
-from nitido.evaluation.cost.memory import CostError
 from nitido.models import load_model_file
+from nitido.models.peak_memory import peak_memories
 from nitido.study.environment import processor_name
 
 FILE = "cost.json"
@@ -126,7 +126,9 @@ def _measure(models: Mapping[str, Path], hashes: Mapping[str, str], old: _Record
     networks = {name: load_model_file(path).network.eval() for name, path in models.items()}
     side, rounds = choose_effort(networks)
     seconds = time_rounds(networks, (side, side), rounds)
-    known = {digest: m.peak_memory for digest, m in old.models.items()} if old is not None and old.side == side else {}
+    memory = {digest: m.peak_memory for digest, m in old.models.items()} if old is not None and old.side == side else {}
+    new = {hashes[name]: path for name, path in models.items() if hashes[name] not in memory}
+    memory |= dict(zip(new, peak_memories(list(new.values()), (side, side)) if new else (), strict=True))
     counts = {name: count(network) for name, network in networks.items()}
     measured = {
         hashes[name]: _Measured(
@@ -134,19 +136,11 @@ def _measure(models: Mapping[str, Path], hashes: Mapping[str, str], old: _Record
             activations=counts[name].activations,
             latency=median(seconds[name]),
             rounds=tuple(seconds[name]),
-            peak_memory=known[hashes[name]] if hashes[name] in known else _memory(path, side),
+            peak_memory=memory[hashes[name]],
         )
-        for name, path in models.items()
+        for name in models
     }
     return _Record(side=side, processor=processor_name(), threads=torch.get_num_threads(), models=measured)
-
-
-def _memory(model: Path, side: int) -> int | None:
-    """None where the process failed, for want of memory say: the page shows that it is not known."""
-    try:
-        return peak_memory(model, (side, side))
-    except CostError:
-        return None
 
 
 @torch.inference_mode()
