@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from tests.forked import ForkServer
+from tests.forked.server import quick_costs
 
 COMMAND = [sys.executable, "-m", "nitido"]
 
@@ -57,18 +61,24 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def nitido(environment: dict[str, str], tmp_path: Path) -> Callable[..., Done]:
-    def run(*args: object, **options: object) -> Done:
-        done = subprocess.run(
-            [*COMMAND, *map(str, args)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            timeout=240,
-            check=False,
-            **options,
-        )
+def nitido(fork_server: ForkServer, environment: dict[str, str], tmp_path: Path) -> Callable[..., Done]:
+    """Run the command in a process of its own, forked from one that has imported nitido."""
+
+    def run(*args: object) -> Done:
+        ended = fork_server.nitido(*args, cwd=tmp_path, environment=environment, timeout=240)
+        return Done(ended.code, ended.out, ended.err)
+
+    return run
+
+
+@pytest.fixture
+def nitido_process(environment: dict[str, str], tmp_path: Path) -> Callable[..., Done]:
+    """Run the command in an interpreter of its own, with options of `subprocess.run`."""
+
+    def run(*args: object, **options: Any) -> Done:
+        command = [*COMMAND, *map(str, args)]
+        settings = {"capture_output": True, "text": True, "cwd": tmp_path, "env": environment, "timeout": 240} | options
+        done = subprocess.run(command, check=False, **settings)
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
@@ -80,6 +90,10 @@ def call(
 ) -> Callable[..., Done]:
     """The same command in this process, for the many ways to call it wrongly: no start of an interpreter each time."""
     from nitido.cli import main
+    from nitido.study.report import costs
+
+    for name, value in quick_costs().items():
+        monkeypatch.setattr(costs, name, value)
 
     def run(*args: object) -> Done:
         monkeypatch.chdir(tmp_path)

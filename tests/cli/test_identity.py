@@ -2,7 +2,6 @@
 
 import copy
 import json
-import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,6 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from nitido.base.locks import exclusive
 from nitido.study.run_directory import RunDirectory
 from tests.cli.conftest import COMMAND, Done
 
@@ -397,22 +395,15 @@ def test_another_meaning_of_a_plugins_word_is_another_run(
 @contextmanager
 def another_process_in(directory: Path) -> Iterator[None]:
     """A process of its own that holds the directory's lock."""
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(directory, ready, done))
-    process.start()
-    assert ready.wait(60)
-    try:
+    code = "import sys; from pathlib import Path; from nitido.base.locks import exclusive\n"
+    code += "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"held\n"
         yield
-    finally:
-        done.set()
-        process.join(60)
-
-
-def _hold(directory: Path, ready: Any, done: Any) -> None:
-    with exclusive(directory):
-        ready.set()
-        done.wait(240)
+        process.stdin.close()
 
 
 def test_nothing_is_written_where_another_process_works(

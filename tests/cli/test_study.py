@@ -206,14 +206,14 @@ def test_a_stopped_study_goes_on_to_the_same_bits(
     assert (tmp_path / "out" / RUN / "model.safetensors").read_bytes() == uninterrupted
 
 
-def test_a_full_disk_is_one_line(nitido, call, small_study: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line(nitido_process, call, small_study: Path, tmp_path: Path) -> None:
     assert call("data", "prepare", "samples").code == 0
 
     def small_files_only() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
 
-    done = nitido("study", "run", small_study, "--out", tmp_path / "out", preexec_fn=small_files_only)
+    done = nitido_process("study", "run", small_study, "--out", tmp_path / "out", preexec_fn=small_files_only)
     assert done.code == 1
     assert "File too large" in done.err
     assert "Traceback" not in done.err
