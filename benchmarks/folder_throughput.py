@@ -22,8 +22,8 @@ from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.data import prepare, resolve_all
 from nitido.imaging.files import Pixels
 from nitido.upscaling import batch
-from nitido.upscaling.images import read_photo
-from nitido.upscaling.pieces import Advance
+from nitido.upscaling.images import read_image
+from nitido.upscaling.tiled_inference import Advance
 from nitido.upscaling.upscaler import load_upscaler
 
 LIMIT = 0.15
@@ -59,7 +59,7 @@ def write_pictures(folder: Path, specs: Sequence[str], copies: int) -> list[Pixe
     for number in range(copies * len(store)):
         path = folder / f"{number:04}.{'jpg' if number % 2 else 'png'}"
         Image.fromarray(store.hr(number % len(store))).save(path, quality=92)
-        pixels.append(read_photo(path).pixels)
+        pixels.append(read_image(path).pixels)
     return pixels
 
 
@@ -82,7 +82,7 @@ def main(
             started = time.perf_counter()
             for pixels in pictures:
                 height, width = settings.target.of(*pixels.shape[:2], upscaler.own_scale)
-                upscaler.enlarge(pixels, None, height, width)
+                upscaler.upscale(pixels, None, height, width)
             halfway = time.perf_counter()
             batch.run(batch.plan([source], Path(temporary, f"out{number}")), settings, Strict())
             if number:

@@ -24,7 +24,7 @@ from nitido.architectures import build, get_architecture
 from nitido.base.errors import NitidoError, unknown_name
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.data import Store, prepare, resolve_all
-from nitido.evaluation.benchmark import BicubicEnlarger, measure
+from nitido.evaluation.benchmark import BicubicUpscaler, measure
 from nitido.study.plan import RunConfig, plan
 from nitido.study.resolve import resolve
 from nitido.study.spec import builtin_names, load_study_file
@@ -134,7 +134,7 @@ def shares(runs: Sequence[tuple[str, RunConfig]], steps: int) -> list[Validation
         pictures = prepare(resolve_all(run.data.train, "train"), [run.scale])
         validation = prepare(resolve_all(run.data.validation, "validation"), [run.scale])
         # The packages and backbones of the metrics are loaded once in a process, not at each run.
-        measure(BicubicEnlarger(run.scale), validation, 0, run.scale, run.validated)
+        measure(BicubicUpscaler(run.scale), validation, 0, run.scale, run.validated)
         found.append(measure_share(run, profile, pictures, validation, steps))
     return found
 

@@ -33,6 +33,6 @@ def upscale(
     zoo's best for the scale. Any scale up to 16 will do. For more choices see `nitido.upscaling.upscaler`. Raises
     `nitido.base.errors.NitidoError` in one line for anything else.
     """
-    from nitido.upscaling.upscaler import upscale as enlarge
+    from nitido.upscaling.upscaler import upscale as upscale
 
-    return enlarge(image, model, scale)
+    return upscale(image, model, scale)

@@ -66,7 +66,7 @@ def test_no_activation_makes_a_deep_network_too_loud_or_too_quiet(name: str) -> 
         network = build("vdsr", resolve_config("vdsr", "vdsr", {"activation": name, "width": 48}))
         assert isinstance(network, VDSR)
         with torch.no_grad():
-            features = network.enlarge(torch.rand(1, 1, 24, 24))
+            features = network.upscale(torch.rand(1, 1, 24, 24))
             for layer in network.body:
                 before = layer[0](features)
                 features = layer[1](before)

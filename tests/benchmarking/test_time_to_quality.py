@@ -10,7 +10,7 @@ import pytest
 
 from nitido.base.errors import NitidoError
 from nitido.base.validation import ConfigError
-from nitido.benchmarking.surroundings import Surroundings
+from nitido.benchmarking.machine_info import MachineInfo
 from nitido.benchmarking.time_to_quality import (
     TARGETS,
     Recipe,
@@ -30,7 +30,7 @@ from tests.architectures import recipes
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "time_to_quality.py"
 SRCNN, VDSR = TARGETS["srcnn"], TARGETS["vdsr"]
-HERE = Surroundings("cpu", "a processor", 2, "2.9", 0.0, ())
+HERE = MachineInfo("cpu", "a processor", 2, "2.9", 0.0, ())
 ALLOWED_TRAINING = {"t91", "bsds200", "bsds200_test[20:]"}
 
 

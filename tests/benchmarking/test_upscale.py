@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from nitido.architectures import build, resolve_config
-from nitido.benchmarking import surroundings, upscale
+from nitido.benchmarking import machine_info, upscale
 from nitido.benchmarking.upscale import enlarge_whole, measure_upscale
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 
 
 @pytest.mark.parametrize(("architecture", "channels"), [("edsr", 3), ("vdsr", 1)])
@@ -16,14 +16,14 @@ def test_the_whole_picture_is_what_the_upscaler_makes(architecture: str, channel
     network = build(architecture, resolve_config(architecture, "debug", {"channels": channels}))
     pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
     whole = enlarge_whole(network, pixels)
-    pieces, _ = Upscaler(network, memory=1 << 20).enlarge(pixels, None, 80, 104)
+    pieces, _ = ImageUpscaler(network, memory=1 << 20).upscale(pixels, None, 80, 104)
     difference = np.abs(whole.astype(int) - pieces.astype(int))
     assert difference.max() <= 1, "rounding alone"
     assert (difference > 0).mean() < 0.001
 
 
 def test_without_bfloat16_in_hardware_it_is_left_out_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (upscale, surroundings):
+    for module in (upscale, machine_info):
         monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     found = measure_upscale(None, 0.01, 1)
     assert found.seconds_per_megapixel["nitido_bfloat16"] is None

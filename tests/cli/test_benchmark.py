@@ -32,14 +32,14 @@ def test_train(nitido, tmp_path: Path) -> None:
             "kernels",
             "rounds",
             "steps_per_round",
-            "turn_seconds",
+            "round_seconds",
         ),
     }
     assert (found["architecture"], found["variant"], found["batch"], found["patch"]) == ("edsr", "debug", 2, 12)
     seconds, peaks = found["step_seconds"], found["peak_gflops"]
-    assert {name: len(turns) for name, turns in found["turn_seconds"].items()} == dict.fromkeys(seconds, 2)
-    assert seconds == {name: pytest.approx(median(turns)) for name, turns in found["turn_seconds"].items()}
-    assert found["spread"] == pytest.approx(max(max(t) / min(t) - 1 for t in found["turn_seconds"].values()))
+    assert {name: len(seconds_of) for name, seconds_of in found["round_seconds"].items()} == dict.fromkeys(seconds, 2)
+    assert seconds == {name: pytest.approx(median(seconds_of)) for name, seconds_of in found["round_seconds"].items()}
+    assert found["spread"] == pytest.approx(max(max(t) / min(t) - 1 for t in found["round_seconds"].values()))
     assert set(seconds) == {"nitido", "plain_float32", "bare"}
     assert set(peaks) == {"float32", "bfloat16"}
     assert min(*seconds.values(), *peaks.values()) > 0

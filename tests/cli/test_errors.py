@@ -46,7 +46,7 @@ IMPOSSIBLE_FILES = [
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> Path:
+def machine_info(tmp_path: Path) -> Path:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("pool")
@@ -57,7 +57,7 @@ def surroundings(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "named"), IMPOSSIBLE_FILES)
-def test_files_that_cannot_be_are_one_line_that_names_them(call, surroundings: Path, arguments, named: str) -> None:
+def test_files_that_cannot_be_are_one_line_that_names_them(call, machine_info: Path, arguments, named: str) -> None:
     done = call(*arguments)
     assert done.code == 1, done.err
     assert named in done.error_line

@@ -51,7 +51,7 @@ def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
     for file in files:
         chosen = json.loads(file.read_text())
         assert (chosen["precision"], chosen["compiled"]) == ("float32", False)
-        assert chosen["because"] == "no C++ compiler (no-such-compiler) on this machine"
+        assert chosen["reason"] == "no C++ compiler (no-such-compiler) on this machine"
 
 
 def test_compiling_where_nothing_compiles_is_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

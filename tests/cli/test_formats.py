@@ -10,7 +10,7 @@ from skimage import data
 
 from nitido.data import Store, check_folder, prepare, resolve
 from nitido.imaging import FORMATS
-from nitido.upscaling.images import format_of, read_photo
+from nitido.upscaling.images import format_of, read_image
 
 PHOTO = data.chelsea()[60:156, 100:244]
 
@@ -42,7 +42,7 @@ def test_a_set_of_pictures_has_all_that_upscale_reads(call, pictures: Path, tmp_
     store = prepared(pictures, tmp_path)
     assert {Path(name).stem for name in store.names} == {str(number) for number in range(len(FORMATS))} == results
     for entry, index in zip(store.entries, range(len(store)), strict=True):
-        np.testing.assert_array_equal(store.hr(index), read_photo(Path(entry.path)).pixels)
+        np.testing.assert_array_equal(store.hr(index), read_image(Path(entry.path)).pixels)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_a_name_wherever_a_model_is_wanted(call, zoo: Path, photo: Path) -> None
     assert {m["model"] for m in json.loads(measured.out)["means"]} == {"edsr-x2", "bicubic"}
     compared = call("compare", photo, "edsr-x2", "srcnn-x2", "--scale", 2, "-o", "f.png", "--json", "-")
     assert {e["model"] for e in json.loads(compared.out)["entries"]} == {"edsr-x2", "srcnn-x2"}
-    enlarged = call("upscale", photo, "-o", "named.png", "--model", "srcnn-x2")
-    assert enlarged.code == 0, enlarged.err
+    upscaled = call("upscale", photo, "-o", "named.png", "--model", "srcnn-x2")
+    assert upscaled.code == 0, upscaled.err
     wrong = call("model", "show", "ersr-x2")
     assert (wrong.code, "did you mean 'edsr-x2'" in wrong.error_line) == (1, True)
 

@@ -157,7 +157,7 @@ def test_lr_is_cut_from_the_lr_of_the_whole_picture(store: Store) -> None:
 def test_the_eight_symmetries_are_those_of_the_square() -> None:
     square = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
     seen = {apply_symmetry(square, symmetry).tobytes() for symmetry in range(8)}
-    rotations = [np.rot90(square, turns) for turns in range(4)]
+    rotations = [np.rot90(square, scale_schedule) for scale_schedule in range(4)]
     assert seen == {x.tobytes() for turned in rotations for x in (turned, np.fliplr(turned))}
 
 

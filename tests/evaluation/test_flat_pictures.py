@@ -13,8 +13,8 @@ from PIL import Image
 from nitido.architectures import build, resolve_config
 from nitido.data import PictureSet, Store, prepare
 from nitido.evaluation.benchmark import (
-    BicubicEnlarger,
-    NetworkEnlarger,
+    BicubicUpscaler,
+    NetworkUpscaler,
     NonFiniteOutputError,
     evaluate,
     refuse_large,
@@ -25,7 +25,7 @@ from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.metrics import METRICS, MetricError, MetricInput, luma
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.evaluation.report import evaluate_models, means
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 
 IN_DECIBELS = ("psnr_y", "psnr_rgb", "lr_consistency")
 
@@ -76,10 +76,10 @@ def test_ordinary_values_are_untouched_by_the_cap() -> None:
 
 def test_rows_means_and_comparisons_of_black_pictures_are_finite_and_strict_json(tmp_path: Path) -> None:
     store = pictures(tmp_path / "flat", black=0, white=255)
-    rows = evaluate_models({"bicubic": BicubicEnlarger(2)}, {"flat": store}, 2, list(METRICS))
+    rows = evaluate_models({"bicubic": BicubicUpscaler(2)}, {"flat": store}, 2, list(METRICS))
     json.dumps({"rows": rows, "means": means(rows)}, allow_nan=False)
     assert {row["value"] for row in means(rows) if row["metric"] in IN_DECIBELS} == {PSNR_CAP}
-    (only,) = compare_on(store, 0, {"bicubic": BicubicEnlarger(2)}, 2)
+    (only,) = compare_on(store, 0, {"bicubic": BicubicUpscaler(2)}, 2)
     assert only.psnr_y == PSNR_CAP
 
 
@@ -90,7 +90,7 @@ def test_a_network_whose_output_is_not_finite_has_no_score(tmp_path: Path, value
         for parameter in network.parameters():
             parameter.fill_(value)
     with pytest.raises(NonFiniteOutputError, match="black of flat: the network's output has values that are no finite"):
-        list(evaluate(NetworkEnlarger(network), pictures(tmp_path / "flat", black=0), 2))
+        list(evaluate(NetworkUpscaler(network), pictures(tmp_path / "flat", black=0), 2))
 
 
 def test_pictures_too_small_for_what_is_asked_are_found_before_measuring(tmp_path: Path) -> None:
@@ -108,16 +108,16 @@ def test_a_flat_result_of_a_picture_that_is_not_flat_is_named(tmp_path: Path, ca
         for parameter in network.parameters():
             parameter.zero_()
     store = pictures(tmp_path / "dead", black=9)
-    list(evaluate(NetworkEnlarger(network), store, 2))
+    list(evaluate(NetworkUpscaler(network), store, 2))
     assert "flat colour" not in capsys.readouterr().err
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     store = prepare(PictureSet("dead", (tmp_path / "noise.png",)), [2], tmp_path / "packs")
-    list(evaluate(NetworkEnlarger(network), store, 2))
+    list(evaluate(NetworkUpscaler(network), store, 2))
     told = capsys.readouterr().err
     assert told == "note: noise of dead: the enlarged picture is one flat colour, its source is not\n"
     told_of_upscaling: list[str] = []
-    Upscaler(network).enlarge(noise, None, 96, 128, note=told_of_upscaling.append)
+    ImageUpscaler(network).upscale(noise, None, 96, 128, note=told_of_upscaling.append)
     assert told_of_upscaling == ["the network's output is one flat colour, the picture is not"]
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from skimage import data
 
-from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import (
     FIDELITY_METRICS,
     METRICS,
@@ -21,6 +20,7 @@ from nitido.evaluation.metrics import (
     psnr_y,
 )
 from nitido.evaluation.metrics.requirement import Requirement
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.imaging import bicubic_downscale
 
 SCALE = 2
@@ -68,12 +68,12 @@ def test_a_grey_picture_is_its_own_luma() -> None:
 
 def test_the_names_are_those_of_the_rows() -> None:
     assert set(FIDELITY_METRICS) < set(METRICS)
-    for yardstick in YARDSTICKS.values():
-        found = METRICS[yardstick.metric]
+    for selection_metric in SELECTION_METRICS.values():
+        found = METRICS[selection_metric.metric]
         assert (found.label, found.higher_is_better, found.decimals) == (
-            yardstick.title,
-            yardstick.higher_is_better,
-            yardstick.decimals,
+            selection_metric.title,
+            selection_metric.higher_is_better,
+            selection_metric.decimals,
         )
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from nitido.architectures import SuperResolutionNetwork
 from nitido.kernels import Chains
 from nitido.models.bfloat16 import calculator
-from nitido.upscaling.pieces import CUT_SMALLER
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.tiled_inference import CUT_SMALLER
+from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
 
 PHOTO = data.astronaut()[60:191, 190:341]
@@ -40,19 +40,19 @@ def edsr(**changes: object) -> SuperResolutionNetwork:
     return Recipe("edsr", "debug", {"width": 32, "blocks": 2, **changes}).build().eval()
 
 
-def enlarged(network: SuperResolutionNetwork, **options: object) -> np.ndarray:
+def upscaled(network: SuperResolutionNetwork, **options: object) -> np.ndarray:
     size = (network.scale * PHOTO.shape[0], network.scale * PHOTO.shape[1])
-    return Upscaler(network, precision="bfloat16", **options).enlarge(PHOTO, None, *size)[0]
+    return ImageUpscaler(network, precision="bfloat16", **options).upscale(PHOTO, None, *size)[0]
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("memory", [1 << 18, 1 << 21])
 def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory: int) -> None:
     network = edsr(scale=scale)
-    whole = enlarged(network)
+    whole = upscaled(network)
     assert len(set(called)) == 1
     before = len(called)
-    np.testing.assert_array_equal(enlarged(network, memory=memory), whole)
+    np.testing.assert_array_equal(upscaled(network, memory=memory), whole)
     assert len(called) > 2 * before
 
 
@@ -60,13 +60,13 @@ def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory
 def test_a_part_has_the_bits_of_the_whole(x: int, y: int) -> None:
     network = edsr()
     size = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
-    part, _ = Upscaler(network, precision="bfloat16").enlarge_part(PHOTO, None, *size, (x, y, 40, 30))
-    np.testing.assert_array_equal(part, enlarged(network)[2 * y : 2 * y + 60, 2 * x : 2 * x + 80])
+    part, _ = ImageUpscaler(network, precision="bfloat16").enlarge_part(PHOTO, None, *size, (x, y, 40, 30))
+    np.testing.assert_array_equal(part, upscaled(network)[2 * y : 2 * y + 60, 2 * x : 2 * x + 80])
 
 
 def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
     network = edsr()
-    whole = enlarged(network)
+    whole = upscaled(network)
     notes: list[str] = []
 
     def greedy(_: SuperResolutionNetwork, given: tuple[Tensor]) -> None:
@@ -76,7 +76,7 @@ def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
     network.register_forward_pre_hook(greedy)
     size = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
     called.clear()
-    cut, _ = Upscaler(network, precision="bfloat16").enlarge(PHOTO, None, *size, note=notes.append)
+    cut, _ = ImageUpscaler(network, precision="bfloat16").upscale(PHOTO, None, *size, note=notes.append)
     np.testing.assert_array_equal(cut, whole)
     assert CUT_SMALLER in notes
     assert called
@@ -88,13 +88,13 @@ def test_kernels_change_no_more_than_bfloat16_does(
     called: list[str], monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], frozen: bool
 ) -> None:
     network = edsr().requires_grad_(not frozen)
-    exact = Upscaler(network, precision="float32", **options).enlarge(PHOTO, None, 262, 302)[0].astype(int)
+    exact = ImageUpscaler(network, precision="float32", **options).upscale(PHOTO, None, 262, 302)[0].astype(int)
     assert not called
-    off = np.abs(enlarged(network, **options) - exact)
+    off = np.abs(upscaled(network, **options) - exact)
     assert called
     called.clear()
     monkeypatch.setenv("CXX", "no-such-compiler")
-    allowed = np.abs(enlarged(network, **options) - exact)
+    allowed = np.abs(upscaled(network, **options) - exact)
     assert not called, "without a compiler PyTorch's own convolutions are taken"
     assert 0 < off.mean() <= 2 * allowed.mean()
 

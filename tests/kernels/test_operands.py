@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nitido.architectures import build, resolve_config
-from nitido.kernels import Chain, Chains, Kernels, Twin
+from nitido.kernels import AcceleratedNetwork, Chain, Chains, Kernels
 from nitido.kernels.narrow import Narrow
 
 LAST = torch.channels_last
@@ -278,7 +278,7 @@ def test_a_twin_follows_weights_that_are_replaced(kernels: Kernels) -> None:
             parameter.add_(0.05 * torch.randn_like(parameter))
     lr = torch.rand(2, 3, 9, 8)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        twin, wanted = Twin(network, kernels), Twin(other, kernels)(lr)
-        assert not torch.equal(twin(lr), wanted)
+        accelerated, wanted = AcceleratedNetwork(network, kernels), AcceleratedNetwork(other, kernels)(lr)
+        assert not torch.equal(accelerated(lr), wanted)
         network.load_state_dict(other.state_dict(), assign=True)
-        assert torch.equal(twin(lr), wanted)
+        assert torch.equal(accelerated(lr), wanted)

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork
 from nitido.models.channels_last import channels_last
 from nitido.models.working_memory import PROBE
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 
 SHAPES = [(1, 1, 5, 7), (1, 3, 5, 7), (2, 1, 5, 7), (2, 3, 5, 7), (1, 3, 1, 7), (1, 1, 1, 1)]
 WAYS = {
@@ -59,8 +59,8 @@ class Seeing(SuperResolutionNetwork):
 def test_every_network_is_given_channels_last(channels: int, colours: int, self_ensemble: bool) -> None:
     network = Seeing(channels)
     upright = np.random.default_rng(0).integers(0, 256, (20, 31, colours), dtype=np.uint8)
-    upscaler = Upscaler(network, self_ensemble=self_ensemble)
+    upscaler = ImageUpscaler(network, self_ensemble=self_ensemble)
     turned = upright.swapaxes(0, 1)  # as a picture that its EXIF turns: a view
     for pixels in (upright, turned):
-        upscaler.enlarge(pixels, None, 2 * pixels.shape[0], 2 * pixels.shape[1])
+        upscaler.upscale(pixels, None, 2 * pixels.shape[0], 2 * pixels.shape[1])
     assert network.seen == {torch.channels_last}

@@ -42,17 +42,17 @@ class Generator(nn.Module):
         self.block1 = nn.Sequential(conv(3, width, 9), nn.PReLU())
         body = [Block(width) for _ in range(blocks)]
         end = nn.Sequential(conv(width, width), nn.PReLU())
-        enlarge = nn.Sequential(*(Stage(width) for _ in range(stages)), conv(width, 3, 9))
+        upscale = nn.Sequential(*(Stage(width) for _ in range(stages)), conv(width, 3, 9))
         self.rest = [*body, end]
-        for number, block in enumerate([*body, end, enlarge], start=2):
+        for number, block in enumerate([*body, end, upscale], start=2):
             self.add_module(f"block{number}", block)
-        self.enlarge = [enlarge]
+        self.upscale = [upscale]
 
     def forward(self, x: Tensor) -> Tensor:
         shallow = features = self.block1(x)
         for block in self.rest:
             features = block(features)
-        return (torch.tanh(self.enlarge[0](shallow + features)) + 1) / 2
+        return (torch.tanh(self.upscale[0](shallow + features)) + 1) / 2
 
 
 @pytest.fixture

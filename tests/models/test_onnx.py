@@ -85,12 +85,12 @@ class Odd(SuperResolutionNetwork):
         self.fault = fault
 
     def forward(self, lr: Tensor) -> Tensor:
-        enlarged = lr.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        upscaled = lr.repeat_interleave(2, 2).repeat_interleave(2, 3)
         if self.fault == "noise":
-            return enlarged + 1e-3 * torch.rand_like(enlarged)
+            return upscaled + 1e-3 * torch.rand_like(upscaled)
         if self.fault == "nan":
-            return enlarged / (enlarged - enlarged)
-        return enlarged if float(lr.mean()) > 0.5 else 1 - enlarged
+            return upscaled / (upscaled - upscaled)
+        return upscaled if float(lr.mean()) > 0.5 else 1 - upscaled
 
 
 def test_onnx_runtime_gives_the_same_pixels_at_every_size(exported: Exported) -> None:
@@ -163,8 +163,8 @@ def test_pieces_and_channels_through_an_onnx_network(tiny: Exported) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (40, 53, 3), dtype=np.uint8)
     plain, through = load_upscaler(tiny.network), load_upscaler(load_onnx_file(tiny.path), memory=1 << 20)
     for pixels in (colours, colours[:, :, :1]):
-        expected, _ = plain.enlarge(pixels, None, 80, 106)
-        found, _ = through.enlarge(pixels, None, 80, 106)
+        expected, _ = plain.upscale(pixels, None, 80, 106)
+        found, _ = through.upscale(pixels, None, 80, 106)
         assert np.abs(expected.astype(int) - found).max() <= 1
 
 

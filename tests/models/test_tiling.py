@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nitido.models.tiling import enlarge, tiles
+from nitido.models.tiling import tiles, upscale
 from tests.architectures.recipes import RECIPES, Recipe
 
 QUICK = [recipe for recipe in RECIPES if "debug" in recipe.variant or "keras" in recipe.variant]
@@ -17,7 +17,7 @@ QUICK = [recipe for recipe in RECIPES if "debug" in recipe.variant or "keras" in
 def test_tiled_equals_whole(recipe: Recipe) -> None:
     network = recipe.build().eval()
     lr = torch.rand(1, network.channels, 33, 47)
-    whole, pieces = network(lr), enlarge(network, lr, largest_area=15 * 15)
+    whole, pieces = network(lr), upscale(network, lr, largest_area=15 * 15)
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5)
 
 
@@ -26,7 +26,7 @@ def test_a_narrower_margin_would_be_seen() -> None:
     network = Recipe("edsr", "debug", {"activation": "leaky_relu"}).build().eval()
     lr = torch.rand(1, 3, 33, 47)
     network.receptive_field_radius = 1
-    assert (enlarge(network, lr, largest_area=15 * 15) - network(lr)).abs().max() > 1e-5
+    assert (upscale(network, lr, largest_area=15 * 15) - network(lr)).abs().max() > 1e-5
 
 
 class Greedy(nn.Module):
@@ -48,7 +48,7 @@ def test_where_memory_is_short_pieces_are_smaller() -> None:
     lr = torch.rand(1, network.channels, 133, 147)
     whole = network(lr)
     network.head = nn.Sequential(Greedy(90 * 90), network.head)
-    torch.testing.assert_close(enlarge(network, lr), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(upscale(network, lr), whole, rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def test_not_enough_for_the_smallest_pieces_is_told() -> None:
     network = Recipe("edsr", "debug").build().eval()
     network.head = nn.Sequential(Greedy(10), network.head)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
-        enlarge(network, torch.rand(1, network.channels, 133, 147))
+        upscale(network, torch.rand(1, network.channels, 133, 147))
 
 
 @given(length=st.integers(1, 300), side=st.integers(1, 80), margin=st.integers(0, 20))
@@ -77,4 +77,4 @@ def test_small_pictures_and_networks_without_a_radius_are_not_cut() -> None:
     network = Recipe("edsr", "debug", {"block": "channel_attention"}).build().eval()
     assert network.receptive_field_radius is None
     lr = torch.rand(1, 3, 9, 40)
-    assert torch.equal(enlarge(network, lr, largest_area=16), network(lr))
+    assert torch.equal(upscale(network, lr, largest_area=16), network(lr))

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from nitido.data import PictureSet, prepare
-from nitido.evaluation.benchmark import BicubicEnlarger, evaluate
+from nitido.evaluation.benchmark import BicubicUpscaler, evaluate
 from nitido.imaging import find_pictures
 
 PUBLISHED = {
@@ -28,7 +28,7 @@ def measured(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pyt
     dataset = request.param
     pictures = PictureSet(dataset, tuple(find_pictures(shared / "data" / dataset)))
     store = prepare(pictures, [2, 3, 4], tmp_path_factory.mktemp("packs"))
-    return dataset, {k: [s.metrics["psnr_y"] for s in evaluate(BicubicEnlarger(k), store, k)] for k in (2, 3, 4)}
+    return dataset, {k: [s.metrics["psnr_y"] for s in evaluate(BicubicUpscaler(k), store, k)] for k in (2, 3, 4)}
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -139,7 +139,7 @@ def test_srcnn_of_every_format(keras: ModuleType, tmp_path: Path, name: str, cha
     assert (descriptor.architecture, descriptor.scales, descriptor.channels) == ("srcnn", (2, 3, 4), channels)
     picture = torch.rand(1, channels, 10, 11, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        large = network.enlarge(picture)  # type: ignore[operator]
+        large = network.upscale(picture)  # type: ignore[operator]
         expected = model(large.permute(0, 2, 3, 1).numpy()).cpu().permute(0, 3, 1, 2)
         found = network(picture)[..., 7:-7, 7:-7]
     assert expected.shape == found.shape

@@ -9,7 +9,7 @@ import torch
 
 from nitido.cli import main
 from nitido.data import PictureSet, Store, prepare
-from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.imaging import find_pictures
 from nitido.models import load_model_file
 
@@ -38,7 +38,7 @@ def imported(weights: Path, model: Path) -> Path:
 def test_set5_reads_as_published(shared: Path, tmp_path: Path, set5: Store, file: str, scale: int) -> None:
     model = imported(shared / "weights" / file, tmp_path / "m.safetensors")
     network = load_model_file(model, scale).network.to(memory_format=torch.channels_last)
-    scores = [score.metrics["psnr_y"] for score in evaluate(NetworkEnlarger(network), set5, scale)]
+    scores = [score.metrics["psnr_y"] for score in evaluate(NetworkUpscaler(network), set5, scale)]
     assert len(scores) == 5
     assert fmean(scores) == pytest.approx(PSNR_Y[file, scale], abs=0.03)
 
@@ -50,7 +50,7 @@ def test_the_border_of_srcnn_keras(shared: Path, tmp_path: Path) -> None:
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
     lr = torch.rand(1, 1, 24, 25, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        features = network.enlarge(lr)  # type: ignore[operator]
+        features = network.upscale(lr)  # type: ignore[operator]
         for number, layer in enumerate(layers):
             features = torch.nn.functional.conv2d(features, layer.weight, layer.bias)
             features = features.relu() if number < 2 else features

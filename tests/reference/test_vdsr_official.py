@@ -9,7 +9,7 @@ import torch
 
 from nitido.cli import main
 from nitido.data import PictureSet, Store, prepare
-from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.imaging import find_pictures
 from nitido.models import load_model_file
 
@@ -39,6 +39,6 @@ def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scale", PUBLISHED)
 def test_set5_reads_as_published(set5: Store, model: Path, scale: int) -> None:
     network = load_model_file(model, scale).network.to(memory_format=torch.channels_last)  # a fifth faster
-    scores = [score.metrics["psnr_y"] for score in evaluate(NetworkEnlarger(network), set5, scale)]
+    scores = [score.metrics["psnr_y"] for score in evaluate(NetworkUpscaler(network), set5, scale)]
     assert len(scores) == 5
     assert fmean(scores) == pytest.approx(PUBLISHED[scale], abs=0.02)

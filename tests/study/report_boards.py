@@ -62,7 +62,7 @@ def board_of(
             macs=PARAMETERS.get(name, 57_281) * 100_000,
             status=(broken or {}).get(name, "ok"),
             learning_rates=None if name == "bicubic" else (RATE,),
-            aim="perception" if name in perceptual else "fidelity",
+            objective="perception" if name in perceptual else "fidelity",
         )
         for name in names
     }

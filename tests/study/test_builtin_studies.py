@@ -120,5 +120,5 @@ def test_a_variant_differs_from_its_baseline_in_what_its_name_says() -> None:
 
 
 def test_only_srgan_has_variants_that_aim_at_perception() -> None:
-    aims = {name for name, run in DEMO.items() if run.hyperparameters.aim == "perception"}
-    assert aims == {"srgan.srgan", "srgan.srgan_dense"}
+    objectives = {name for name, run in DEMO.items() if run.hyperparameters.objective == "perception"}
+    assert objectives == {"srgan.srgan", "srgan.srgan_dense"}

@@ -146,9 +146,9 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
     # The better PSNR of one learning rate and the better look of the other: perception is chosen by looks.
     rows += run_rows("gan", 1e-3, 0, 33.0, (36.0, 37.0)) + looks("gan", 1e-3, 0, 0.3, 0.3)
     rows += run_rows("gan", 1e-4, 0, 30.0, (32.0, 33.0)) + looks("gan", 1e-4, 0, 0.2, 0.2)
-    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, aim="perception")}
+    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, objective="perception")}
     found = board(rows, facts)
-    assert found.aims() == ("fidelity", "perception")
+    assert found.objectives() == ("fidelity", "perception")
     assert found.entry("gan").learning_rate == 1e-4
     assert {e.variant: e.rank for e in found.entries} == {"vanilla": 1, "bicubic": 2, "gan": None}
     assert [e.variant for e in found.ranked("perception")] == ["gan", "vanilla", "bicubic"]
@@ -162,7 +162,7 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
     assert perception[0][:2] == ["1", "gan"]
     assert perception[0][header.index("set5 distance / PSNR")] == "0.2000 / 32.50"
     assert perception[0][header.index("Δ vanilla")] == "-0.2000"
-    told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["aim"]) for e in as_json(found)["entries"]}
+    told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["objective"]) for e in as_json(found)["entries"]}
     assert told == {
         "vanilla": (1, 2, "fidelity"),
         "bicubic": (2, 3, "fidelity"),
@@ -172,7 +172,7 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
 
 def test_without_such_a_variant_there_is_one_ranking() -> None:
     rows = BICUBIC + run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0))
-    assert board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).aims() == ("fidelity",)
+    assert board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).objectives() == ("fidelity",)
 
 
 def seeded(variant: str, level: float, spread: float = 0.01, seeds: int = 5, pictures: int = 12):
@@ -334,7 +334,7 @@ def test_a_perfect_perceptual_distance_is_first_and_not_taken_for_none() -> None
     rows = BICUBIC + looks("bicubic", None, None, 0.5, 0.5)
     rows += run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + looks("vanilla", 1e-3, 0, 0.4, 0.4)
     rows += run_rows("gan", 1e-3, 0, 33.0, (36.0, 37.0)) + looks("gan", 1e-3, 0, 0.0, 0.0)
-    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, aim="perception")}
+    facts = {k: FACTS[k] for k in ("bicubic", "vanilla")} | {"gan": VariantFacts(100, 1000, objective="perception")}
     found = board(rows, facts)
     assert [e.variant for e in found.ranked("perception")] == ["gan", "vanilla", "bicubic"]
 

@@ -19,7 +19,7 @@ def test_the_first_scale_is_the_networks_own() -> None:
     assert run.config["scale"] == 3
     assert single_run("vdsr", "debug", ["scales=3,2,4", "scale=3"]) == run
     emphasised = single_run("vdsr", "debug", ["scales=3,3,2"])
-    assert (emphasised.turns, emphasised.every_scale) == ((3, 3, 2), (3, 2))
+    assert (emphasised.scale_schedule, emphasised.every_scale) == ((3, 3, 2), (3, 2))
     alone = single_run("vdsr", "debug", ["scale=3"])
     assert (alone.scales, alone.every_scale) == (None, (3,))
 

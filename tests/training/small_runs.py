@@ -33,16 +33,16 @@ def train_on(
     network: SuperResolutionNetwork,
     options: Hyperparameters,
     listener: ProgressListener = lambda step, psnr: None,
-    turns: Sequence[int] = (2,),
+    scale_schedule: Sequence[int] = (2,),
     metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Trained:
-    """Train `network` on `store`, at ×2 where no other `turns` are given, and validate it there too."""
+    """Train `network` on `store`, at ×2 where no other `scale_schedule` are given, and validate it there too."""
     return train(
         network,
         options,
         train=store,
         validation=store,
-        turns=turns,
+        scale_schedule=scale_schedule,
         directory=directory,
         labels={"variant": "debug"},
         listener=listener,

@@ -17,7 +17,7 @@ from nitido.data import Store
 from nitido.kernels import compiler
 from nitido.training import fast_path
 from nitido.training.callbacks import TrainingInterruptedError
-from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, settle
+from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, load_or_choose
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
 from tests.training.small_runs import distance, network, options, run, stop_at
@@ -50,26 +50,26 @@ def compiled(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tu
 @pytest.mark.parametrize("wanted", [False, True])
 def test_who_says_it_is_not_probed(wanted: bool) -> None:
     chosen = choose(network(), options(compile=wanted), 100_000, CPU)
-    assert (chosen.compiled, chosen.because) == (wanted, f"compile={str(wanted).lower()}")
+    assert (chosen.compiled, chosen.reason) == (wanted, f"compile={str(wanted).lower()}")
 
 
 def test_a_short_run_is_not_compiled() -> None:
     chosen = choose(network(), options(compile="auto"), FEWEST_STEPS - 1, CPU)
     assert not chosen.compiled
-    assert "499 steps are too few" in chosen.because
+    assert "499 steps are too few" in chosen.reason
 
 
 def test_a_run_of_many_fast_steps_is_not_compiled() -> None:
     chosen = choose(network(), options(compile="auto", batch=1), FEWEST_STEPS, CPU)
     assert not chosen.compiled
-    assert "s of steps are too few" in chosen.because
+    assert "s of steps are too few" in chosen.reason
 
 
 def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     chosen = choose(network(), options(compile="auto"), FEWEST_STEPS, CPU)
-    found = re.fullmatch(r"a step takes (\S+) s as it is, (\S+) s as compiled code", chosen.because)
+    found = re.fullmatch(r"a step takes (\S+) s as it is, (\S+) s as compiled code", chosen.reason)
     assert found
     slow, fast = map(float, found.groups())
     assert chosen.compiled == (1 - fast / slow > fast_path.WORTH_IT)
@@ -115,7 +115,7 @@ def test_the_fastest_of_three_ways_is_taken(
         f"{measured[way]} s {words}"
         for way, words in (("as it is",) * 2, ("kernels", "with nitido's kernels"), ("compiled", "as compiled code"))
     )
-    assert chosen.because == f"a step takes {seconds}"
+    assert chosen.reason == f"a step takes {seconds}"
 
 
 def test_a_compiler_is_not_asked_where_kernels_save_more_than_it_ever_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_compiler_is_not_asked_where_kernels_save_more_than_it_ever_did(monkey
     monkeypatch.setattr(fast_path, "probe", measured)
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), 100_000, CPU)
     assert chosen.kernels
-    assert chosen.because == (
+    assert chosen.reason == (
         "a step takes 0.5 s as it is, 0.3 s with nitido's kernels; "
         "PyTorch's compiler was not tried: it has never saved as much as that"
     )
@@ -142,7 +142,7 @@ def test_kernels_are_for_bfloat16() -> None:
 
 def test_a_network_that_gains_nothing_by_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class WithoutKernels:
-        kernels_in_use = 0
+        replaced_layers = 0
 
     monkeypatch.setattr(fast_path, "with_kernels", lambda network: WithoutKernels())
     with pytest.raises(ConfigError, match="compile=kernels, but none of the network's convolutions fit"):
@@ -160,8 +160,7 @@ def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(mo
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
     assert chosen.as_option is False
     assert (
-        "no kernels of nitido's own: the processor has neither matrix tiles (AMX) nor bfloat16 vectors"
-        in chosen.because
+        "no kernels of nitido's own: the processor has neither matrix tiles (AMX) nor bfloat16 vectors" in chosen.reason
     )
 
 
@@ -170,17 +169,17 @@ def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fast_path, "probe", lambda *_: 0.059)
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: pytest.fail("looked for kernels"))
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), 1000, CPU)
-    assert chosen.because == "about 59 s of steps are too few for a compiler to pay"
+    assert chosen.reason == "about 59 s of steps are too few for a compiler to pay"
 
 
 @pytest.mark.usefixtures("no_bfloat16")
 def test_a_run_with_kernels_does_not_go_on_where_there_are_none(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    write_json(file, {"precision": "bfloat16", "compiled": False, "kernels": True, "because": "compile=kernels"})
+    write_json(file, {"precision": "bfloat16", "compiled": False, "kernels": True, "reason": "compile=kernels"})
     with pytest.raises(
         ConfigError, match=r"a run with nitido's kernels, but the processor has neither .* \(AVX512-BF16\); delete it"
     ):
-        settle(file, network(), options(), 8, CPU)
+        load_or_choose(file, network(), options(), 8, CPU)
 
 
 def test_the_probe_takes_the_fastest_step() -> None:
@@ -213,7 +212,7 @@ def test_where_memory_is_short_fewer_patches_are_probed(monkeypatch: pytest.Monk
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: "not here")
     chosen = choose(network(), options(compile="auto", batch=8), FEWEST_STEPS, CPU)
     assert set(batches) == {1}
-    assert "a step takes 4 s as it is" in chosen.because
+    assert "a step takes 4 s as it is" in chosen.reason
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -225,14 +224,14 @@ def test_the_precision_asked_for_is_taken(precision: str) -> None:
 def test_without_a_compiler_a_run_is_eager_and_says_why(small_store: Store, tmp_path: Path, eager) -> None:
     trained = run(small_store, tmp_path, compile="auto")
     assert remembered(tmp_path).compiled is False
-    assert remembered(tmp_path).because == "no C++ compiler (no-such-compiler) on this machine"
+    assert remembered(tmp_path).reason == "no C++ compiler (no-such-compiler) on this machine"
     assert distance(trained, eager) == 0
 
 
 def test_a_search_path_without_a_compiler_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "no C++ compiler" in choose(network(), options(compile="auto"), 100_000, CPU).because
+    assert "no C++ compiler" in choose(network(), options(compile="auto"), 100_000, CPU).reason
 
 
 @pytest.mark.usefixtures("no_compiler")
@@ -245,7 +244,7 @@ def test_compiling_without_a_compiler_is_refused() -> None:
 
 def test_a_compiled_run_ends_where_an_eager_one_does(eager, compiled) -> None:
     trained, directory = compiled
-    assert remembered(directory) == FastPath(precision="float32", compiled=True, because="compile=true")
+    assert remembered(directory) == FastPath(precision="float32", compiled=True, reason="compile=true")
     assert distance(trained, network()) > 1e-3, "it must have learnt something"
     assert distance(trained, eager) < 1e-4
 
@@ -270,11 +269,11 @@ def test_a_compiled_run_may_average_its_weights(small_store: Store, tmp_path: Pa
 
 def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    first = settle(file, network(), options(compile=False), 8, CPU)
+    first = load_or_choose(file, network(), options(compile=False), 8, CPU)
     written = file.read_text()
-    assert settle(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
+    assert load_or_choose(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
     assert file.read_text() == written
-    chosen = {"precision": "float32", "compiled": False, "kernels": False, "because": "compile=false"}
+    chosen = {"precision": "float32", "compiled": False, "kernels": False, "reason": "compile=false"}
     assert read_json(file, "") == chosen
 
 
@@ -305,11 +304,11 @@ def test_a_damaged_file_is_one_clear_line(small_store: Store, tmp_path: Path, co
     ("values", "problem"),
     [
         ({}, ": precision: field required"),
-        ({"precision": "float8", "compiled": True, "because": ""}, ": precision: "),
-        ({"precision": "float32", "compiled": "maybe", "because": ""}, ": compiled: "),
-        ({"precision": "float32", "compiled": [], "because": ""}, ": compiled: "),
-        ({"precision": "float32", "compiled": True}, ": because: field required"),
-        ({"precision": "float32", "compiled": True, "because": "", "more": 1}, ": "),
+        ({"precision": "float8", "compiled": True, "reason": ""}, ": precision: "),
+        ({"precision": "float32", "compiled": "maybe", "reason": ""}, ": compiled: "),
+        ({"precision": "float32", "compiled": [], "reason": ""}, ": compiled: "),
+        ({"precision": "float32", "compiled": True}, ": reason: field required"),
+        ({"precision": "float32", "compiled": True, "reason": "", "more": 1}, ": "),
     ],
 )
 def test_a_file_of_another_layout_is_one_clear_line(
@@ -326,16 +325,16 @@ def test_a_file_of_another_layout_is_one_clear_line(
 
 def test_a_file_whose_content_was_changed_is_damaged(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    settle(file, network(), options(compile=False), 8, CPU)
+    load_or_choose(file, network(), options(compile=False), 8, CPU)
     file.write_text(file.read_text().replace("float32", "bfloat16"))
     with pytest.raises(NitidoError, match=r"fast_path\.json is damaged .* checksum\): delete it"):
-        settle(file, network(), options(), 8, CPU)
+        load_or_choose(file, network(), options(), 8, CPU)
 
 
 def test_a_file_without_the_field_for_kernels_is_read(tmp_path: Path) -> None:
-    values = {"precision": "float32", "compiled": False, "because": "compile=false"}
+    values = {"precision": "float32", "compiled": False, "reason": "compile=false"}
     write_json(tmp_path / FILE, values)
-    assert settle(tmp_path / FILE, network(), options(), 8, CPU).because == "compile=false"
+    assert load_or_choose(tmp_path / FILE, network(), options(), 8, CPU).reason == "compile=false"
 
 
 def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
@@ -347,7 +346,7 @@ def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
     monkeypatch.setenv("CXX", str(script))
     monkeypatch.setattr(compiler, "TRIAL_SECONDS", 0.5)
     problem = f"no working C++ compiler ({script}: it did not end within 0.5 s)"
-    assert choose(network(), options(compile="auto"), 100_000, CPU).because == f"{problem} on this machine"
+    assert choose(network(), options(compile="auto"), 100_000, CPU).reason == f"{problem} on this machine"
     assert describe_machine(CPU).endswith(f"; {problem}: steps are not compiled")
     with pytest.raises(ConfigError, match="compile=true, but there is no working C"):
         choose(network(), options(compile=True), 8, CPU)
@@ -356,9 +355,9 @@ def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
 @pytest.mark.usefixtures("no_compiler")
 def test_a_compiled_run_does_not_go_on_where_nothing_compiles(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    write_json(file, {"precision": "float32", "compiled": True, "because": "compile=true"})
+    write_json(file, {"precision": "float32", "compiled": True, "reason": "compile=true"})
     with pytest.raises(ConfigError, match=r"no C\+\+ compiler \(no-such-compiler\) here; delete it"):
-        settle(file, network(), options(), 8, CPU)
+        load_or_choose(file, network(), options(), 8, CPU)
 
 
 class Overflowing(nn.Module):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import PictureSet, Store, prepare
-from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.training.module import DivergedError
 from nitido.training.train import Trained, train
@@ -46,7 +46,7 @@ def trained_on(
         options(**({"steps": 40, "validate_every": 5, "learning_rate": 2e-3} | changes)),
         train=store,
         validation=validation,
-        turns=(2,),
+        scale_schedule=(2,),
         directory=directory,
         labels={},
         listener=lambda step, psnr: None,
@@ -66,7 +66,7 @@ def test_a_flat_validation_picture_does_not_make_the_first_step_the_best(
     with torch.no_grad():
         for parameter in list(start.parameters())[-2:]:
             parameter.zero_()  # the last layer adds nothing
-    unchanged = NetworkEnlarger(start)
+    unchanged = NetworkUpscaler(start)
     store = validation_of(tmp_path / "both", flat, "photo")
     assert next(score.metrics["psnr_y"] for score in evaluate(unchanged, store, 2)) == PSNR_CAP
     found = trained_on(small_store, store, tmp_path / "run", start)

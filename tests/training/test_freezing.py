@@ -6,7 +6,7 @@ from torch import nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.validation import ConfigError
-from nitido.training.freezing import freeze, matches, still
+from nitido.training.freezing import freeze, freeze_batchnorm_statistics, matches
 
 
 def network(**changes: object) -> SuperResolutionNetwork:
@@ -40,7 +40,7 @@ def test_frozen_batch_norm_stands_still_and_the_rest_moves() -> None:
     net = network()
     freeze(net, "first_half")
     net.train()
-    still(net)
+    freeze_batchnorm_statistics(net)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     net(torch.rand(2, 3, 8, 8)).sum().backward()
     moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
@@ -53,7 +53,7 @@ def test_frozen_batch_norm_normalises_by_its_running_statistics() -> None:
     net = network()
     freeze(net, ("body.0",))
     net.train()
-    still(net)
+    freeze_batchnorm_statistics(net)
     norm = next(module for module in net.body[0].modules() if isinstance(module, nn.BatchNorm2d))
     features = 3 + 5 * torch.rand(2, norm.num_features, 4, 4)
     expected = (features - norm.running_mean.view(1, -1, 1, 1)) / (norm.running_var.view(1, -1, 1, 1) + norm.eps).sqrt()

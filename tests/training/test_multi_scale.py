@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.errors import NitidoError
 from nitido.base.validation import ConfigError
-from nitido.data import PictureSet, Store, prepare, turn_of_step
-from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.data import PictureSet, Store, prepare, scale_index_of_step
+from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.imaging import bicubic_downscale
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.data import PatchStream, samplers
@@ -49,10 +49,10 @@ def fresh_network(**config: object) -> SuperResolutionNetwork:
     return build("vdsr", resolve_config("vdsr", "debug", {"normalization": "batch", **config}))
 
 
-def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, turns=SCALES, **changes):
+def run(store: Store, directory: Path, listener=lambda step, psnr: None, config=None, scale_schedule=SCALES, **changes):
     network = fresh_network(**(config or {}))
     options = Hyperparameters.parse(OPTIONS | changes, "test")
-    return network, train_on(store, directory, network, options, listener, turns)
+    return network, train_on(store, directory, network, options, listener, scale_schedule)
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,15 @@ def whole(store: Store, tmp_path_factory: pytest.TempPathFactory):
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10**7), st.integers(1, 4))
-def test_in_every_round_each_has_its_turn_once(seed: int, number: int, turns: int) -> None:
-    steps = range(number * turns, (number + 1) * turns)
-    assert sorted(turn_of_step(seed, step, turns) for step in steps) == list(range(turns))
+def test_in_every_round_each_has_its_turn_once(seed: int, number: int, scale_schedule: int) -> None:
+    steps = range(number * scale_schedule, (number + 1) * scale_schedule)
+    assert sorted(scale_index_of_step(seed, step, scale_schedule) for step in steps) == list(range(scale_schedule))
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**31 - 1), st.sampled_from([3, 30, 50]), st.integers(0, 2))
 def test_no_scale_has_all_the_steps_that_are_logged(seed: int, every: int, offset: int) -> None:
-    counts = Counter(turn_of_step(seed, every * step + offset, 3) for step in range(600))
+    counts = Counter(scale_index_of_step(seed, every * step + offset, 3) for step in range(600))
     assert all(130 < counts[turn] < 270 for turn in range(3)), counts  # 200 ± 6 standard deviations
 
 
@@ -137,15 +137,15 @@ def test_interrupted_and_continued_equals_uninterrupted(store: Store, whole, tmp
 
 
 def test_the_other_scales_are_learnt(store: Store, whole, tmp_path: Path) -> None:
-    alone, _ = run(store, tmp_path, turns=(2,))
+    alone, _ = run(store, tmp_path, scale_schedule=(2,))
     assert not same_weights(alone, whole[0])
     logged = [line for line in lines(whole[2]) if "loss/l1" in line]
-    assert [line["scale"] for line in logged] == [SCALES[turn_of_step(0, step, 3)] for step in range(12)]
+    assert [line["scale"] for line in logged] == [SCALES[scale_index_of_step(0, step, 3)] for step in range(12)]
     assert not any("scale" in line for line in lines(tmp_path))
 
 
 def test_a_scale_that_is_named_twice_has_two_turns_in_a_round_and_counts_once(store: Store, tmp_path: Path) -> None:
-    _, trained = run(store, tmp_path, turns=(2, 2, 3))
+    _, trained = run(store, tmp_path, scale_schedule=(2, 2, 3))
     scales = [line["scale"] for line in lines(tmp_path) if "loss/l1" in line]
     assert [sorted(scales[begin : begin + 3]) for begin in range(0, 12, 3)] == [[2, 2, 3]] * 4
     assert trained.validation["psnr_y"] == pytest.approx(fmean(trained.validation[f"x{k}/psnr_y"] for k in (2, 3)))
@@ -164,12 +164,12 @@ def test_every_scale_is_measured_and_the_mean_chooses(store: Store, whole) -> No
     for scale in SCALES:
         built = fresh_network(scale=scale)
         built.load_state_dict(network.state_dict())
-        scores = [score.metrics["psnr_y"] for score in evaluate(NetworkEnlarger(built), store, scale)]
+        scores = [score.metrics["psnr_y"] for score in evaluate(NetworkUpscaler(built), store, scale)]
         assert trained.validation[f"x{scale}/psnr_y"] == pytest.approx(fmean(scores), abs=1e-6)
 
 
 def test_of_one_scale_nothing_is_called_otherwise(store: Store, tmp_path: Path) -> None:
-    _, trained = run(store, tmp_path, turns=(2,))
+    _, trained = run(store, tmp_path, scale_schedule=(2,))
     assert not any("/x2/" in name for line in lines(tmp_path) for name in line)
     assert set(trained.validation) == {"psnr_y", "ssim_y", "psnr_rgb"}
 
@@ -194,7 +194,7 @@ def test_frozen_statistics_stand_still_at_every_scale(store: Store, tmp_path: Pa
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     options = Hyperparameters.parse(OPTIONS | {"ema": 0}, "test")
     told = {"labels": {}, "listener": lambda step, psnr: None, "directory": tmp_path}
-    train(network, options, train=store, validation=store, turns=(2, 3, 4), **told)
+    train(network, options, train=store, validation=store, scale_schedule=(2, 3, 4), **told)
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {"reconstruction.weight", "reconstruction.bias"}
 

@@ -69,16 +69,16 @@ def _seeded() -> torch.Generator:
 def test_what_is_not_between_features_learns_as_by_adam() -> None:
     torch.manual_seed(0)
     head = nn.Conv2d(3, 16, 3)
-    twin = copy.deepcopy(head)
-    mine, theirs = Muon(head.parameters(), rate=1e-2), torch.optim.Adam(twin.parameters(), lr=1e-2)
+    accelerated = copy.deepcopy(head)
+    mine, theirs = Muon(head.parameters(), rate=1e-2), torch.optim.Adam(accelerated.parameters(), lr=1e-2)
     pictures = torch.rand(2, 3, 8, 8)
     for _ in range(5):
-        for network, optimizer in ((head, mine), (twin, theirs)):
+        for network, optimizer in ((head, mine), (accelerated, theirs)):
             optimizer.zero_grad()
             network(pictures).square().mean().backward()
             optimizer.step()
-    torch.testing.assert_close(head.weight, twin.weight)
-    torch.testing.assert_close(head.bias, twin.bias)
+    torch.testing.assert_close(head.weight, accelerated.weight)
+    torch.testing.assert_close(head.bias, accelerated.bias)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_a_copy_with_its_state_goes_on_with_the_same_bits() -> None:
         optimizer.step()
 
     step(network, optimizer)
-    twin = copy.deepcopy(network)
-    resumed = Muon(twin.parameters(), rate=1e-2)
+    accelerated = copy.deepcopy(network)
+    resumed = Muon(accelerated.parameters(), rate=1e-2)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     step(network, optimizer)
-    step(twin, resumed)
-    for expected, found in zip(network.parameters(), twin.parameters(), strict=True):
+    step(accelerated, resumed)
+    for expected, found in zip(network.parameters(), accelerated.parameters(), strict=True):
         assert torch.equal(expected, found)
 
 

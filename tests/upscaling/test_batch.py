@@ -27,8 +27,8 @@ from nitido.models.working_memory import PROBE
 from nitido.upscaling.batch import Job, Settings, model_identity, plan, run
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
 from nitido.upscaling.manifest import MANIFEST
-from nitido.upscaling.pieces import CUT_SMALLER
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.tiled_inference import CUT_SMALLER
+from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
 
 PHOTO = data.astronaut()[40:64, 180:212]
@@ -80,7 +80,7 @@ def make(*paths: Path) -> None:
 
 
 def bicubic(scale: float = 2) -> Settings:
-    return Settings(Upscaler(None), "bicubic", TargetSize(scale))
+    return Settings(ImageUpscaler(None), "bicubic", TargetSize(scale))
 
 
 def below(folder: Path) -> list[str]:
@@ -234,7 +234,7 @@ def test_impossible_plans(tmp_path: Path, inputs: list[str], out: str, message: 
 
 def test_bicubic_must_be_told_how_large() -> None:
     with pytest.raises(UpscaleError, match="bicubic has no scale of its own"):
-        Settings(Upscaler(None), "bicubic")
+        Settings(ImageUpscaler(None), "bicubic")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -271,7 +271,7 @@ def test_what_was_done_otherwise_is_said_once_for_each_picture(tmp_path: Path) -
             return interpolate(lr, scale_factor=2, mode="nearest")
 
     make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "b.png")
-    settings = Settings(Upscaler(Greedy(Recipe("srcnn", "debug").build().config, 0)), "greedy")
+    settings = Settings(ImageUpscaler(Greedy(Recipe("srcnn", "debug").build().config, 0)), "greedy")
     diary = Diary()
     assert run(plan([tmp_path / "photos"], tmp_path / "out"), settings, diary) == 0
     assert diary.notes == [CUT_SMALLER, CUT_SMALLER]

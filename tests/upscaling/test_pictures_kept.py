@@ -16,8 +16,8 @@ from nitido.imaging import PictureError, bicubic_upscale, read_picture, read_siz
 from nitido.imaging.xmp import without_lost_parts, xmp_orientation
 from nitido.upscaling.batch import Job, Plan, Settings, run
 from nitido.upscaling.images.target_size import TargetSize
-from nitido.upscaling.upscaler import Upscaler
-from tests.upscaling.test_upscaler_files import Silent, done, enlarge, exiftool, identify
+from nitido.upscaling.upscaler import ImageUpscaler
+from tests.upscaling.test_upscaler_files import Silent, done, exiftool, identify, upscale
 
 PHOTO = data.astronaut()[40:100, 180:260]
 CHANNEL = np.full(PHOTO.shape[:2], 100, np.uint8)
@@ -256,7 +256,7 @@ def test_a_channel_that_is_transparency_stays_it(tmp_path: Path, meaning: str, d
 @pytest.mark.parametrize("photometric", [8, 9, 32845])
 def test_unsupported_colors_are_not_called_damaged(tmp_path: Path, photometric: int) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PHOTO, photometric=photometric)
-    (error,) = enlarge(tmp_path / "a.tif", tmp_path / "b.png").errors
+    (error,) = upscale(tmp_path / "a.tif", tmp_path / "b.png").errors
     assert error.startswith(f"{tmp_path / 'a.tif'}: unsupported: ")
     assert "damaged" not in error
 
@@ -313,7 +313,7 @@ def test_transparent_pictures_lie_on_the_background(
     alpha[20:40], alpha[40:] = 128, 255
     Image.fromarray(np.dstack([PHOTO, alpha])).save(tmp_path / "a.png")
     color = "#" + bytes(background).hex()
-    listener, settings = Silent(), Settings(Upscaler(None), "bicubic", TargetSize(2), background=background)
+    listener, settings = Silent(), Settings(ImageUpscaler(None), "bicubic", TargetSize(2), background=background)
     assert run(Plan([Job(tmp_path / "a.png", tmp_path / f"b.{suffix}")], None), settings, listener) == 0
     assert listener.notes == [f"transparent parts lie on {color} now"]
     theirs = tmp_path / "theirs.png"
@@ -348,7 +348,7 @@ def test_tiny_and_narrow_pictures(tmp_path: Path, suffix: str, shape: tuple[int,
 def test_other_samples_than_8_and_16_bits_are_one_line(tmp_path: Path, samples: type) -> None:
     values = (PHOTO.astype(float) / 100 - 0.5).astype(samples)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
-    (error,) = enlarge(tmp_path / "a.tif", tmp_path / "b.png").errors
+    (error,) = upscale(tmp_path / "a.tif", tmp_path / "b.png").errors
     assert "damaged" not in error
     assert re.search("samples.*: only 8 and 16 bit", error)
     assert "\n" not in error

@@ -16,10 +16,10 @@ from PIL import Image
 from skimage import data
 
 from nitido.imaging import PictureError, read_picture
-from nitido.upscaling.images import Photo, read_photo, write_photo
-from nitido.upscaling.images.depth import to_bits
+from nitido.upscaling.images import ImageWithMetadata, read_image, write_image
+from nitido.upscaling.images.depth import convert_depth
 from nitido.upscaling.images.resize_to import resize_to
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 from nitido.upscaling.workspace import Workspace
 from tests.architectures.recipes import Recipe
 
@@ -43,18 +43,18 @@ def sources(folder: Path) -> Iterator[Path]:
     yield from sorted(folder.iterdir())
 
 
-def result(source: Path, target: Path, scale: float, model: Upscaler, workspace: Workspace) -> bytes:
-    photo = read_photo(source, workspace)
+def result(source: Path, target: Path, scale: float, model: ImageUpscaler, workspace: Workspace) -> bytes:
+    photo = read_image(source, workspace)
     size = (round(photo.pixels.shape[0] * scale), round(photo.pixels.shape[1] * scale))
-    pixels, alpha = model.enlarge(photo.pixels, photo.alpha, *size, workspace=workspace)
-    write_photo(target, Photo(pixels, alpha, photo.icc_profile, photo.metadata), workspace)
+    pixels, alpha = model.upscale(photo.pixels, photo.alpha, *size, workspace=workspace)
+    write_image(target, ImageWithMetadata(pixels, alpha, photo.icc_profile, photo.metadata), workspace)
     return target.read_bytes()
 
 
 @pytest.mark.parametrize("scale", [2, 1.5, 4])
 @pytest.mark.parametrize("network", [None, NETWORK], ids=["bicubic", "network"])
 def test_files_and_memory_give_the_same_bytes(tmp_path: Path, scale: float, network: object) -> None:
-    model = Upscaler(network, memory=1 << 20)
+    model = ImageUpscaler(network, memory=1 << 20)
     scratch = tmp_path / "scratch"
     (tmp_path / "in").mkdir()
     for number, source in enumerate(sources(tmp_path / "in")):
@@ -68,7 +68,7 @@ def test_files_and_memory_give_the_same_bytes(tmp_path: Path, scale: float, netw
 def test_orientation_is_that_of_libvips(tmp_path: Path) -> None:
     for source in sources(tmp_path):
         if source.suffix == ".jpg":
-            photo = read_photo(source, Workspace(tmp_path / "scratch", 0))
+            photo = read_image(source, Workspace(tmp_path / "scratch", 0))
             theirs = pyvips.Image.new_from_file(str(source)).autorot().numpy()
             np.testing.assert_array_equal(photo.pixels, theirs)
 
@@ -86,9 +86,9 @@ def test_bands_of_a_resized_picture_leave_no_seam() -> None:
     np.testing.assert_array_equal(resize_to(tall, 5400, 600)[:, 100:103], resize_to(narrow, 5400, 3))
     np.testing.assert_array_equal(resize_to(tall, 2500, 600)[:, 100:103], resize_to(narrow, 2500, 3))
     np.testing.assert_array_equal(resize_to(tall, 3600, 330)[50:52], resize_to(tall[50:52], 2, 330))
-    deep = to_bits(tall, 16)
+    deep = convert_depth(tall, 16)
     np.testing.assert_array_equal(deep, tall.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(to_bits(deep, 8), tall)
+    np.testing.assert_array_equal(convert_depth(deep, 8), tall)
 
 
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    source, enlarged = (factor * 4096 * 3072 * 3 // 1024 for factor in (1, 4))
-    assert int(done.stdout) < source + enlarged // 2 + 50_000  # all at once they are 189 MB, and were 370 and more
+    source, upscaled = (factor * 4096 * 3072 * 3 // 1024 for factor in (1, 4))
+    assert int(done.stdout) < source + upscaled // 2 + 50_000  # all at once they are 189 MB, and were 370 and more
     assert sorted(file.name for file in tmp_path.iterdir()) == ["large.jpg", "out.jpg", "small.jpg"]
     with Image.open(tmp_path / "out.jpg") as image:
         assert image.size == (8192, 6144)
@@ -147,7 +147,7 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path: Path, suffix: str) -> No
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     target = tmp_path / f"a.{suffix}"
     with files_of_at_most(9000), pytest.raises(OSError, match="File too large") as caught:
-        write_photo(target, Photo(noise))
+        write_image(target, ImageWithMetadata(noise))
     assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(target)
     assert list(tmp_path.iterdir()) == []
@@ -157,10 +157,10 @@ def test_no_room_while_reading_is_not_called_a_damaged_picture(tmp_path: Path) -
     source = tmp_path / "a.png"
     Image.fromarray(PHOTO).save(source)
     with files_of_at_most(9000), pytest.raises(OSError, match="File too large"):
-        read_photo(source, Workspace(tmp_path / "out", 0))
+        read_image(source, Workspace(tmp_path / "out", 0))
     source.write_bytes(source.read_bytes()[:-500])
     with pytest.raises(PictureError, match="damaged or incomplete PNG"):
-        read_photo(source, Workspace(tmp_path / "out", 0))
+        read_image(source, Workspace(tmp_path / "out", 0))
 
 
 class StopError(Exception):
@@ -175,5 +175,5 @@ def test_a_pulse_can_stop_the_writing(tmp_path: Path) -> None:
 
     for suffix in ("png", "tif", "jpg"):
         with pytest.raises(StopError):
-            write_photo(tmp_path / f"a.{suffix}", Photo(noise), pulse=stop)
+            write_image(tmp_path / f"a.{suffix}", ImageWithMetadata(noise), pulse=stop)
     assert list(tmp_path.iterdir()) == []

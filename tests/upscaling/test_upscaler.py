@@ -15,7 +15,7 @@ from nitido.imaging import bicubic_downscale, bicubic_upscale, rgb_to_ycbcr, ycb
 from nitido.models.working_memory import bytes_per_pixel
 from nitido.upscaling.images.resize_to import resize_to
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
 
 NETWORKS = {
@@ -40,20 +40,20 @@ def by_hand(network: SuperResolutionNetwork, pixels: np.ndarray) -> np.ndarray:
 def test_rgb_is_what_the_network_gives_and_no_depth_is_lost(name: str, depth: type) -> None:
     network = NETWORKS[name]
     pixels = PHOTO if depth == np.uint8 else np.random.default_rng(0).integers(0, 65536, (21, 33, 3), dtype=np.uint16)
-    enlarged = nitido.upscale(pixels, network)
-    assert enlarged.dtype == depth
+    upscaled = nitido.upscale(pixels, network)
+    assert upscaled.dtype == depth
     tolerance = 0.51 if depth == np.uint8 else 0.6  # half a unit of rounding; float32 has 24 bits
-    assert np.abs(enlarged - by_hand(network, pixels)).max() <= tolerance
+    assert np.abs(upscaled - by_hand(network, pixels)).max() <= tolerance
 
 
 def test_tiles_leave_no_seam() -> None:
     network = NETWORKS["edsr"]
     size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
     shares: list[float] = []
-    pieces, _ = Upscaler(network, memory=LITTLE_MEMORY).enlarge(PHOTO, None, *size, shares.append)
+    tiles, _ = ImageUpscaler(network, memory=LITTLE_MEMORY).upscale(PHOTO, None, *size, shares.append)
     assert len(shares) > 4
     assert sum(shares) == pytest.approx(1)
-    assert np.abs(pieces - by_hand(network, PHOTO)).max() <= 0.51
+    assert np.abs(tiles - by_hand(network, PHOTO)).max() <= 0.51
 
 
 def test_grey_stays_grey() -> None:
@@ -73,8 +73,8 @@ def test_a_network_for_luma_gets_y_and_colour_is_bicubic() -> None:
         y = NETWORKS["luma"](ycbcr[:, :1])
     expected = ycbcr_to_rgb(torch.cat([y, bicubic_upscale(ycbcr[:, 1:], 2)], dim=1))[0].permute(1, 2, 0).numpy()
     for memory in (1 << 30, LITTLE_MEMORY):
-        enlarged, _ = Upscaler(NETWORKS["luma"], memory=memory).enlarge(PHOTO, None, 78, 102)
-        assert np.abs(enlarged - expected.clip(0, 1) * 255).max() <= 0.51
+        upscaled, _ = ImageUpscaler(NETWORKS["luma"], memory=memory).upscale(PHOTO, None, 78, 102)
+        assert np.abs(upscaled - expected.clip(0, 1) * 255).max() <= 0.51
 
 
 @pytest.mark.parametrize("model", ["bicubic", NETWORKS["colour"]], ids=["bicubic", "network"])
@@ -83,10 +83,10 @@ def test_transparency_leaves_no_fringe(model: object) -> None:
     inside = np.hypot(rows - 20, columns - 20) < 12
     picture = np.zeros((40, 40, 4), np.uint8)
     picture[inside] = (200, 40, 60, 255)  # everything else: transparent black
-    enlarged = nitido.upscale(picture, model, 2)
+    upscaled = nitido.upscale(picture, model, 2)
     plain = nitido.upscale(np.full((40, 40, 3), (200, 40, 60), np.uint8), model, 2)
-    np.testing.assert_array_equal(enlarged[..., :3], plain)  # no trace of black, and not premultiplied
-    np.testing.assert_array_equal(enlarged[..., 3], bicubic_upscale(picture[..., 3], 2))
+    np.testing.assert_array_equal(upscaled[..., :3], plain)  # no trace of black, and not premultiplied
+    np.testing.assert_array_equal(upscaled[..., 3], bicubic_upscale(picture[..., 3], 2))
 
 
 def test_hidden_colours_are_no_reason_to_lose_visible_ones() -> None:
@@ -104,10 +104,10 @@ def test_pil_images_keep_their_mode_and_profile(mode: str) -> None:
     if mode == "I;16":
         image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
     image.info["icc_profile"] = b"profile"
-    enlarged = nitido.upscale(image, "bicubic", 2)
-    assert (enlarged.mode, enlarged.size, enlarged.info) == (mode, (102, 78), {"icc_profile": b"profile"})
+    upscaled = nitido.upscale(image, "bicubic", 2)
+    assert (upscaled.mode, upscaled.size, upscaled.info) == (mode, (102, 78), {"icc_profile": b"profile"})
     expected = bicubic_upscale(np.asarray(image), 2)
-    np.testing.assert_array_equal(np.asarray(enlarged), expected)
+    np.testing.assert_array_equal(np.asarray(upscaled), expected)
 
 
 class Doubling(SuperResolutionNetwork):
@@ -151,24 +151,24 @@ def test_resize_to_is_the_resizer_of_the_benchmarks_and_of_pytorch() -> None:
 
 def test_a_part_is_the_same_part_of_the_whole() -> None:
     whole = nitido.upscale(PHOTO, NETWORKS["edsr"])
-    part, _ = Upscaler(NETWORKS["edsr"]).enlarge_part(PHOTO, None, 117, 153, (20, 11, 9, 7))
+    part, _ = ImageUpscaler(NETWORKS["edsr"]).enlarge_part(PHOTO, None, 117, 153, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - whole[33:54, 60:87]).max() <= 1
     twice = nitido.upscale(PHOTO, NETWORKS["colour"], 4)
-    part, _ = Upscaler(NETWORKS["colour"]).enlarge_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
+    part, _ = ImageUpscaler(NETWORKS["colour"]).enlarge_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - twice[44:72, 80:116]).max() <= 1
     with pytest.raises(UpscaleError, match="the part 50,0,9,7 does not lie in the picture of 51×39"):
-        Upscaler(None).enlarge_part(PHOTO, None, 78, 102, (50, 0, 9, 7))
+        ImageUpscaler(None).enlarge_part(PHOTO, None, 78, 102, (50, 0, 9, 7))
 
 
 def test_the_self_ensemble_is_the_mean_of_the_symmetries() -> None:
-    enlarged, _ = Upscaler(NETWORKS["edsr"], self_ensemble=True).enlarge(PHOTO, None, 117, 153)
-    turns = [by_hand(NETWORKS["edsr"], np.ascontiguousarray(np.rot90(PHOTO, n))) for n in range(4)]
+    upscaled, _ = ImageUpscaler(NETWORKS["edsr"], self_ensemble=True).upscale(PHOTO, None, 117, 153)
+    scale_schedule = [by_hand(NETWORKS["edsr"], np.ascontiguousarray(np.rot90(PHOTO, n))) for n in range(4)]
     mirrored = [by_hand(NETWORKS["edsr"], np.ascontiguousarray(np.rot90(PHOTO[:, ::-1], n))) for n in range(4)]
-    looks = [np.rot90(look, -n) for n, look in enumerate(turns)]
+    looks = [np.rot90(look, -n) for n, look in enumerate(scale_schedule)]
     looks += [np.rot90(look, -n)[:, ::-1] for n, look in enumerate(mirrored)]
     inside = np.all([(look > 0) & (look < 255) for look in looks], axis=0)  # by hand each look was clipped
     assert inside.mean() > 0.5
-    assert np.abs(enlarged - np.mean(looks, axis=0))[inside].max() <= 0.51
+    assert np.abs(upscaled - np.mean(looks, axis=0))[inside].max() <= 0.51
 
 
 def test_working_memory_counts_what_is_alive_at_once() -> None:
@@ -205,9 +205,9 @@ def test_what_cannot_be_is_said_in_one_line(image: object, model: object, scale:
 def test_a_network_that_sees_everything_says_when_it_has_not_the_memory() -> None:
     blind = Doubling()
     blind.receptive_field_radius = None
-    assert Upscaler(blind).enlarge(PHOTO, None, 78, 102)[0].shape == (78, 102, 3)
+    assert ImageUpscaler(blind).upscale(PHOTO, None, 78, 102)[0].shape == (78, 102, 3)
     with pytest.raises(UpscaleError, match=r"must see the whole picture at once: 51×39 needs about \d+ MB of memory"):
-        Upscaler(blind, memory=1000).enlarge(PHOTO, None, 78, 102)
+        ImageUpscaler(blind, memory=1000).upscale(PHOTO, None, 78, 102)
 
 
 def test_target_sizes() -> None:
@@ -218,38 +218,38 @@ def test_target_sizes() -> None:
         TargetSize(width=90).of(150, 100, 2)
 
 
-SEVERAL = Upscaler(NETWORKS["colour"], scales=(2, 4, 3))
+SEVERAL = ImageUpscaler(NETWORKS["colour"], scales=(2, 4, 3))
 
 
 @pytest.mark.parametrize(("factor", "own"), [(2, 2), (3, 3), (4, 4), (1.5, 2), (2.5, 3), (3.2, 4)])
 def test_a_network_for_several_scales_is_used_at_the_nearest_that_reaches_the_size(factor: float, own: int) -> None:
     height, width = (round(side * factor) for side in PHOTO.shape[:2])
-    enlarged, _ = SEVERAL.enlarge(PHOTO, None, height, width)
-    alone, _ = Upscaler(NETWORKS["colour"].at_scale(own)).enlarge(PHOTO, None, height, width)
-    assert np.array_equal(enlarged, alone)
+    upscaled, _ = SEVERAL.upscale(PHOTO, None, height, width)
+    alone, _ = ImageUpscaler(NETWORKS["colour"].at_scale(own)).upscale(PHOTO, None, height, width)
+    assert np.array_equal(upscaled, alone)
     others = [scale for scale in (2, 3, 4) if scale != own]
     for other in others:
-        different, _ = Upscaler(NETWORKS["colour"].at_scale(other)).enlarge(PHOTO, None, height, width)
-        assert not np.array_equal(enlarged, different)
+        different, _ = ImageUpscaler(NETWORKS["colour"].at_scale(other)).upscale(PHOTO, None, height, width)
+        assert not np.array_equal(upscaled, different)
 
 
 def test_beyond_its_largest_scale_a_network_is_repeated() -> None:
     size = (6 * PHOTO.shape[0], 6 * PHOTO.shape[1])
-    enlarged, _ = SEVERAL.enlarge(PHOTO, None, *size)
-    repeated, _ = Upscaler(NETWORKS["colour"].at_scale(4)).enlarge(PHOTO, None, *size)
-    assert np.array_equal(enlarged, repeated)
+    upscaled, _ = SEVERAL.upscale(PHOTO, None, *size)
+    repeated, _ = ImageUpscaler(NETWORKS["colour"].at_scale(4)).upscale(PHOTO, None, *size)
+    assert np.array_equal(upscaled, repeated)
 
 
 def test_the_first_of_several_scales_is_the_models_own() -> None:
     assert SEVERAL.own_scale == 2
-    luma = Upscaler(NETWORKS["luma"], scales=(2, 3), self_ensemble=True)
-    alone = Upscaler(NETWORKS["luma"].at_scale(3), self_ensemble=True)
+    luma = ImageUpscaler(NETWORKS["luma"], scales=(2, 3), self_ensemble=True)
+    alone = ImageUpscaler(NETWORKS["luma"].at_scale(3), self_ensemble=True)
     size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
-    assert np.array_equal(luma.enlarge(PHOTO, None, *size)[0], alone.enlarge(PHOTO, None, *size)[0])
+    assert np.array_equal(luma.upscale(PHOTO, None, *size)[0], alone.upscale(PHOTO, None, *size)[0])
 
 
 def test_a_part_is_enlarged_at_the_scale_of_the_whole() -> None:
     size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
-    whole, _ = SEVERAL.enlarge(PHOTO, None, *size)
+    whole, _ = SEVERAL.upscale(PHOTO, None, *size)
     part, _ = SEVERAL.enlarge_part(PHOTO, None, *size, (20, 10, 9, 8))
     assert np.array_equal(part, whole[30:54, 60:87])

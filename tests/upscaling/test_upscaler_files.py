@@ -17,9 +17,9 @@ from skimage import data
 from nitido.imaging import PictureError, bicubic_upscale
 from nitido.imaging.tiff_tags import tiff_tags
 from nitido.upscaling.batch import Job, Plan, Settings, run
-from nitido.upscaling.images import Photo, check_size, losses, read_header, read_photo, write_photo
+from nitido.upscaling.images import ImageWithMetadata, check_size, losses, read_header, read_image, write_image
 from nitido.upscaling.images.target_size import TargetSize
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 
 PHOTO = data.astronaut()[40:100, 180:260]
 PHOTO16 = np.random.default_rng(0).integers(0, 65536, (40, 50, 3), dtype=np.uint16)
@@ -55,17 +55,20 @@ class Silent:
         self.errors.append(str(error))
 
 
-def enlarge(source: Path, target: Path, scale: float = 2) -> Silent:
+def upscale(source: Path, target: Path, scale: float = 2) -> Silent:
     listener = Silent()
     failures = run(
-        Plan([Job(source, target)], None), Settings(Upscaler(None), "bicubic", TargetSize(scale)), listener, "overwrite"
+        Plan([Job(source, target)], None),
+        Settings(ImageUpscaler(None), "bicubic", TargetSize(scale)),
+        listener,
+        "overwrite",
     )
     assert failures == len(listener.errors)
     return listener
 
 
 def done(source: Path, target: Path, scale: float = 2) -> Silent:
-    listener = enlarge(source, target, scale)
+    listener = upscale(source, target, scale)
     assert not listener.errors
     return listener
 
@@ -252,7 +255,7 @@ def test_transparency_stays(tmp_path: Path, suffix: str) -> None:
     assert off[..., 3].max() <= (3 if suffix == "avif" else 0)
     assert off[..., :3].max() <= 0 or suffix == "avif"
     for name in ("c.jpg", "c.bmp"):
-        (error,) = enlarge(tmp_path / "a.png", tmp_path / name).errors
+        (error,) = upscale(tmp_path / "a.png", tmp_path / name).errors
         assert "cannot hold this picture's transparency: write PNG" in error
         assert not (tmp_path / name).exists()
 
@@ -273,21 +276,21 @@ def test_premultiplied_tiffs_are_understood(tmp_path: Path) -> None:
     alpha = np.full(PHOTO.shape[:2], 128, np.uint8)
     darkened = np.round(PHOTO * (128 / 255)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([darkened, alpha]), photometric="rgb", extrasamples=["assocalpha"])
-    photo = read_photo(tmp_path / "a.tif")
+    photo = read_image(tmp_path / "a.tif")
     assert np.abs(photo.pixels.astype(int) - PHOTO).max() <= 1
 
 
 def test_avif_depth_and_turn(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)
     smooth = np.dstack([np.broadcast_to(ramp, (48, 64))] * 3)
-    write_photo(tmp_path / "a.avif", Photo(smooth))
+    write_image(tmp_path / "a.avif", ImageWithMetadata(smooth))
     assert exiftool(tmp_path / "a.avif")["QuickTime:ImagePixelDepth"] == "12 12 12"
-    photo = read_photo(tmp_path / "a.avif")
+    photo = read_image(tmp_path / "a.avif")
     assert photo.bits == 16
     assert np.abs(photo.pixels.astype(int) - smooth).max() < 600
     white = pyvips.Image.new_from_array(np.full((16, 16, 3), 1023 << 6, np.uint16), interpretation="rgb16")
     white.heifsave(str(tmp_path / "w.avif"), compression="av1", bitdepth=10, lossless=True)
-    assert read_photo(tmp_path / "w.avif").pixels.min() == 65535  # 10 bits are spread over 16
+    assert read_image(tmp_path / "w.avif").pixels.min() == 65535  # 10 bits are spread over 16
     turned, exif = turned_with_exif()
     turned.save(tmp_path / "t.avif", exif=exif, quality=95)
     assert (read_header(tmp_path / "t.avif").width, read_header(tmp_path / "t.avif").height) == (80, 60)
@@ -384,7 +387,7 @@ def test_a_size_that_is_only_claimed_is_refused_unread(tmp_path: Path, suffix: s
             place = content.index(struct.pack("<HHI", tag, 4, 1))
             content[place + 8 : place + 12] = struct.pack("<I", 40_000)
     path.write_bytes(content)
-    (error,) = enlarge(path, tmp_path / "out.png").errors
+    (error,) = upscale(path, tmp_path / "out.png").errors
     assert error == f"{path}: claims to be 40000×40000, more than 268 million pixels: refused unread"
 
 
@@ -409,7 +412,7 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
         "nowhere.png": "No such file or directory",
     }
     for name, reason in expected.items():
-        (error,) = enlarge(tmp_path / name, tmp_path / "out.png").errors
+        (error,) = upscale(tmp_path / name, tmp_path / "out.png").errors
         assert error.startswith(str(tmp_path / name))
         assert reason in error
         assert "\n" not in error
@@ -418,9 +421,9 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
 
 def test_limits_are_known_before_anything_is_computed(tmp_path: Path) -> None:
     Image.new("L", (8192, 1)).save(tmp_path / "wide.png")
-    (error,) = enlarge(tmp_path / "wide.png", tmp_path / "b.webp").errors
+    (error,) = upscale(tmp_path / "wide.png", tmp_path / "b.webp").errors
     assert "WEBP holds at most 16,383 pixels a side, the result is 16384×2" in error
-    (error,) = enlarge(tmp_path / "wide.png", tmp_path / "b.jpg", 8).errors
+    (error,) = upscale(tmp_path / "wide.png", tmp_path / "b.jpg", 8).errors
     assert "JPEG holds at most 65,500 pixels a side, the result is 65536×8" in error
     done(tmp_path / "wide.png", tmp_path / "b.avif")  # the last size each of them does take
     done(tmp_path / "wide.png", tmp_path / "b.jpg", 65500 / 8192)
@@ -431,4 +434,4 @@ def test_limits_are_known_before_anything_is_computed(tmp_path: Path) -> None:
 
 
 def test_losses_of_nothing() -> None:
-    assert losses(Photo(PHOTO), Path("a.bmp")) == []
+    assert losses(ImageWithMetadata(PHOTO), Path("a.bmp")) == []

@@ -49,7 +49,7 @@ def write_card(descriptor: ModelDescriptor, origin: Provenance) -> str:
 def _what_it_is(descriptor: ModelDescriptor) -> list[str]:
     family = get_architecture(descriptor.architecture)
     colours = "RGB" if descriptor.channels == 3 else "Y alone (colour is enlarged by bicubic)"
-    aims = {
+    objectives = {
         "fidelity": "Trained to be near the truth pixel by pixel.",
         "perception": "Trained to look like a photograph: it invents detail, and its PSNR is lower for it.",
     }
@@ -57,7 +57,7 @@ def _what_it_is(descriptor: ModelDescriptor) -> list[str]:
     config = ", ".join(f"{key} {_plain(value)}" for key, value in descriptor.config.items() if value is not None)
     return [
         f"{family.title} for {scales}, {descriptor.parameters:,} parameters, works on {colours}. "
-        f"{aims[published(descriptor).aim]}",
+        f"{objectives[published(descriptor).objective]}",
         "",
         f"- Network: {config}",
         f"- Idea: {family.reference}",

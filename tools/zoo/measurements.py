@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import prepare, resolve
-from nitido.evaluation.benchmark import NetworkEnlarger
+from nitido.evaluation.benchmark import NetworkUpscaler
 from nitido.evaluation.report import evaluate_models, means
 from nitido.models.bfloat16 import calculator
 from nitido.models.zoo.listing import DATASETS
@@ -45,8 +45,8 @@ def measure(network: SuperResolutionNetwork, metrics: Sequence[str]) -> Measured
     scale = network.scale
     stores = {name: prepare(resolve(name, "test"), [scale]) for name in DATASETS}
     found: dict[str, dict[str, float]] = {}
-    for row in means(evaluate_models({"": NetworkEnlarger(network)}, stores, scale, metrics)):
+    for row in means(evaluate_models({"": NetworkUpscaler(network)}, stores, scale, metrics)):
         found.setdefault(row["dataset"], {})[row["metric"]] = row["value"]
-    narrow = NetworkEnlarger(InBfloat16(network))
+    narrow = NetworkUpscaler(InBfloat16(network))
     [row] = means(evaluate_models({"": narrow}, {COST_DATASET: stores[COST_DATASET]}, scale, ["psnr_y"]))
     return Measured(found, found[COST_DATASET]["psnr_y"] - row["value"])

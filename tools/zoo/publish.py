@@ -12,8 +12,8 @@ from nitido.base.atomic import write_text
 from nitido.base.errors import NitidoError
 from nitido.base.plugins import load_plugins
 from nitido.data import prepare, refuse_overlap, resolve, resolve_all
-from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.models.model_file import ModelDescriptor, load_model_file, metric_name, save_model
 from nitido.models.publication import Publication
@@ -58,12 +58,12 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
         commands=commands,
     )
     network, descriptor = load_model_file(directory.model)
-    aim = config.hyperparameters.aim
-    wanted = tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[aim].metric]))
+    objective = config.hyperparameters.objective
+    wanted = tuple(dict.fromkeys([*FIDELITY_METRICS, SELECTION_METRICS[objective].metric]))
     measured = {scale: measure(network.at_scale(scale), wanted) for scale in descriptor.scales}
     facts = Publication(
         licence=licence,
-        aim=aim,
+        objective=objective,
         protocol=PROTOCOL,
         metrics={scale: found.means for scale, found in measured.items()},
         bfloat16_cost_db={scale: found.bfloat16_cost_db for scale, found in measured.items()},

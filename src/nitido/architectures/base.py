@@ -110,8 +110,8 @@ class SuperResolutionNetwork(nn.Module, ABC):
     # nn.Module's own __call__ is typed Any; this makes `network(lr)` a Tensor for the type checker.
     def __call__(self, lr: Tensor) -> Tensor:
         """Run `forward` with its hooks."""
-        enlarged: Tensor = super().__call__(lr)
-        return enlarged
+        upscaled: Tensor = super().__call__(lr)
+        return upscaled
 
 
 def _share_layers(source: SuperResolutionNetwork, target: SuperResolutionNetwork) -> None:

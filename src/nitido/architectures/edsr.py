@@ -69,7 +69,7 @@ class EDSR(SuperResolutionNetwork):
         super().__init__(config, _radius(config))
         settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
-        self.enlarge = BicubicUpscale(config.scale)
+        self.upscale = BicubicUpscale(config.scale)
         self.subtract_mean = ColourShift(tuple(-value for value in config.rgb_mean)) if any(config.rgb_mean) else None
         self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
         self.body = nn.Sequential(
@@ -85,14 +85,14 @@ class EDSR(SuperResolutionNetwork):
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
         if self.subtract_mean is not None:
             lr = self.subtract_mean(lr)
-        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         shallow = precisely(self.head, picture)
         deep = self.body_end(self.body(shallow))
         if self.body_end_norm is not None:
             deep = self.body_end_norm(deep)
         output = precisely(self.reconstruction, self.upsampler(shallow + deep))
         if self.config.residual:
-            output = (picture if self.config.upsampler == "bicubic" else self.enlarge(lr)) + output
+            output = (picture if self.config.upsampler == "bicubic" else self.upscale(lr)) + output
         return output if self.add_mean is None else self.add_mean(output)
 
 

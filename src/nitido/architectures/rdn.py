@@ -75,7 +75,7 @@ class RDN(SuperResolutionNetwork):
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
         settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
-        self.enlarge = BicubicUpscale(config.scale)
+        self.upscale = BicubicUpscale(config.scale)
         self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
         self.head_again = same_convolution(config.width, config.width, KERNEL_SIZE)
         self.body = nn.ModuleList(ResidualDenseBlock(config, settings) for _ in range(config.blocks))
@@ -87,7 +87,7 @@ class RDN(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         shallow = precisely(self.head, picture)
         features = precisely(self.head_again, shallow)
         outputs = []
@@ -100,7 +100,7 @@ class RDN(SuperResolutionNetwork):
         output = precisely(self.reconstruction, self.upsampler(shallow + fused))
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
+        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 

@@ -69,7 +69,7 @@ class SRCNN(SuperResolutionNetwork):
         settings = BlockSettings(mapped, config.activation, config.normalization)
         gain, padding = activation_gain(config.activation), config.padding
 
-        self.enlarge = BicubicUpscale(config.scale)
+        self.upscale = BicubicUpscale(config.scale)
         self.extraction = same_convolution(config.channels, features, first, gain=PICTURE_GAIN, padding=padding)
         self.extraction_activation = make_activation(config.activation, features)
         self.mapping = same_convolution(features, mapped, second, gain=gain, padding=padding)
@@ -89,7 +89,7 @@ class SRCNN(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        features = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        features = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         skip = features
         features = self.extraction_activation(precisely(self.extraction, features))
         features = self.mapping(features)
@@ -100,7 +100,7 @@ class SRCNN(SuperResolutionNetwork):
         if not self.config.residual:
             return output
         if self.config.upsampler != "bicubic":
-            skip = self.enlarge(lr)
+            skip = self.upscale(lr)
         return skip + output
 
 

@@ -113,7 +113,7 @@ class SRResNet(SuperResolutionNetwork):
             config.batch_norm_epsilon,
         )
 
-        self.enlarge = BicubicUpscale(config.scale)
+        self.upscale = BicubicUpscale(config.scale)
         self.head = nn.Sequential(
             OrderedDict(
                 convolution=same_convolution(config.channels, config.width, OUTER_KERNEL_SIZE, gain=PICTURE_GAIN),
@@ -134,7 +134,7 @@ class SRResNet(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         shallow = precisely(self.head, picture)
         features = shallow + self.body_end(self.body(shallow))
         output = precisely(self.reconstruction, self.upsampler(features))
@@ -142,7 +142,7 @@ class SRResNet(SuperResolutionNetwork):
             output = self.bound(output)
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
+        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 

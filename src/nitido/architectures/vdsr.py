@@ -56,7 +56,7 @@ class VDSR(SuperResolutionNetwork):
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
         grown = upsampled_channels(config.upsampler, config.width, config.scale)
 
-        self.enlarge = BicubicUpscale(config.scale)
+        self.upscale = BicubicUpscale(config.scale)
         self.body = nn.Sequential(_first_layer(config), *(_inner_layer(config) for _ in range(config.depth - 2)))
         self.upsampler = make_upsampler(
             config.upsampler, config.width, config.scale, config.activation, bias=config.bias
@@ -65,7 +65,7 @@ class VDSR(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.enlarge(lr) if self.config.upsampler == "bicubic" else lr
+        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         first, *others = self.body
         features = precisely(first, picture)
         for layer in others:
@@ -73,7 +73,7 @@ class VDSR(SuperResolutionNetwork):
         output = precisely(self.reconstruction, self.upsampler(features))
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.enlarge(lr)
+        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 

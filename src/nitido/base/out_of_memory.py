@@ -12,10 +12,10 @@ _REFUSED = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)
 """The words of PyTorch and of oneDNN when the CPU's memory is at its end."""
 
 
-def tells_of_short_memory(error: BaseException) -> bool:
+def is_out_of_memory_error(error: BaseException) -> bool:
     """Whether `error` says that there was not enough memory.
 
-    >>> tells_of_short_memory(MemoryError()), tells_of_short_memory(RuntimeError("shapes cannot be multiplied"))
+    >>> is_out_of_memory_error(MemoryError()), is_out_of_memory_error(RuntimeError("shapes cannot be multiplied"))
     (True, False)
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -23,11 +23,11 @@ def tells_of_short_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _REFUSED.search(str(error)) is not None
 
 
-def unless_memory_is_short(calculate: Callable[[], T]) -> T | None:
+def unless_out_of_memory(calculate: Callable[[], T]) -> T | None:
     """What `calculate` comes to; None where there was not enough memory, of which nothing is held any more then."""
     try:
         return calculate()
     except (MemoryError, RuntimeError) as error:
-        if not tells_of_short_memory(error):
+        if not is_out_of_memory_error(error):
             raise
     return None

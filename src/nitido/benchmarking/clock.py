@@ -9,7 +9,7 @@ import torch
 
 Action = Callable[[], object]
 
-TurnSeconds = Mapping[str, Sequence[float]]
+RoundSeconds = Mapping[str, Sequence[float]]
 """Contestant -> seconds of a call in each of its turns."""
 
 Progress = Callable[[int, int], None]
@@ -49,7 +49,7 @@ def interleaved(
     *,
     at_least: float = 0.1,
     progress: Progress = ignore,
-) -> TurnSeconds:
+) -> RoundSeconds:
     """Seconds of a call of each contestant in each of `rounds` rounds, in which all have one turn.
 
     A turn is as many calls as last about `at_least` seconds. Two calls of each are not counted.
@@ -67,12 +67,12 @@ def interleaved(
     return seconds
 
 
-def medians(seconds: TurnSeconds) -> dict[str, float]:
+def medians(seconds: RoundSeconds) -> dict[str, float]:
     """The median turn of each contestant."""
     return {name: median(values) for name, values in seconds.items()}
 
 
-def spread(seconds: TurnSeconds) -> float:
+def spread(seconds: RoundSeconds) -> float:
     """By which share the slowest turn of a contestant is longer than its fastest; of the unsteadiest contestant.
 
     A turn does the same work each time, so what is not near zero comes from the machine: other programs, or heat.

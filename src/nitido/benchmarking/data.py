@@ -10,8 +10,8 @@ import torch
 
 from nitido.benchmarking.clock import Progress, ignore, interleaved, medians
 from nitido.benchmarking.decoded import DecodedPatches
+from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.benchmarking.shares import DataShare, measure_share, onwards
-from nitido.benchmarking.surroundings import Surroundings, surroundings
 from nitido.data import PatchSampler, prepare, resolve_all
 from nitido.study.spec import builtin_names
 from nitido.training.precision import training_device
@@ -31,7 +31,7 @@ class DataSpeed:
     crops_per_second: Mapping[str, float]
     shares: Sequence[DataShare]
     rounds: int
-    where: Surroundings
+    where: MachineInfo
 
     @property
     def opponent(self) -> str:
@@ -74,15 +74,15 @@ def measure_data(
         decoded = DecodedPatches(store, scale, patch, Path(folder))
         ways = {"packed": sampler.batch, "pillow": decoded.by_pillow, "libvips": decoded.by_libvips}
         actions = {name: onwards(way, batch) for name, way in ways.items()}
-        turns = interleaved(actions, rounds, CPU, progress=progress)
+        seconds = interleaved(actions, rounds, CPU, progress=progress)
     return DataSpeed(
         data=tuple(specs),
         pictures=len(store),
         scale=scale,
         batch=batch,
         patch=patch,
-        crops_per_second={name: batch / value for name, value in medians(turns).items()},
+        crops_per_second={name: batch / value for name, value in medians(seconds).items()},
         shares=[measure_share(name, rounds, device) for name in builtin_names()],
         rounds=rounds,
-        where=surroundings(device, turns),
+        where=machine_info(device, seconds),
     )

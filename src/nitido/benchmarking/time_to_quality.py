@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from nitido.base.errors import NitidoError, unknown_name
-from nitido.benchmarking.surroundings import Surroundings
+from nitido.benchmarking.machine_info import MachineInfo
 from nitido.models import read_descriptor
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.run_directory import RunDirectory, State, Status
@@ -84,7 +84,7 @@ class Target:
         for specification in run.data.train:
             if specification not in TRAINING:
                 raise unknown_name("training pictures under the rules", specification, TRAINING, RulesError)
-        if run.hyperparameters.aim != "fidelity":
+        if run.hyperparameters.objective != "fidelity":
             terms = ",".join(run.hyperparameters.loss)
             raise RulesError(f"loss is {terms}, but the rules allow fidelity alone: l1, l2 and their like")
         fixed = {
@@ -145,7 +145,7 @@ class TimeToQuality:
     target: Target
     recipe: Recipe
     repeats: tuple[Repeat, ...]
-    where: Surroundings
+    where: MachineInfo
 
     @property
     def seconds(self) -> Spread | None:

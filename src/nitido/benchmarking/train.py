@@ -11,16 +11,16 @@ import torch
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.benchmarking.clock import (
     Progress,
-    TurnSeconds,
+    RoundSeconds,
     calls_for,
     ignore,
     medians,
     seconds_per_call,
 )
+from nitido.benchmarking.interleaved_training import InterleavedTraining
 from nitido.benchmarking.loops import BareStep, PlainFloat32
 from nitido.benchmarking.machine import FORMATS, MatrixPeak
-from nitido.benchmarking.surroundings import Surroundings, surroundings
-from nitido.benchmarking.turns import Turns
+from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.data import PatchSampler, Store, prepare, resolve
 from nitido.inspection import count_macs
 from nitido.training.callbacks import TrainingInterruptedError
@@ -52,14 +52,14 @@ class TrainingTask:
 class TrainingSpeed:
     """What was measured in `rounds` turns of `steps_per_round` steps each.
 
-    `turn_seconds` are of a step, the mean of each turn: of `nitido` (what `nitido train` does, validations apart), of
+    `round_seconds` are of a step, the mean of each turn: of `nitido` (what `nitido train` does, validations apart), of
     `plain_float32`, and of `bare` (nitido's step without the trainer, on data in memory). `gflop_per_step` are 10⁹
     operations of the convolutions, two for each multiply-accumulate; backwards costs two times forwards. (The first
     layer needs no gradient of its input, which the account leaves in: less than one part in a hundred of EDSR.)
     """
 
     task: TrainingTask
-    turn_seconds: TurnSeconds
+    round_seconds: RoundSeconds
     gflop_per_step: float
     peak_gflops: Mapping[Format, float]
     precision: Format
@@ -67,12 +67,12 @@ class TrainingSpeed:
     kernels: bool
     rounds: int
     steps_per_round: int
-    where: Surroundings
+    where: MachineInfo
 
     @property
     def step_seconds(self) -> dict[str, float]:
         """Seconds of a step: the median turn of each loop."""
-        return medians(self.turn_seconds)
+        return medians(self.round_seconds)
 
     @property
     def speedup(self) -> float:
@@ -112,7 +112,7 @@ class TrainingSpeed:
             "precision": self.precision,
             "compiled": self.compiled,
             "kernels": self.kernels,
-            "turn_seconds": {name: list(values) for name, values in self.turn_seconds.items()},
+            "round_seconds": {name: list(values) for name, values in self.round_seconds.items()},
             "rounds": self.rounds,
             "steps_per_round": self.steps_per_round,
             **self.where.as_json(),
@@ -150,12 +150,12 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
         for peak in peaks.values():
             peak.measure()
 
-    turns = Turns(steps, rounds, device, others, progress)
-    _train(network, options.model_copy(update={"steps": turns.length}), pictures, validation, turns)
-    taken = {"nitido": turns.seconds} | seconds
+    interleaved = InterleavedTraining(steps, rounds, device, others, progress)
+    _train(network, options.model_copy(update={"steps": interleaved.length}), pictures, validation, interleaved)
+    taken = {"nitido": interleaved.seconds} | seconds
     return TrainingSpeed(
         task=task,
-        turn_seconds=taken,
+        round_seconds=taken,
         gflop_per_step=gflop,
         peak_gflops={name: peak.gflops for name, peak in peaks.items()},
         precision=path.precision,
@@ -163,7 +163,7 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
         kernels=path.kernels,
         rounds=rounds,
         steps_per_round=steps,
-        where=surroundings(device, taken),
+        where=machine_info(device, taken),
     )
 
 
@@ -175,7 +175,11 @@ def _network(task: TrainingTask) -> SuperResolutionNetwork:
 
 
 def _train(
-    network: SuperResolutionNetwork, options: Hyperparameters, pictures: Store, validation: Store, turns: Turns
+    network: SuperResolutionNetwork,
+    options: Hyperparameters,
+    pictures: Store,
+    validation: Store,
+    interleaved: InterleavedTraining,
 ) -> None:
     """What `nitido train` does, in a directory that is thrown away; its only validation is after the last turn."""
     whole = options.model_copy(update={"validate_every": options.steps})
@@ -186,10 +190,10 @@ def _train(
                 whole,
                 train=pictures,
                 validation=validation,
-                turns=(network.scale,),
+                scale_schedule=(network.scale,),
                 directory=Path(directory),
                 labels={},
-                listener=turns,
+                listener=interleaved,
             )
         except TrainingInterruptedError:
             raise KeyboardInterrupt from None  # there is nothing to go on with

@@ -11,13 +11,13 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.errors import NitidoError
-from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.benchmarking.clock import Action, Progress, ignore, interleaved, medians
-from nitido.benchmarking.surroundings import Surroundings, surroundings
+from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import training_device
-from nitido.upscaling.images.channels import fitting
-from nitido.upscaling.upscaler import Upscaler, load_upscaler
+from nitido.upscaling.images.channels import match_channels
+from nitido.upscaling.upscaler import ImageUpscaler, load_upscaler
 
 COMPACT = ("edsr", "compact")
 """The architecture and variant that are measured where no model is named; weights do not matter for speed."""
@@ -39,7 +39,7 @@ class UpscaleSpeed:
     width: int
     seconds_per_megapixel: Mapping[str, float | None]
     rounds: int
-    where: Surroundings
+    where: MachineInfo
 
     @property
     def speedup(self) -> float:
@@ -78,16 +78,16 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     large = side * network.scale
     actions: dict[str, Action] = {
-        "nitido": lambda: upscaler.enlarge(pixels, None, large, large),
+        "nitido": lambda: upscaler.upscale(pixels, None, large, large),
         "plain_float32": lambda: enlarge_whole(network, pixels),
     }
     if has_fast_bfloat16(device):
-        half = Upscaler(network, precision="bfloat16")
-        actions["nitido_bfloat16"] = lambda: half.enlarge(pixels, None, large, large)
-    turns = unless_memory_is_short(lambda: interleaved(actions, rounds, device, progress=progress))
-    if turns is None:
+        half = ImageUpscaler(network, precision="bfloat16")
+        actions["nitido_bfloat16"] = lambda: half.upscale(pixels, None, large, large)
+    seconds = unless_out_of_memory(lambda: interleaved(actions, rounds, device, progress=progress))
+    if seconds is None:
         raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer")
-    per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(turns).items()}
+    per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(seconds).items()}
     return UpscaleSpeed(
         model=model or ".".join(COMPACT),
         scale=network.scale,
@@ -95,7 +95,7 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
         width=large,
         seconds_per_megapixel={"nitido_bfloat16": None, **per_megapixel},
         rounds=rounds,
-        where=surroundings(device, turns),
+        where=machine_info(device, seconds),
     )
 
 
@@ -104,8 +104,8 @@ def enlarge_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]
     """Enlarge uint8 RGB `(h, w, 3)` to `(k·h, k·w, 3)` in one piece: float32, contiguous NCHW, no compiler."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     lr = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float().contiguous() / 255
-    enlarged = fitting(network, 3).eval()(lr)
-    samples = (enlarged[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    upscaled = match_channels(network, 3).eval()(lr)
+    samples = (upscaled[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
     return samples.cpu().numpy()
 
 

@@ -128,9 +128,9 @@ def _misused(error: Exception, arguments: Sequence[str]) -> int:
 def _tells_of_short_memory(error: Exception) -> bool:
     if not isinstance(error, MemoryError | RuntimeError):
         return False
-    from nitido.base.out_of_memory import tells_of_short_memory
+    from nitido.base.out_of_memory import is_out_of_memory_error
 
-    return tells_of_short_memory(error)
+    return is_out_of_memory_error(error)
 
 
 def _unexpected(error: Exception) -> str:

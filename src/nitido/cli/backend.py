@@ -23,7 +23,7 @@ def network_backend(
     """
     from nitido.models.onnx import SUFFIX
     from nitido.upscaling.backends import AUTO, check_name, choose, prepare
-    from nitido.upscaling.pieces import piece_size
+    from nitido.upscaling.tiled_inference import tile_size
     from nitido.upscaling.upscaler import BICUBIC
 
     if backend is not None:
@@ -54,7 +54,7 @@ def network_backend(
         return lambda network, _: prepare(network, "torch")
 
     def fastest(network: "SuperResolutionNetwork", bfloat16: bool) -> "SuperResolutionNetwork":
-        choice = choose(network, *piece_size(network, *_first_size(sources), memory), bfloat16)
+        choice = choose(network, *tile_size(network, *_first_size(sources), memory), bfloat16)
         note(choice)
         return choice.network
 

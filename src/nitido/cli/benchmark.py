@@ -12,7 +12,7 @@ from nitido.cli.console import Json, print_table, report, say
 
 if TYPE_CHECKING:
     from nitido.benchmarking.clock import Progress as Rounds
-    from nitido.benchmarking.surroundings import Surroundings
+    from nitido.benchmarking.machine_info import MachineInfo
 
 app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)
 
@@ -53,13 +53,13 @@ def train(
     for number_format, peak in found.peak_gflops.items():
         lines.append([f"matrix peak, {number_format}", "", f"{peak:.4g}"])
     title = f"{task.architecture} {task.variant} ×{task.scale}, batch {task.batch}×{task.patch}×{task.patch}"
-    told = (
+    message = (
         f"{found.speedup:.2f} times as fast as the plain loop; {found.share_of_peak:.1%} of the {found.precision} "
         f"matrix peak; the trainer adds {found.trainer_overhead:+.1%}"
     )
     if found.share_of_peak > 1:
-        told += "\noperations are counted as convolutions are defined; Winograd's algorithm needs fewer"
-    report(found.as_json(), json, lambda: _show(title, ["", "seconds a step", "GFLOP/s"], lines, told, found.where))
+        message += "\noperations are counted as convolutions are defined; Winograd's algorithm needs fewer"
+    report(found.as_json(), json, lambda: _show(title, ["", "seconds a step", "GFLOP/s"], lines, message, found.where))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def data(
         found = measure_data(data_ or ["samples"], scale, batch, patch, rounds, progress)
     names = {"packed": "packed store", "pillow": "PNG by Pillow", "libvips": "PNG by libvips"}
     lines = [[name, f"{found.crops_per_second[key]:.4g}"] for key, name in names.items()]
-    told = f"{found.speedup:.1f} times as many patches as by {names[found.opponent]}"
+    message = f"{found.speedup:.1f} times as many patches as by {names[found.opponent]}"
     title = f"{', '.join(found.data)} ×{scale}, {patch}×{patch}"
     shares = [
         [s.study, s.variant, f"{s.batch}×{s.patch}×{s.patch}", *_milliseconds(s), f"{s.share:.1%}"]
@@ -94,7 +94,7 @@ def data(
     ]
 
     def show() -> None:
-        _show(title, ["", "patches a second"], lines, told, found.where)
+        _show(title, ["", "patches a second"], lines, message, found.where)
         print_table("The demos", ["study", "variant", "batch", "data, ms", "step, ms", "share"], shares)
 
     report(found.as_json(), json, show)
@@ -125,19 +125,21 @@ def upscale(
     }
     seconds = found.seconds_per_megapixel
     lines = [[name, "–" if (value := seconds[key]) is None else f"{value:.4g}"] for key, name in names.items()]
-    told = f"{found.speedup:.2f} times as fast as the whole picture"
+    message = f"{found.speedup:.2f} times as fast as the whole picture"
     title = f"{found.model} ×{found.scale}, to {found.width}×{found.height}"
-    report(found.as_json(), json, lambda: _show(title, ["", "seconds a megapixel"], lines, told, found.where))
+    report(found.as_json(), json, lambda: _show(title, ["", "seconds a megapixel"], lines, message, found.where))
 
 
 def _milliseconds(share: Any) -> tuple[str, str]:
     return f"{1000 * share.batch_seconds:.3g}", f"{1000 * share.step_seconds:.3g}"
 
 
-def _show(title: str, header: Sequence[str], lines: Sequence[Sequence[str]], told: str, where: "Surroundings") -> None:
+def _show(
+    title: str, header: Sequence[str], lines: Sequence[Sequence[str]], message: str, where: "MachineInfo"
+) -> None:
     """Print a table with the sentences that belong to it."""
     print_table(title, header, lines)
-    for line in [*told.split("\n"), where.summary, *where.notes]:
+    for line in [*message.split("\n"), where.summary, *where.notes]:
         say(line)
 
 

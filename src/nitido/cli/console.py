@@ -194,10 +194,10 @@ def write_json_output(value: Any, target: str) -> None:
 
 def _validation(options: "Hyperparameters", value: float) -> str:
     """Return a validation in words: by the metric that chooses the step, and of which part of the pictures."""
-    from nitido.evaluation.aims import YARDSTICKS
+    from nitido.evaluation.objectives import SELECTION_METRICS
 
     crop = f" (crop of {options.validation_crop} px)" if options.validation_crop else ""
-    return f"validation{crop} {YARDSTICKS[options.aim].words(value)}"
+    return f"validation{crop} {SELECTION_METRICS[options.objective].words(value)}"
 
 
 class TrainingProgress:
@@ -269,7 +269,7 @@ class TrainingProgress:
 
     def ended(self, run: "PlannedRun", status: "Status") -> None:
         """Leave one line for the run."""
-        from nitido.evaluation.aims import YARDSTICKS
+        from nitido.evaluation.objectives import SELECTION_METRICS
 
         for task in self.bar.task_ids:
             self.bar.remove_task(task)
@@ -277,7 +277,7 @@ class TrainingProgress:
         label = f"{run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
         if status.state == "finished":
             length = f"{status.steps} steps, {status.seconds:.0f} s"
-            metric = YARDSTICKS[options.aim].metric
+            metric = SELECTION_METRICS[options.objective].metric
             text = f"{label}: {_validation(options, status.validation[metric])} after {length}"
             text += f" ({status.start})" if status.start else ""
         else:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nitido.data import Store
-    from nitido.evaluation.benchmark import Enlarger
+    from nitido.evaluation.benchmark import Upscaler
     from nitido.evaluation.metrics import Metric
 
 BICUBIC = "bicubic"
@@ -58,13 +58,13 @@ def evaluate(
     if self_ensemble and set(models) == {BICUBIC}:
         raise NitidoError(f"--self-ensemble: {BICUBIC} is no network: leave the option out")
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
-    enlargers = {name: _enlarger(name, scale, self_ensemble) for name in models}
+    upscalers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     for store in stores.values():
         refuse_large(store, scale, [measure.name for measure in named])
     gaps = {measure.name: measure.missing() or _too_large(measure, stores.values(), scale) for measure in measures}
     measures = [measure for measure in measures if gaps[measure.name] is None]
-    rows = evaluate_models(enlargers, stores, scale, [measure.name for measure in measures])
+    rows = evaluate_models(upscalers, stores, scale, [measure.name for measure in measures])
     averages = means(rows)
 
     def show() -> None:
@@ -154,12 +154,12 @@ def _title(name: str) -> str:
     return name if name == BICUBIC else find_model(name).descriptor.name
 
 
-def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Enlarger":
-    from nitido.evaluation.benchmark import BicubicEnlarger, NetworkEnlarger
+def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Upscaler":
+    from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler
     from nitido.models.find import find_model
     from nitido.models.self_ensemble import SelfEnsemble
 
     if name == BICUBIC:
-        return BicubicEnlarger(scale)
+        return BicubicUpscaler(scale)
     network = find_model(name, scale).network
-    return NetworkEnlarger(SelfEnsemble(network) if self_ensemble else network)
+    return NetworkUpscaler(SelfEnsemble(network) if self_ensemble else network)

@@ -122,9 +122,9 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
 
     def show() -> None:
         titles = {"fidelity": "", "perception": ", by perceptual distance (smaller is better)"}
-        for aim in board.aims():
-            header, lines = as_table(board, aim)
-            print_table(f"{board.study}, profile {board.profile}{titles[aim]}", header, lines)
+        for objective in board.objectives():
+            header, lines = as_table(board, objective)
+            print_table(f"{board.study}, profile {board.profile}{titles[objective]}", header, lines)
         say(f"report: {directory / 'report.html'}")
 
     report_result(as_json(board), json, show)

@@ -18,7 +18,7 @@ from nitido.data.centre import centre
 from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
 from nitido.data.download import Fetched, Source, fetch, fetch_dataset
 from nitido.data.pack import Entry, Store, prepare, refuse_chosen_tests, refuse_overlap
-from nitido.data.patches import PatchPlan, PatchSampler, patch_plan, turn_of_step
+from nitido.data.patches import PatchPlan, PatchSampler, patch_plan, scale_index_of_step
 
 __all__ = [
     "DATASETS",
@@ -49,5 +49,5 @@ __all__ = [
     "refuse_overlap",
     "resolve",
     "resolve_all",
-    "turn_of_step",
+    "scale_index_of_step",
 ]

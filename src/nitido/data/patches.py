@@ -68,17 +68,17 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     return PatchPlan(picture, top, left, symmetry, colours)
 
 
-def turn_of_step(seed: int, step: int, turns: int) -> int:
-    """Which of `turns` choices has its turn in `step` of the run `seed`: all of them once a round, in random order.
+def scale_index_of_step(seed: int, step: int, count: int) -> int:
+    """Return which of `count` scales `step` of the run `seed` uses: each once a round, in random order.
 
-    A fixed order would make every tenth or hundredth step, say, one of the same choice.
+    In a fixed order every tenth or hundredth step, which are logged, would have the same scale.
 
-    >>> [turn_of_step(7, step, 3) for step in range(9)]
+    >>> [scale_index_of_step(7, step, 3) for step in range(9)]
     [2, 1, 0, 0, 2, 1, 0, 2, 1]
     """
-    first = step - step % turns
-    keys = _random(seed, _SCALE, np.arange(first, first + turns, dtype=np.uint64))
-    return int(np.argsort(keys)[step % turns])
+    first = step - step % count
+    keys = _random(seed, _SCALE, np.arange(first, first + count, dtype=np.uint64))
+    return int(np.argsort(keys)[step % count])
 
 
 def apply_symmetry(patch: Bytes, symmetry: int) -> Bytes:

@@ -25,13 +25,13 @@ from nitido.evaluation.metrics import (
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.imaging import bicubic_upscale, is_flat, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.models.channels_last import channels_last
-from nitido.models.tiling import enlarge
+from nitido.models.tiling import upscale
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Enlarged:
+class UpscaledImage:
     """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at, and `scored`, which is compared with the truth.
 
     `scored` is a plane `(H, W)` in [0, 255], or an RGB picture whose Y is scored.
@@ -58,27 +58,27 @@ class NonFiniteOutputError(MetricError):
     """The output of a network holds NaN or infinite numbers, so that there is no picture to score."""
 
 
-class Enlarger(Protocol):
+class Upscaler(Protocol):
     """Anything that enlarges an RGB picture `(h, w, 3)` uint8; `grey` tells that its three channels are one."""
 
-    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+    def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
         """Enlarge `lr`."""
         ...
 
 
-class BicubicEnlarger:
+class BicubicUpscaler:
     """The baseline of every table: MATLAB's bicubic, uint8 in and out."""
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
 
-    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+    def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
         """Enlarge `lr` by the scale."""
         rgb = bicubic_upscale(lr, self.scale)
-        return Enlarged(rgb, rgb[..., 0] if grey else rgb)
+        return UpscaledImage(rgb, rgb[..., 0] if grey else rgb)
 
 
-class NetworkEnlarger:
+class NetworkUpscaler:
     """A network in float32 and eval mode, run on the whole picture, or on exact pieces of a very large one.
 
     A network with one channel gets Y (BT.601 studio range; a grey picture as it is) and its colour is bicubic.
@@ -89,27 +89,27 @@ class NetworkEnlarger:
         self.scale = network.scale
 
     @torch.inference_mode()
-    def __call__(self, lr: Image, *, grey: bool) -> Enlarged:
+    def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
         """Enlarge `lr` by the network's scale."""
         device = next(self.network.parameters()).device
         rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float().div_(255))
         with _eval_mode(self.network):
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
-    def _colour(self, rgb: Tensor, grey: bool) -> Enlarged:
-        out = _picture(enlarge(self.network, rgb, finish=_to_uint8))
+    def _colour(self, rgb: Tensor, grey: bool) -> UpscaledImage:
+        out = _picture(upscale(self.network, rgb, finish=_to_uint8))
         if grey:
             plane = np.empty(out.shape[:2], np.uint8)
             for band in _bands(out.shape):
                 plane[band] = np.rint(out[band].astype(np.float64) @ _FULL_RANGE_LUMA)
-            return Enlarged(out, plane)
-        return Enlarged(out, out)
+            return UpscaledImage(out, plane)
+        return UpscaledImage(out, out)
 
-    def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> Enlarged:
+    def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> UpscaledImage:
         if grey:
-            out = _picture(enlarge(self.network, rgb[:, :1], finish=_to_uint8))
-            return Enlarged(np.repeat(out, 3, axis=2), out[..., 0])
-        sr_y = enlarge(self.network, rgb_to_ycbcr(rgb)[:, :1])
+            out = _picture(upscale(self.network, rgb[:, :1], finish=_to_uint8))
+            return UpscaledImage(np.repeat(out, 3, axis=2), out[..., 0])
+        sr_y = upscale(self.network, rgb_to_ycbcr(rgb)[:, :1])
         scored = np.empty(sr_y.shape[-2:], np.uint8)
         bicubic = bicubic_upscale(lr, self.scale)
         for band in _bands(bicubic.shape):
@@ -118,7 +118,7 @@ class NetworkEnlarger:
             colour = torch.from_numpy(bicubic[band]).to(rgb.device).permute(2, 0, 1)[None].float() / 255
             mixed = torch.cat([y, rgb_to_ycbcr(colour)[:, 1:]], dim=1)
             bicubic[band] = _picture(_to_uint8(ycbcr_to_rgb(mixed)))
-        return Enlarged(bicubic, scored)
+        return UpscaledImage(bicubic, scored)
 
 
 @contextmanager
@@ -212,13 +212,13 @@ def refuse_large(store: Store, scale: int, metrics: Sequence[str]) -> None:
 
 
 def measure(
-    enlarge: Enlarger,
+    upscale: Upscaler,
     store: Store,
     index: int,
     scale: int,
     metrics: Sequence[str] = FIDELITY_METRICS,
     side: int | None = None,
-) -> tuple[Enlarged, dict[str, float]]:
+) -> tuple[UpscaledImage, dict[str, float]]:
     """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its `metrics`.
 
     With a `side` only the middle of the picture is, at most so many HR pixels wide and high.
@@ -229,16 +229,16 @@ def measure(
     grey = store.grey[index]
     lr, hr = centre(store, index, scale, side)
     try:
-        enlarged = enlarge(lr, grey=grey)
-        if is_flat(enlarged.rgb) and not is_flat(lr):
+        upscaled = upscale(lr, grey=grey)
+        if is_flat(upscaled.rgb) and not is_flat(lr):
             note(f"{store.names[index]} of {store.name}: the enlarged picture is one flat colour, its source is not")
-        return enlarged, score(MetricInput(enlarged.rgb, enlarged.scored, hr, lr, scale, grey), metrics)
+        return upscaled, score(MetricInput(upscaled.rgb, upscaled.scored, hr, lr, scale, grey), metrics)
     except MetricError as error:
         kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError
         raise kind(f"{store.names[index]} of {store.name}: {error}") from None
 
 
-def evaluate(enlarge: Enlarger, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:
+def evaluate(upscale: Upscaler, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:
     """Score every picture of `store`, one at a time, so that memory does not grow with their number."""
     for index, name in enumerate(store.names):
-        yield Score(name, measure(enlarge, store, index, scale, metrics)[1])
+        yield Score(name, measure(upscale, store, index, scale, metrics)[1])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nitido.data import Store
-from nitido.evaluation.benchmark import Enlarger, Image, measure
+from nitido.evaluation.benchmark import Image, Upscaler, measure
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Candidate:
     ssim_y: float
 
 
-def compare_on(store: Store, index: int, models: Mapping[str, Enlarger], scale: int) -> list[Candidate]:
+def compare_on(store: Store, index: int, models: Mapping[str, Upscaler], scale: int) -> list[Candidate]:
     """Enlarge picture `index` of `store` with every model; the best PSNR-Y comes first."""
     candidates = []
-    for name, enlarge in models.items():
-        enlarged, metrics = measure(enlarge, store, index, scale)
-        candidates.append(Candidate(name, enlarged.rgb, metrics["psnr_y"], metrics["ssim_y"]))
+    for name, upscale in models.items():
+        upscaled, metrics = measure(upscale, store, index, scale)
+        candidates.append(Candidate(name, upscaled.rgb, metrics["psnr_y"], metrics["ssim_y"]))
     return sorted(candidates, key=lambda c: -c.psnr_y)

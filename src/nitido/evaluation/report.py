@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nitido.data import Store
-from nitido.evaluation.benchmark import Enlarger, evaluate
+from nitido.evaluation.benchmark import Upscaler, evaluate
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 
@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 
 def evaluate_models(
-    models: Mapping[str, Enlarger],
+    models: Mapping[str, Upscaler],
     stores: Mapping[str, Store],
     scale: int,
     metrics: Sequence[str] = FIDELITY_METRICS,
@@ -28,9 +28,9 @@ def evaluate_models(
             "value": value,
             "protocol": PROTOCOL,
         }
-        for model, enlarge in models.items()
+        for model, upscale in models.items()
         for dataset, store in stores.items()
-        for scored in evaluate(enlarge, store, scale, metrics)
+        for scored in evaluate(upscale, store, scale, metrics)
         for metric, value in scored.metrics.items()
     ]
 

@@ -184,8 +184,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     except _PILLOW_ERRORS as error:
         if kind and getattr(error, "errno", None) in _OF_AN_OUTPUT:
             raise  # from the maker of an array that lies in a file
-        told = getattr(error, "strerror", None) or error
-        reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else str(told)
+        message = getattr(error, "strerror", None) or error
+        reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else str(message)
         raise PictureError(f"{path}: {reason}") from None
 
 

@@ -109,9 +109,9 @@ def _lost_part(key: tuple[str, str], node: _Property) -> str | None:
 
 def _container_part(node: _Property) -> str:
     """What the items of a GContainer directory are for, in words."""
-    told = [_text(inner).lower() for inner, key in _properties(node) if key == (_CONTAINER_ITEM, "Semantic")]
+    items = [_text(inner).lower() for inner, key in _properties(node) if key == (_CONTAINER_ITEM, "Semantic")]
     named = {"gainmap": _GAIN_MAP, "motionphoto": _MOTION, "depth": _DEPTH}
-    return next((named[word] for word in told if word in named), "the other pictures in its file")
+    return next((named[word] for word in items if word in named), "the other pictures in its file")
 
 
 def _resized(key: tuple[str, str], value: str, old: tuple[int, int], new: tuple[int, int]) -> str | None:

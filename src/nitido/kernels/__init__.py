@@ -3,8 +3,8 @@
 `tiles.c` is for Intel's matrix tiles (AMX), `winograd.c` for other processors that multiply bfloat16 (AVX512-BF16).
 """
 
+from nitido.kernels.accelerated_network import AcceleratedNetwork
 from nitido.kernels.chain import Chain, Chains
 from nitido.kernels.library import Kernels, KernelsUnavailableError, fastest, load
-from nitido.kernels.twin import Twin
 
-__all__ = ["Chain", "Chains", "Kernels", "KernelsUnavailableError", "Twin", "fastest", "load"]
+__all__ = ["AcceleratedNetwork", "Chain", "Chains", "Kernels", "KernelsUnavailableError", "fastest", "load"]

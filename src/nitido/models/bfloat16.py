@@ -58,11 +58,11 @@ def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Ten
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     called = _with_kernels(network) if device.type == "cpu" else network
 
-    def enlarge(lr: Tensor) -> Tensor:
+    def upscale(lr: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
             return called(lr)
 
-    return enlarge
+    return upscale
 
 
 def _with_kernels(network: SuperResolutionNetwork) -> Callable[[Tensor], Tensor]:
@@ -73,8 +73,8 @@ def _with_kernels(network: SuperResolutionNetwork) -> Callable[[Tensor], Tensor]
         return network
     try:
         with torch.no_grad():
-            twin = kernels.Twin(network, kernels.load())
+            accelerated = kernels.AcceleratedNetwork(network, kernels.load())
     except kernels.KernelsUnavailableError as error:  # slower, and nothing else
         logging.getLogger(__name__).warning("PyTorch calculates without nitido's kernels: %s", error)
         return network
-    return twin if twin.kernels_in_use else network
+    return accelerated if accelerated.replaced_layers else network

@@ -2,19 +2,22 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from nitido.base.validation import StrictModel
 
-Aim = Literal["fidelity", "perception"]
-"""The words of `nitido.evaluation.aims`, which stands above this room and explains them."""
+Objective = Literal["fidelity", "perception"]
+"""The same as `nitido.evaluation.objectives.Objective`, which this package does not import."""
 
 
 class Publication(StrictModel):
     """The figures of a published model, of the very weights that ship, and the terms of those weights."""
 
     licence: str = Field(min_length=1, description="of the weights")
-    aim: Aim = Field(description="what the training was after; they never rank together")
+    objective: Objective = Field(
+        validation_alias=AliasChoices("objective", "aim"),  # "aim" in model files of version 0.1
+        description="what the training optimizes; models of different objectives are not ranked together",
+    )
     protocol: str = Field(min_length=1, description="under which the metrics were measured")
     metrics: dict[int, dict[str, dict[str, float]]] = Field(
         description="scale -> dataset -> metric -> mean over its pictures, in float32"

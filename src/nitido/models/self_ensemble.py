@@ -25,10 +25,10 @@ class SelfEnsemble(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge `lr` eight times."""
-        enlarged = []
+        upscaled = []
         for quarters in range(4):
             for mirrored in (False, True):
                 turned = torch.rot90(lr.flip(-1) if mirrored else lr, quarters, (-2, -1))
                 back = torch.rot90(self.network(channels_last(turned)), -quarters, (-2, -1))
-                enlarged.append(back.flip(-1) if mirrored else back)
-        return torch.stack(enlarged).mean(dim=0)
+                upscaled.append(back.flip(-1) if mirrored else back)
+        return torch.stack(upscaled).mean(dim=0)

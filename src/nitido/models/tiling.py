@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.base.out_of_memory import unless_out_of_memory
 
 LARGEST_AREA = 512 * 512
 """LR pixels that are enlarged at once, their margin not counted."""
@@ -60,7 +60,7 @@ def _as_it_is(output: Tensor) -> Tensor:
     return output
 
 
-def enlarge(
+def upscale(
     network: SuperResolutionNetwork,
     lr: Tensor,
     largest_area: int = LARGEST_AREA,
@@ -78,12 +78,12 @@ def enlarge(
     area = min(largest_area, lr.shape[-2] * lr.shape[-1])
     output = None
     while radius is not None and output is None and (area >= SMALLEST_AREA or area == largest_area):
-        output = unless_memory_is_short(partial(_in_pieces, network, lr, radius, area, finish))
+        output = unless_out_of_memory(partial(_in_tiles, network, lr, radius, area, finish))
         area //= 4
     return finish(network(lr)) if output is None else output
 
 
-def _in_pieces(
+def _in_tiles(
     network: SuperResolutionNetwork, lr: Tensor, radius: int, largest_area: int, finish: Callable[[Tensor], Tensor]
 ) -> Tensor:
     height, width = lr.shape[-2:]

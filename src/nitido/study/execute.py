@@ -19,9 +19,9 @@ from nitido.base.locks import exclusive
 from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
-from nitido.evaluation.aims import YARDSTICKS
-from nitido.evaluation.benchmark import Enlarger, NetworkEnlarger, evaluate, require_measurable
+from nitido.evaluation.benchmark import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
@@ -60,7 +60,7 @@ class Pictures:
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
-        deciding = [*FIDELITY_METRICS, YARDSTICKS[options.aim].metric]
+        deciding = [*FIDELITY_METRICS, SELECTION_METRICS[options.objective].metric]
         for scale in scales:
             require_measurable(self.validation, scale, deciding, options.validation_crop)
             for store in (self.validation, *self.test.values()):
@@ -217,7 +217,7 @@ def _carry_out(
         run.hyperparameters,
         train=pictures.train,
         validation=pictures.validation,
-        turns=run.turns,
+        scale_schedule=run.scale_schedule,
         directory=directory.path,
         labels=_labels(run),
         listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
@@ -315,7 +315,7 @@ def _measure_and_save(
         measured = [
             row
             for scale in run.every_scale
-            for row in measured_rows(NetworkEnlarger(network.at_scale(scale)), pictures, scale, labels, run.metrics)
+            for row in measured_rows(NetworkUpscaler(network.at_scale(scale)), pictures, scale, labels, run.metrics)
         ]
     rows = table(measured)
     write_rows(rows, directory.rows)
@@ -342,7 +342,7 @@ def _measure_and_save(
 
 
 def measured_rows(
-    enlarge: Enlarger,
+    upscale: Upscaler,
     pictures: Pictures,
     scale: int,
     labels: Mapping[str, object],
@@ -352,7 +352,7 @@ def measured_rows(
     stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
     stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
     for split, dataset, store in stores:
-        for scored, content in zip(evaluate(enlarge, store, scale, metrics), store.hashes, strict=True):
+        for scored, content in zip(evaluate(upscale, store, scale, metrics), store.hashes, strict=True):
             for metric, value in scored.metrics.items():
                 yield dict(labels) | {
                     "split": split,

@@ -10,10 +10,10 @@ import polars as pl
 
 from nitido.base.errors import NitidoError
 from nitido.base.number_text import number_text
-from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyse
 
-RANKED_BY = YARDSTICKS["fidelity"].metric
+RANKED_BY = SELECTION_METRICS["fidelity"].metric
 
 
 class LeaderboardError(NitidoError):
@@ -26,14 +26,14 @@ class VariantFacts:
 
     `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
     `unfinished` says of the other learning rates why they cannot be chosen ("diverged", "missing").
-    `aim` is what its training was after: a variant that aims at perception has no rank among those of fidelity.
+    `objective` is what its training was after: a variant that aims at perception has no rank among those of fidelity.
     """
 
     parameters: int
     macs: int
     status: str = "ok"
     learning_rates: tuple[float, ...] | None = None
-    aim: Aim = "fidelity"
+    objective: Objective = "fidelity"
     unfinished: Mapping[float, str] = field(default_factory=dict)
 
 
@@ -83,7 +83,7 @@ class Entry:
     validation: float | None
     means: dict[str, dict[str, float]]
     deviations: dict[str, dict[str, float]] = field(default_factory=dict)
-    aim: Aim = "fidelity"
+    objective: Objective = "fidelity"
     perceptual_rank: int | None = None
     choice: Choice | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
@@ -105,9 +105,9 @@ class Entry:
         """Whether its learning rate is final: no run that could change the choice is still to come."""
         return self.status in ("ok", "incomplete")
 
-    def place(self, aim: Aim) -> int | None:
-        """Its rank among all that are ranked for `aim`."""
-        return self.rank if aim == "fidelity" else self.perceptual_rank
+    def place(self, objective: Objective) -> int | None:
+        """Its rank among all that are ranked for `objective`."""
+        return self.rank if objective == "fidelity" else self.perceptual_rank
 
 
 @dataclass(frozen=True)
@@ -121,32 +121,32 @@ class Leaderboard:
     protocol: str
     datasets: tuple[str, ...]
     entries: tuple[Entry, ...]
-    statistics: Mapping[Aim, StudyStatistics] = field(default_factory=dict)
-    caveats: Mapping[Aim, tuple[str, ...]] = field(default_factory=dict)
+    statistics: Mapping[Objective, StudyStatistics] = field(default_factory=dict)
+    caveats: Mapping[Objective, tuple[str, ...]] = field(default_factory=dict)
 
-    def versus_baseline(self, variant: str, aim: Aim) -> VariantStatistics | None:
+    def versus_baseline(self, variant: str, objective: Objective) -> VariantStatistics | None:
         """What is known of a variant's difference to the baseline; None for the baseline and for what has no place."""
-        found = self.statistics[aim].variants if aim in self.statistics else ()
+        found = self.statistics[objective].variants if objective in self.statistics else ()
         return next((s for s in found if s.variant == variant and s.difference is not None), None)
 
     def best(self) -> Entry | None:
         """The first ranked trained variant, or None when nothing was trained to the end."""
         return next((e for e in self.entries if e.rank is not None and e.learning_rate is not None), None)
 
-    def aims(self) -> tuple[Aim, ...]:
+    def objectives(self) -> tuple[Objective, ...]:
         """The rankings there are: fidelity always, perception where it was measured."""
         return ("fidelity", "perception") if any(e.perceptual_rank is not None for e in self.entries) else ("fidelity",)
 
-    def ranked(self, aim: Aim) -> tuple[Entry, ...]:
+    def ranked(self, objective: Objective) -> tuple[Entry, ...]:
         """The entries of one ranking, the best first, and behind them those that have no place in it."""
-        if aim == "fidelity":
+        if objective == "fidelity":
             return self.entries
-        yardstick, last = YARDSTICKS[aim], len(self.entries) + 1
-        means = {e.variant: e.mean(yardstick.metric) for e in self.entries}
+        selection_metric, last = SELECTION_METRICS[objective], len(self.entries) + 1
+        means = {e.variant: e.mean(selection_metric.metric) for e in self.entries}
 
         def key(entry: Entry) -> tuple[int, float]:
             mean = means[entry.variant]
-            return entry.place(aim) or last, yardstick.sort_key(mean) if mean is not None else math.inf
+            return entry.place(objective) or last, selection_metric.sort_key(mean) if mean is not None else math.inf
 
         return tuple(sorted(self.entries, key=key))
 
@@ -182,10 +182,10 @@ def rank(
     pictures = _pictures(rows)
     entries = [_entry(variant, rows, known, pictures) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
-    rankings: dict[Aim, _Ranking] = {
-        "fidelity": _ranking([e for e in complete if e.aim == "fidelity"], rows, baseline, "fidelity")
+    rankings: dict[Objective, _Ranking] = {
+        "fidelity": _ranking([e for e in complete if e.objective == "fidelity"], rows, baseline, "fidelity")
     }
-    if any(e.aim == "perception" for e in entries):
+    if any(e.objective == "perception" for e in entries):
         rankings["perception"] = _ranking(complete, rows, baseline, "perception")
     looks = rankings.get("perception", _Ranking())
     places = rankings["fidelity"].places
@@ -200,8 +200,10 @@ def rank(
         protocol=protocol,
         datasets=datasets,
         entries=tuple(ranked),
-        statistics={aim: found.statistics for aim, found in rankings.items() if found.statistics is not None},
-        caveats={aim: (*_doubts(entries, aim), *found.caveats) for aim, found in rankings.items()},
+        statistics={
+            objective: found.statistics for objective, found in rankings.items() if found.statistics is not None
+        },
+        caveats={objective: (*_doubts(entries, objective), *found.caveats) for objective, found in rankings.items()},
     )
 
 
@@ -231,9 +233,9 @@ def _pictures(rows: pl.DataFrame) -> _Pictures:
     return {(split, dataset, metric): frozenset(names) for split, dataset, metric, names in grouped.iter_rows()}
 
 
-def _doubts(entries: Sequence[Entry], aim: Aim) -> list[str]:
+def _doubts(entries: Sequence[Entry], objective: Objective) -> list[str]:
     """Return what the means and choices leave open: variants that lack values, learning rates that tie."""
-    metric = YARDSTICKS[aim].metric
+    metric = SELECTION_METRICS[objective].metric
     said = [f"{e.variant} is not ranked: it {e.gaps[metric]}" for e in entries if metric in e.gaps]
     for entry in entries:
         if entry.choice is None or entry.choice.metric != metric or entry.learning_rate is None:
@@ -255,23 +257,23 @@ class _Ranking:
     caveats: tuple[str, ...] = ()
 
 
-def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, aim: Aim) -> _Ranking:
-    """Rank `entries` by the yardstick of `aim`; those that cannot be told apart share a rank.
+def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, objective: Objective) -> _Ranking:
+    """Rank `entries` by the yardstick of `objective`; those that cannot be told apart share a rank.
 
     With one seed everywhere nothing can be told apart: the ranks are then those of the means, and a caveat says so.
     """
-    yardstick = YARDSTICKS[aim]
-    means = {entry.variant: entry.mean(yardstick.metric) for entry in entries}
+    selection_metric = SELECTION_METRICS[objective]
+    means = {entry.variant: entry.mean(selection_metric.metric) for entry in entries}
     known = {variant: mean for variant, mean in means.items() if mean is not None}
-    by_mean = sorted(known, key=lambda variant: (yardstick.sort_key(known[variant]), variant))
+    by_mean = sorted(known, key=lambda variant: (selection_metric.sort_key(known[variant]), variant))
     places = {variant: place for place, variant in enumerate(by_mean, start=1)}
     if baseline not in known:
         said = f"the baseline {baseline} has no result here: nothing is compared to it" if known else ""
         return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())
     chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
-    tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == yardstick.metric))
+    tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == selection_metric.metric))
     try:
-        statistics = analyse(tested, baseline, higher_is_better=yardstick.higher_is_better)
+        statistics = analyse(tested, baseline, higher_is_better=selection_metric.higher_is_better)
     except StatisticsError as error:
         return _Ranking(places, tuple(by_mean), caveats=(f"no statistics: {error}",))
     if max(found.seeds for found in statistics.variants) > 1:
@@ -288,7 +290,7 @@ def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl
 def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Entry:
     rows = rows.filter(pl.col("variant") == variant)
     choice = _choice(rows, facts, pictures)
-    best = _best_rate(choice, facts.aim)
+    best = _best_rate(choice, facts.objective)
     learning_rate = best.learning_rate if best is not None else None
     chosen = rows.filter((pl.col("split") == "test") & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64)))
     seeds = chosen["seed"].unique().sort()
@@ -296,7 +298,9 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pic
     deviations: dict[str, dict[str, float]] = {}
     gaps: dict[str, str] = {}
     if facts.status == "ok" and choice is not None and best is None:
-        gaps[YARDSTICKS[facts.aim].metric] = "has no learning rate with a value of every validation picture"
+        gaps[SELECTION_METRICS[facts.objective].metric] = (
+            "has no learning rate with a value of every validation picture"
+        )
     measured = {(d, m): group for (d, m), group in chosen.group_by("dataset", "metric", maintain_order=True)}
     tested = [(dataset, metric) for split, dataset, metric in pictures if split == "test"]
     for dataset, metric in tested if not chosen.is_empty() else []:
@@ -317,12 +321,12 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pic
         parameters=facts.parameters,
         macs=facts.macs,
         status="incomplete"
-        if facts.status == "ok" and gaps.keys() & {RANKED_BY, YARDSTICKS[facts.aim].metric}
+        if facts.status == "ok" and gaps.keys() & {RANKED_BY, SELECTION_METRICS[facts.objective].metric}
         else facts.status,
         validation=best.value if best is not None else None,
         means=means,
         deviations=deviations,
-        aim=facts.aim,
+        objective=facts.objective,
         choice=choice,
         gaps=gaps,
     )
@@ -346,7 +350,7 @@ def _choice(rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Cho
 
     Only learning rates that have a value of every validation picture with every seed can be compared.
     """
-    metric = YARDSTICKS[facts.aim].metric
+    metric = SELECTION_METRICS[facts.objective].metric
     validation = rows.filter(
         (pl.col("split") == "validation") & (pl.col("metric") == metric) & pl.col("lr").is_not_null()
     )
@@ -371,12 +375,12 @@ def _rates(validation: pl.DataFrame, facts: VariantFacts) -> dict[float, str]:
     return dict(sorted((dict.fromkeys(finished, "") | dict(facts.unfinished)).items()))
 
 
-def _best_rate(choice: Choice | None, aim: Aim) -> TriedRate | None:
+def _best_rate(choice: Choice | None, objective: Objective) -> TriedRate | None:
     """Return the learning rate that validated best; of equal ones the smallest."""
     if choice is None:
         return None
-    yardstick = YARDSTICKS[aim]
-    known = [(yardstick.sort_key(rate.value), rate) for rate in choice.rates if rate.value is not None]
+    selection_metric = SELECTION_METRICS[objective]
+    known = [(selection_metric.sort_key(rate.value), rate) for rate in choice.rates if rate.value is not None]
     return min(known, key=lambda found: (found[0], found[1].learning_rate))[1] if known else None
 
 
@@ -388,12 +392,12 @@ def as_json(board: Leaderboard) -> dict[str, object]:
         "baseline": board.baseline,
         "scale": board.scale,
         "protocol": board.protocol,
-        "caveats": {aim: list(said) for aim, said in board.caveats.items()},
+        "caveats": {objective: list(said) for objective, said in board.caveats.items()},
         "entries": [
             {
                 "rank": entry.rank,
                 "perceptual_rank": entry.perceptual_rank,
-                "aim": entry.aim,
+                "objective": entry.objective,
                 "variant": entry.variant,
                 "lr": entry.learning_rate,
                 "seeds": list(entry.seeds),
@@ -405,7 +409,10 @@ def as_json(board: Leaderboard) -> dict[str, object]:
                 "metrics": entry.means,
                 "deviations": entry.deviations,
                 "gaps": dict(entry.gaps),
-                "versus_baseline": {aim: _as_plain(board.versus_baseline(entry.variant, aim)) for aim in board.aims()},
+                "versus_baseline": {
+                    objective: _as_plain(board.versus_baseline(entry.variant, objective))
+                    for objective in board.objectives()
+                },
             }
             for entry in board.entries
         ],
@@ -448,41 +455,41 @@ def _as_plain(known: VariantStatistics | None) -> dict[str, object] | None:
     }
 
 
-def as_table(board: Leaderboard, aim: Aim = "fidelity") -> tuple[list[str], list[list[str]]]:
+def as_table(board: Leaderboard, objective: Objective = "fidelity") -> tuple[list[str], list[list[str]]]:
     """Header and cells of a ranking for people; the difference column is to the baseline variant.
 
     The lines follow `board.ranked(aim)`.
     """
-    yardstick = YARDSTICKS[aim]
-    baseline = next((e.mean(yardstick.metric) for e in board.entries if e.variant == board.baseline), None)
-    columns = "PSNR / SSIM" if aim == "fidelity" else "distance / PSNR"
+    selection_metric = SELECTION_METRICS[objective]
+    baseline = next((e.mean(selection_metric.metric) for e in board.entries if e.variant == board.baseline), None)
+    columns = "PSNR / SSIM" if objective == "fidelity" else "distance / PSNR"
     header = ["#", "variant", "lr", "seeds", "parameters", *(f"{d} {columns}" for d in board.datasets)]
     header += [f"Δ {board.baseline}", "beyond noise"]
     lines = []
-    for entry in board.ranked(aim):
-        mean, place = entry.mean(yardstick.metric), entry.place(aim)
+    for entry in board.ranked(objective):
+        mean, place = entry.mean(selection_metric.metric), entry.place(objective)
         difference = mean - baseline if mean is not None and baseline is not None else math.nan
-        known = board.versus_baseline(entry.variant, aim)
+        known = board.versus_baseline(entry.variant, objective)
         lines.append(
             [
                 str(place) if place is not None else "–",
-                entry.variant + _remark(entry, aim),
+                entry.variant + _remark(entry, objective),
                 number_text(entry.learning_rate) if entry.learning_rate is not None else "–",
                 ", ".join(map(str, entry.seeds)) or "–",
                 f"{entry.parameters:,}" if entry.parameters else "–",
-                *(_cell(entry, dataset, aim) for dataset in board.datasets),
+                *(_cell(entry, dataset, objective) for dataset in board.datasets),
                 "–"
                 if math.isnan(difference) or entry.variant == board.baseline
-                else _difference(difference, known, aim),
+                else _difference(difference, known, objective),
                 _verdict(known),
             ]
         )
     return header, lines
 
 
-def _difference(value: float, known: VariantStatistics | None, aim: Aim) -> str:
-    digits = YARDSTICKS[aim].decimals
-    text = signed(value, digits) + (" dB" if aim == "fidelity" else "")
+def _difference(value: float, known: VariantStatistics | None, objective: Objective) -> str:
+    digits = SELECTION_METRICS[objective].decimals
+    text = signed(value, digits) + (" dB" if objective == "fidelity" else "")
     if known is None or known.difference is None or known.difference.interval is None:
         return text
     low, high = known.difference.interval.low, known.difference.interval.high
@@ -508,21 +515,21 @@ def _verdict(known: VariantStatistics | None) -> str:
     return {True: "better", False: "worse", None: "no"}[known.improves]
 
 
-def _remark(entry: Entry, aim: Aim) -> str:
+def _remark(entry: Entry, objective: Objective) -> str:
     if entry.status != "ok":
         return f" ({entry.status})"
-    return " (aims at perception)" if aim == "fidelity" and entry.aim == "perception" else ""
+    return " (aims at perception)" if objective == "fidelity" and entry.objective == "perception" else ""
 
 
-def _cell(entry: Entry, dataset: str, aim: Aim) -> str:
+def _cell(entry: Entry, dataset: str, objective: Objective) -> str:
     metrics = entry.means.get(dataset, {})
-    first = YARDSTICKS[aim]
+    first = SELECTION_METRICS[objective]
     if first.metric not in metrics:
         return "–"
     spread = entry.deviations.get(dataset, {})
     shown = f"{metrics[first.metric]:.{first.decimals}f}"
     shown += f" ± {spread[first.metric]:.{first.decimals}f}" if first.metric in spread else ""
-    second, digits = ("ssim_y", 4) if aim == "fidelity" else ("psnr_y", 2)
+    second, digits = ("ssim_y", 4) if objective == "fidelity" else ("psnr_y", 2)
     return f"{shown} / {metrics[second]:.{digits}f}" if second in metrics else f"{shown} / –"
 
 

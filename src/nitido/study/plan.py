@@ -21,8 +21,8 @@ from nitido.architectures import (
 from nitido.architectures.discriminator import check_batch, check_side
 from nitido.base.number_text import number_text
 from nitido.base.validation import dotted_keys
-from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.inspection import count_macs, hd_lr_size
 from nitido.study.effects import check_single
 from nitido.study.settings import parse_settings
@@ -50,7 +50,7 @@ class RunConfig(Transfer):
     @property
     def validated(self) -> tuple[str, ...]:
         """The metrics of a validation during training: the usual ones and the yardstick of the run's aim."""
-        return tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[self.hyperparameters.aim].metric]))
+        return tuple(dict.fromkeys([*FIDELITY_METRICS, SELECTION_METRICS[self.hyperparameters.objective].metric]))
 
     @property
     def scale(self) -> int:
@@ -60,10 +60,10 @@ class RunConfig(Transfer):
     @property
     def every_scale(self) -> tuple[int, ...]:
         """All enlargements that the network learns and is measured at."""
-        return tuple(dict.fromkeys(self.turns))
+        return tuple(dict.fromkeys(self.scale_schedule))
 
     @property
-    def turns(self) -> tuple[int, ...]:
+    def scale_schedule(self) -> tuple[int, ...]:
         """The scales of a round of steps, each as often as its turn comes."""
         return self.scales or (self.scale,)
 
@@ -99,9 +99,9 @@ def plan(study: Study) -> list[PlannedRun]:
     ]
     for run in {run.config.variant: run.config for run in runs}.values():
         _check_size(run)
-    aims = {run.config.hyperparameters.aim for run in runs}
-    yardsticks = [YARDSTICKS[aim].metric for aim in sorted(aims)]
-    metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *yardsticks, *study.metrics]))
+    objectives = {run.config.hyperparameters.objective for run in runs}
+    selection_metrics = [SELECTION_METRICS[objective].metric for objective in sorted(objectives)]
+    metrics = tuple(dict.fromkeys([*FIDELITY_METRICS, *selection_metrics, *study.metrics]))
     return [replace(run, config=run.config.model_copy(update={"metrics": metrics})) for run in runs]
 
 
@@ -177,7 +177,7 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
             "scales": values.get("scales"),
             "hyperparameters": options,
             "data": DataSplit.parse(values.get("data", {}), "data"),
-            "metrics": tuple(dict.fromkeys([*FIDELITY_METRICS, YARDSTICKS[options.aim].metric])),
+            "metrics": tuple(dict.fromkeys([*FIDELITY_METRICS, SELECTION_METRICS[options.objective].metric])),
             **transfer.model_dump(),
         },
         "run",

@@ -14,9 +14,9 @@ from nitido.base.json_files import DamagedFileError, without_non_finite
 from nitido.base.locks import is_busy
 from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
-from nitido.evaluation.aims import YARDSTICKS, Aim
-from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image, NetworkEnlarger
+from nitido.evaluation.benchmark import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
 from nitido.evaluation.comparison import Candidate, compare_on
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.models import load_model_file
 from nitido.study.content import study_content
@@ -44,7 +44,7 @@ BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 PICTURES_FILE = "pictures.json"
 """The pictures of the plan by their content, in a study's directory."""
 
-RANKING_FILES: Mapping[Aim, str] = {"fidelity": "leaderboard", "perception": "perception"}
+RANKING_FILES: Mapping[Objective, str] = {"fidelity": "leaderboard", "perception": "perception"}
 """The name, without ending, of a ranking's table."""
 
 _NOT_ALWAYS = ("perception.csv", "perception.png", "ranking.png", "curves.png", "leaderboard.png", "content.png")
@@ -77,14 +77,14 @@ def publish(out: Path) -> Leaderboard:
         out / "leaderboard.json",
         json.dumps(without_non_finite(as_json(board)), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     )
-    tables = {aim: as_table(board, aim) for aim in board.aims()}
+    tables = {objective: as_table(board, objective) for objective in board.objectives()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
     write_text(out / "leaderboard.tex", as_latex(board))
     for name in _NOT_ALWAYS:
         (out / name).unlink(missing_ok=True)
-    for aim, name in RANKING_FILES.items():
-        if aim in tables:
-            write_text(out / f"{name}.csv", _csv(*tables[aim]))
+    for objective, name in RANKING_FILES.items():
+        if objective in tables:
+            write_text(out / f"{name}.csv", _csv(*tables[objective]))
     _draw(out, study, runs, found, rows, board, stores, pictures)
     return board
 
@@ -182,7 +182,7 @@ def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
         for rate, found in states.items()
         if rate not in whole
     }
-    return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.aim, others)
+    return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.objective, others)
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -204,7 +204,7 @@ def _draw(
     """The pictures and the page. Whatever has no results yet is left out of them."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
         draw_ranking(board, out / "ranking.png")
-        if "perception" in board.aims():
+        if "perception" in board.objectives():
             draw_ranking(board, out / "perception.png", "perception")
     shown = _shown_runs(out, runs, found, board)
     costs = _costs(out, shown, board)
@@ -269,17 +269,17 @@ def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[s
     """By the yardstick of each ranking, the validations of every run."""
     rates = {entry.variant: entry.learning_rate for entry in board.entries}
     return {
-        YARDSTICKS[aim].metric: [
+        SELECTION_METRICS[objective].metric: [
             Curve(
                 variant=run.config.variant,
                 learning_rate=run.config.hyperparameters.learning_rate,
                 seed=run.config.hyperparameters.seed,
                 chosen=run.config.hyperparameters.learning_rate == rates.get(run.config.variant),
-                points=tuple(RunDirectory(out / run.directory).validation_curve(YARDSTICKS[aim].metric)),
+                points=tuple(RunDirectory(out / run.directory).validation_curve(SELECTION_METRICS[objective].metric)),
             )
             for run in runs
         ]
-        for aim in board.aims()
+        for objective in board.objectives()
     }
 
 
@@ -288,12 +288,12 @@ def _draw_curves(out: Path, shown: Mapping[str, PlannedRun], crop: int | None) -
 
     Where some were chosen by perceptual distance and others by PSNR, the picture shows PSNR; the page has both.
     """
-    aims = {run.config.hyperparameters.aim for run in shown.values()}
-    aim = aims.pop() if len(aims) == 1 else "fidelity"
-    metric = YARDSTICKS[aim].metric
+    objectives = {run.config.hyperparameters.objective for run in shown.values()}
+    objective = objectives.pop() if len(objectives) == 1 else "fidelity"
+    metric = SELECTION_METRICS[objective].metric
     curves = {name: RunDirectory(out / run.directory).validation_curve(metric) for name, run in shown.items()}
     if any(curves.values()):
-        draw_training_curves(curves, out / "curves.png", aim, crop)
+        draw_training_curves(curves, out / "curves.png", objective, crop)
 
 
 def _look(
@@ -308,13 +308,13 @@ def _look(
     telling = telling_pictures(rows, board) if shown else []
     if not telling:
         return []
-    models: dict[str, Enlarger] = {BICUBIC: BicubicEnlarger(study.scale)}
+    models: dict[str, Upscaler] = {BICUBIC: BicubicUpscaler(study.scale)}
     for name, run in shown.items():
-        models[name] = NetworkEnlarger(load_model_file(RunDirectory(out / run.directory).model).network)
+        models[name] = NetworkUpscaler(load_model_file(RunDirectory(out / run.directory).model).network)
     order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
     views = []
     for index, chosen in enumerate(telling):
-        hr, results = _enlarged(stores[chosen.dataset], study.scale, models, chosen)
+        hr, results = _upscaled(stores[chosen.dataset], study.scale, models, chosen)
         if index == 0:
             _draw_comparison(out, study, board, chosen, hr, [results[name] for name in order])
         scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
@@ -323,8 +323,8 @@ def _look(
     return views
 
 
-def _enlarged(
-    store: Store, scale: int, models: Mapping[str, Enlarger], chosen: Telling
+def _upscaled(
+    store: Store, scale: int, models: Mapping[str, Upscaler], chosen: Telling
 ) -> tuple[Image, dict[str, Candidate]]:
     """The original of one picture, and every model's result."""
     index = store.names.index(chosen.picture)
@@ -366,11 +366,11 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
 def _validation(run: PlannedRun, status: Status) -> str:
     """Return what the kept weights of a run validated with, by the metric that chose them; "" for none."""
     options = run.config.hyperparameters
-    value = status.validation.get(YARDSTICKS[options.aim].metric)
+    value = status.validation.get(SELECTION_METRICS[options.objective].metric)
     if value is None:
         return ""
     crop = f" (crop of {options.validation_crop} px)" if options.validation_crop else ""
-    return YARDSTICKS[options.aim].words(value) + crop
+    return SELECTION_METRICS[options.objective].words(value) + crop
 
 
 def _difference(study: Study, run: PlannedRun) -> str:

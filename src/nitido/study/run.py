@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.locks import exclusive, is_unused
-from nitido.evaluation.benchmark import BicubicEnlarger
+from nitido.evaluation.benchmark import BicubicUpscaler
 from nitido.evaluation.rows import table, write_rows
 from nitido.models import read_descriptor
 from nitido.models.find import model_path
@@ -63,7 +63,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
     every = [run.config.hyperparameters for run in runs]
-    for options in {(o.patch, o.aim, o.validation_crop): o for o in every}.values():
+    for options in {(o.patch, o.objective, o.validation_crop): o for o in every}.values():
         pictures.check(options, [study.scale])
     _need_backbones(runs)
     _need_models(runs, out)
@@ -147,5 +147,5 @@ def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Seque
     labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
     if (folder := (out / BICUBIC_ROWS).parent).exists():
         remove_drafts(folder)
-    rows = measured_rows(BicubicEnlarger(study.scale), pictures, study.scale, labels, metrics)
+    rows = measured_rows(BicubicUpscaler(study.scale), pictures, study.scale, labels, metrics)
     write_rows(table(rows), out / BICUBIC_ROWS)

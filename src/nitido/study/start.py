@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.evaluation.aims import YARDSTICKS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.models import ModelFileError
 from nitido.models.find import find_model, model_path
 from nitido.study.plan import PlannedRun, RunConfig
@@ -87,11 +87,11 @@ def best_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path) -> Path:
             continue
         if other.config.hyperparameters.seed != run.config.hyperparameters.seed:
             continue
-        yardstick = YARDSTICKS[other.config.hyperparameters.aim]
+        selection_metric = SELECTION_METRICS[other.config.hyperparameters.objective]
         directory = RunDirectory(out / other.directory)
         status = directory.read_status()
         if status is not None and status.state == "finished":
-            score = yardstick.sort_key(status.validation[yardstick.metric])
+            score = selection_metric.sort_key(status.validation[selection_metric.metric])
             candidates.append((score, other.directory.as_posix(), directory.model))
     if not candidates:
         raise StudyError(f"no run of {run.config.source_variant}, which it starts from, has finished")

@@ -73,7 +73,7 @@ class AdversarialTraining(NetworkTraining):
 
     def _teach_both(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients of both, the network's pictures of `lr`, and what is logged."""
-        sr = self.enlarge(lr, self.scale)
+        sr = self.upscale(lr, self.scale)
         fake = sr.detach()
         return fake, self._teach_discriminator(fake, hr) | self._teach_network(sr, hr)
 

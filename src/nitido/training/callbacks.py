@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from nitido.base.errors import NitidoError
 from nitido.data import Store, centre
-from nitido.evaluation.benchmark import BicubicEnlarger, Enlarger, Image
+from nitido.evaluation.benchmark import BicubicUpscaler, Image, Upscaler
 from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
 from nitido.training.module import NetworkTraining
 
@@ -119,17 +119,17 @@ class SamplePictures(Callback):
         """Write a strip of pictures for each scale; here the averaged weights are in place, where there are any."""
         assert isinstance(pl_module, NetworkTraining)
         side = min(SAMPLE_SIDE, pl_module.options.validation_crop or SAMPLE_SIDE)
-        for scale, enlarge in pl_module.enlargers.items():
-            tag = "truth, bicubic, network" + (f" x{scale}" if len(pl_module.enlargers) > 1 else "")
-            strip = _strip(pl_module.validation, scale, enlarge, side)
+        for scale, upscale in pl_module.upscalers.items():
+            tag = "truth, bicubic, network" + (f" x{scale}" if len(pl_module.upscalers) > 1 else "")
+            strip = _strip(pl_module.validation, scale, upscale, side)
             self.writer.add_image(tag, strip, trainer.global_step, dataformats="HWC")
 
 
-def _strip(store: Store, scale: int, enlarge: Enlarger, side: int) -> Image:
-    """The first picture's middle of `side` HR pixels as it is, enlarged by bicubic, and enlarged by `enlarge`."""
+def _strip(store: Store, scale: int, upscale: Upscaler, side: int) -> Image:
+    """The first picture's middle of `side` HR pixels as it is, enlarged by bicubic, and enlarged by `upscale`."""
     lr, truth = centre(store, 0, scale, side)
-    enlarged = (enlarger(lr, grey=store.grey[0]).rgb for enlarger in (BicubicEnlarger(scale), enlarge))
-    return np.concatenate([truth, *enlarged], axis=1)
+    upscaled = (upscaler(lr, grey=store.grey[0]).rgb for upscaler in (BicubicUpscaler(scale), upscale))
+    return np.concatenate([truth, *upscaled], axis=1)
 
 
 class ReportProgress(Callback):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from nitido.base.validation import ConfigError
-from nitido.data import PatchSampler, Store, turn_of_step
+from nitido.data import PatchSampler, Store, scale_index_of_step
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL
 
@@ -63,5 +63,5 @@ class PatchStream(IterableDataset[Batch]):
             yield torch.from_numpy(lr), torch.from_numpy(hr)
 
     def _sampler(self, step: int) -> PatchSampler:
-        turns = len(self.samplers)
-        return self.samplers[turn_of_step(self.samplers[0].seed, step, turns) if turns > 1 else 0]
+        count = len(self.samplers)
+        return self.samplers[scale_index_of_step(self.samplers[0].seed, step, count) if count > 1 else 0]

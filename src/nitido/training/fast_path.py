@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from torch import Tensor
 
 from nitido import kernels
@@ -45,14 +45,14 @@ Step = Callable[[Tensor], Tensor]
 class FastPath(StrictModel):
     """What a run's steps are calculated with.
 
-    `compiled` is PyTorch's compiler, `kernels` are nitido's own; both are never true. `because` says in words why, with
+    `compiled` is PyTorch's compiler, `kernels` are nitido's own; both are never true. `reason` says in words why, with
     what the probe measured where there was one.
     """
 
     precision: Format
     compiled: bool
     kernels: bool = False
-    because: str
+    reason: str = Field(validation_alias=AliasChoices("reason", "because"))  # "because" in files of version 0.1
 
     @property
     def as_option(self) -> Compile:
@@ -66,9 +66,9 @@ class FastPath(StrictModel):
         return compiled(network) if self.compiled else network
 
 
-def with_kernels(network: SuperResolutionNetwork) -> kernels.Twin:
+def with_kernels(network: SuperResolutionNetwork) -> kernels.AcceleratedNetwork:
     """`network` with nitido's kernels; raises `KernelsUnavailableError` where they are not to be had."""
-    return kernels.Twin(network, kernels.load())
+    return kernels.AcceleratedNetwork(network, kernels.load())
 
 
 def compiled(network: SuperResolutionNetwork) -> Step:
@@ -84,7 +84,7 @@ def _misses_no_cuda(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("No CUDA runtime is found")
 
 
-def settle(
+def load_or_choose(
     file: Path, network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device
 ) -> FastPath:
     """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit.
@@ -123,25 +123,25 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     """
     precision = resolve_precision(options, device)
 
-    def settled(because: str, *, compiled: bool = False, kernels: bool = False) -> FastPath:
-        return FastPath(precision=precision, compiled=compiled, kernels=kernels, because=because)
+    def fast_path(reason: str, *, compiled: bool = False, kernels: bool = False) -> FastPath:
+        return FastPath(precision=precision, compiled=compiled, kernels=kernels, reason=reason)
 
     if options.compile is False:
-        return settled("compile=false")
+        return fast_path("compile=false")
     if missing := why_no_compiler():
         if options.compile != "auto":
             raise ConfigError(
                 f"compile={str(options.compile).lower()}, but there is {missing}: install one, or compile=false"
             )
-        return settled(f"{missing} on this machine")
+        return fast_path(f"{missing} on this machine")
     if options.compile is True:
-        return settled("compile=true", compiled=True)
+        return fast_path("compile=true", compiled=True)
     if options.compile == "kernels":
         if refusal := why_no_kernels(network, precision, device):
             raise ConfigError(f"compile=kernels, but {refusal}: compile=auto takes what there is")
-        return settled("compile=kernels", kernels=True)
+        return fast_path("compile=kernels", kernels=True)
     if steps < FEWEST_STEPS:
-        return settled(f"{steps} steps are too few for a compiler to pay")
+        return fast_path(f"{steps} steps are too few for a compiler to pay")
     fitting = _patches_that_fit(network, options, precision, device)
 
     few = options.model_copy(update={"batch": fitting})
@@ -151,7 +151,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 
     seconds = {"as it is": time_of(_as_it_is)}
     if steps * seconds["as it is"] < SHORTEST:
-        return settled(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")
+        return fast_path(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")
     refusal = why_no_kernels(network, precision, device)
     if not refusal:
         seconds["with nitido's kernels"] = time_of(with_kernels)
@@ -177,7 +177,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     if 1 - seconds[fastest] / seconds["as it is"] <= WORTH_IT:
         fastest = "as it is"
     measured = "a step takes " + ", ".join(f"{value:.3g} s {way}" for way, value in seconds.items())
-    return settled(
+    return fast_path(
         "; ".join([measured, *notes]),
         compiled=fastest == "as compiled code",
         kernels=fastest == "with nitido's kernels",
@@ -189,7 +189,7 @@ def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: t
     if device.type != "cpu" or precision != "bfloat16":
         return f"they are for bfloat16 on the processor, not for {precision} on {device.type}"
     try:
-        in_use = with_kernels(network).kernels_in_use
+        in_use = with_kernels(network).replaced_layers
     except kernels.KernelsUnavailableError as error:
         return str(error)
     return None if in_use else "none of the network's convolutions fit"
@@ -229,10 +229,10 @@ def _patches_that_fit(
     available = available_memory(device)
     if available is None:
         return options.batch
-    twin = copy.deepcopy(network).to(device).train()
+    accelerated = copy.deepcopy(network).to(device).train()
 
     def step(patches: int) -> None:
-        _calculate(twin, _noise(patches, network.channels, options.patch, device), precision)
+        _calculate(accelerated, _noise(patches, network.channels, options.patch, device), precision)
 
     return patches_that_fit(options.batch, available, step)
 

@@ -30,11 +30,11 @@ def freeze(network: SuperResolutionNetwork, what: Freeze) -> tuple[str, ...]:
         raise ConfigError(f"freezing {what!r} leaves nothing to learn: name fewer modules")
     for name in names:
         parameters[name].requires_grad_(False)
-    still(network)
+    freeze_batchnorm_statistics(network)
     return tuple(name for name in parameters if name in names)
 
 
-def still(network: nn.Module) -> None:
+def freeze_batchnorm_statistics(network: nn.Module) -> None:
     """Put batch normalisations whose weights are all frozen in eval mode: their running statistics do not move.
 
     To be called again after every `train()`, which puts all modules in train mode.

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nitido.architectures.discriminator import DiscriminatorConfig
 from nitido.base.validation import FieldRole, StrictModel
-from nitido.evaluation.aims import Aim
+from nitido.evaluation.objectives import Objective
 from nitido.perception import PerceptualOptions
 from nitido.training.losses import ADVERSARIAL, PERCEPTUAL, check_loss_name
 
@@ -103,7 +103,7 @@ class Hyperparameters(StrictModel):
         return value
 
     @property
-    def aim(self) -> Aim:
+    def objective(self) -> Objective:
         """What the run is after, and by what it is chosen and ranked: fidelity (PSNR) or perception."""
         return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(self.loss) else "fidelity"
 

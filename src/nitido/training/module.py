@@ -19,11 +19,11 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import NitidoError
 from nitido.base.number_text import number_text
 from nitido.data import Store
-from nitido.evaluation.benchmark import NetworkEnlarger, NonFiniteOutputError, measure
+from nitido.evaluation.benchmark import NetworkUpscaler, NonFiniteOutputError, measure
 from nitido.imaging import rgb_to_ycbcr
 from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
-from nitido.training.freezing import still
+from nitido.training.freezing import freeze_batchnorm_statistics
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import Criterion
 from nitido.training.memory.available import available_memory
@@ -48,7 +48,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
 
     Attributes:
         networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
-        enlargers: how each of these is evaluated.
+        upscalers: how each of these is evaluated.
         precision: the number format of the steps.
         memory: how a step's patches are calculated where memory is short.
         statistics: what the networks learn of batches without gradients, such as the means of batch normalisation.
@@ -73,7 +73,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         self.metrics = tuple(metrics)
         # In plain dicts, which PyTorch does not look into: a checkpoint holds the weights once.
         self.networks = {k: network.at_scale(k) for k in (self.scale, *other_scales)}
-        self.enlargers = {k: NetworkEnlarger(n) for k, n in self.networks.items()}
+        self.upscalers = {k: NetworkUpscaler(n) for k, n in self.networks.items()}
         self.fast_path = fast_path
         self.forwards = {k: fast_path.forward(n) for k, n in self.networks.items()}
         self.precision: Format = fast_path.precision
@@ -94,7 +94,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
     def train(self, mode: bool = True) -> Self:
         """Switch to training, except for what is frozen: its batch statistics stand still."""
         super().train(mode)
-        still(self.network)
+        freeze_batchnorm_statistics(self.network)
         return self
 
     def on_fit_start(self) -> None:
@@ -141,9 +141,9 @@ class NetworkTraining(lightning.LightningModule, ABC):
 
         What a failed try has done to statistics is undone. Raises `OutOfMemoryError` where there is no such way.
         """
-        before = self.memory.at_once, self.memory.in_file
+        before = self.memory.micro_batch, self.memory.offloaded
         found = self.memory.calculate(calculate, self._remember_statistics())
-        if (self.memory.at_once, self.memory.in_file) != before:
+        if (self.memory.micro_batch, self.memory.offloaded) != before:
             logging.getLogger(__name__).warning(
                 "step %d: memory was short: from here on %s", self.global_step, str(self.memory)
             )
@@ -164,7 +164,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         lr, hr = (self._as_input(patches) for patches in batch)
         return lr, hr
 
-    def enlarge(self, lr: Tensor, scale: int) -> Tensor:
+    def upscale(self, lr: Tensor, scale: int) -> Tensor:
         """`lr` enlarged by the network at `scale`, calculated as a step's numbers are; the result is float32."""
         with self.autocast():
             sr = self.forwards[scale](lr)
@@ -230,9 +230,9 @@ class NetworkTraining(lightning.LightningModule, ABC):
         turn, picture = divmod(index, len(self.validation))
         scale = list(self.networks)[turn]
         side = self.options.validation_crop
-        enlarge = self.enlargers[scale]
+        upscale = self.upscalers[scale]
         try:
-            found = measure(enlarge, self.validation, picture, scale, self.metrics, side)[1]
+            found = measure(upscale, self.validation, picture, scale, self.metrics, side)[1]
         except NonFiniteOutputError as error:
             raise DivergedError(f"validation after step {self.global_step}: {error}") from None
         self.scores[scale].append(found)

@@ -37,7 +37,7 @@ class SupervisedTraining(NetworkTraining):
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         """Forget the gradients of the step before, unless some of this step's patches have added theirs already."""
-        if self.memory.at_once == self.memory.batch:
+        if self.memory.micro_batch == self.memory.batch:
             super().optimizer_zero_grad(epoch, batch_idx, optimizer)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -47,7 +47,7 @@ class SupervisedTraining(NetworkTraining):
         """
         lr, hr = self.patches(batch)
         self.scale_of_step = hr.shape[-1] // lr.shape[-1]
-        if self.memory.at_once == self.memory.batch:
+        if self.memory.micro_batch == self.memory.batch:
             return self.falling_back(lambda: self._loss(lr, hr))
         return self.falling_back(lambda: self._loss_of_the_last(lr, hr))
 
@@ -59,7 +59,7 @@ class SupervisedTraining(NetworkTraining):
         """The last patches' share of the loss, after the gradients of the others' shares were calculated."""
         self.network.zero_grad()
         self.terms = {}
-        some = self.memory.at_once
+        some = self.memory.micro_batch
         *others, last = zip(lr.split(some), hr.split(some), strict=True)  # type: ignore[no-untyped-call]
         for patches in others:
             self.trainer.strategy.backward(self._share(*patches, len(lr)), None)
@@ -74,7 +74,7 @@ class SupervisedTraining(NetworkTraining):
 
     def _mean(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean loss of patches, and its terms by name as numbers alone."""
-        terms = self.criterion.terms(self.enlarge(lr, self.scale_of_step), hr)
+        terms = self.criterion.terms(self.upscale(lr, self.scale_of_step), hr)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             self.refuse_non_finite(terms | {"sum": loss})

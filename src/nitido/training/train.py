@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.json_files import DamagedFileError
 from nitido.data import Store
-from nitido.evaluation.aims import YARDSTICKS
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.training.adversarial import AdversarialTraining
 from nitido.training.averaging import AveragedWeights
 from nitido.training.callbacks import (
@@ -31,7 +31,7 @@ from nitido.training.checkpoints import AtomicCheckpoints, MovableCheckpoint, lo
 from nitido.training.data import PatchStream, samplers
 from nitido.training.event_files import FlushedEvents, rewind_events, write_hparams
 from nitido.training.fast_path import FILE as FAST_PATH_FILE
-from nitido.training.fast_path import settle
+from nitido.training.fast_path import load_or_choose
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.loss_scaling import LossScaling
 from nitido.training.memory.limit import training_memory
@@ -78,7 +78,7 @@ def train(
     *,
     train: Store,
     validation: Store,
-    turns: Sequence[int],
+    scale_schedule: Sequence[int],
     directory: Path,
     labels: Mapping[str, str],
     listener: ProgressListener,
@@ -89,9 +89,9 @@ def train(
     A run with an adversarial term trains a discriminator too. What is best is judged by the yardstick of the run's
     aim, which must be among the `metrics` of a validation. Parameters that do not require gradients stand still.
 
-    Every step's patches are of one scale. In each round of steps the scales have their `turns`, in random order: the
-    network's own, which is named first, and others that its weights can serve; one that is named twice has two. What
-    is best is judged by the mean over all scales, each once. The stores must be prepared for all of them.
+    All patches of a step have one scale. Each round of steps uses the scales of `scale_schedule` in random order: the
+    network's own, which is named first, and others that its weights support; a scale named twice is used twice a
+    round. The best step is chosen by the mean over all scales. The stores must be prepared for all of them.
 
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
@@ -103,13 +103,13 @@ def train(
     """
     started = time.perf_counter()
     total = count_steps(options, train, network.scale)
-    sources = samplers(train, options, turns)
+    sources = samplers(train, options, scale_schedule)
     adversarial = options.is_adversarial
-    other_scales = tuple(scale for scale in dict.fromkeys(turns) if scale != network.scale)
+    other_scales = tuple(scale for scale in dict.fromkeys(scale_schedule) if scale != network.scale)
     for other in other_scales:
         network.at_scale(other)  # refused here, before anything is written
     device = training_device()
-    fast_path = settle(directory / FAST_PATH_FILE, network, options, total, device)
+    fast_path = load_or_choose(directory / FAST_PATH_FILE, network, options, total, device)
     module = (
         AdversarialTraining(network, options, total, validation, metrics, fast_path)
         if adversarial
@@ -128,7 +128,7 @@ def train(
         Histograms(events.experiment, options.validate_every),
         SamplePictures(events.experiment),
         stop,
-        ReportProgress(listener, YARDSTICKS[options.aim].metric),
+        ReportProgress(listener, SELECTION_METRICS[options.objective].metric),
         FlushedEvents(events.experiment),
         LinesInCheckpoint(scalars),
     ]
@@ -195,9 +195,9 @@ def train(
 
 def _best(path: Path, options: Hyperparameters) -> MovableCheckpoint:
     """Keep the checkpoint that validated best at `path`."""
-    yardstick = YARDSTICKS[options.aim]
-    mode = "max" if yardstick.higher_is_better else "min"
-    return _checkpoint(path, monitor=f"validation/{yardstick.metric}", mode=mode)
+    selection_metric = SELECTION_METRICS[options.objective]
+    mode = "max" if selection_metric.higher_is_better else "min"
+    return _checkpoint(path, monitor=f"validation/{selection_metric.metric}", mode=mode)
 
 
 def _checkpoint(path: Path, monitor: str | None = None, mode: str = "max") -> MovableCheckpoint:

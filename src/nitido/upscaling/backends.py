@@ -110,7 +110,7 @@ def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: i
     Each is run as pieces of a picture are: channels last, in the precision that it will have. Slow networks have fewer
     turns, but at least one.
     """
-    turns: dict[str, list[float]] = {name: [] for name in networks}
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
     lr = {name: channels_last(torch.zeros(1, net.channels, height, width)) for name, net in networks.items()}
     calls = {name: calculator(net, bfloat16 and BACKENDS[name].has_bfloat16) for name, net in networks.items()}
     began = time.perf_counter()
@@ -119,7 +119,7 @@ def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: i
             started = time.perf_counter()
             call(lr[name])
             if turn > 0:
-                turns[name].append(time.perf_counter() - started)
+                seconds[name].append(time.perf_counter() - started)
         if turn > 0 and time.perf_counter() - began > _SECONDS:
             break
-    return {name: median(values) for name, values in turns.items()}
+    return {name: median(values) for name, values in seconds.items()}

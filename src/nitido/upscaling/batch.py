@@ -22,20 +22,20 @@ from nitido.models.find import WEIGHTS, model_path
 from nitido.models.self_ensemble import SelfEnsemble
 from nitido.models.zoo.catalog import zoo_names
 from nitido.upscaling.images import (
-    Photo,
+    ImageWithMetadata,
     check_size,
     format_of,
     losses,
     read_header,
-    read_photo,
-    write_photo,
+    read_image,
+    write_image,
 )
 from nitido.upscaling.images.background import Color, flattened
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
 from nitido.upscaling.manifest import MANIFEST, Manifest, sha256, sha256_of
-from nitido.upscaling.pieces import Advance
 from nitido.upscaling.pipeline import overlapped
-from nitido.upscaling.upscaler import Rectangle, Upscaler
+from nitido.upscaling.tiled_inference import Advance
+from nitido.upscaling.upscaler import ImageUpscaler, Rectangle
 from nitido.upscaling.workspace import Workspace
 
 _DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -79,7 +79,7 @@ class Settings:
     without one they are refused.
     """
 
-    upscaler: Upscaler
+    upscaler: ImageUpscaler
     model: str
     target: TargetSize = field(default_factory=TargetSize)
     preview: Rectangle | None = None
@@ -206,7 +206,7 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
         manifest.begin(job.target for job, _ in ready)
         listener.planned(sum(pixels for _, pixels in ready))
         steps = _Steps(settings, manifest, fingerprint, batch.folder, listener, check)
-        with closing(overlapped(ready, steps.read, steps.enlarge, steps.write, check)) as outcomes:
+        with closing(overlapped(ready, steps.read, steps.upscale, steps.write, check)) as outcomes:
             for (job, pixels), outcome in outcomes:
                 check()
                 if isinstance(outcome, NitidoError | OSError):
@@ -321,7 +321,7 @@ _Sized = tuple[Job, int]  # a picture and how many of its pixels are to be enlar
 
 @dataclass(frozen=True)
 class _Loaded:
-    photo: Photo
+    photo: ImageWithMetadata
     source: str
     notes: list[str]
     workspace: Workspace
@@ -329,7 +329,7 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class _Enlarged:
-    photo: Photo
+    photo: ImageWithMetadata
     source: str
     size: str
     notes: list[str]
@@ -354,14 +354,14 @@ class _Steps:
             return None
         workspace = Workspace(self.folder or job.target.parent)
         try:
-            photo = read_photo(job.source, workspace)
+            photo = read_image(job.source, workspace)
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory to read it") from None
         if self.settings.background is not None and not format_of(job.target).alpha:
             photo = flattened(photo, self.settings.background, workspace)
         return _Loaded(photo, source, losses(photo, job.target), workspace)
 
-    def enlarge(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
+    def upscale(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
         self.check()
         if loaded is None:
             return None
@@ -374,7 +374,7 @@ class _Steps:
         advance = _checking(self.check, self.listener.started(job, count))
         try:
             if preview is None:
-                pixels, alpha = upscaler.enlarge(*given, advance, note=notes.append, workspace=loaded.workspace)
+                pixels, alpha = upscaler.upscale(*given, advance, note=notes.append, workspace=loaded.workspace)
             else:
                 pixels, alpha = upscaler.enlarge_part(
                     *given, preview, advance, note=notes.append, workspace=loaded.workspace
@@ -384,16 +384,16 @@ class _Steps:
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
         outcome = f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}"
-        enlarged = replace(photo, pixels=pixels, alpha=alpha, notes=())
-        return _Enlarged(enlarged, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
+        upscaled = replace(photo, pixels=pixels, alpha=alpha, notes=())
+        return _Enlarged(upscaled, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
 
-    def write(self, sized: _Sized, enlarged: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
+    def write(self, sized: _Sized, upscaled: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
         job, _ = sized
-        if enlarged is not None:
-            not_taken = write_photo(job.target, enlarged.photo, enlarged.workspace, pulse)
-            self.manifest.add(job.target, enlarged.source, self.fingerprint)
-            return replace(enlarged, notes=[*enlarged.notes, *not_taken])
-        return enlarged
+        if upscaled is not None:
+            not_taken = write_image(job.target, upscaled.photo, upscaled.workspace, pulse)
+            self.manifest.add(job.target, upscaled.source, self.fingerprint)
+            return replace(upscaled, notes=[*upscaled.notes, *not_taken])
+        return upscaled
 
 
 def _checking(check: Callable[[], None], advance: Advance) -> Advance:

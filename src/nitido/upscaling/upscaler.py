@@ -21,12 +21,12 @@ from nitido.models.self_ensemble import SelfEnsemble
 from nitido.models.tiling import Tile, tiles
 from nitido.models.working_memory import ForeignNetwork
 from nitido.models.zoo.listing import choose_default
-from nitido.upscaling.images.channels import fitting
-from nitido.upscaling.images.depth import to_bits
+from nitido.upscaling.images.channels import match_channels
+from nitido.upscaling.images.depth import convert_depth
 from nitido.upscaling.images.resize_to import resize_to
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
-from nitido.upscaling.images.transparency import bled
-from nitido.upscaling.pieces import MEMORY, Advance, Note, PieceRunner, Surroundings
+from nitido.upscaling.images.transparency import bleed_colors
+from nitido.upscaling.tiled_inference import MEMORY, Advance, Note, TiledInference, TilingContext
 from nitido.upscaling.workspace import Workspace
 
 BICUBIC = "bicubic"
@@ -47,7 +47,7 @@ def _ignore(what: object) -> None:
     """Nobody watches."""
 
 
-class Upscaler:
+class ImageUpscaler:
     """Enlarges pixels by a network, or by bicubic where `network` is None.
 
     A network that enlarges by k is run as often as the size needs, and MATLAB's bicubic shrinks what is too large; one
@@ -92,7 +92,7 @@ class Upscaler:
         """The network's factor, of several the first; None for bicubic, which has none."""
         return None if self.network is None else self.network.scale
 
-    def enlarge(
+    def upscale(
         self,
         pixels: Pixels,
         alpha: Pixels | None,
@@ -111,8 +111,8 @@ class Upscaler:
         there is not the memory.
         """
         network = self._network_for(max(height / pixels.shape[0], width / pixels.shape[1]))
-        surroundings = Surroundings(advance, note, workspace or Workspace())
-        return self._enlarge(network, pixels, alpha, height, width, surroundings)
+        context = TilingContext(advance, note, workspace or Workspace())
+        return self._upscale(network, pixels, alpha, height, width, context)
 
     def _network_for(self, factor: float) -> SuperResolutionNetwork | None:
         """The network at the smallest of its scales that reaches `factor`, else at its largest."""
@@ -121,28 +121,28 @@ class Upscaler:
         reaching = [scale for scale in self.scales if scale >= factor - 1e-9]
         return self.network.at_scale(min(reaching) if reaching else max(self.scales))
 
-    def _enlarge(
+    def _upscale(
         self,
         network: SuperResolutionNetwork | None,
         pixels: Pixels,
         alpha: Pixels | None,
         height: int,
         width: int,
-        surroundings: Surroundings,
+        context: TilingContext,
     ) -> tuple[Pixels, Pixels | None]:
-        grown = None
+        upscaled_alpha = None
         if alpha is not None:
-            pixels = bled(pixels, alpha, surroundings.workspace)
-            unwatched = surroundings._replace(advance=_ignore)
-            grown = _bicubic(alpha[:, :, None], height, width, unwatched)[:, :, 0]
+            pixels = bleed_colors(pixels, alpha, context.workspace)
+            unwatched = context._replace(advance=_ignore)
+            upscaled_alpha = _bicubic(alpha[:, :, None], height, width, unwatched)[:, :, 0]
         if network is None:
-            return _bicubic(pixels, height, width, surroundings), grown
+            return _bicubic(pixels, height, width, context), upscaled_alpha
         bfloat16 = _in_bfloat16(network, self.precision, self._cost_db)
-        runner = PieceRunner(fitting(network, pixels.shape[2]).eval(), self.memory, bfloat16)
-        enlarged = _repeatedly(runner, pixels, height, width, surroundings)
-        if is_flat(enlarged) and not is_flat(pixels):
-            surroundings.note("the network's output is one flat colour, the picture is not")
-        return enlarged, grown
+        runner = TiledInference(match_channels(network, pixels.shape[2]).eval(), self.memory, bfloat16)
+        upscaled = _repeatedly(runner, pixels, height, width, context)
+        if is_flat(upscaled) and not is_flat(pixels):
+            context.note("the network's output is one flat colour, the picture is not")
+        return upscaled, upscaled_alpha
 
     def enlarge_part(
         self,
@@ -156,7 +156,7 @@ class Upscaler:
         note: Note = _ignore,
         workspace: Workspace | None = None,
     ) -> tuple[Pixels, Pixels | None]:
-        """What `enlarge` makes of a rectangle of the picture, without enlarging the rest.
+        """What `upscale` makes of a rectangle of the picture, without enlarging the rest.
 
         The same pixels, where the size is a power of the network's factor; elsewhere the grid of the last bicubic may
         lie up to half a pixel beside. Raises `UpscaleError` also when the rectangle does not lie in the picture.
@@ -172,11 +172,11 @@ class Upscaler:
         down, across = height / all_high, width / all_wide
         sizes = (ceil((row.stop - row.start) * down - 1e-9), ceil((column.stop - column.start) * across - 1e-9))
         inside = None if alpha is None else alpha[window]
-        surroundings = Surroundings(advance, note, workspace or Workspace())
-        enlarged, grown = self._enlarge(network, pixels[window], inside, *sizes, surroundings)
+        context = TilingContext(advance, note, workspace or Workspace())
+        upscaled, upscaled_alpha = self._upscale(network, pixels[window], inside, *sizes, context)
         rows = slice(round((y - row.start) * down), round((y - row.start + high) * down))
         columns = slice(round((x - column.start) * across), round((x - column.start + wide) * across))
-        return enlarged[rows, columns], None if grown is None else grown[rows, columns]
+        return upscaled[rows, columns], None if upscaled_alpha is None else upscaled_alpha[rows, columns]
 
 
 def load_upscaler(
@@ -186,7 +186,7 @@ def load_upscaler(
     memory: int = MEMORY,
     precision: Precision = "auto",
     backend: Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None = None,
-) -> Upscaler:
+) -> ImageUpscaler:
     """An upscaler for `bicubic`, a name of the zoo, a run directory, a `.safetensors` or `.onnx` file, or a network.
 
     `backend` makes of the network the one that is run (`nitido.upscaling.backends`); it is told whether PyTorch would
@@ -207,7 +207,7 @@ def load_upscaler(
         cost_db = descriptor.publication.bfloat16_cost_db if descriptor.publication is not None else {}
     if network is not None and backend is not None:
         network = backend(network, _in_bfloat16(network, precision, cost_db))
-    return Upscaler(
+    return ImageUpscaler(
         network,
         scales=scales,
         self_ensemble=self_ensemble,
@@ -247,8 +247,8 @@ def upscale(
     upscaler = load_upscaler(chosen, self_ensemble=self_ensemble, memory=memory)
     pixels, alpha = _split(samples, isinstance(image, Image.Image))
     size = target.of(pixels.shape[0], pixels.shape[1], upscaler.own_scale)
-    enlarged, grown = upscaler.enlarge(pixels, alpha, *size)
-    joined = enlarged if grown is None else np.dstack([enlarged, grown])
+    upscaled, upscaled_alpha = upscaler.upscale(pixels, alpha, *size)
+    joined = upscaled if upscaled_alpha is None else np.dstack([upscaled, upscaled_alpha])
     joined = joined[:, :, 0] if samples.ndim == 2 else joined
     if not isinstance(image, Image.Image):
         return cast(ImageKind, joined)
@@ -282,22 +282,22 @@ def _is_foreign(network: SuperResolutionNetwork) -> bool:
     return any(isinstance(part, ForeignNetwork) for part in network.modules())
 
 
-def _bicubic(pixels: Pixels, height: int, width: int, surroundings: Surroundings) -> Pixels:
+def _bicubic(pixels: Pixels, height: int, width: int, context: TilingContext) -> Pixels:
     """MATLAB's bicubic to any size: by exact integers where the factor is one."""
     factor = height // pixels.shape[0]
     if factor not in SCALES or (height, width) != (factor * pixels.shape[0], factor * pixels.shape[1]):
-        resized = resize_to(pixels, height, width, surroundings.workspace)
-        surroundings.advance(1.0)
+        resized = resize_to(pixels, height, width, context.workspace)
+        context.advance(1.0)
         return resized
-    enlarged = surroundings.workspace.like(pixels, height=height, width=width)
+    upscaled = context.workspace.like(pixels, height=height, width=width)
     side = max(4 * _BICUBIC_RADIUS, _STRIP // (factor * width * pixels.shape[2]))
     for rows in tiles(pixels.shape[0], side, _BICUBIC_RADIUS):
         strip = bicubic_upscale(pixels[rows.start : rows.stop], factor)  # type: ignore[type-var]
         own = slice(factor * (rows.first - rows.start), factor * (rows.last - rows.start))
-        enlarged[factor * rows.first : factor * rows.last] = strip[own]
-        surroundings.workspace.release()
-        surroundings.advance((rows.last - rows.first) / pixels.shape[0])
-    return enlarged
+        upscaled[factor * rows.first : factor * rows.last] = strip[own]
+        context.workspace.release()
+        context.advance((rows.last - rows.first) / pixels.shape[0])
+    return upscaled
 
 
 def _margin(network: SuperResolutionNetwork | None, factor: float) -> int:
@@ -319,7 +319,7 @@ def _runs(scale: int, factor: float) -> int:
     return runs
 
 
-def _repeatedly(runner: PieceRunner, pixels: Pixels, height: int, width: int, surroundings: Surroundings) -> Pixels:
+def _repeatedly(runner: TiledInference, pixels: Pixels, height: int, width: int, context: TilingContext) -> Pixels:
     bits, scale = pixels.dtype.itemsize * 8, runner.network.scale
     runs = _runs(scale, max(height / pixels.shape[0], width / pixels.shape[1]))
     exact = (height, width) == (pixels.shape[0] * scale**runs, pixels.shape[1] * scale**runs)
@@ -327,10 +327,10 @@ def _repeatedly(runner: PieceRunner, pixels: Pixels, height: int, width: int, su
     for run in range(runs):
 
         def advanced(part: float, share: float = work[run] / sum(work)) -> None:
-            surroundings.advance(part * share)
+            context.advance(part * share)
 
         last = exact and run == runs - 1
-        pixels = runner.run(pixels, bits if last else 16, surroundings._replace(advance=advanced))
+        pixels = runner.run(pixels, bits if last else 16, context._replace(advance=advanced))
     if exact:
         return pixels
-    return to_bits(resize_to(pixels, height, width, surroundings.workspace), bits, surroundings.workspace)
+    return convert_depth(resize_to(pixels, height, width, context.workspace), bits, context.workspace)

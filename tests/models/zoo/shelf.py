@@ -4,16 +4,27 @@ from pathlib import Path
 
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.models import ModelDescriptor, save_model
-from nitido.models.publication import Aim, Publication
+from nitido.models.publication import Objective, Publication
 from tests.architectures.recipes import debug
 
 
-def shelve(folder: Path, name: str, psnr_y: float, architecture: str = "srcnn", scale: int = 2, aim: Aim = "fidelity"):
+def shelve(
+    folder: Path,
+    name: str,
+    psnr_y: float,
+    architecture: str = "srcnn",
+    scale: int = 2,
+    objective: Objective = "fidelity",
+):
     """Put a debug network into `folder`; its PSNR-Y is `psnr_y` on Set5, a dB less on Set14, two on BSD100."""
     network = debug(architecture, scale=scale).build()
     means = {d: {"psnr_y": psnr_y - less, "ssim_y": 0.9} for less, d in enumerate(("set5", "set14", "bsd100"))}
     facts = Publication(
-        licence="CC0-1.0", aim=aim, protocol=PROTOCOL, metrics={scale: means}, bfloat16_cost_db={scale: 0.001}
+        licence="CC0-1.0",
+        objective=objective,
+        protocol=PROTOCOL,
+        metrics={scale: means},
+        bfloat16_cost_db={scale: 0.001},
     )
     descriptor = ModelDescriptor.of(network, architecture, name).model_copy(update={"publication": facts})
     save_model(folder / f"{name}.safetensors", network, descriptor)

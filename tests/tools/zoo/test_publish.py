@@ -11,7 +11,7 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import DataError, prepare, resolve
-from nitido.evaluation.benchmark import NetworkEnlarger, evaluate
+from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.models import load_model_file
 from nitido.models.find import find_model
 from nitido.models.zoo import ZooError
@@ -77,7 +77,7 @@ def test_the_figures_are_those_of_the_protocol(weights: Path, environment: None)
     network, descriptor = load_model_file(weights)
     facts = published(descriptor)
     set5 = prepare(resolve("set5"), [2])
-    scores = [score.metrics for score in evaluate(NetworkEnlarger(network), set5, 2)]
+    scores = [score.metrics for score in evaluate(NetworkUpscaler(network), set5, 2)]
     assert facts.metrics[2].keys() == {"set5", "set14", "bsd100"}
     for name in ("psnr_y", "ssim_y", "psnr_rgb"):
         assert facts.metrics[2]["set5"][name] == pytest.approx(sum(score[name] for score in scores) / 5, abs=1e-6)
@@ -85,17 +85,17 @@ def test_the_figures_are_those_of_the_protocol(weights: Path, environment: None)
     for dataset, bicubic in {"set5": 33.66, "set14": 30.24, "bsd100": 29.56}.items():
         assert facts.metrics[2][dataset]["psnr_y"] == pytest.approx(bicubic, abs=0.3)
     assert descriptor.metrics == facts.metrics[2]
-    assert (descriptor.name, facts.licence, facts.aim) == ("tiny-x2", "CC0-1.0", "fidelity")
+    assert (descriptor.name, facts.licence, facts.objective) == ("tiny-x2", "CC0-1.0", "fidelity")
 
 
 def test_the_cost_of_bfloat16_is_the_difference_of_two_figures(weights: Path, environment: None) -> None:
     network, descriptor = load_model_file(weights)
     set5 = prepare(resolve("set5"), [2])
 
-    def psnr(enlarge: NetworkEnlarger) -> float:
-        return sum(score.metrics["psnr_y"] for score in evaluate(enlarge, set5, 2, ["psnr_y"])) / 5
+    def psnr(upscale: NetworkUpscaler) -> float:
+        return sum(score.metrics["psnr_y"] for score in evaluate(upscale, set5, 2, ["psnr_y"])) / 5
 
-    cost = psnr(NetworkEnlarger(network)) - psnr(NetworkEnlarger(InBfloat16(network)))
+    cost = psnr(NetworkUpscaler(network)) - psnr(NetworkUpscaler(InBfloat16(network)))
     assert published(descriptor).bfloat16_cost_db[2] == pytest.approx(cost, abs=1e-6)
     assert cost != 0
     assert cost == pytest.approx(0, abs=0.1)
@@ -186,7 +186,7 @@ def test_a_model_of_several_scales_is_measured_at_each(environment: None, tmp_pa
     network, descriptor = load_model_file(weights, 3)
     facts = published(descriptor)
     assert list(facts.metrics) == list(facts.bfloat16_cost_db) == [2, 3]
-    scores = [s.metrics["psnr_y"] for s in evaluate(NetworkEnlarger(network), prepare(resolve("set5"), [3]), 3)]
+    scores = [s.metrics["psnr_y"] for s in evaluate(NetworkUpscaler(network), prepare(resolve("set5"), [3]), 3)]
     assert facts.metrics[3]["set5"]["psnr_y"] == pytest.approx(sum(scores) / 5, abs=1e-6)
     assert descriptor.metrics["set5"]["psnr_y"] == facts.metrics[2]["set5"]["psnr_y"]
     assert descriptor.metrics["set5"]["x3/psnr_y"] == facts.metrics[3]["set5"]["psnr_y"]

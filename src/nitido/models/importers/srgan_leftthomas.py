@@ -24,9 +24,9 @@ def _recognises(tensors: Tensors) -> bool:
 def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     blocks = count(tensors, "block{}.conv1.weight", _FIRST_BLOCK)
     body = [f"block{_FIRST_BLOCK + number}" for number in range(blocks)]
-    end, enlarge = f"block{_FIRST_BLOCK + blocks}", f"block{_FIRST_BLOCK + blocks + 1}"
-    numbers = range(count(tensors, f"{enlarge}.{{}}.conv.weight"))
-    stages = [f"{enlarge}.{number}.conv" for number in numbers]
+    end, upscale = f"block{_FIRST_BLOCK + blocks}", f"block{_FIRST_BLOCK + blocks + 1}"
+    numbers = range(count(tensors, f"{upscale}.{{}}.conv.weight"))
+    stages = [f"{upscale}.{number}.conv" for number in numbers]
     both = [(block, number) for block in body for number in (1, 2)]
     layers = SRResNetLayers(
         convolutions=[
@@ -34,14 +34,14 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
             *(f"{block}.conv{number}" for block, number in both),
             f"{end}.0",
             *stages,
-            f"{enlarge}.{len(numbers)}",
+            f"{upscale}.{len(numbers)}",
         ],
         norms=[f"{block}.bn{number}" for block, number in both],
         slopes=[
             "block1.1",
             *(f"{block}.prelu" for block in body),
             f"{end}.1",
-            *(f"{enlarge}.{number}.prelu" for number in numbers),
+            *(f"{upscale}.{number}.prelu" for number in numbers),
         ],
         stages=stages,
     )

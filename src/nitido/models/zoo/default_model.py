@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nitido.models.publication import Aim
+from nitido.models.publication import Objective
 from nitido.models.zoo.catalog import ZooError
 
 LARGE = 4
@@ -18,7 +18,7 @@ class Offer:
     """A model of the zoo: what it is after, and by scale its PSNR-Y in dB on the same pictures as all others."""
 
     name: str
-    aim: Aim
+    objective: Objective
     psnr_y: Mapping[int, float]
 
 
@@ -36,7 +36,7 @@ def default_model(target: float, offers: Sequence[Offer]) -> str:
     ('large', 'four')
     """
     for scale in (LARGE, SMALL) if target >= LARGE else (SMALL, LARGE):
-        fitting = {o.name: o.psnr_y[scale] for o in offers if o.aim == "fidelity" and scale in o.psnr_y}
+        fitting = {o.name: o.psnr_y[scale] for o in offers if o.objective == "fidelity" and scale in o.psnr_y}
         if fitting:
             return min(fitting, key=lambda name: (-fitting[name], name))
     raise ZooError("the zoo has no fidelity model to choose by itself: name a model")

@@ -14,7 +14,7 @@ DATASETS = ("set5", "set14", "bsd100")
 JUDGE = "bsd100"
 """The largest of them chooses where a model has to be chosen."""
 
-HEADER = ("name", "architecture", "aim", "scale", "parameters", *(f"{name} dB" for name in DATASETS), "licence")
+HEADER = ("name", "architecture", "objective", "scale", "parameters", *(f"{name} dB" for name in DATASETS), "licence")
 
 
 def zoo_descriptors() -> list[ModelDescriptor]:
@@ -41,7 +41,7 @@ def choose_default(target: float | None) -> str:
 
 def _offer(descriptor: ModelDescriptor) -> Offer:
     facts = published(descriptor)
-    return Offer(descriptor.name, facts.aim, {k: means[JUDGE]["psnr_y"] for k, means in facts.metrics.items()})
+    return Offer(descriptor.name, facts.objective, {k: means[JUDGE]["psnr_y"] for k, means in facts.metrics.items()})
 
 
 def as_json(descriptors: Sequence[ModelDescriptor]) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def as_json(descriptors: Sequence[ModelDescriptor]) -> list[dict[str, Any]]:
             "scales": list(found.scales),
             "parameters": found.parameters,
             "metrics": facts.model_dump(mode="json")["metrics"],
-            "aim": facts.aim,
+            "objective": facts.objective,
             "licence": facts.licence,
         }
         for found in descriptors
@@ -67,7 +67,7 @@ def as_lines(descriptors: Sequence[ModelDescriptor]) -> list[list[str]]:
         [
             found.name,
             found.architecture,
-            facts.aim,
+            facts.objective,
             f"×{scale}",
             f"{found.parameters:,}",
             *(f"{means[name]['psnr_y']:.2f}" for name in DATASETS),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.svg import Axis, drawing, element
@@ -40,29 +40,29 @@ class Panel:
 class Forest:
     """The panels of one aim, and what a reader must know of their whiskers."""
 
-    aim: Aim
+    objective: Objective
     title: str
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
 
 
-def forest(board: Leaderboard, aim: Aim) -> Forest | None:
+def forest(board: Leaderboard, objective: Objective) -> Forest | None:
     """The plots of one aim; None when nothing was compared to the baseline."""
-    known = [board.versus_baseline(entry.variant, aim) for entry in board.ranked(aim)]
+    known = [board.versus_baseline(entry.variant, objective) for entry in board.ranked(objective)]
     found = [statistics for statistics in known if statistics is not None]
     overall = [Line(s.variant, s.difference, s.improves) for s in found if s.difference is not None]
     if not overall:
         return None
-    panels = [Panel("over all test sets" if len(board.datasets) > 1 else board.datasets[0], _draw(overall, aim))]
+    panels = [Panel("over all test sets" if len(board.datasets) > 1 else board.datasets[0], _draw(overall, objective))]
     for dataset in board.datasets if len(board.datasets) > 1 else ():
         lines = [Line(s.variant, s.by_dataset[dataset], s.improves) for s in found if dataset in s.by_dataset]
-        panels.append(Panel(dataset, _draw(lines, aim)))
-    title = f"Differences to {board.baseline}: {YARDSTICKS[aim].title}"
-    return Forest(aim, title, tuple(panels), tuple(_notes(overall, aim)))
+        panels.append(Panel(dataset, _draw(lines, objective)))
+    title = f"Differences to {board.baseline}: {SELECTION_METRICS[objective].title}"
+    return Forest(objective, title, tuple(panels), tuple(_notes(overall, objective)))
 
 
-def _notes(lines: Sequence[Line], aim: Aim) -> list[str]:
-    better = "right" if YARDSTICKS[aim].higher_is_better else "left"
+def _notes(lines: Sequence[Line], objective: Objective) -> list[str]:
+    better = "right" if SELECTION_METRICS[objective].higher_is_better else "left"
     notes = [f"Better lies to the {better}. Whiskers: 95% intervals, each for itself."]
     if any(line.difference.covers == "seeds and pictures" for line in lines):
         notes.append("Solid whiskers allow for other seeds and other pictures.")
@@ -74,11 +74,11 @@ def _notes(lines: Sequence[Line], aim: Aim) -> list[str]:
     return notes
 
 
-def _draw(lines: Sequence[Line], aim: Aim) -> Markup:
+def _draw(lines: Sequence[Line], objective: Objective) -> Markup:
     low, high = limits(lines)
     axis = Axis(low, high, _EDGE, WIDTH - _EDGE)
     height = len(lines) * _ROW + _FOOT
-    rows = [_row(line, axis, index * _ROW, aim) for index, line in enumerate(lines)]
+    rows = [_row(line, axis, index * _ROW, objective) for index, line in enumerate(lines)]
     zero = element("line", x1=axis(0), x2=axis(0), y1=0.0, y2=height - _FOOT + 4, class_="zero")
     marks = [
         element("text", _tick(value), x=axis(value), y=height - 20, text_anchor="middle", class_="tick")
@@ -87,9 +87,9 @@ def _draw(lines: Sequence[Line], aim: Aim) -> Markup:
     grid = [
         element("line", x1=axis(v), x2=axis(v), y1=0.0, y2=height - _FOOT + 4, class_="grid") for v in axis.ticks(5)
     ]
-    unit = "difference in dB" if aim == "fidelity" else "difference (smaller is better)"
+    unit = "difference in dB" if objective == "fidelity" else "difference (smaller is better)"
     name = element("text", unit, x=WIDTH / 2, y=height - 4, text_anchor="middle", class_="tick")
-    said = "; ".join(f"{line.variant} {figures(line.difference, aim)}" for line in lines)
+    said = "; ".join(f"{line.variant} {figures(line.difference, objective)}" for line in lines)
     return drawing(WIDTH, height, f"Differences to the baseline: {said}", *grid, zero, *rows, *marks, name)
 
 
@@ -109,22 +109,22 @@ def limits(lines: Sequence[Line]) -> tuple[float, float]:
     return min(ends) - margin, max(ends) + margin
 
 
-def figures(difference: PairedDifference, aim: Aim) -> str:
+def figures(difference: PairedDifference, objective: Objective) -> str:
     """The difference and its interval as text."""
-    digits = YARDSTICKS[aim].decimals
+    digits = SELECTION_METRICS[objective].decimals
     text = signed(difference.value, digits)
     span = difference.interval
     return f"{text} {interval(span.low, span.high, digits)}" if span is not None else text
 
 
-def _row(line: Line, axis: Axis, top: float, aim: Aim) -> Markup:
+def _row(line: Line, axis: Axis, top: float, objective: Objective) -> Markup:
     kind = {True: "better", False: "worse", None: "unsure"}[line.improves]
     name = line.variant if len(line.variant) <= _NAME else line.variant[: _NAME - 1] + "…"
     middle = top + 27
     parts = [
-        element("title", f"{line.variant}: {figures(line.difference, aim)}"),
+        element("title", f"{line.variant}: {figures(line.difference, objective)}"),
         element("text", name, x=0, y=top + 14, class_="name"),
-        element("text", figures(line.difference, aim), x=WIDTH, y=top + 14, text_anchor="end", class_="value"),
+        element("text", figures(line.difference, objective), x=WIDTH, y=top + 14, text_anchor="end", class_="value"),
         *_whisker(line, axis, middle),
     ]
     if axis.inside(line.difference.value):

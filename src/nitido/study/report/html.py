@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nitido.base.atomic import write_text
-from nitido.evaluation.aims import YARDSTICKS
+from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.rows import SCHEMA
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report.costs import Cost
@@ -88,19 +88,19 @@ def _environment() -> Environment:
 
 
 def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
-    aims = board.aims()
+    objectives = board.objectives()
     order = [entry.variant for entry in board.entries]
     return {
         "board": board,
         "scripts": SCRIPTS,
-        "verdicts": [verdict(board, aim, content.costs) for aim in aims],
-        "titles": {aim: YARDSTICKS[aim].title for aim in aims},
-        "tables": [leaderboard_table(board, aim, content.costs) for aim in aims],
+        "verdicts": [verdict(board, objective, content.costs) for objective in objectives],
+        "titles": {objective: SELECTION_METRICS[objective].title for objective in objectives},
+        "tables": [leaderboard_table(board, objective, content.costs) for objective in objectives],
         "metrics": metrics_table(board, content.asked),
         "rates": rates_table(board),
-        "forests": _there(forest(board, aim) for aim in aims),
-        "paretos": _there(pareto(board, aim, content.costs) for aim in aims),
-        "matrices": _there(matrix(board, content.rows, aim) for aim in aims),
+        "forests": _there(forest(board, objective) for objective in objectives),
+        "paretos": _there(pareto(board, objective, content.costs) for objective in objectives),
+        "matrices": _there(matrix(board, content.rows, objective) for objective in objectives),
         "charts": _there(curve_chart(curves, metric, order, content.crop) for metric, curves in content.curves.items()),
         "conditions": content.conditions,
         "views": content.views,

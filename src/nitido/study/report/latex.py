@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard, signed
 from nitido.study.report import BICUBIC
 from nitido.study.report.words import amount
@@ -42,13 +42,13 @@ def escape(text: str) -> str:
 
 def as_latex(board: Leaderboard) -> str:
     r"""One `table` for each ranking: the best trained mean of each column bold, intervals, and the protocol below."""
-    return "\n".join(_table(board, aim) for aim in board.aims())
+    return "\n".join(_table(board, objective) for objective in board.objectives())
 
 
-def _table(board: Leaderboard, aim: Aim) -> str:
-    yardstick = YARDSTICKS[aim]
-    second = "SSIM" if aim == "fidelity" else "PSNR"
-    first = "PSNR" if aim == "fidelity" else "Distance"
+def _table(board: Leaderboard, objective: Objective) -> str:
+    selection_metric = SELECTION_METRICS[objective]
+    second = "SSIM" if objective == "fidelity" else "PSNR"
+    first = "PSNR" if objective == "fidelity" else "Distance"
     columns = "l" + "r" * (2 + 2 * len(board.datasets))
     sets = "".join(rf" & \multicolumn{{2}}{{c}}{{{escape(name)}}}" for name in board.datasets)
     rules = "".join(rf"\cmidrule(lr){{{3 + 2 * i}-{4 + 2 * i}}}" for i in range(len(board.datasets)))
@@ -58,41 +58,44 @@ def _table(board: Leaderboard, aim: Aim) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(f'{board.study}, ×{board.scale}: {yardstick.title}')}.}}",
-        rf"\label{{tab:{label}-{aim}}}",
+        rf"\caption{{{escape(f'{board.study}, ×{board.scale}: {selection_metric.title}')}.}}",
+        rf"\label{{tab:{label}-{objective}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         rf" &{sets} & \\",
         rules,
         rf"Variant & Parameters{names} & {delta} \\",
         r"\midrule",
-        *_rows(board, aim),
+        *_rows(board, objective),
         r"\bottomrule",
         r"\end{tabular}",
-        *_note(board, aim),
+        *_note(board, objective),
         r"\end{table}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _rows(board: Leaderboard, aim: Aim) -> list[str]:
-    entries = board.ranked(aim)
-    ranked = [entry for entry in entries if entry.place(aim) is not None and entry.variant != BICUBIC]
+def _rows(board: Leaderboard, objective: Objective) -> list[str]:
+    entries = board.ranked(objective)
+    ranked = [entry for entry in entries if entry.place(objective) is not None and entry.variant != BICUBIC]
     lines = []
     for entry in entries:
-        cells = [escape(entry.variant + _remark(entry, aim)), amount(entry.parameters) if entry.parameters else "--"]
+        cells = [
+            escape(entry.variant + _remark(entry, objective)),
+            amount(entry.parameters) if entry.parameters else "--",
+        ]
         for dataset in board.datasets:
-            for metric, digits, higher in _metrics(aim):
+            for metric, digits, higher in _metrics(objective):
                 cells.append(_value(entry, ranked, dataset, metric, digits, higher_is_better=higher))
-        cells.append(_difference(board, entry, aim))
+        cells.append(_difference(board, entry, objective))
         lines.append(" & ".join(cells) + r" \\")
     return lines
 
 
-def _metrics(aim: Aim) -> tuple[tuple[str, int, bool], tuple[str, int, bool]]:
+def _metrics(objective: Objective) -> tuple[tuple[str, int, bool], tuple[str, int, bool]]:
     """Metric, decimals and direction of the two columns of a test set."""
-    if aim == "fidelity":
+    if objective == "fidelity":
         return ("psnr_y", 2, True), ("ssim_y", 4, True)
     return ("perceptual_distance", 4, False), ("psnr_y", 2, True)
 
@@ -109,21 +112,21 @@ def _value(
     return rf"\textbf{{{text}}}" if text == best and entry in ranked else text
 
 
-def _difference(board: Leaderboard, entry: Entry, aim: Aim) -> str:
-    known = board.versus_baseline(entry.variant, aim)
+def _difference(board: Leaderboard, entry: Entry, objective: Objective) -> str:
+    known = board.versus_baseline(entry.variant, objective)
     if known is None or known.difference is None:
         return "--"
-    digits, span = YARDSTICKS[aim].decimals, known.difference.interval
+    digits, span = SELECTION_METRICS[objective].decimals, known.difference.interval
     text = signed(known.difference.value, digits)
     text += rf"\,[{signed(span.low, digits)}, {signed(span.high, digits)}]" if span is not None else ""
     star = "" if known.improves is None else "^{*}"
     return f"${text}{star}$"
 
 
-def _remark(entry: Entry, aim: Aim) -> str:
+def _remark(entry: Entry, objective: Objective) -> str:
     if entry.status != "ok":
         return f" ({entry.status})"
-    return " (aims at perception)" if aim == "fidelity" and entry.aim == "perception" else ""
+    return " (aims at perception)" if objective == "fidelity" and entry.objective == "perception" else ""
 
 
 def _choice(board: Leaderboard) -> list[str]:
@@ -132,7 +135,7 @@ def _choice(board: Leaderboard) -> list[str]:
     return ["The learning rate of each variant was chosen on validation pictures."] if max(tried, default=0) > 1 else []
 
 
-def _note(board: Leaderboard, aim: Aim) -> list[str]:
+def _note(board: Leaderboard, objective: Objective) -> list[str]:
     counts = sorted({len(entry.seeds) for entry in board.entries if entry.seeds})
     seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "no"
     said = [
@@ -140,7 +143,7 @@ def _note(board: Leaderboard, aim: Aim) -> list[str]:
         *_choice(board),
         f"Brackets: 95% intervals of the paired difference to {board.baseline}.",
     ]
-    caveats = "; ".join(board.caveats.get(aim, ()))
+    caveats = "; ".join(board.caveats.get(objective, ()))
     note = escape(" ".join([*said, f"Caveats: {caveats}."] if caveats else said))
     star = r"$^{*}$: beyond noise at 5\% after Holm's correction."
     return [rf"\par\smallskip{{\footnotesize {note} {star}\par}}"]

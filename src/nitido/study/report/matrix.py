@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.words import signed
@@ -35,7 +35,7 @@ class MatrixRow:
 class Matrix:
     """Pictures down, variants across. `wins` counts for each variant, the baseline first, where it is the best."""
 
-    aim: Aim
+    objective: Objective
     title: str
     variants: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
@@ -45,35 +45,40 @@ class Matrix:
     better_is: str
 
 
-def matrix(board: Leaderboard, rows: pl.DataFrame, aim: Aim) -> Matrix | None:
+def matrix(board: Leaderboard, rows: pl.DataFrame, objective: Objective) -> Matrix | None:
     """The matrix of one aim, at each variant's chosen learning rate; None without results of the baseline."""
-    yardstick = YARDSTICKS[aim]
-    values = _values(board, rows, yardstick.metric)
+    selection_metric = SELECTION_METRICS[objective]
+    values = _values(board, rows, selection_metric.metric)
     if board.baseline not in values.columns:
         return None
-    shown = [e.variant for e in board.ranked(aim) if e.variant in values.columns and e.place(aim) is not None]
+    shown = [
+        e.variant for e in board.ranked(objective) if e.variant in values.columns and e.place(objective) is not None
+    ]
     variants = [name for name in shown if name not in (board.baseline, BICUBIC)]
     values = values.filter(pl.col(board.baseline).is_not_null())
     if not variants or values.is_empty():
         return None
     gains = values.select(
-        [(pl.col(name) - pl.col(board.baseline)) * (1 if yardstick.higher_is_better else -1) for name in variants]
+        [
+            (pl.col(name) - pl.col(board.baseline)) * (1 if selection_metric.higher_is_better else -1)
+            for name in variants
+        ]
     )
     full = _full_strength(gains)
     lines = [
-        _row(line, gain, board.baseline, variants, aim, full)
+        _row(line, gain, board.baseline, variants, objective, full)
         for line, gain in zip(values.iter_rows(named=True), gains.iter_rows(), strict=True)
     ]
     wins = tuple(_wins(cells) for cells in zip(*(line.cells for line in lines), strict=True))
     return Matrix(
-        aim=aim,
-        title=f"{yardstick.title}, difference to {board.baseline}",
+        objective=objective,
+        title=f"{selection_metric.title}, difference to {board.baseline}",
         variants=tuple(variants),
         rows=tuple(lines),
         base_wins=len(lines) - sum(_wins(line.cells) > 0 for line in lines),
         wins=wins,
-        full=f"{full:.{yardstick.decimals}f}" + (" dB" if aim == "fidelity" else ""),
-        better_is="higher" if yardstick.higher_is_better else "lower",
+        full=f"{full:.{selection_metric.decimals}f}" + (" dB" if objective == "fidelity" else ""),
+        better_is="higher" if selection_metric.higher_is_better else "lower",
     )
 
 
@@ -105,11 +110,11 @@ def _row(
     gains: Sequence[float | None],
     baseline: str,
     variants: Sequence[str],
-    aim: Aim,
+    objective: Objective,
     full: float,
 ) -> MatrixRow:
-    digits = YARDSTICKS[aim].decimals
-    sign = 1 if YARDSTICKS[aim].higher_is_better else -1
+    digits = SELECTION_METRICS[objective].decimals
+    sign = 1 if SELECTION_METRICS[objective].higher_is_better else -1
     top = max((gain for gain in gains if gain is not None), default=0.0)
     cells = tuple(
         MatrixCell(signed(sign * gain, digits), max(-1.0, min(1.0, gain / full)), gain == top and gain > 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from nitido.evaluation.aims import YARDSTICKS, Aim
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
@@ -63,16 +63,16 @@ class ParetoChart:
 class Pareto:
     """The charts of one aim."""
 
-    aim: Aim
+    objective: Objective
     title: str
     charts: tuple[ParetoChart, ...]
 
 
-def pareto(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> Pareto | None:
+def pareto(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> Pareto | None:
     """The charts of every cost that was measured; None when no trained variant has both a cost and a result."""
-    charts = [chart for measure in MEASURES if (chart := _chart(board, aim, costs, measure)) is not None]
-    title = f"{YARDSTICKS[aim].title} against cost"
-    return Pareto(aim, title, tuple(charts)) if charts else None
+    charts = [chart for measure in MEASURES if (chart := _chart(board, objective, costs, measure)) is not None]
+    title = f"{SELECTION_METRICS[objective].title} against cost"
+    return Pareto(objective, title, tuple(charts)) if charts else None
 
 
 def dominated(points: Sequence[Point], *, higher_is_better: bool) -> set[str]:
@@ -86,14 +86,14 @@ def dominated(points: Sequence[Point], *, higher_is_better: bool) -> set[str]:
     }
 
 
-def _chart(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost], measure: Measure) -> ParetoChart | None:
-    yardstick = YARDSTICKS[aim]
+def _chart(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost], measure: Measure) -> ParetoChart | None:
+    selection_metric = SELECTION_METRICS[objective]
     points: list[Point] = []
     absent: list[str] = []
-    for entry in board.ranked(aim):
-        if entry.variant == BICUBIC or entry.place(aim) is None:
+    for entry in board.ranked(objective):
+        if entry.variant == BICUBIC or entry.place(objective) is None:
             continue
-        quality = entry.mean(yardstick.metric)
+        quality = entry.mean(selection_metric.metric)
         cost = measure.read(costs[entry.variant]) if entry.variant in costs else None
         if quality is None or not math.isfinite(quality) or not cost:
             absent.append(entry.variant)
@@ -101,10 +101,10 @@ def _chart(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost], measure: Mea
             points.append(Point(len(points) + 1, entry.variant, cost, quality))
     if not points:
         return None
-    beaten = dominated(points, higher_is_better=yardstick.higher_is_better)
-    level = next((e.mean(yardstick.metric) for e in board.entries if e.variant == BICUBIC), None)
+    beaten = dominated(points, higher_is_better=selection_metric.higher_is_better)
+    level = next((e.mean(selection_metric.metric) for e in board.entries if e.variant == BICUBIC), None)
     pictures = {
-        name: _draw(points, beaten, aim, measure, level, width, names=name == "wide")
+        name: _draw(points, beaten, objective, measure, level, width, names=name == "wide")
         for name, width in (("wide", 720.0), ("narrow", 340.0))
     }
     key = tuple((p.number, p.variant, measure.show(p.cost), p.variant in beaten) for p in points)
@@ -114,20 +114,20 @@ def _chart(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost], measure: Mea
 def _draw(
     points: Sequence[Point],
     beaten: set[str],
-    aim: Aim,
+    objective: Objective,
     measure: Measure,
     bicubic: float | None,
     width: float,
     *,
     names: bool,
 ) -> Markup:
-    yardstick = YARDSTICKS[aim]
+    selection_metric = SELECTION_METRICS[objective]
     height = max(340.0 if names else 280.0, _TOP + _BOTTOM + _LABEL * len(points) + 10)
     right = width - (_NAMES if names else _NUMBERS)
     across = _cost_axis([p.cost for p in points], _LEFT + 12, right - 12)
     low, high = min(p.quality for p in points), max(p.quality for p in points)
     margin = 0.12 * (high - low) or 0.01
-    ends = (low - margin, high + margin) if yardstick.higher_is_better else (high + margin, low - margin)
+    ends = (low - margin, high + margin) if selection_metric.higher_is_better else (high + margin, low - margin)
     up = Axis(*ends, height - _BOTTOM, _TOP)
     parts = [*_axes(across, up, right, height, measure), *_front(points, beaten, across, up, right)]
     if bicubic is not None and min(ends) <= bicubic <= max(ends):
@@ -136,11 +136,11 @@ def _draw(
     heights = spread_labels({p.variant: up(p.quality) for p in points}, _TOP, height - _BOTTOM, _LABEL)
     parts += [_point(p, p.variant in beaten, across, up, right, heights[p.variant], names=names) for p in points]
     said = "; ".join(
-        f"{p.variant} {p.quality:.{yardstick.decimals}f} for {measure.show(p.cost)}"
+        f"{p.variant} {p.quality:.{selection_metric.decimals}f} for {measure.show(p.cost)}"
         + (" (dominated)" if p.variant in beaten else "")
         for p in points
     )
-    return drawing(width, height, f"{yardstick.title} against {measure.title}: {said}", *parts)
+    return drawing(width, height, f"{selection_metric.title} against {measure.title}: {said}", *parts)
 
 
 def _cost_axis(costs: Sequence[float], start: float, end: float) -> Axis:

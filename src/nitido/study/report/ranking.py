@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nitido.base.atomic import replacing
 from nitido.base.matplotlib_style import default_style
-from nitido.evaluation.aims import YARDSTICKS, Aim, Yardstick
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective, SelectionMetric
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC, ReportError
 
@@ -23,8 +23,8 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 @default_style()
-def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
-    """Draw each variant's gain over bicubic by the yardstick of `aim`, one column of bars per test set.
+def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelity") -> None:
+    """Draw each variant's gain over bicubic by the yardstick of `objective`, one column of bars per test set.
 
     For fidelity the gain is in dB (mean PSNR-Y over pictures), for perception how much nearer than bicubic it looks.
 
@@ -32,8 +32,8 @@ def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
     variants without a result are named in grey, without a bar. Raises `ReportError` when the board has no bicubic.
     """
     bicubic = next((entry for entry in board.entries if entry.variant == BICUBIC), None)
-    yardstick = YARDSTICKS[aim]
-    metric, entries = yardstick.metric, board.ranked(aim)
+    selection_metric = SELECTION_METRICS[objective]
+    metric, entries = selection_metric.metric, board.ranked(objective)
     datasets = [name for name in board.datasets if bicubic is not None and metric in bicubic.means.get(name, {})]
     if bicubic is None or not datasets:
         raise ReportError(f"study {board.study!r} has no results of {BICUBIC}: gains over it cannot be drawn")
@@ -42,19 +42,19 @@ def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
     figure = Figure(figsize=(width, height), dpi=_DPI)
     grid = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
     for axes, dataset in zip(grid[0], datasets, strict=True):
-        _gain_bars(axes, entries, board.baseline, bicubic, dataset, yardstick)
+        _gain_bars(axes, entries, board.baseline, bicubic, dataset, selection_metric)
     first: Axes = grid[0][0]
     first.set_yticks(range(len(entries)), [""] * len(entries))
     first.set_ylim(len(entries) - 0.5, -0.5)
-    best = next((e for e in entries if e.place(aim) is not None and e.learning_rate is not None), None)
+    best = next((e for e in entries if e.place(objective) is not None and e.learning_rate is not None), None)
     for row, entry in enumerate(entries):
-        _name(first, row, entry, aim, bold=entry == best)
+        _name(first, row, entry, objective, bold=entry == best)
     figure.subplots_adjust(
         left=names / width, right=1 - 0.25 / width, top=1 - 0.95 / height, bottom=0.5 / height, wspace=0.12
     )
-    gain = "gain over bicubic in dB" if aim == "fidelity" else "how much nearer than bicubic it looks"
+    gain = "gain over bicubic in dB" if objective == "fidelity" else "how much nearer than bicubic it looks"
     heading = f"{board.study} ×{board.scale}: {gain}"
-    note = f"{yardstick.title}, mean over pictures · dashed: {board.baseline}"
+    note = f"{selection_metric.title}, mean over pictures · dashed: {board.baseline}"
     note += " · whisker: sd over seeds" if any(entry.deviations for entry in entries) else ""
     for text, below, size, colour, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
         figure.text(
@@ -64,13 +64,13 @@ def draw_ranking(board: Leaderboard, path: Path, aim: Aim = "fidelity") -> None:
 
 
 def _gain_bars(
-    axes: Axes, entries: Sequence[Entry], baseline: str, bicubic: Entry, dataset: str, yardstick: Yardstick
+    axes: Axes, entries: Sequence[Entry], baseline: str, bicubic: Entry, dataset: str, selection_metric: SelectionMetric
 ) -> None:
     """One test set's column: a bar per variant, its figure beside it, and the baseline's dashed line."""
-    metric, digits = yardstick.metric, yardstick.decimals
-    zero = yardstick.sort_key(bicubic.means[dataset][metric])
+    metric, digits = selection_metric.metric, selection_metric.decimals
+    zero = selection_metric.sort_key(bicubic.means[dataset][metric])
     measured = {row: e.means[dataset][metric] for row, e in enumerate(entries) if metric in e.means.get(dataset, {})}
-    gains = {row: zero - yardstick.sort_key(value) for row, value in measured.items()}
+    gains = {row: zero - selection_metric.sort_key(value) for row, value in measured.items()}
     spreads = {row: entries[row].deviations.get(dataset, {}).get(metric, 0.0) for row in gains}
     low = min(gains[row] - spreads[row] for row in gains)
     high = max(gains[row] + spreads[row] for row in gains)
@@ -109,11 +109,11 @@ def _gain_bars(
     axes.spines[:].set_visible(False)
 
 
-def _name(axes: Axes, row: int, entry: Entry, aim: Aim, *, bold: bool) -> None:
+def _name(axes: Axes, row: int, entry: Entry, objective: Objective, *, bold: bool) -> None:
     """A variant's name and size, right-aligned beside its bar."""
-    known = entry.place(aim) is not None
+    known = entry.place(objective) is not None
     facts = [] if entry.status == "ok" else [entry.status]
-    facts += ["aims at perception"] if aim == "fidelity" and entry.aim == "perception" else []
+    facts += ["aims at perception"] if objective == "fidelity" and entry.objective == "perception" else []
     facts += [f"{entry.parameters:,} parameters"] if entry.parameters else []
     texts = [(entry.variant, 9.5, _INK if known else _FAINT, 5.0 if facts else 0.0)]
     texts += [(" · ".join(facts), 7.5, _MUTED if known else _FAINT, -6.0)] if facts else []
@@ -136,11 +136,14 @@ def _name(axes: Axes, row: int, entry: Entry, aim: Aim, *, bold: bool) -> None:
 
 @default_style()
 def draw_training_curves(
-    curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, aim: Aim = "fidelity", crop: int | None = None
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    path: Path,
+    objective: Objective = "fidelity",
+    crop: int | None = None,
 ) -> None:
     """Draw validations over training steps; `curves` maps a variant to its points `(step, value)`.
 
-    The values are by the yardstick of `aim`, of the middle `crop` pixels of each picture or of all of it.
+    The values are by the yardstick of `objective`, of the middle `crop` pixels of each picture or of all of it.
 
     Every line is named at its end. The axis ends a little beyond the worst final value, so that a bad first validation
     does not flatten the rest. Raises `ReportError` when no curve has a finite point.
@@ -151,8 +154,8 @@ def draw_training_curves(
     finite = {name: sorted(points) for name, points in finite.items() if points}
     if not finite:
         raise ReportError("there are no training curves to draw: no run has been validated yet")
-    yardstick = YARDSTICKS[aim]
-    labels = {name: f"{name}  {points[-1][1]:.{yardstick.decimals}f}" for name, points in finite.items()}
+    selection_metric = SELECTION_METRICS[objective]
+    labels = {name: f"{name}  {points[-1][1]:.{selection_metric.decimals}f}" for name, points in finite.items()}
     width = 6.95 + 0.07 * max(map(len, labels.values()))  # inches
     figure = Figure(figsize=(width, 5.2), dpi=_DPI)
     axes = figure.subplots()
@@ -160,7 +163,7 @@ def draw_training_curves(
     values = [value for points in finite.values() for _, value in points]
     high = max(values)
     low = min(values)
-    if yardstick.higher_is_better:
+    if selection_metric.higher_is_better:
         low = max(low, min(ends.values()) - max(1.0, 1.5 * (high - min(ends.values()))))
     else:
         high = min(high, max(ends.values()) + 1.5 * (max(ends.values()) - low))
@@ -186,7 +189,7 @@ def draw_training_curves(
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2},
         )
-    title = f"Validation: {yardstick.title}" + (f" (crop of {crop} px)" if crop else "")
+    title = f"Validation: {selection_metric.title}" + (f" (crop of {crop} px)" if crop else "")
     axes.set_title(title, fontsize=12, fontweight="bold", color=_INK, loc="left")
     axes.set_xlabel("training step", fontsize=9, color=_MUTED)
     axes.tick_params(labelsize=8.5, colors=_MUTED, length=0)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nitido.base.number_text import number_text
-from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.metrics import METRICS
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
@@ -52,24 +52,24 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def leaderboard_table(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> Table:
+def leaderboard_table(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> Table:
     """A ranking with its costs: the cells of `as_table`, then MACs, time and memory."""
-    header, texts = as_table(board, aim)
-    entries = board.ranked(aim)
+    header, texts = as_table(board, objective)
+    entries = board.ranked(objective)
     known = {entry.variant: costs.get(entry.variant) or Cost(entry.parameters, entry.macs) for entry in entries}
-    yardstick = YARDSTICKS[aim]
+    selection_metric = SELECTION_METRICS[objective]
     higher = {name for name in header if name.startswith("Δ") or name.endswith(("SSIM", "distance / PSNR"))}
-    columns = [Column(name, descending=name in higher and yardstick.higher_is_better) for name in header]
+    columns = [Column(name, descending=name in higher and selection_metric.higher_is_better) for name in header]
     columns += [Column(name) for name in ("MACs", "time", "memory")]
-    best = next((e for e in entries if e.place(aim) is not None and e.learning_rate is not None), None)
+    best = next((e for e in entries if e.place(objective) is not None and e.learning_rate is not None), None)
     lines = []
     for entry, cells in zip(entries, texts, strict=True):
-        values = _sort_values(board, entry, aim)
+        values = _sort_values(board, entry, objective)
         shown = [Cell(_unbroken(text), value) for text, value in zip(cells, values, strict=True)]
         shown += _cost_cells(known[entry.variant])
-        lines.append(Line(entry.variant, tuple(shown), entry.place(aim) is not None, entry is best))
-    title = "Leaderboard" if aim == "fidelity" else f"Leaderboard by {yardstick.title} (smaller is better)"
-    return Table(title, _shared(board, aim), tuple(columns), tuple(lines))
+        lines.append(Line(entry.variant, tuple(shown), entry.place(objective) is not None, entry is best))
+    title = "Leaderboard" if objective == "fidelity" else f"Leaderboard by {selection_metric.title} (smaller is better)"
+    return Table(title, _shared(board, objective), tuple(columns), tuple(lines))
 
 
 def _unbroken(text: str) -> str:
@@ -78,24 +78,24 @@ def _unbroken(text: str) -> str:
     return f"{value.replace(' ', chr(160))} [{rest.replace(' ', chr(160))}" if bracket else text
 
 
-def _shared(board: Leaderboard, aim: Aim) -> str:
-    places = [entry.place(aim) for entry in board.entries if entry.place(aim) is not None]
+def _shared(board: Leaderboard, objective: Objective) -> str:
+    places = [entry.place(objective) for entry in board.entries if entry.place(objective) is not None]
     if len(set(places)) < len(places):
         return "By the mean; those that cannot be told apart share a rank: 1 + the number known to be better."
-    if aim in board.statistics and any(s.seeds == 1 for s in board.statistics[aim].variants):
+    if objective in board.statistics and any(s.seeds == 1 for s in board.statistics[objective].variants):
         return "One seed: the ranks are those of the means, and nothing here can be told from noise."
     return ""
 
 
-def _sort_values(board: Leaderboard, entry: Entry, aim: Aim) -> list[float | str | None]:
+def _sort_values(board: Leaderboard, entry: Entry, objective: Objective) -> list[float | str | None]:
     """What the columns of `as_table` are sorted by."""
-    metric = YARDSTICKS[aim].metric
+    metric = SELECTION_METRICS[objective].metric
     mean = entry.mean(metric)
     base = next((e.mean(metric) for e in board.entries if e.variant == board.baseline), None)
-    known = board.versus_baseline(entry.variant, aim)
+    known = board.versus_baseline(entry.variant, objective)
     verdict = None if known is None or known.adjusted_p_value is None else {True: 0, None: 1, False: 2}[known.improves]
     return [
-        entry.place(aim),
+        entry.place(objective),
         entry.variant,
         entry.learning_rate,
         len(entry.seeds) or None,

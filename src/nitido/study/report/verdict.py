@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nitido.evaluation.aims import YARDSTICKS, Aim
 from nitido.evaluation.cost import agreed_ratio
+from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
@@ -20,7 +20,7 @@ _NOTABLE = 0.05
 class Verdict:
     """The answer for one aim, what belongs to it, and what to know before believing it."""
 
-    aim: Aim
+    objective: Objective
     headline: str
     sentences: tuple[str, ...]
     caveats: tuple[str, ...]
@@ -31,33 +31,37 @@ class Verdict:
         return " ".join([self.headline, *self.sentences])
 
 
-def verdict(board: Leaderboard, aim: Aim = "fidelity", costs: Mapping[str, Cost] | None = None) -> Verdict:
+def verdict(board: Leaderboard, objective: Objective = "fidelity", costs: Mapping[str, Cost] | None = None) -> Verdict:
     """The verdict of one aim. It never calls a variant better that cannot be told from noise."""
-    sentences = [*_over_bicubic(board, aim), *_others(board, aim)]
-    if aim == "fidelity":
+    sentences = [*_over_bicubic(board, objective), *_others(board, objective)]
+    if objective == "fidelity":
         sentences += _unfinished(board)
-    return Verdict(aim, _headline(board, aim, costs or {}), tuple(sentences), tuple(board.caveats.get(aim, ())))
+    return Verdict(
+        objective, _headline(board, objective, costs or {}), tuple(sentences), tuple(board.caveats.get(objective, ()))
+    )
 
 
-def _trained(board: Leaderboard, aim: Aim) -> list[Entry]:
+def _trained(board: Leaderboard, objective: Objective) -> list[Entry]:
     """The trained variants that have a place, the best first."""
-    return [e for e in board.ranked(aim) if e.place(aim) is not None and e.learning_rate is not None]
+    return [e for e in board.ranked(objective) if e.place(objective) is not None and e.learning_rate is not None]
 
 
-def _headline(board: Leaderboard, aim: Aim, costs: Mapping[str, Cost]) -> str:
-    trained = _trained(board, aim)
+def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> str:
+    trained = _trained(board, objective)
     if not trained:
         return "No trained variant has a result yet."
     if all(entry.variant != board.baseline for entry in trained) and board.baseline != BICUBIC:
         first = trained[0]
-        return f"{first.variant} ranks first with {_value(first, aim)}; {board.baseline}, the baseline, has no result."
+        value = _value(first, objective)
+        return f"{first.variant} ranks first with {value}; {board.baseline}, the baseline, has no result."
     changes = [entry for entry in trained if entry.variant != board.baseline]
     if not changes:
-        return f"Nothing to compare yet: only {board.baseline}, the baseline, has a result ({_value(trained[0], aim)})."
-    known = {entry.variant: board.versus_baseline(entry.variant, aim) for entry in changes}
+        value = _value(trained[0], objective)
+        return f"Nothing to compare yet: only {board.baseline}, the baseline, has a result ({value})."
+    known = {entry.variant: board.versus_baseline(entry.variant, objective) for entry in changes}
     improving = [entry for entry in changes if (found := known[entry.variant]) is not None and found.improves]
     first = (improving or changes)[0]
-    return _judged(_gain(board, first, aim, costs), known[first.variant], board, trained[0])
+    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0])
 
 
 def _judged(gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry) -> str:
@@ -80,19 +84,19 @@ def _unknown(known: VariantStatistics | None) -> str:
     return "Cannot be told from noise with one seed"
 
 
-def _gain(board: Leaderboard, entry: Entry, aim: Aim, costs: Mapping[str, Cost]) -> str:
+def _gain(board: Leaderboard, entry: Entry, objective: Objective, costs: Mapping[str, Cost]) -> str:
     """Who, by how much, over what, at what cost."""
-    metric, base = YARDSTICKS[aim].metric, board.entry(board.baseline)
-    known = board.versus_baseline(entry.variant, aim)
+    metric, base = SELECTION_METRICS[objective].metric, board.entry(board.baseline)
+    known = board.versus_baseline(entry.variant, objective)
     if known is not None and known.difference is not None:
-        amount, _, span = figures(known.difference, aim).partition(" ")
+        amount, _, span = figures(known.difference, objective).partition(" ")
     else:
         mean, zero = entry.mean(metric), base.mean(metric)
         assert mean is not None  # whoever has a place has a mean
         assert zero is not None
-        amount, span = signed(mean - zero, YARDSTICKS[aim].decimals), ""
-    unit = " dB" if aim == "fidelity" else " perceptual distance"
-    over = "over" if amount.startswith("+") and aim == "fidelity" else "against"
+        amount, span = signed(mean - zero, SELECTION_METRICS[objective].decimals), ""
+    unit = " dB" if objective == "fidelity" else " perceptual distance"
+    over = "over" if amount.startswith("+") and objective == "fidelity" else "against"
     price = f" {_cost(entry, base, costs)}" if base.parameters and entry.parameters else ""
     return f"{entry.variant}: {amount}{unit}{' ' if span else ''}{span} {over} {board.baseline}{price}"
 
@@ -106,33 +110,35 @@ def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
     return words
 
 
-def _value(entry: Entry, aim: Aim) -> str:
-    yardstick = YARDSTICKS[aim]
-    return f"{entry.mean(yardstick.metric):.{yardstick.decimals}f}" + (" dB" if aim == "fidelity" else "")
+def _value(entry: Entry, objective: Objective) -> str:
+    selection_metric = SELECTION_METRICS[objective]
+    return f"{entry.mean(selection_metric.metric):.{selection_metric.decimals}f}" + (
+        " dB" if objective == "fidelity" else ""
+    )
 
 
-def _over_bicubic(board: Leaderboard, aim: Aim) -> list[str]:
+def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
     """Whether the best trained variant is any better than no network at all."""
-    yardstick, trained = YARDSTICKS[aim], _trained(board, aim)
+    selection_metric, trained = SELECTION_METRICS[objective], _trained(board, objective)
     bicubic = next((e for e in board.entries if e.variant == BICUBIC), None)
-    zero = bicubic.mean(yardstick.metric) if bicubic is not None else None
+    zero = bicubic.mean(selection_metric.metric) if bicubic is not None else None
     if not trained or zero is None or board.baseline == BICUBIC:
         return []
     best = trained[0]
-    mean = best.mean(yardstick.metric)
+    mean = best.mean(selection_metric.metric)
     assert mean is not None  # whoever has a place has a mean
-    unit = " dB" if aim == "fidelity" else ""
-    if yardstick.sort_key(mean) >= yardstick.sort_key(zero):
-        against = f"{zero:.{yardstick.decimals}f}{unit}"
-        return [f"No variant beats bicubic: the best, {best.variant}, has {_value(best, aim)} against {against}."]
+    unit = " dB" if objective == "fidelity" else ""
+    if selection_metric.sort_key(mean) >= selection_metric.sort_key(zero):
+        against = f"{zero:.{selection_metric.decimals}f}{unit}"
+        return [f"No variant beats bicubic: the best, {best.variant}, has {_value(best, objective)} against {against}."]
     where = f" on {listed(list(board.datasets))}"
-    gain = signed(mean - zero, yardstick.decimals)
-    return [f"The best mean, {best.variant}, is {_value(best, aim)}{where}, {gain}{unit} against bicubic."]
+    gain = signed(mean - zero, selection_metric.decimals)
+    return [f"The best mean, {best.variant}, is {_value(best, objective)}{where}, {gain}{unit} against bicubic."]
 
 
-def _others(board: Leaderboard, aim: Aim) -> list[str]:
+def _others(board: Leaderboard, objective: Objective) -> list[str]:
     """Every variant that differs from the baseline beyond noise."""
-    known = [board.versus_baseline(entry.variant, aim) for entry in _trained(board, aim)]
+    known = [board.versus_baseline(entry.variant, objective) for entry in _trained(board, objective)]
     sides = {side: [s.variant for s in known if s is not None and s.improves is side] for side in (True, False)}
     said = [f"Better beyond noise: {listed(sides[True])}."] if len(sides[True]) > 1 else []
     return said + ([f"Worse beyond noise: {listed(sides[False])}."] if sides[False] else [])

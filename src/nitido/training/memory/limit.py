@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nitido.base.errors import NitidoError
-from nitido.base.out_of_memory import tells_of_short_memory
+from nitido.base.out_of_memory import is_out_of_memory_error
 from nitido.training.memory.allocator import give_freed_memory_back, keep_freed_memory
 from nitido.training.memory.available import available_memory, writable_memory
 from nitido.training.precision import training_device
@@ -39,7 +39,7 @@ def refused_memory() -> Iterator[None]:
         with _refused_what_is_not_there():
             yield
     except (MemoryError, RuntimeError) as error:
-        if not tells_of_short_memory(error):
+        if not is_out_of_memory_error(error):
             raise
         raise OutOfMemoryError(
             "there is not enough memory for this training: take a smaller batch, patch or validation_crop"

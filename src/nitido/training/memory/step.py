@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nitido.base.live_tensors import LiveTensors
-from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.training.memory.allocator import keep_no_memory
-from nitido.training.memory.kept_in_file import KeptInFile
+from nitido.training.memory.disk_offloading import OffloadToDisk
 from nitido.training.memory.limit import OutOfMemoryError
 
 T = TypeVar("T")
@@ -22,8 +22,8 @@ class StepMemory:
 
     Attributes:
         batch: the patches of a step.
-        at_once: how many of them are calculated together; the gradients of the others are added to theirs.
-        in_file: whether what waits for the way back lies in a file.
+        micro_batch: how many of them are calculated together; the gradients of the others are added to theirs.
+        offloaded: whether what waits for the way back lies in a file.
         together: what needs all patches together, in words; None where some at a time give the same gradients.
         folder: where files lie.
     """
@@ -31,23 +31,23 @@ class StepMemory:
     def __init__(self, batch: int) -> None:
         """Begin with everything in memory, and nothing that needs all patches together."""
         self.batch = batch
-        self.at_once = batch
-        self.in_file = False
+        self.micro_batch = batch
+        self.offloaded = False
         self.together: str | None = None
         self.folder = Path()
 
     @property
     def is_short(self) -> bool:
         """Whether steps are calculated otherwise than together in memory."""
-        return self.in_file or self.at_once < self.batch
+        return self.offloaded or self.micro_batch < self.batch
 
     def fit_into(self, available: int, step: Callable[[int], object]) -> None:
         """Choose a way that seems to fit into `available` bytes; `step` is one of as many patches as it is told."""
-        fitting = unless_memory_is_short(lambda: patches_that_fit(self.batch, available, step)) or 1
+        fitting = unless_out_of_memory(lambda: patches_that_fit(self.batch, available, step)) or 1
         if self.together is None:
-            self.at_once = fitting
+            self.micro_batch = fitting
         else:
-            self.in_file = fitting < self.batch
+            self.offloaded = fitting < self.batch
         if self.is_short:
             keep_no_memory()
 
@@ -56,27 +56,27 @@ class StepMemory:
 
         Raises `OutOfMemoryError` where there is no such way.
         """
-        while (found := unless_memory_is_short(self._kept(step))) is None:
+        while (found := unless_out_of_memory(self._kept(step))) is None:
             undo()
             self._spend_less()
             keep_no_memory()
         return found
 
     def _kept(self, step: Callable[[], T]) -> Callable[[], T]:
-        if not self.in_file:
+        if not self.offloaded:
             return step
 
-        def in_file() -> T:
-            with KeptInFile(self.folder):
+        def offloaded() -> T:
+            with OffloadToDisk(self.folder):
                 return step()
 
-        return in_file
+        return offloaded
 
     def _spend_less(self) -> None:
-        if self.together is None and self.at_once > 1:
-            self.at_once = half(self.at_once)
-        elif not self.in_file:
-            self.in_file = True
+        if self.together is None and self.micro_batch > 1:
+            self.micro_batch = half(self.micro_batch)
+        elif not self.offloaded:
+            self.offloaded = True
         elif self.together is None:
             raise OutOfMemoryError("there is not enough memory for a step on a single patch: take a smaller patch")
         else:
@@ -88,20 +88,21 @@ class StepMemory:
     def __str__(self) -> str:
         """The way in words."""
         words = []
-        if self.at_once < self.batch:
-            words.append(f"{self.at_once} of a step's {self.batch} patches are calculated at a time")
-        if self.in_file:
+        if self.micro_batch < self.batch:
+            words.append(f"{self.micro_batch} of a step's {self.batch} patches are calculated at a time")
+        if self.offloaded:
             reason = f", as {self.together} needs its {self.batch} patches together" if self.together else ""
             words.append(f"what a step keeps for its gradients lies in a file{reason}")
         return " and ".join(words) or f"a step's {self.batch} patches are calculated together"
 
     def state(self) -> dict[str, Any]:
-        """The way, which checkpoints keep."""
-        return {"at_once": self.at_once, "in_file": self.in_file}
+        """Return what checkpoints keep of it."""
+        return {"micro_batch": self.micro_batch, "offloaded": self.offloaded}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on in the way of before."""
-        self.at_once, self.in_file = state["at_once"], state["in_file"]
+        """Restore what a checkpoint kept; version 0.1 had the keys `at_once` and `in_file`."""
+        self.micro_batch = state["micro_batch"] if "micro_batch" in state else state["at_once"]
+        self.offloaded = state["offloaded"] if "offloaded" in state else state["in_file"]
 
 
 def patches_that_fit(batch: int, available: int, step: Callable[[int], object]) -> int:
@@ -116,10 +117,10 @@ def patches_that_fit(batch: int, available: int, step: Callable[[int], object]) 
     two, three = (_bytes_of(step, patches) for patches in (2, 3))
     each = max(1, three - two)
     fitting = (available / UNSEEN - max(0, two - 2 * each)) / each
-    at_once = batch
-    while at_once > max(1, fitting):
-        at_once = half(at_once)
-    return at_once
+    micro_batch = batch
+    while micro_batch > max(1, fitting):
+        micro_batch = half(micro_batch)
+    return micro_batch
 
 
 def half(patches: int) -> int:

@@ -1,19 +1,19 @@
 """Whole pictures with everything their files say: read and written, for enlarging."""
 
 from nitido.upscaling.images.formats import FileFormat, format_of
-from nitido.upscaling.images.photo import Metadata, Photo
-from nitido.upscaling.images.read import Header, read_header, read_photo
-from nitido.upscaling.images.write import check_size, losses, write_photo
+from nitido.upscaling.images.image_with_metadata import ImageWithMetadata, Metadata
+from nitido.upscaling.images.read import Header, read_header, read_image
+from nitido.upscaling.images.write import check_size, losses, write_image
 
 __all__ = [
     "FileFormat",
     "Header",
+    "ImageWithMetadata",
     "Metadata",
-    "Photo",
     "check_size",
     "format_of",
     "losses",
     "read_header",
-    "read_photo",
-    "write_photo",
+    "read_image",
+    "write_image",
 ]

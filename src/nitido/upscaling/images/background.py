@@ -6,7 +6,7 @@ import numpy as np
 from PIL import ImageColor
 
 from nitido.base.errors import NitidoError
-from nitido.upscaling.images.photo import Photo
+from nitido.upscaling.images.image_with_metadata import ImageWithMetadata
 from nitido.upscaling.workspace import Workspace, bands
 
 Color = tuple[int, int, int]
@@ -31,7 +31,7 @@ def parsed_color(text: str) -> Color:
     return color
 
 
-def flattened(photo: Photo, background: Color, workspace: Workspace) -> Photo:
+def flattened(photo: ImageWithMetadata, background: Color, workspace: Workspace) -> ImageWithMetadata:
     """Return `photo` without transparency, on `background`; an opaque one as it is.
 
     The numbers of the background are taken in the picture's own color space; a grey picture gets its BT.601 luma. A

@@ -10,7 +10,7 @@ from nitido.models.channels_last import channels_last
 _BICUBIC_RADIUS = 2
 
 
-def fitting(network: SuperResolutionNetwork, colours: int) -> SuperResolutionNetwork:
+def match_channels(network: SuperResolutionNetwork, colours: int) -> SuperResolutionNetwork:
     """A network that takes and gives `colours` channels, 1 (grey) or 3 (RGB), whatever `network` works on."""
     if network.channels == colours:
         return network

@@ -8,10 +8,10 @@ from nitido.upscaling.workspace import Workspace, bands
 _STRIP = 2**20  # numbers that are converted at once
 
 
-def to_bits(samples: Pixels, bits: int, workspace: Workspace | None = None) -> Pixels:
+def convert_depth(samples: Pixels, bits: int, workspace: Workspace | None = None) -> Pixels:
     """Samples of 8 or 16 bits as 8 or 16 bits, rounded; both full ranges correspond. `workspace` makes the result.
 
-    >>> to_bits(np.array([0, 128, 129, 65535], dtype=np.uint16), 8).tolist()
+    >>> convert_depth(np.array([0, 128, 129, 65535], dtype=np.uint16), 8).tolist()
     [0, 0, 1, 255]
     """
     if samples.dtype.itemsize * 8 == bits:

@@ -1,4 +1,4 @@
-"""From a picture file to a `Photo`, its size looked at before anything is decoded."""
+"""From a picture file to a `ImageWithMetadata`, its size looked at before anything is decoded."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from nitido.imaging.tiff_tags import EXIF, GPS, tiff_tags
 from nitido.upscaling.images.avif_boxes import avif_code_points
 from nitido.upscaling.images.color_signal import code_point_signal, png_color_signal
 from nitido.upscaling.images.icc_profile import profile_channels
-from nitido.upscaling.images.photo import Metadata, Photo
+from nitido.upscaling.images.image_with_metadata import ImageWithMetadata, Metadata
 from nitido.upscaling.images.png_chunks import is_text, png_chunks
 from nitido.upscaling.images.unread import unread_parts
 from nitido.upscaling.workspace import Workspace
@@ -43,7 +43,7 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def read_photo(path: Path, workspace: Workspace | None = None) -> Photo:
+def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetadata:
     """Decode the picture at `path` with its profile and metadata: PNG, JPEG, WebP, TIFF, AVIF or BMP, by its content.
 
     Upright, and the orientation tag is reset. `workspace` makes the arrays; an AVIF is decoded by libheif as a whole
@@ -73,11 +73,11 @@ def read_photo(path: Path, workspace: Workspace | None = None) -> Photo:
                 notes += ("EXIF in a TIFF is not read, so it is not kept",)
     if picture.format == "avif" and (points := avif_code_points(path)) is not None:
         color = code_point_signal(*points, picture.pixels.shape[2])
-    photo = Photo(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes, color)
+    photo = ImageWithMetadata(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes, color)
     return _finished(path, picture.format, photo)
 
 
-def _finished(path: Path, kind: str, photo: Photo) -> Photo:
+def _finished(path: Path, kind: str, photo: ImageWithMetadata) -> ImageWithMetadata:
     """The photo with a profile that fits it, or none, and notes of everything that does not come along."""
     notes, profile = photo.notes, photo.icc_profile
     channels = None if profile is None else profile_channels(profile)

@@ -9,12 +9,13 @@ from nitido.upscaling.workspace import Workspace, bands
 _STRIP = 2**20  # numbers that are moved at once
 
 
-def bled(pixels: Pixels, alpha: Pixels, workspace: Workspace | None = None) -> Pixels:
+def bleed_colors(pixels: Pixels, alpha: Pixels, workspace: Workspace | None = None) -> Pixels:
     """`pixels` `(H, W, C)` with every wholly transparent one given the colour of the nearest that is not.
 
     The result is made by `workspace`, or is `pixels` where nothing is to be done.
 
-    >>> bled(np.array([[[9], [0], [0]]], dtype=np.uint8), np.array([[255, 0, 0]], dtype=np.uint8)).ravel().tolist()
+    >>> colors, alpha = np.array([[[9], [0], [0]]], dtype=np.uint8), np.array([[255, 0, 0]], dtype=np.uint8)
+    >>> bleed_colors(colors, alpha).ravel().tolist()
     [9, 9, 9]
     """
     workspace = workspace or Workspace()

@@ -52,7 +52,7 @@ _BMP_PROFILES = {b"MBED", b"LINK"}
 
 
 def unread_parts(path: Path, kind: str) -> list[str]:
-    """Return in words what the file at `path`, of the format `kind`, contains and `read_photo` does not read."""
+    """Return in words what the file at `path`, of the format `kind`, contains and `read_image` does not read."""
     if kind == "jpeg":
         return _of_jpeg(path)
     if kind == "png":

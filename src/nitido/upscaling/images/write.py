@@ -1,4 +1,4 @@
-"""From a `Photo` to a picture file that is whole or not there."""
+"""From a `ImageWithMetadata` to a picture file that is whole or not there."""
 
 import struct
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from nitido.imaging import PictureError
 from nitido.imaging.files import Pixels
 from nitido.imaging.tiff_tags import exif_tags
 from nitido.upscaling.images.avif_boxes import with_code_points
-from nitido.upscaling.images.depth import to_bits
+from nitido.upscaling.images.depth import convert_depth
 from nitido.upscaling.images.formats import FileFormat, format_of
 from nitido.upscaling.images.icc_profile import rgb_profile
-from nitido.upscaling.images.photo import Photo
+from nitido.upscaling.images.image_with_metadata import ImageWithMetadata
 from nitido.upscaling.images.png_chunks import SIGNATURE_AND_HEADER, png_chunk
 from nitido.upscaling.images.stream import write_stream
 from nitido.upscaling.workspace import Workspace
@@ -46,7 +46,7 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def losses(photo: Photo, path: Path) -> list[str]:
+def losses(photo: ImageWithMetadata, path: Path) -> list[str]:
     """What reading `photo` changed and the format of `path` cannot keep of it, in words.
 
     Raises `PictureError` when it is the transparency: that would be another picture.
@@ -75,7 +75,7 @@ def losses(photo: Photo, path: Path) -> list[str]:
     return lost + _color_losses(photo, kind)
 
 
-def _color_losses(photo: Photo, kind: FileFormat) -> list[str]:
+def _color_losses(photo: ImageWithMetadata, kind: FileFormat) -> list[str]:
     """What the format cannot keep of a colour space that is named without an ICC profile."""
     color, name = photo.color, kind.name.upper()
     if color is None or color.name == "sRGB" or (photo.icc_profile is not None and color.code_points is None):
@@ -88,8 +88,8 @@ def _color_losses(photo: Photo, kind: FileFormat) -> list[str]:
     return [f"AVIF gets no {', '.join(lost)} of the PNG"] if lost and kind.name == "avif" else []
 
 
-def write_photo(
-    path: Path, photo: Photo, workspace: Workspace | None = None, pulse: Callable[[], None] = lambda: None
+def write_image(
+    path: Path, photo: ImageWithMetadata, workspace: Workspace | None = None, pulse: Callable[[], None] = lambda: None
 ) -> list[str]:
     """Write `photo` atomically in the format of the suffix of `path`; return in words which metadata it did not take.
 
@@ -113,7 +113,7 @@ def write_photo(
     return _not_taken(path, kind, photo)
 
 
-def _not_taken(path: Path, kind: FileFormat, photo: Photo) -> list[str]:
+def _not_taken(path: Path, kind: FileFormat, photo: ImageWithMetadata) -> list[str]:
     """What of the metadata is not in the file that was written, in words: encoders leave out what is too long."""
     if not kind.exif and not kind.profile:
         return []
@@ -130,7 +130,7 @@ def _not_taken(path: Path, kind: FileFormat, photo: Photo) -> list[str]:
     return lost
 
 
-def _lost_exif(photo: Photo, written: bytes, kind: FileFormat) -> list[str]:
+def _lost_exif(photo: ImageWithMetadata, written: bytes, kind: FileFormat) -> list[str]:
     """Which tags of the EXIF of `photo` are not in the EXIF that was written, in words."""
     given = photo.metadata.blobs.get("exif-data")
     if given is None:
@@ -153,22 +153,24 @@ def _libvips_name(kind: FileFormat) -> str:
     return "heif" if kind.name == "avif" else kind.name
 
 
-def _keeps_iptc(photo: Photo, kind: FileFormat) -> bool:
+def _keeps_iptc(photo: ImageWithMetadata, kind: FileFormat) -> bool:
     """Whether there is no IPTC, or it has the wrapping of the format: libvips copies its bytes as they are."""
     iptc = photo.metadata.blobs.get("iptc-data")
     return iptc is None or (kind.name == "jpeg" and iptc.startswith(b"Photoshop 3.0"))
 
 
 def _write_bmp(path: Path, pixels: Pixels) -> None:
-    samples = to_bits(pixels, 8)
+    samples = convert_depth(pixels, 8)
     with replacing(path) as draft:
         Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).save(draft, format="BMP")
 
 
-def _write(path: Path, kind: FileFormat, photo: Photo, workspace: Workspace, pulse: Callable[[], None]) -> None:
+def _write(
+    path: Path, kind: FileFormat, photo: ImageWithMetadata, workspace: Workspace, pulse: Callable[[], None]
+) -> None:
     options = dict(kind.options)
     bits = min(photo.bits, 8 if kind.bits == 8 else 16)
-    planes = [to_bits(plane, bits, workspace) for plane in (photo.pixels, photo.alpha) if plane is not None]
+    planes = [convert_depth(plane, bits, workspace) for plane in (photo.pixels, photo.alpha) if plane is not None]
     if kind.name == "avif" and bits == 16:
         options["bitdepth"] = kind.bits
         # libvips shifts back

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nitido.training.memory.kept_in_file import SMALLEST, KeptInFile
+from nitido.training.memory.disk_offloading import SMALLEST, OffloadToDisk
 
 SIDE = 64
 
@@ -36,7 +36,7 @@ def gradient(way: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_gradients_are_those_of_a_step_in_memory(way: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
     expected = gradient(way)
-    with KeptInFile(tmp_path):
+    with OffloadToDisk(tmp_path):
         found = gradient(way)
     assert all(map(torch.equal, found, expected))
     assert list(tmp_path.iterdir()) == [], "the file has no name"
@@ -44,7 +44,7 @@ def test_gradients_are_those_of_a_step_in_memory(way: Callable[[Tensor], Tensor]
 
 def test_large_tensors_are_in_the_file_and_small_ones_and_weights_are_not(tmp_path: Path) -> None:
     large, small = (torch.rand(size // 4, requires_grad=True) for size in (SMALLEST, SMALLEST - 4))
-    kept = KeptInFile(tmp_path)
+    kept = OffloadToDisk(tmp_path)
     with kept:
         made = (large.sin() * 2).exp(), (small.sin() * 2).exp()
     assert kept._file.seek(0, 2) == SMALLEST, "of the large ones: the result of exp, and not the leaf that sin has seen"
@@ -54,7 +54,7 @@ def test_large_tensors_are_in_the_file_and_small_ones_and_weights_are_not(tmp_pa
 TOO_LARGE_A_FILE = """
 import resource, sys, torch
 from pathlib import Path
-from nitido.training.memory.kept_in_file import KeptInFile
+from nitido.training.memory.disk_offloading import KeptInFile
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 with KeptInFile(Path(sys.argv[1])):
     torch.rand(1 << 20, requires_grad=True).exp()

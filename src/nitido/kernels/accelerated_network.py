@@ -20,7 +20,7 @@ CHAINED = 3
 """Convolutions of a chain at most: the gradients of their weights should fit into a core's cache."""
 
 
-class Twin:
+class AcceleratedNetwork:
     """How a network is called under bfloat16 autocast, in training and in use; elsewhere it is the network itself.
 
     The twin has the network's own parameters and buffers, and follows it into eval mode module by module. Where kernels
@@ -28,7 +28,7 @@ class Twin:
     that they make is float32.
 
     Attributes:
-        kernels_in_use: how many modules call kernels; with none the twin gains nothing.
+        replaced_layers: how many modules call kernels; with none the twin gains nothing.
     """
 
     def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
@@ -36,12 +36,14 @@ class Twin:
         self.network = network
         self.kernels = kernels
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-        self.twin = copy.deepcopy(network, shared)
-        self.modes = list(zip(network.modules(), list(self.twin.modules()), strict=True))
+        self.accelerated = copy.deepcopy(network, shared)
+        self.modes = list(zip(network.modules(), list(self.accelerated.modules()), strict=True))
         for module, other in self.modes:  # one table of tensors for both, so that replaced ones are seen too
             other._parameters, other._buffers = module._parameters, module._buffers
-        _put_kernels(self.twin, kernels)
-        self.kernels_in_use = sum(isinstance(module, Chains | _Shuffled | Narrow) for module in self.twin.modules())
+        _put_kernels(self.accelerated, kernels)
+        self.replaced_layers = sum(
+            isinstance(module, Chains | _Shuffled | Narrow) for module in self.accelerated.modules()
+        )
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge `lr` as the network does."""
@@ -49,7 +51,7 @@ class Twin:
             return self.network(lr)
         for module, other in self.modes:
             other.training = module.training
-        return self.twin(lr)
+        return self.accelerated(lr)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """The twin of a copy of the network, as averaging weights makes one."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.kernels import Chains, Kernels, Twin
+from nitido.kernels import AcceleratedNetwork, Chains, Kernels
 from nitido.training.freezing import freeze
 
 NETWORKS = {
@@ -54,10 +54,14 @@ def step(call, network: nn.Module, lr: Tensor, enabled: bool = True) -> dict[str
 def test_a_twin_is_as_near_to_float32_as_autocast(kernels: Kernels, name: str) -> None:
     *which, (by_tiles, by_winograd) = NETWORKS[name]
     network = make(*which)
-    twin = Twin(network, kernels)
-    assert twin.kernels_in_use == {"tiles": by_tiles, "winograd": by_winograd}[kernels.source.name]
+    accelerated = AcceleratedNetwork(network, kernels)
+    assert accelerated.replaced_layers == {"tiles": by_tiles, "winograd": by_winograd}[kernels.source.name]
     lr = torch.rand(3, network.channels, 17, 20)
-    exact, plain, own = step(network, network, lr, enabled=False), step(network, network, lr), step(twin, network, lr)
+    exact, plain, own = (
+        step(network, network, lr, enabled=False),
+        step(network, network, lr),
+        step(accelerated, network, lr),
+    )
     for part, value in exact.items():
         off, allowed = ((found[part] - value).norm().item() for found in (own, plain))
         assert off <= AS_NEAR[kernels.source.name] * allowed + 1e-7, part
@@ -69,7 +73,7 @@ def test_a_twin_of_batch_normalisation_learns_the_same_statistics(kernels: Kerne
     networks = [edsr(block="batch") for _ in range(2)]
     lr = torch.rand(4, 3, 16, 16)
     step(networks[0], networks[0], lr)
-    step(Twin(networks[1], kernels), networks[1], lr)
+    step(AcceleratedNetwork(networks[1], kernels), networks[1], lr)
     statistics = [dict(network.named_buffers()) for network in networks]
     assert any(name.endswith("running_var") for name in statistics[0])
     for name, value in statistics[0].items():
@@ -78,35 +82,35 @@ def test_a_twin_of_batch_normalisation_learns_the_same_statistics(kernels: Kerne
 
 def test_a_twin_has_the_network_s_own_weights(kernels: Kernels) -> None:
     network = edsr()
-    twin = Twin(network, kernels)
+    accelerated = AcceleratedNetwork(network, kernels)
     lr = torch.rand(2, 3, 16, 16)
-    before = step(twin, network, lr)["output"]
+    before = step(accelerated, network, lr)["output"]
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(1.1)
-    assert not torch.allclose(step(twin, network, lr)["output"], before, atol=1e-3)
+    assert not torch.allclose(step(accelerated, network, lr)["output"], before, atol=1e-3)
     assert all(type(module) is not Chains for module in network.modules()), "the network itself is left alone"
 
 
 def test_outside_of_bfloat16_the_network_itself_is_called(kernels: Kernels) -> None:
     network = edsr()
     lr = torch.rand(2, 3, 16, 16)
-    assert torch.equal(Twin(network, kernels)(lr), network(lr))
+    assert torch.equal(AcceleratedNetwork(network, kernels)(lr), network(lr))
     with torch.autocast("cpu", torch.float16):
-        assert torch.equal(Twin(network, kernels)(lr), network(lr))
+        assert torch.equal(AcceleratedNetwork(network, kernels)(lr), network(lr))
 
 
 def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
     network = edsr(block="batch")
-    whole = Twin(network, kernels).kernels_in_use
+    whole = AcceleratedNetwork(network, kernels).replaced_layers
     freeze(network, "first_half")
-    twin = Twin(network, kernels)
-    assert 0 < twin.kernels_in_use < whole
+    accelerated = AcceleratedNetwork(network, kernels)
+    assert 0 < accelerated.replaced_layers < whole
     before = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     freeze(network, "first_half")
     with torch.autocast("cpu", torch.bfloat16):
-        twin(torch.rand(2, 3, 16, 16))
+        accelerated(torch.rand(2, 3, 16, 16))
     moved = {name for name, value in network.named_buffers() if not torch.equal(value, before[name])}
     assert moved
     assert not any(name.startswith("body.0.") for name in moved), "its statistics stand still in the twin too"
@@ -114,9 +118,9 @@ def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
 
 def test_several_scales_share_their_weights(kernels: Kernels) -> None:
     network = make("vdsr", "compact", {"depth": 4})
-    twins = [Twin(network.at_scale(scale), kernels) for scale in (2, 3)]
+    accelerated_networks = [AcceleratedNetwork(network.at_scale(scale), kernels) for scale in (2, 3)]
     lr = torch.rand(2, 1, 12, 12)
-    for twin, scale in zip(twins, (2, 3), strict=True):
-        found = step(twin, network, lr)
+    for accelerated, scale in zip(accelerated_networks, (2, 3), strict=True):
+        found = step(accelerated, network, lr)
         assert found["output"].shape[-1] == 12 * scale
         assert all(found[name].abs().max() > 0 for name in found)

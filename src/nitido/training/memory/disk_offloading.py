@@ -25,7 +25,7 @@ class _Place:
     device: torch.device
 
 
-class KeptInFile(saved_tensors_hooks):
+class OffloadToDisk(saved_tensors_hooks):
     """A context for one step, whose large tensors that wait for the way back lie in a nameless file of `folder`.
 
     The file goes with the step, however the process ends. Raises `OSError` when the disk has no room for it.

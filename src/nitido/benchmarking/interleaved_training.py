@@ -10,7 +10,7 @@ WARM_UP = 4
 """Steps of the trainer before the first turn: where something is compiled, it is compiled there."""
 
 
-class Turns:
+class InterleavedTraining:
     """Listens to a training and lets the others have theirs after every turn of it.
 
     A turn is one step that is not counted, as the others have been at the caches, and `steps` that are. They are timed

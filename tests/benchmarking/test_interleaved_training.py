@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nitido.benchmarking.turns import WARM_UP, Turns
+from nitido.benchmarking.interleaved_training import WARM_UP, InterleavedTraining
 
 CPU = torch.device("cpu")
 
@@ -13,23 +13,23 @@ def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int
     others: list[int] = []
     told: list[tuple[int, int]] = []
     done = 0
-    turns = Turns(steps, rounds, CPU, lambda: others.append(done), lambda *found: told.append(found))
-    for number in range(1, turns.length + 1):
+    seconds = InterleavedTraining(steps, rounds, CPU, lambda: others.append(done), lambda *found: told.append(found))
+    for number in range(1, seconds.length + 1):
         done = number
-        turns(done, None)
-    turns(done, 30.0)
-    assert len(turns.seconds) == rounds
+        seconds(done, None)
+    seconds(done, 30.0)
+    assert len(seconds.seconds) == rounds
     assert others == [WARM_UP + (1 + steps) * (turn + 1) for turn in range(rounds)]
-    assert others[-1] < turns.length, "the step before the validation is in no turn"
+    assert others[-1] < seconds.length, "the step before the validation is in no turn"
     assert told == [(turn + 1, rounds) for turn in range(rounds)]
 
 
 def test_the_others_and_the_first_step_of_a_turn_are_not_counted(clock) -> None:
     steps = 2
-    turns = Turns(steps, 2, CPU, lambda: clock.sleep(100), lambda done, rounds: None)
-    for done in range(1, turns.length + 1):
+    seconds = InterleavedTraining(steps, 2, CPU, lambda: clock.sleep(100), lambda done, rounds: None)
+    for done in range(1, seconds.length + 1):
         place = (done - WARM_UP) % (1 + steps)
         clock.sleep(50 if done <= WARM_UP or place == 1 else 1 + done)
-        turns(done, None)
+        seconds(done, None)
     first, second = WARM_UP + 2, WARM_UP + 5
-    assert turns.seconds == [((1 + first) + (2 + first)) / 2, ((1 + second) + (2 + second)) / 2]
+    assert seconds.seconds == [((1 + first) + (2 + first)) / 2, ((1 + second) + (2 + second)) / 2]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.imaging.files import Pixels
 from nitido.models.bfloat16 import calculator
 from nitido.models.channels_last import channels_last
@@ -34,7 +34,7 @@ REDONE = "bfloat16 gave impossible pixels: these pieces were calculated in float
 CUT_SMALLER = "memory was short, so the picture was enlarged in smaller pieces"
 
 
-def piece_size(network: SuperResolutionNetwork, height: int, width: int, memory: int = MEMORY) -> tuple[int, int]:
+def tile_size(network: SuperResolutionNetwork, height: int, width: int, memory: int = MEMORY) -> tuple[int, int]:
     """The size of the largest piece, with its margin, in which `network` enlarges a picture `height` × `width`."""
     margin = network.receptive_field_radius
     if margin is None:
@@ -44,7 +44,7 @@ def piece_size(network: SuperResolutionNetwork, height: int, width: int, memory:
     return high, wide
 
 
-class Surroundings(NamedTuple):
+class TilingContext(NamedTuple):
     """What a picture meets on its way: who is told, and where its arrays lie."""
 
     advance: Advance
@@ -52,7 +52,7 @@ class Surroundings(NamedTuple):
     workspace: Workspace
 
 
-class PieceRunner:
+class TiledInference:
     """A network and how it is run: in how many bytes of memory, and whether in bfloat16.
 
     Where the network works in bfloat16 and a piece is not finite, or black although its input is not, it is done again
@@ -67,7 +67,7 @@ class PieceRunner:
         self.device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
     @torch.inference_mode()
-    def run(self, pixels: Pixels, bits: int, surroundings: Surroundings) -> Pixels:
+    def run(self, pixels: Pixels, bits: int, context: TilingContext) -> Pixels:
         """Enlarge `(h, w, C)` `pixels` to `(k·h, k·w, C)` of `bits`.
 
         Raises `UpscaleError` where the numbers are not finite, or the memory is not enough for the smallest piece.
@@ -75,12 +75,12 @@ class PieceRunner:
         height, width, channels = pixels.shape
         scale = self.network.scale
         dtype = np.uint8 if bits == 8 else np.uint16
-        result = surroundings.workspace.empty((height * scale, width * scale, channels), dtype)
+        result = context.workspace.empty((height * scale, width * scale, channels), dtype)
         side = self._side(height, width)
         for row in _cut(height, side, self._margin):
             for column in _cut(width, side, self._margin):
-                side = self._fill(result, pixels, row, column, side, surroundings)
-            surroundings.workspace.release()
+                side = self._fill(result, pixels, row, column, side, context)
+            context.workspace.release()
         return result
 
     @property
@@ -99,46 +99,44 @@ class PieceRunner:
             return max(height, width)
         return _largest_side(self._margin, need, self.memory)
 
-    def _fill(
-        self, result: Pixels, pixels: Pixels, row: Tile, column: Tile, side: int, surroundings: Surroundings
-    ) -> int:
+    def _fill(self, result: Pixels, pixels: Pixels, row: Tile, column: Tile, side: int, context: TilingContext) -> int:
         """Write one piece of `result`, in parts of at most `side`; returns the side that was found to fit."""
         high, wide = row.last - row.first, column.last - column.first
         if max(high, wide) <= side:
-            samples = self._samples(pixels, row, column, result.dtype.itemsize * 8, surroundings.note)
+            samples = self._samples(pixels, row, column, result.dtype.itemsize * 8, context.note)
             if samples is not None:
                 scale = self.network.scale
                 rows = slice(scale * row.first, scale * row.last)
                 result[rows, scale * column.first : scale * column.last] = samples
-                surroundings.advance(high * wide / (pixels.shape[0] * pixels.shape[1]))
+                context.advance(high * wide / (pixels.shape[0] * pixels.shape[1]))
                 return side
             side = max(high, wide) // 2
             if side < _SMALLEST_SIDE or self.network.receptive_field_radius is None:
                 raise UpscaleError("not enough memory for a piece of the picture: allow the network less")
-            surroundings.note(CUT_SMALLER)
+            context.note(CUT_SMALLER)
         for upper in tiles(high, side, 0):
             for left in tiles(wide, side, 0):
                 part = _within(row, upper, self._margin, pixels.shape[0])
                 side = self._fill(
-                    result, pixels, part, _within(column, left, self._margin, pixels.shape[1]), side, surroundings
+                    result, pixels, part, _within(column, left, self._margin, pixels.shape[1]), side, context
                 )
         return side
 
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """The own pixels of a piece; None when the memory was not enough."""
         lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
-        enlarged = unless_memory_is_short(lambda: self._calculate(lr))
-        if enlarged is None:
+        upscaled = unless_out_of_memory(lambda: self._calculate(lr))
+        if upscaled is None:
             return None
-        if self.bfloat16 and _impossible(enlarged, lr):
+        if self.bfloat16 and _impossible(upscaled, lr):
             note(REDONE)
-            enlarged = unless_memory_is_short(lambda: self.network(lr))
-            if enlarged is None:
+            upscaled = unless_out_of_memory(lambda: self.network(lr))
+            if upscaled is None:
                 return None
         scale = self.network.scale
         top, left = scale * (row.first - row.start), scale * (column.first - column.start)
         tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
-        return _to_samples(enlarged[..., top : top + tall, left : left + wide], bits)
+        return _to_samples(upscaled[..., top : top + tall, left : left + wide], bits)
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:
@@ -157,9 +155,9 @@ def _within(tile: Tile, part: Tile, margin: int, length: int) -> Tile:
     return Tile.around(tile.first + part.first, tile.first + part.last, margin, length)
 
 
-def _impossible(enlarged: Tensor, lr: Tensor) -> bool:
+def _impossible(upscaled: Tensor, lr: Tensor) -> bool:
     """Whether pixels are not finite, or all of them black although those of `lr` are not."""
-    return not bool(torch.isfinite(enlarged).all()) or (bool((enlarged <= 0).all()) and bool((lr > 0).any()))
+    return not bool(torch.isfinite(upscaled).all()) or (bool((upscaled <= 0).all()) and bool((lr > 0).any()))
 
 
 def _to_tensor(pixels: Pixels) -> Tensor:
@@ -168,10 +166,10 @@ def _to_tensor(pixels: Pixels) -> Tensor:
     return channels_last(torch.from_numpy(values).permute(2, 0, 1)[None])
 
 
-def _to_samples(enlarged: Tensor, bits: int) -> Pixels:
+def _to_samples(upscaled: Tensor, bits: int) -> Pixels:
     """`(1, C, h, w)` float to `(h, w, C)` of `bits`, rounded and clipped; raises where it is not finite."""
-    if not bool(torch.isfinite(enlarged).all()):
+    if not bool(torch.isfinite(upscaled).all()):
         raise UpscaleError("the model gives NaN or infinite pixels for this picture")
     largest = (1 << bits) - 1
-    rounded = (enlarged[0].float() * largest).round().clamp(0, largest).permute(1, 2, 0).cpu().numpy()
+    rounded = (upscaled[0].float() * largest).round().clamp(0, largest).permute(1, 2, 0).cpu().numpy()
     return rounded.astype(np.uint8 if bits == 8 else np.uint16)

@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from nitido.base.out_of_memory import tells_of_short_memory, unless_memory_is_short
+from nitido.base.out_of_memory import is_out_of_memory_error, unless_out_of_memory
 
 MORE_THAN_ANY_MACHINE_HAS = 10**15
 
@@ -28,15 +28,15 @@ with torch.no_grad():
 
 
 def test_what_is_calculated_is_returned() -> None:
-    assert unless_memory_is_short(lambda: 7) == 7
+    assert unless_out_of_memory(lambda: 7) == 7
 
 
 def test_pytorch_that_is_refused_memory_gives_none() -> None:
-    assert unless_memory_is_short(lambda: torch.empty(MORE_THAN_ANY_MACHINE_HAS)) is None
+    assert unless_out_of_memory(lambda: torch.empty(MORE_THAN_ANY_MACHINE_HAS)) is None
 
 
 def test_python_that_is_refused_memory_gives_none() -> None:
-    assert unless_memory_is_short(lambda: bytearray(MORE_THAN_ANY_MACHINE_HAS)) is None
+    assert unless_out_of_memory(lambda: bytearray(MORE_THAN_ANY_MACHINE_HAS)) is None
 
 
 def test_onednn_that_is_refused_memory_gives_none() -> None:
@@ -46,8 +46,8 @@ def test_onednn_that_is_refused_memory_gives_none() -> None:
 
 def test_other_mistakes_are_raised() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        unless_memory_is_short(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
-    assert not tells_of_short_memory(ValueError("DefaultCPUAllocator: not enough memory"))
+        unless_out_of_memory(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
+    assert not is_out_of_memory_error(ValueError("DefaultCPUAllocator: not enough memory"))
 
 
 def test_nothing_of_a_failed_calculation_stays_in_memory() -> None:
@@ -58,5 +58,5 @@ def test_nothing_of_a_failed_calculation_stays_in_memory() -> None:
         made.append(weakref.ref(large))
         return large + torch.empty(MORE_THAN_ANY_MACHINE_HAS)
 
-    assert unless_memory_is_short(calculate) is None
+    assert unless_out_of_memory(calculate) is None
     assert [reference() for reference in made] == [None]

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Aim = Literal["fidelity", "perception"]
+Objective = Literal["fidelity", "perception"]
 """`fidelity`: near the truth pixel by pixel. `perception`: looks like a photograph, at the cost of fidelity (Blau and
 Michaeli, "The Perception-Distortion Tradeoff", CVPR 2018)."""
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class SelectionMetric:
     """The metric of an aim.
 
     Attributes:
@@ -32,14 +32,14 @@ class Yardstick:
     def words(self, value: float) -> str:
         """Return `value` for people.
 
-        >>> YARDSTICKS["fidelity"].words(31.154), YARDSTICKS["perception"].words(0.12345)
+        >>> SELECTION_METRICS["fidelity"].words(31.154), SELECTION_METRICS["perception"].words(0.12345)
         ('31.15 dB', 'perceptual distance 0.1235')
         """
         number = f"{value:.{self.decimals}f}"
         return f"{number} dB" if self.title.endswith(" in dB") else f"{self.title} {number}"
 
 
-YARDSTICKS: Mapping[Aim, Yardstick] = {
-    "fidelity": Yardstick("psnr_y", "PSNR on Y in dB", higher_is_better=True, decimals=2),
-    "perception": Yardstick("perceptual_distance", "perceptual distance", higher_is_better=False, decimals=4),
+SELECTION_METRICS: Mapping[Objective, SelectionMetric] = {
+    "fidelity": SelectionMetric("psnr_y", "PSNR on Y in dB", higher_is_better=True, decimals=2),
+    "perception": SelectionMetric("perceptual_distance", "perceptual distance", higher_is_better=False, decimals=4),
 }

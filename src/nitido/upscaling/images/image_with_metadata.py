@@ -111,7 +111,7 @@ def _without_thumbnail(exif: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photo:
+class ImageWithMetadata:
     """An upright picture: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.Picture`, and its metadata.
 
     `color` is a colour space that the file names in another way than by an ICC profile.

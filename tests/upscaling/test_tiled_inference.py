@@ -16,8 +16,8 @@ from nitido.base.errors import NitidoError
 from nitido.models.bfloat16 import LARGEST_COST_DB, has_fast_bfloat16, precision_called
 from nitido.models.working_memory import PROBE
 from nitido.upscaling.images.target_size import UpscaleError
-from nitido.upscaling.pieces import CUT_SMALLER, REDONE
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.tiled_inference import CUT_SMALLER, REDONE
+from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
 
 PHOTO = data.astronaut()[60:139, 190:301]
@@ -74,16 +74,16 @@ class Greedy(Doubling):
         self.limit = limit
 
     def forward(self, lr: Tensor) -> Tensor:
-        enlarged = super().forward(lr)
+        upscaled = super().forward(lr)
         if max(lr.shape[-2:]) > self.limit:
             torch.empty(10**15)
-        return enlarged
+        return upscaled
 
 
 def test_after_one_piece_that_did_not_fit_the_others_are_small_at_once() -> None:
     network, notes, shares = Greedy(60), [], []
-    enlarged, _ = Upscaler(network).enlarge(PHOTO, None, *SIZE, shares.append, note=notes.append)
-    np.testing.assert_array_equal(enlarged, PHOTO.repeat(2, axis=0).repeat(2, axis=1))
+    upscaled, _ = ImageUpscaler(network).upscale(PHOTO, None, *SIZE, shares.append, note=notes.append)
+    np.testing.assert_array_equal(upscaled, PHOTO.repeat(2, axis=0).repeat(2, axis=1))
     assert sum(max(size) > 60 for size in network.sizes) == 1
     assert set(notes) == {CUT_SMALLER}
     assert sum(shares) == pytest.approx(1)
@@ -98,7 +98,7 @@ def test_what_cannot_be_cut_smaller_is_one_line(radius: int | None) -> None:
             return super().forward(lr)
 
     with pytest.raises(UpscaleError, match="not enough memory for a piece of the picture"):
-        Upscaler(Never(radius)).enlarge(PHOTO, None, *SIZE)
+        ImageUpscaler(Never(radius)).upscale(PHOTO, None, *SIZE)
 
 
 def test_an_error_that_is_not_about_memory_stays_itself() -> None:
@@ -107,7 +107,7 @@ def test_an_error_that_is_not_about_memory_stays_itself() -> None:
             return super().forward(lr) @ lr if lr.shape[-1] != PROBE else super().forward(lr)
 
     with pytest.raises(RuntimeError, match=r"Expected size|must match"):
-        Upscaler(Broken()).enlarge(PHOTO, None, *SIZE)
+        ImageUpscaler(Broken()).upscale(PHOTO, None, *SIZE)
 
 
 class Coarse(Doubling):
@@ -134,36 +134,38 @@ def test_what_bfloat16_breaks_is_redone_in_float32(divides: bool) -> None:
         broken = network(torch.full((1, 3, 4, 4), 0.3))
     assert not (torch.isfinite(broken) & (broken > 0)).any()
     notes: list[str] = []
-    enlarged, _ = Upscaler(network, precision="bfloat16").enlarge(light, None, *SIZE, note=notes.append)
-    assert np.abs(enlarged.astype(int) - light.repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
+    upscaled, _ = ImageUpscaler(network, precision="bfloat16").upscale(light, None, *SIZE, note=notes.append)
+    assert np.abs(upscaled.astype(int) - light.repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
     assert set(notes) == {REDONE}
 
 
 def test_a_black_picture_may_stay_black_in_bfloat16() -> None:
     notes: list[str] = []
     black = np.zeros_like(PHOTO)
-    enlarged, _ = Upscaler(Coarse(divides=False), precision="bfloat16").enlarge(black, None, *SIZE, note=notes.append)
-    assert not enlarged.any()
+    upscaled, _ = ImageUpscaler(Coarse(divides=False), precision="bfloat16").upscale(
+        black, None, *SIZE, note=notes.append
+    )
+    assert not upscaled.any()
     assert notes == []
 
 
-def enlarged(**options: object) -> np.ndarray:
-    return Upscaler(NETWORK, **options).enlarge(PHOTO, None, *SIZE)[0]
+def upscaled(**options: object) -> np.ndarray:
+    return ImageUpscaler(NETWORK, **options).upscale(PHOTO, None, *SIZE)[0]
 
 
 def test_auto_is_bfloat16_only_where_it_is_fast_and_costs_nothing() -> None:
-    exact, short = enlarged(precision="float32"), enlarged(precision="bfloat16")
+    exact, short = upscaled(precision="float32"), upscaled(precision="bfloat16")
     assert (exact != short).any()
-    np.testing.assert_array_equal(enlarged(), exact)  # nobody has measured
-    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: LARGEST_COST_DB}), exact)
-    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={4: 0.0}), exact)  # measured at another scale
-    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: 0.0}, precision="float32"), exact)
+    np.testing.assert_array_equal(upscaled(), exact)  # nobody has measured
+    np.testing.assert_array_equal(upscaled(bfloat16_cost_db={2: LARGEST_COST_DB}), exact)
+    np.testing.assert_array_equal(upscaled(bfloat16_cost_db={4: 0.0}), exact)  # measured at another scale
+    np.testing.assert_array_equal(upscaled(bfloat16_cost_db={2: 0.0}, precision="float32"), exact)
     expected = short if has_fast_bfloat16(torch.device("cpu")) else exact
-    np.testing.assert_array_equal(enlarged(bfloat16_cost_db={2: 0.0}), expected)
+    np.testing.assert_array_equal(upscaled(bfloat16_cost_db={2: 0.0}), expected)
 
 
 def test_impossible_precisions() -> None:
     with pytest.raises(UpscaleError, match="bfloat16 is for networks that PyTorch runs"):
-        Upscaler(None, precision="bfloat16")
+        ImageUpscaler(None, precision="bfloat16")
     with pytest.raises(NitidoError, match="unknown precision 'bfloat': did you mean 'bfloat16'"):
         precision_called("bfloat")

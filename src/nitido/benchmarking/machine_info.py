@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nitido.benchmarking.clock import TurnSeconds, spread
+from nitido.benchmarking.clock import RoundSeconds, spread
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.study.environment import processor_name
 from nitido.training.precision import has_fast_float16
@@ -15,7 +15,7 @@ STEADY = 0.1
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class MachineInfo:
     """The machine that figures belong to.
 
     `spread` is how much longer the slowest turn of a contestant was than its fastest, as a share; `notes` say what the
@@ -40,19 +40,19 @@ class Surroundings:
         return asdict(self) | {"notes": list(self.notes)}
 
 
-def surroundings(device: torch.device, turns: TurnSeconds) -> Surroundings:
-    """Describe the machine at hand, and how steady it was during `turns`."""
+def machine_info(device: torch.device, seconds: RoundSeconds) -> MachineInfo:
+    """Describe the machine at hand, and how steady it was during `seconds`."""
     notes = []
     if not has_fast_bfloat16(device):
         instead = "trains in float16 and enlarges in float32" if has_fast_float16(device) else "computes in float32"
         notes.append(f"no bfloat16 matrix units: nitido {instead} here")
     if device.type == "cpu" and torch.get_num_threads() == 1:
         notes.append("one thread: these are the speeds of a single core")
-    unsteady = spread(turns)
+    unsteady = spread(seconds)
     if unsteady > STEADY:
         notes.append(
             f"unsteady: the same turn took up to {unsteady:.0%} longer than at its fastest, so other programs may have "
             "been at work; do not trust smaller differences than that, and measure again when the machine is idle"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Surroundings(name, processor_name(), torch.get_num_threads(), torch.__version__, unsteady, tuple(notes))
+    return MachineInfo(name, processor_name(), torch.get_num_threads(), torch.__version__, unsteady, tuple(notes))

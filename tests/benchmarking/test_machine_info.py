@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nitido.benchmarking import surroundings as module
-from nitido.benchmarking.surroundings import surroundings
+from nitido.benchmarking import machine_info as module
+from nitido.benchmarking.machine_info import machine_info
 
 CPU = torch.device("cpu")
 
@@ -17,12 +17,12 @@ def good_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("good_machine")
 def test_a_steady_machine_that_lacks_nothing_has_no_notes() -> None:
-    assert surroundings(CPU, {"a": [1.0, 1.05], "b": [3.0, 3.0]}).notes == ()
+    assert machine_info(CPU, {"a": [1.0, 1.05], "b": [3.0, 3.0]}).notes == ()
 
 
 @pytest.mark.usefixtures("good_machine")
 def test_turns_that_disagree_are_told_with_their_size() -> None:
-    found = surroundings(CPU, {"a": [1.0, 1.0], "b": [2.0, 3.0, 2.0]})
+    found = machine_info(CPU, {"a": [1.0, 1.0], "b": [2.0, 3.0, 2.0]})
     assert found.spread == 0.5
     assert len(found.notes) == 1
     assert "up to 50% longer" in found.notes[0]
@@ -31,5 +31,5 @@ def test_turns_that_disagree_are_told_with_their_size() -> None:
 def test_one_core_and_no_bfloat16_are_said_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    notes = surroundings(CPU, {"a": [1.0]}).notes
+    notes = machine_info(CPU, {"a": [1.0]}).notes
     assert [sum(word in note for note in notes) for word in ("bfloat16", "one thread")] == [1, 1]
