@@ -150,6 +150,9 @@ def test_finished_pictures_are_skipped_and_only_they(tmp_path: Path) -> None:
     (out / "b.png").unlink()
     (out / "c.png").write_bytes((out / "c.png").read_bytes()[:-9])
     os.utime(photos / "d.png")
+    with pytest.raises(UpscaleError, match=r"out/c.png: there already, and not made by this command or changed since"):
+        again()
+    (out / "c.png").unlink()
     diary = again()
     assert (diary.ended_, diary.skipped_) == (["a.png", "b.png", "c.png", "x.png"], ["d.png"])
     assert not again(bicubic(3)).skipped_
@@ -175,12 +178,69 @@ def test_a_torn_manifest_costs_one_picture(tmp_path: Path) -> None:
     run(plan([photos], out), bicubic(), Diary())
     manifest = out / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-30])
+    with pytest.raises(UpscaleError, match=r"out/b.png: there already"):
+        run(plan([photos], out), bicubic(), Diary())
     diary = Diary()
-    run(plan([photos], out), bicubic(), diary)
+    run(plan([photos], out), bicubic(), diary, "overwrite")
     assert (diary.skipped_, diary.ended_) == (["a.png"], ["b.png"])
     diary = Diary()
     run(plan([photos], out), bicubic(), diary)
     assert diary.skipped_ == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("again", [2, 3])
+def test_a_picture_put_in_the_place_of_a_result_stays(tmp_path: Path, again: float) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", photos / "b.png")
+    run(plan([photos], out), bicubic(), Diary())
+    make(tmp_path / "x.png", out / "b.png")
+    mine = (out / "b.png").read_bytes()
+    with pytest.raises(UpscaleError, match=r"out/b.png: there already, and not made by this command or changed since"):
+        run(plan([photos], out), bicubic(again), Diary())
+    assert (out / "b.png").read_bytes() == mine
+    diary = Diary()
+    run(plan([photos], out), bicubic(again), diary, "skip")
+    assert diary.left_ == ["b.png"]
+    assert (out / "b.png").read_bytes() == mine
+
+
+def test_a_picture_put_where_an_interrupted_batch_had_no_result_yet_stays(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", photos / "b.png", photos / "c.png")
+
+    class Stopped(Diary):
+        def started(self, job: Job, pixels: int):
+            if job.target.name == "c.png":
+                raise KeyboardInterrupt
+            return super().started(job, pixels)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan([photos], out), bicubic(), Stopped())
+    make(tmp_path / "x.png", out / "c.png")
+    with pytest.raises(UpscaleError, match=r"out/c.png: there already"):
+        run(plan([photos], out), bicubic(), Diary())
+
+
+def test_every_result_that_was_written_here_is_its_own(tmp_path: Path) -> None:
+    """The result before the last is what a batch leaves that is killed just before it renames the new one."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png")
+    run(plan([photos], out), bicubic(), Diary())
+    before = (out / "a.png").read_bytes()
+    run(plan([photos], out), bicubic(3), Diary())
+    (out / "a.png").write_bytes(before)
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(3), diary) == 0
+    assert diary.ended_ == ["a.png"]
+
+
+def test_lines_of_earlier_versions_are_believed_without_a_hash(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make(photos / "a.png", out / "a.png")
+    (out / MANIFEST).write_text('{"result": "a.png"}\n')
+    diary = Diary()
+    assert run(plan([photos], out), bicubic(), diary) == 0
+    assert diary.ended_ == ["a.png"]
 
 
 def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,19 +12,21 @@ _DRAFT_PREFIX = ".nitido-draft-"
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, before: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Yield a path beside `target` to write to; on success it becomes `target`, on any error it is removed.
 
     Readers see the old file or the new one, never half of either, even after `kill -9` or on a full disk. The draft's
     name has a fixed length, so that every legal target name can be written. An OSError that does not say which file it
     is about gets the target's name. A folder or a device in the target's place is an OSError before anything is
-    written.
+    written. `before` receives the finished draft before it becomes the target.
     """
     _refuse_irregular(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f"{_DRAFT_PREFIX}{uuid4().hex[:12]}{target.suffix[:12]}")
     try:
         yield draft
+        if before is not None:
+            before(draft)
         draft.replace(target)
     except OSError as error:
         error.filename = error.filename or str(target)
@@ -93,11 +95,11 @@ def _refuse_irregular(target: Path) -> None:
         raise OSError(errno.EINVAL, "a device, where a plain file is needed", str(target))
 
 
-def write_bytes(target: Path, content: bytes) -> None:
+def write_bytes(target: Path, content: bytes, before: Callable[[Path], None] | None = None) -> None:
     """Write `content` to `target` atomically; raises OSError, and nothing else, when the disk does not take it.
 
     A device or a pipe is written to as it is. Libraries that write files themselves tend to wrap or print that error:
-    let them write into memory, then come here.
+    let them write into memory, then come here. `before` is for `replacing`.
     """
     if _is_device(target):
         try:
@@ -107,7 +109,7 @@ def write_bytes(target: Path, content: bytes) -> None:
             error.filename = str(target)
             raise
         return
-    with replacing(target) as draft:
+    with replacing(target, before) as draft:
         draft.write_bytes(content)
 
 

@@ -169,8 +169,8 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
 def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXISTING[0]) -> int:
     """Enlarge the pictures of `batch`; returns how many could not be.
 
-    `existing` is one of `EXISTING`: what becomes of files in the place of results that nitido has not begun there. With
-    "error" the batch ends with `UpscaleError` before any work, "skip" leaves them, "overwrite" replaces them.
+    `existing` is one of `EXISTING`: what becomes of files in the place of results that are not as nitido wrote them.
+    With "error" the batch ends with `UpscaleError` before any work, "skip" leaves them, "overwrite" replaces them.
 
     While one is enlarged, the next is read and the last is written, in two threads; the listener is only told in this.
     A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
@@ -203,7 +203,6 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
             for job in foreign:
                 listener.left(job)
             ready = [(job, pixels) for job, pixels in ready if job not in foreign]
-        manifest.begin(job.target for job, _ in ready)
         listener.planned(sum(pixels for _, pixels in ready))
         steps = _Steps(settings, manifest, fingerprint, batch.folder, listener, check)
         with closing(overlapped(ready, steps.read, steps.upscale, steps.write, check)) as outcomes:
@@ -239,11 +238,13 @@ def _remove_drafts(out: Path, jobs: Sequence[Job]) -> None:
 
 def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job]:
     """Those of `jobs` that would replace files which are not nitido's own; `UpscaleError` where they are refused."""
-    foreign = [job for job in jobs if job.target.is_file() and not manifest.knows(job.target)]
+    foreign = [job for job in jobs if job.target.is_file() and not manifest.owns(job.target)]
     if foreign and existing == "error":
         named = ", ".join(str(job.target) for job in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
-        raise UpscaleError(f"{named}{more}: there already, and not made by this command: --existing skip or overwrite")
+        raise UpscaleError(
+            f"{named}{more}: there already, and not made by this command or changed since: --existing skip or overwrite"
+        )
     return foreign
 
 
@@ -390,8 +391,11 @@ class _Steps:
     def write(self, sized: _Sized, upscaled: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
         job, _ = sized
         if upscaled is not None:
-            not_taken = write_image(job.target, upscaled.photo, upscaled.workspace, pulse)
-            self.manifest.add(job.target, upscaled.source, self.fingerprint)
+
+            def remember(draft: Path) -> None:
+                self.manifest.add(job.target, draft, upscaled.source, self.fingerprint)
+
+            not_taken = write_image(job.target, upscaled.photo, upscaled.workspace, pulse, remember)
             return replace(upscaled, notes=[*upscaled.notes, *not_taken])
         return upscaled
 

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nitido.base.json_files import CHECKSUM, checksum
 
 MANIFEST = ".nitido-upscale.jsonl"
-"""The file's name: a line of JSON for each picture that was begun, and one for each that is finished.
+"""The file's name: a line of JSON for each result that is ready to take its place.
 
 Bytes of file names that are not UTF-8 are escaped as `\\udcff`, as Python's `json` reads and writes them.
 """
@@ -18,8 +19,9 @@ Bytes of file names that are not UTF-8 are escaped as `\\udcff`, as Python's `js
 class Manifest:
     """The pictures of an output folder that are nitido's, and which of them are finished; of no folder, none are.
 
-    A line is added when a picture has been written. Every line has a checksum: one that was cut short or changed counts
-    as not there. `damaged` is how many such lines there are, without a last one that a crash has cut short.
+    A line with the result's hash is added before the result takes its place, so that after a crash between the two no
+    result is taken for somebody else's file. Every line has a checksum: one that was cut short or changed counts as not
+    there. `damaged` is how many such lines there are, without a last one that a crash has cut short.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -27,22 +29,33 @@ class Manifest:
         self.path = None if folder is None else folder / MANIFEST
         self.damaged = 0
         self._entries: dict[str, Mapping[str, Any]] = {}
+        self._written: dict[str, set[str]] = {}  # every hash that a result of this name has had
         if self.path is None or not self.path.exists():
             return
         *lines, rest = self.path.read_bytes().split(b"\n")
         for line in lines:
             entry = _parsed(line)
             if entry is not None:
-                self._entries[entry["result"]] = entry
+                self._remember(entry)
             elif line:
                 self.damaged += 1
         entry = _parsed(rest)
         if entry is not None:
-            self._entries[entry["result"]] = entry
+            self._remember(entry)
 
-    def knows(self, target: Path) -> bool:
-        """Return whether `target` was begun here: a file of that name is nitido's own."""
-        return self._name(target) in self._entries
+    def _remember(self, entry: Mapping[str, Any]) -> None:
+        self._entries[entry["result"]] = entry
+        written = self._written.setdefault(entry["result"], set())
+        if "sha256" in entry:
+            written.add(str(entry["sha256"]))
+
+    def owns(self, target: Path) -> bool:
+        """Return whether the file `target` is a result that was written here, and nothing else since.
+
+        Earlier versions began with a line without a hash, which says no more than that a result may be there.
+        """
+        written = self._written.get(self._name(target))
+        return written is not None and (not written or sha256_of(target) in written)
 
     def holds(self, target: Path, source: str, settings: str) -> bool:
         """Return whether the result `target` was made of `source` with `settings` and is still as it was written."""
@@ -54,25 +67,21 @@ class Manifest:
             and entry.get("sha256") == sha256_of(target)
         )
 
-    def begin(self, targets: Iterable[Path]) -> None:
-        """Remember that files of these names will be nitido's, before any of them is there."""
-        self._append([{"result": self._name(target)} for target in targets if not self.knows(target)])
-
-    def add(self, target: Path, source: str, settings: str) -> None:
-        """Remember the result that has been written to `target`."""
-        if self.folder is not None:
-            result = {"source": source, "settings": settings, "sha256": sha256_of(target)}
-            self._append([{"result": self._name(target)} | result])
-
-    def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
-        lines = [json.dumps({**entry, CHECKSUM: checksum(entry)}).encode() + b"\n" for entry in entries]
-        if self.path is None or not lines:
+    def add(self, target: Path, draft: Path, source: str, settings: str) -> None:
+        """Remember that `draft`, made of `source` with `settings`, becomes the result `target`."""
+        if self.path is None:
+            return
+        entry = {"result": self._name(target), "source": source, "settings": settings, "sha256": sha256_of(draft)}
+        if self._entries.get(entry["result"]) == entry:
             return
         with self.path.open("ab+") as file:
             if file.tell():
                 file.seek(-1, 2)
                 file.write(b"" if file.read(1) == b"\n" else b"\n")
-            file.write(b"".join(lines))
+            file.write(json.dumps({**entry, CHECKSUM: checksum(entry)}).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._remember(entry)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix() if self.folder is not None else str(target)

@@ -17,16 +17,17 @@ def write_stream(
     save: Callable[[pyvips.TargetCustom], Any],
     pulse: Callable[[], None],
     insertion: tuple[int, bytes] = (0, b""),
+    before: Callable[[Path], None] | None = None,
 ) -> None:
     """Let `save` give a libvips target what shall become the file `path`, which appears whole or not at all.
 
     `insertion` is a place in what `save` writes, in bytes, and what is put there; only for encoders that never go back.
     `pulse` is called now and then, by whatever thread of libvips is writing; what it raises ends the writing. Raises
-    that, OSError as the disk does, and `pyvips.Error` for everything that is libvips' own.
+    that, OSError as the disk does, and `pyvips.Error` for everything that is libvips' own. `before` is for `replacing`.
     """
     raised: list[BaseException] = []
     written = 0
-    with replacing(path) as draft, draft.open("w+b", buffering=_PULSE) as file:
+    with replacing(path, before) as draft, draft.open("w+b", buffering=_PULSE) as file:
 
         def write(content: Any) -> int:
             nonlocal written

@@ -89,14 +89,18 @@ def _color_losses(photo: ImageWithMetadata, kind: FileFormat) -> list[str]:
 
 
 def write_image(
-    path: Path, photo: ImageWithMetadata, workspace: Workspace | None = None, pulse: Callable[[], None] = lambda: None
+    path: Path,
+    photo: ImageWithMetadata,
+    workspace: Workspace | None = None,
+    pulse: Callable[[], None] = lambda: None,
+    before: Callable[[Path], None] | None = None,
 ) -> list[str]:
     """Write `photo` atomically in the format of the suffix of `path`; return in words which metadata it did not take.
 
     PNG, TIFF, WebP and BMP are lossless, JPEG has quality 95 and AVIF 90, both without chroma subsampling. Samples of
     too many bits are rounded, into an array of `workspace`. `pulse` is called while a file grows, maybe by another
-    thread, and may stop the writing by an exception. Raises that, `PictureError` when the format cannot hold the
-    picture, OSError as the disk does.
+    thread, and may stop the writing by an exception. `before` receives the finished draft before it becomes `path`.
+    Raises what these raise, `PictureError` when the format cannot hold the picture, OSError as the disk does.
     """
     workspace = workspace or Workspace()
     kind = format_of(path)
@@ -104,9 +108,9 @@ def write_image(
     losses(photo, path)
     try:
         if kind.name == "bmp":
-            _write_bmp(path, photo.pixels)
+            _write_bmp(path, photo.pixels, before)
         else:
-            _write(path, kind, photo, workspace, pulse)
+            _write(path, kind, photo, workspace, pulse, before)
     except pyvips.Error as error:
         reason = " ".join(str(error.detail or error.message).split())
         raise PictureError(f"{path}: cannot be written: {reason}") from None
@@ -159,14 +163,19 @@ def _keeps_iptc(photo: ImageWithMetadata, kind: FileFormat) -> bool:
     return iptc is None or (kind.name == "jpeg" and iptc.startswith(b"Photoshop 3.0"))
 
 
-def _write_bmp(path: Path, pixels: Pixels) -> None:
+def _write_bmp(path: Path, pixels: Pixels, before: Callable[[Path], None] | None) -> None:
     samples = convert_depth(pixels, 8)
-    with replacing(path) as draft:
+    with replacing(path, before) as draft:
         Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).save(draft, format="BMP")
 
 
 def _write(
-    path: Path, kind: FileFormat, photo: ImageWithMetadata, workspace: Workspace, pulse: Callable[[], None]
+    path: Path,
+    kind: FileFormat,
+    photo: ImageWithMetadata,
+    workspace: Workspace,
+    pulse: Callable[[], None],
+    before: Callable[[Path], None] | None,
 ) -> None:
     options = dict(kind.options)
     bits = min(photo.bits, 8 if kind.bits == 8 else 16)
@@ -201,8 +210,8 @@ def _write(
 
     if points is not None:
         avif = image.heifsave_buffer(**options)
-        write_bytes(path, with_code_points(avif, *points, _MATRIX))
+        write_bytes(path, with_code_points(avif, *points, _MATRIX), before)
         return
     save = getattr(image, f"{_libvips_name(kind)}save_target")
     insert = (SIGNATURE_AND_HEADER, b"".join(png_chunk(*chunk) for chunk in chunks))
-    write_stream(path, lambda target: save(target, **options), pulsed, insert)
+    write_stream(path, lambda target: save(target, **options), pulsed, insert, before)
