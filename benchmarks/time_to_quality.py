@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from nitido.benchmarking.context import context
 
 from nitido.base.errors import NitidoError
+from nitido.benchmarking.machine_info import machine_info
 from nitido.benchmarking.time_to_quality import (
     TARGETS,
     Recipe,
@@ -58,7 +58,7 @@ def repeat(recipe: Recipe, seed: int, out: Path) -> Repeat:
 def measure(target: Target, recipe: Recipe, repeats: int, out: Path) -> TimeToQuality:
     """Train with the seeds 0 to `repeats` - 1, each into a directory of its own in `out`."""
     found = tuple(repeat(recipe, seed, out / f"seed={seed}") for seed in range(repeats))
-    where = context(training_device(), {"training": [one.seconds for one in found]})
+    where = machine_info(training_device(), {"training": [one.seconds for one in found]})
     return TimeToQuality(target, recipe, found, where)
 
 

@@ -14,7 +14,7 @@ MORE_THAN_ANY_MACHINE_HAS = 10**15
 ONEDNN_IS_REFUSED = """
 import resource
 import torch
-from nitido.base.out_of_memory import unless_memory_is_short
+from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.training.memory.allocator import keep_freed_memory
 from nitido.training.memory.available import writable_memory
 keep_freed_memory()
@@ -23,7 +23,7 @@ pictures = torch.rand(21, 3, 48, 48).contiguous(memory_format=torch.channels_las
 torch.ones(1 << 27)  # what the heap keeps is enough for tensors
 resource.setrlimit(resource.RLIMIT_DATA, (writable_memory(), resource.RLIM_INFINITY))
 with torch.no_grad():
-    print(unless_memory_is_short(lambda: convolution(pictures)))
+    print(unless_out_of_memory(lambda: convolution(pictures)))
 """
 
 

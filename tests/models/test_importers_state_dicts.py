@@ -187,7 +187,10 @@ CONTENTS: dict[str, tuple[object, str]] = {
         {f"{number}": storage for storage in [torch.zeros(1 << 18)] for number in range(2000)},
         "larger than weights may be",
     ),
-    "control characters": ({"\x1b[31mred\n": torch.zeros(2)}, r"its arrays \(\\x1b\[31mred\\n\) are of no known layout"),
+    "control characters": (
+        {"\x1b[31mred\n": torch.zeros(2)},
+        r"its arrays \(\\x1b\[31mred\\n\) are of no known layout",
+    ),
     "nothing": ({}, r"its arrays \(nothing\) are of no known layout"),
     "another network": (
         {"features.0.weight": torch.zeros(2)},

@@ -8,7 +8,7 @@ from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.study.plan import RunConfig, plan
 from nitido.study.resolve import resolve
 from nitido.study.spec import builtin_names, load_study_file
-from nitido.training.freezing import freeze, still
+from nitido.training.freezing import freeze, freeze_batchnorm_statistics
 from nitido.training.transfer import load_weights
 
 
@@ -45,7 +45,7 @@ def test_all_six_studies_are_there() -> None:
 def test_forward_and_backward_at_odd_sizes(name: str) -> None:
     net, frozen = started(name)
     net.train()
-    still(net)
+    freeze_batchnorm_statistics(net)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     lr = torch.rand(2, net.channels, 9, 13)
     sr = net(lr)

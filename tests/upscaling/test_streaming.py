@@ -115,12 +115,12 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
 
 def test_memory_of_reading_does_not_grow_with_the_picture(tmp_path: Path) -> None:
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.images import read_photo\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.images import read_image\n"
         "from nitido.upscaling.workspace import Workspace\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "folder = Path(sys.argv[1])\n"
-        "read_photo(folder / 'small.png', Workspace(folder, 0))\nbefore = peak()\n"
-        "photo = read_photo(folder / 'large.png', Workspace(folder, 0))\nprint(peak() - before)\n"
+        "read_image(folder / 'small.png', Workspace(folder, 0))\nbefore = peak()\n"
+        "photo = read_image(folder / 'large.png', Workspace(folder, 0))\nprint(peak() - before)\n"
         "assert photo.pixels.shape == (6144, 6144, 3)\n"
     )
     rows = np.tile(data.astronaut().astype(np.uint16) * 257, (1, 12, 1))

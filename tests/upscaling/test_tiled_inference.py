@@ -29,17 +29,17 @@ import resource
 from pathlib import Path
 import numpy as np
 from nitido.architectures import build, get_architecture
-from nitido.upscaling.upscaler import Upscaler
+from nitido.upscaling.upscaler import ImageUpscaler
 
 family = get_architecture("vdsr")
 network = build("vdsr", family.config_class.parse({}, "VDSR")).eval()
 pixels = np.random.default_rng(0).integers(0, 256, (190, 190, 1), dtype=np.uint8)  # one piece, where memory is enough
-roomy, _ = Upscaler(network, memory=1 << 25).enlarge(pixels, None, 380, 380)
+roomy, _ = ImageUpscaler(network, memory=1 << 25).upscale(pixels, None, 380, 380)
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 # A layer's input and output, 64 channels of 380×380 pixels each, are 74 MB; of a quarter with its margin they are 24.
 resource.setrlimit(resource.RLIMIT_AS, (taken + (60 << 20), resource.RLIM_INFINITY))
 notes, shares = [], []
-cramped, _ = Upscaler(network).enlarge(pixels, None, 380, 380, shares.append, note=notes.append)
+cramped, _ = ImageUpscaler(network).upscale(pixels, None, 380, 380, shares.append, note=notes.append)
 print(np.abs(cramped.astype(int) - roomy).max(), f"{sum(shares):.6f}", *set(notes), sep=";")
 """
 

@@ -54,9 +54,9 @@ def test_large_tensors_are_in_the_file_and_small_ones_and_weights_are_not(tmp_pa
 TOO_LARGE_A_FILE = """
 import resource, sys, torch
 from pathlib import Path
-from nitido.training.memory.disk_offloading import KeptInFile
+from nitido.training.memory.disk_offloading import OffloadToDisk
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
-with KeptInFile(Path(sys.argv[1])):
+with OffloadToDisk(Path(sys.argv[1])):
     torch.rand(1 << 20, requires_grad=True).exp()
 """
 
