@@ -93,7 +93,7 @@ def measure_share(run: RunConfig, profile: str, pictures: Store, validation: Sto
             run.hyperparameters.model_copy(update=short),
             train=pictures,
             validation=validation,
-            turns=run.turns,
+            scale_schedule=run.scale_schedule,
             directory=Path(directory),
             labels={},
             listener=clock,

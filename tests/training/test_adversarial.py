@@ -204,7 +204,7 @@ def test_two_hundred_steps_from_a_trained_start_stay_finite_and_lose_less_than_3
     small_store: Store, tmp_path: Path
 ) -> None:
     network = fresh_network()
-    common = {"train": small_store, "validation": small_store, "turns": (2,), "labels": {}, "metrics": METRICS}
+    common = {"train": small_store, "validation": small_store, "scale_schedule": (2,), "labels": {}, "metrics": METRICS}
     supervised = OPTIONS | {"loss": "l1", "steps": 100, "validate_every": 100, "learning_rate": 2e-3}
     start = train(
         network,

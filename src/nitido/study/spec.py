@@ -30,7 +30,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1
 Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Scales = Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_list), AfterValidator(_several)]
-"""A round of steps: what is named twice has two turns in it."""
+"""The scales of one round of steps; a scale that is named twice is used twice."""
 
 
 def _known_metric(name: str) -> str:
