@@ -147,12 +147,15 @@ def _default_directory(study: "Study") -> Path:
 
 
 def _is_study_directory(study: str) -> bool:
-    return (Path(study) / "study.yaml").is_file()
+    """Return whether `study` is the directory of a study; the name of a built-in study never is (`./srcnn` is)."""
+    from nitido.study.spec import builtin_names
+
+    return study not in builtin_names() and (Path(study) / "study.yaml").is_file()
 
 
 def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
     from nitido.study.resolve import resolve_with_notes
-    from nitido.study.spec import StudyError, load_resolved, load_study_file
+    from nitido.study.spec import StudyError, builtin_names, load_resolved, load_study_file
 
     if _is_study_directory(study):
         if settings:
@@ -163,6 +166,8 @@ def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
                 f"{study} was begun with profile {begun.profile!r}: --profile applies to a study's name or file"
             )
         return begun
+    if study in builtin_names() and (Path(study) / "study.yaml").is_file():
+        note(f"note: {study} is the built-in study; for the one in this directory write ./{study}")
     resolved, notes = resolve_with_notes(load_study_file(study), profile or "demo", settings)
     for line in notes:
         note(f"note: {line}")

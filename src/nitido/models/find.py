@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nitido.base.errors import unknown_name
+from nitido.base.notes import note
 from nitido.imaging import FORMATS
 from nitido.models.model_file import LoadedModel, ModelFileError, WrongScaleError, load_model_file, read_descriptor
 from nitido.models.zoo.catalog import zoo_names, zoo_path
@@ -27,23 +28,29 @@ def find_model(name_or_path: str | Path, scale: int | None = None) -> LoadedMode
 def model_path(name_or_path: str | Path) -> Path:
     """The model file that a run directory holds, the file itself, or the file that the zoo has under this name.
 
-    A path that exists wins over a name of the zoo. Raises `ModelFileError` for a directory without a model, and for a
-    word that is neither a path nor a name: it then says the nearest name.
+    A name of the zoo wins over a file or directory of the same name, so that it means the same network in every
+    directory: write `./edsr-x2`, or give a `Path`, for the one that is there. Raises `ModelFileError` for a directory
+    without a model, for the bare word `bicubic`, and for a word that is neither a path nor a name: it then says the
+    nearest name.
     """
     path = Path(name_or_path)
+    bare = str(name_or_path) == path.name and not path.suffix  # "./edsr-x2" is a path on purpose
+    given_as_path = isinstance(name_or_path, Path) and path.exists()
+    names = zoo_names()
+    if bare and not given_as_path and path.name in names:
+        if path.exists():
+            note(f"{path.name} is the model of the zoo; for the one in this directory write ./{path.name}")
+        return zoo_path(path.name)
+    if bare and not given_as_path and path.name.lower() == "bicubic":
+        raise ModelFileError(
+            f"{path}: 'bicubic', in small letters, stands for a model in evaluate, compare and upscale"
+        )
     if path.is_dir():
         if not (path / WEIGHTS).exists():
             raise ModelFileError(f"{path}: no {WEIGHTS} in this directory{_hint(path)}")
         return path / WEIGHTS
-    if path.exists() or str(name_or_path) != path.name or path.suffix:  # "./edsr-x2" is a path on purpose
+    if path.exists() or not bare:
         return path
-    if path.name.lower() == "bicubic":
-        raise ModelFileError(
-            f"{path}: 'bicubic', in small letters, stands for a model in evaluate, compare and upscale"
-        )
-    names = zoo_names()
-    if path.name in names:
-        return zoo_path(path.name)
     scales = [name for name in names if name.lower().startswith(f"{path.name.lower()}-")]
     if scales:
         raise ModelFileError(f"{path}: no such model file or run directory; the zoo has {', '.join(scales)}")

@@ -35,12 +35,23 @@ def test_a_name_loads_the_network(zoo: Path) -> None:
     assert (network.scale, type(network).__name__) == (4, "EDSR")
 
 
-def test_a_path_that_exists_wins(zoo: Path, tmp_path: Path) -> None:
+def test_a_name_wins_over_what_the_directory_holds(zoo: Path, tmp_path: Path) -> None:
     shelve(tmp_path / "edsr-x2", "model", 30.0)
-    assert model_path("edsr-x2") == Path("edsr-x2/model.safetensors")
-    assert find_model("edsr-x2").descriptor.architecture == "srcnn"
+    assert model_path("edsr-x2") == zoo / "edsr-x2.safetensors"
+    assert find_model("edsr-x2").descriptor.architecture == "edsr"
+    for path in ("./edsr-x2", "edsr-x2/", Path("edsr-x2"), tmp_path / "edsr-x2"):
+        assert find_model(path).descriptor.architecture == "srcnn"
     (tmp_path / "srcnn-x2").write_bytes((zoo / "edsr-x4.safetensors").read_bytes())
-    assert find_model("srcnn-x2").descriptor.name == "edsr-x4"
+    assert find_model("srcnn-x2").descriptor.name == "srcnn-x2"
+    assert find_model("./srcnn-x2").descriptor.name == "edsr-x4"
+    assert model_path(Path("edsr-x4")) == zoo / "edsr-x4.safetensors"
+
+
+def test_bicubic_is_never_a_directory(zoo: Path, tmp_path: Path) -> None:
+    shelve(tmp_path / "bicubic", "model", 30.0)
+    with pytest.raises(ModelFileError, match="stands for a model in evaluate, compare and upscale"):
+        model_path("bicubic")
+    assert model_path("./bicubic") == Path("bicubic/model.safetensors")
 
 
 def test_an_unknown_word_names_the_nearest(zoo: Path) -> None:

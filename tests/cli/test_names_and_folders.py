@@ -1,0 +1,71 @@
+"""A name means the same wherever the command runs; a folder of that name is written as a path."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from skimage import data
+from skimage.io import imsave
+
+from nitido.models.find import find_model
+from nitido.models.zoo import zoo_path
+from tests.cli.conftest import SMALL_STUDY, Done
+from tests.models.zoo.shelf import shelve
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run directory's model that has the name of another one in the zoo, and a folder that is called bicubic."""
+    for name in ("srcnn-x2", "bicubic"):
+        shelve(tmp_path / name, "model", 30.0)
+    imsave(tmp_path / "a.png", data.astronaut()[40:80, 180:220])
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "pictures" / "a.png")
+    return tmp_path
+
+
+def test_a_name_of_the_zoo(call: Call, folder: Path) -> None:
+    shown = call("model", "show", "srcnn-x2", "--json", "-")
+    assert (
+        json.loads(shown.out)["publication"]
+        == find_model(zoo_path("srcnn-x2")).descriptor.model_dump(mode="json")["publication"]
+    )
+    assert "note: srcnn-x2 is the model of the zoo; for the one in this directory write ./srcnn-x2" in shown.err
+    measured = ["--data", "pictures", "--scale", "2", "--metric", "psnr_y", "--json", "-"]
+    by_name, by_path, of_zoo = (
+        json.loads(call("evaluate", model, *measured).out)["means"][0]["value"]
+        for model in ("srcnn-x2", "./srcnn-x2", zoo_path("srcnn-x2"))
+    )
+    assert by_name == of_zoo != by_path
+    for model, name in (("srcnn-x2", "a"), (zoo_path("srcnn-x2"), "b"), ("./srcnn-x2", "c")):
+        assert call("upscale", "pictures/a.png", "-o", f"{name}.png", "--model", model).code == 0
+    a, b, c = ((folder / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_what_a_run_starts_from(call: Call, folder: Path) -> None:
+    """The zoo's network does not fit this variant, which the one in the folder would: the error says which was read."""
+    run = ["train", "srcnn", "--variant", "debug", "--set", "steps=2", "--out", "run"]
+    error = call(*run, "--set", "pretrained=srcnn-x2").error_line
+    assert error.startswith("nitido: pretrained srcnn-x2 (srcnn 'srcnn-x2'): extraction.weight has another shape")
+    assert call(*run, "--set", "pretrained=./srcnn-x2", "--set", "batch=2", "--set", "patch=16").code == 0
+
+
+def test_bicubic(call: Call, folder: Path) -> None:
+    assert "'bicubic', in small letters" in call("model", "show", "bicubic").error_line
+    assert call("model", "show", "./bicubic").code == 0
+
+
+def test_the_name_of_a_built_in_study(call: Call, tmp_path: Path, small_study: Path) -> None:
+    small_study.write_text(yaml.safe_dump(SMALL_STUDY | {"study": "srcnn"}))
+    done = call("study", "run", small_study, "--out", "srcnn")
+    assert done.code == 0, done.err
+    shown = call("study", "show", "srcnn", "--json", "-")
+    assert {run["variant"] for run in json.loads(shown.out)["runs"]} != {"plain", "residual"}
+    assert "note: srcnn is the built-in study; for the one in this directory write ./srcnn" in shown.err
+    shown = call("study", "show", "./srcnn", "--json", "-")
+    assert {run["variant"] for run in json.loads(shown.out)["runs"]} == {"plain", "residual"}
