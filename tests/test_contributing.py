@@ -150,12 +150,12 @@ def test_every_example_is_complete_by_itself(shell: Shell, folder: Path) -> None
 
 
 def test_an_installed_package_needs_no_variable(shell: Shell, folder: Path) -> None:
-    words = tomllib.loads(PACKAGE)["project"]["entry-points"]["nitido.base.plugins"]
+    words = tomllib.loads(PACKAGE)["project"]["entry-points"]["nitido.plugins"]
     information = folder / "somebodys_words-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys-words\nVersion: 1.0\n")
     lines = [f"{name} = {module}" for name, module in words.items()]
-    (information / "entry_points.txt").write_text("\n".join(["[nitido.base.plugins]", *lines]))
+    (information / "entry_points.txt").write_text("\n".join(["[nitido.plugins]", *lines]))
     done = shell("nitido study show mine.yaml --json -", PYTHONPATH=str(folder))
     assert done.returncode == 0, done.stderr
     assert "inverted_bottleneck" in {run["variant"] for run in json.loads(done.stdout)["runs"]}
@@ -174,7 +174,7 @@ def test_the_loss_is_the_l1_distance_of_finite_differences() -> None:
 def test_the_document_names_only_what_exists() -> None:
     root = Path(__file__).parents[1]
     package = root / "src" / "nitido"
-    paths = re.findall(r"`((?:architectures|inference|training|study|tests|docs)/[\w/.]+)`", DOCUMENT)
+    paths = re.findall(r"`((?:architectures|models|upscaling|training|study|tests|docs)/[\w/.]+)`", DOCUMENT)
     paths += re.findall(r"\]\(([^)]+)\)", DOCUMENT)
     assert len(paths) > 5
     missing = [

@@ -62,7 +62,7 @@ def install(site: Path, value: str) -> None:
     information = site / "their_words-2.1.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: their-words\nVersion: 2.1\n")
-    (information / "entry_points.txt").write_text(f"[nitido.base.plugins]\nthem = {value}\n")
+    (information / "entry_points.txt").write_text(f"[nitido.plugins]\nthem = {value}\n")
 
 
 def loaded(done: Done) -> list[str]:

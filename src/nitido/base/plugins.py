@@ -14,7 +14,7 @@ from zlib import crc32
 from nitido.base.errors import NitidoError
 from nitido.base.folders import expanded
 
-ENTRY_POINTS = "nitido.base.plugins"
+ENTRY_POINTS = "nitido.plugins"
 """The group of entry points by which installed packages name their modules."""
 
 VARIABLE = "NITIDO_PLUGINS"
