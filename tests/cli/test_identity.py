@@ -510,6 +510,89 @@ def test_a_lost_study_file_is_written_again_and_whole_runs_are_kept(
     assert board(out) == before
 
 
+@pytest.fixture
+def seeds(run: Nitido, tmp_path: Path) -> list[Path]:
+    """A study of `plain` with three seeds in `seeds`: the directories of its runs."""
+    assert run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds").code == 0
+    return [tmp_path / "seeds" / PLAIN.with_name(f"seed={seed}") for seed in (0, 1, 2)]
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("leaderboard.*")}
+
+
+@pytest.mark.parametrize("files", [["checkpoints/best.ckpt"], ["checkpoints/best.ckpt", "metrics.jsonl"]])
+def test_a_checkpoint_belongs_to_one_run(run: Nitido, seeds: list[Path], tmp_path: Path, files: list[str]) -> None:
+    before = tables(tmp_path / "seeds")
+    weights = [model_bytes(directory) for directory in seeds]
+    for directory in seeds[1:]:
+        for file in files:
+            shutil.copy(seeds[0] / file, directory / file)
+        (directory / "model.safetensors").unlink()
+    done = run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds")
+    assert done.code == 0, done.err
+    for directory in seeds[1:]:
+        words = f"{directory / 'checkpoints/best.ckpt'} is a checkpoint of another run: the training starts from step 0"
+        assert words in done.err
+    assert [model_bytes(directory) for directory in seeds] == weights
+    assert tables(tmp_path / "seeds") == before
+
+
+def model_bytes(directory: Path) -> bytes:
+    return (directory / "model.safetensors").read_bytes()
+
+
+def unmark(directory: Path) -> None:
+    """Leave the checkpoints of a run as version 0.1 wrote them, without the run's digest."""
+    for path in (directory / "checkpoints").iterdir():
+        checkpoint = torch.load(path, weights_only=True)
+        del checkpoint["run"]
+        torch.save(checkpoint, path)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_accepted(run: Nitido, seeds: list[Path]) -> None:
+    weights = model_bytes(seeds[1])
+    unmark(seeds[1])
+    (seeds[1] / "model.safetensors").unlink()
+    done = run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds")
+    assert "starts from step 0" not in done.err
+    assert model_bytes(seeds[1]) == weights
+
+
+def test_one_training_is_not_counted_as_several_seeds(run: Nitido, seeds: list[Path], tmp_path: Path) -> None:
+    unmark(seeds[0])
+    for directory in seeds[1:]:
+        for file in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.jsonl"):
+            shutil.copy(seeds[0] / file, directory / file)
+        (directory / "model.safetensors").unlink()
+    run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds")
+    plain = board(tmp_path / "seeds")["plain"]
+    assert plain["rank"] is None
+    assert plain["status"] == "the weights of seed 0"
+    assert plain["metrics"] == {}
+
+
+def test_a_model_of_another_run_is_not_measured_as_this_ones(run: Nitido, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    weights = model_bytes(out / PLAIN)
+    for file in ("model.safetensors", "status.json"):
+        shutil.copy(out / RESIDUAL / file, out / PLAIN / file)
+    (out / PLAIN / "rows.parquet").unlink()
+    done = run()
+    assert f"{out / PLAIN / 'model.safetensors'}: not the weights of this run" in done.err
+    assert model_bytes(out / PLAIN) == weights
+
+
+def test_no_table_is_written_beside_an_old_report(call: Nitido, run: Nitido, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / PLAIN / "rows.parquet").unlink()  # the table would be another one
+    before = tables(out)
+    shutil.copy(out / RESIDUAL / "metrics.jsonl", out / PLAIN / "metrics.jsonl")
+    done = call("study", "report", out)
+    assert "metrics.jsonl is damaged" in done.error_line
+    assert tables(out) == before
+
+
 LONG = ["--set", "variants=residual", "--set", "steps=400", "--set", "validate_every=50"]
 
 

@@ -140,7 +140,7 @@ def _status_or_warn(directory: RunDirectory) -> Status | None:
 
 
 def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> LoadedModel | None:
-    """The model of a finished run; None if its file is missing or does not hold the run's weights.
+    """The model of a finished run; None if its file is missing, of another run, or does not hold the run's weights.
 
     A line on standard error says so then, and that it is `otherwise`.
     """
@@ -149,7 +149,9 @@ def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> L
     except ModelFileError as error:
         note(f"{error}: {otherwise}")
         return None
-    if weights_digest(found.network) != status.weights:
+    identity = directory.read_identity()
+    of_another = identity is not None and found.descriptor.training.get("run", identity.digest) != identity.digest
+    if of_another or weights_digest(found.network) != status.weights:
         note(f"{directory.model}: not the weights of this run: {otherwise}")
         return None
     return found
@@ -205,7 +207,7 @@ def _carry_out(
 ) -> Status:
     if directory.last_checkpoint.parent.exists():
         remove_drafts(directory.last_checkpoint.parent)
-        repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint)
+        repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint, identity.digest)
     network = _build(run)
     start = begin_from(network, run, directory, source)
     summary = start.summary() if start is not None else ""
@@ -219,6 +221,7 @@ def _carry_out(
         validation=pictures.validation,
         scale_schedule=run.scale_schedule,
         directory=directory.path,
+        run=identity.digest,
         labels=_labels(run),
         listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
         metrics=run.validated,
@@ -336,6 +339,7 @@ def _measure_and_save(
         "best_step": trained.best_step,
         "validation": trained.validation,
         "protocol": PROTOCOL,
+        "run": identity.digest,
     }
     descriptor = ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:])
     save_model(directory.model, network, descriptor)

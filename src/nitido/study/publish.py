@@ -64,7 +64,10 @@ def publish(out: Path) -> Leaderboard:
         raise StudyError(f"{out}: the study has not begun, or an earlier version ran it: run 'nitido study run {out}'")
     pictures = PlannedPictures.read(out / PICTURES_FILE)
     stores = _test_stores(study, pictures)
-    found = {run.directory: _found(out, run, runs, pictures) for run in runs}
+    found = _once(runs, {run.directory: _found(out, run, runs, pictures) for run in runs})
+    for run in runs:
+        if found[run.directory].status is not None:
+            RunDirectory(out / run.directory).validation_curve()  # raises before anything is written
     bicubic = _bicubic(out, pictures)
     rows = pl.concat([bicubic.rows, *(run.rows for run in found.values())])
     facts = {BICUBIC: VariantFacts(parameters=0, macs=0, status=bicubic.state)}
@@ -72,6 +75,10 @@ def publish(out: Path) -> Leaderboard:
         own = [run for run in runs if run.config.variant == variant.name]
         facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
+    for name in _NOT_ALWAYS:
+        (out / name).unlink(missing_ok=True)
+    # The page first, which may fail: no new table stands beside an old page.
+    _draw(out, study, runs, found, rows, board, stores, pictures)
     write_rows(rows, out / "rows.parquet")
     write_text(
         out / "leaderboard.json",
@@ -80,12 +87,9 @@ def publish(out: Path) -> Leaderboard:
     tables = {objective: as_table(board, objective) for objective in board.objectives()}
     write_text(out / "leaderboard.md", "\n".join(as_markdown(*table) + "\n" for table in tables.values()))
     write_text(out / "leaderboard.tex", as_latex(board))
-    for name in _NOT_ALWAYS:
-        (out / name).unlink(missing_ok=True)
     for objective, name in RANKING_FILES.items():
         if objective in tables:
             write_text(out / f"{name}.csv", _csv(*tables[objective]))
-    _draw(out, study, runs, found, rows, board, stores, pictures)
     return board
 
 
@@ -142,6 +146,20 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
     if whole and _cover(rows, pictures):
         return _Found("finished", rows, status)
     return _Found("rows outdated", status=status)
+
+
+def _once(runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -> dict[Path, _Found]:
+    """Leave each training's figures in one place: seeds that hold the same weights are not several trainings."""
+    first: dict[tuple[str, float, str], int] = {}
+    once = dict(found)
+    for run in runs:
+        it, options = found[run.directory], run.config.hyperparameters
+        if it.state != "finished" or it.status is None or not it.status.weights:
+            continue
+        seed = first.setdefault((run.config.variant, options.learning_rate, it.status.weights), options.seed)
+        if seed != options.seed:
+            once[run.directory] = _Found(f"the weights of seed {seed}", status=it.status)
+    return once
 
 
 def _bicubic(out: Path, pictures: PlannedPictures) -> _Found:

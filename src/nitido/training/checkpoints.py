@@ -15,14 +15,22 @@ from nitido.base.atomic import write_bytes
 from nitido.base.json_files import DamagedFileError
 from nitido.base.notes import note
 
+_RUN = "run"
+"""Where a checkpoint has the digest of its run; those of version 0.1 have none."""
+
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, even after `kill -9` or on a full disk."""
+    """Checkpoints of `run` that are whole or not there, even after `kill -9` or on a full disk."""
+
+    def __init__(self, run: str) -> None:
+        """Mark every checkpoint with the digest `run`."""
+        super().__init__()
+        self._run = run
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write beside `path`, then rename."""
         content = io.BytesIO()
-        torch.save(checkpoint, content)
+        torch.save(checkpoint | {_RUN: self._run}, content)
         write_bytes(Path(path), content.getvalue())
 
 
@@ -64,11 +72,16 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(moved)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, run: str) -> dict[str, Any]:
     """Load the checkpoint at `path` after comparing every record with its CRC-32, which PyTorch itself does not do.
 
+    Args:
+        path: The checkpoint.
+        run: The digest of the run that it must belong to. A checkpoint of version 0.1, which names no run, is accepted.
+
     Raises:
-        DamagedFileError: The file is no checkpoint, is cut short, or a record does not match its checksum.
+        DamagedFileError: The file is no checkpoint, is cut short, a record does not match its checksum, or it is a
+            checkpoint of another run.
         OSError: The file cannot be opened.
     """
     try:
@@ -85,18 +98,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DamagedFileError(f"{path} is damaged ({type(error).__name__} while reading it)") from None
     if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
         raise DamagedFileError(f"{path} is damaged (it is no checkpoint of a training)")
+    if checkpoint.get(_RUN, run) != run:
+        raise DamagedFileError(f"{path} is a checkpoint of another run")
     return checkpoint
 
 
-def repair_checkpoints(last: Path, best: Path) -> None:
+def repair_checkpoints(last: Path, best: Path, run: str) -> None:
     """Remove or replace damaged checkpoints, so that a training ends with the same bits as without the damage.
+
+    A checkpoint of another run than `run`, such as one that was copied from another seed, counts as damaged.
 
     Instead of a damaged `last` the training resumes from `best`, which is as complete and of an earlier step. A damaged
     `best` cannot be made again by the steps after it: both are removed, and the training starts from step 0. One
     warning names the file and says which.
     """
     found = [path for path in (last, best) if path.exists()]
-    reasons = {path: reason for path in found if (reason := _damage(path))}
+    reasons = {path: reason for path in found if (reason := _damage(path, run))}
     if best in reasons or (last in reasons and not best.exists()):
         for path in found:
             path.unlink()
@@ -106,9 +123,9 @@ def repair_checkpoints(last: Path, best: Path) -> None:
         note(f"{reasons[last]}: the training resumes from {best.name}")
 
 
-def _damage(path: Path) -> str:
+def _damage(path: Path, run: str) -> str:
     try:
-        load_checkpoint(path)
+        load_checkpoint(path, run)
     except DamagedFileError as error:
         return str(error)
     return ""

@@ -83,6 +83,7 @@ def train(
     labels: Mapping[str, str],
     listener: ProgressListener,
     metrics: Sequence[str] = FIDELITY_METRICS,
+    run: str = "",
 ) -> Trained:
     """Train `network` in place and leave it with the weights that validated best.
 
@@ -95,7 +96,8 @@ def train(
 
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
-    …) and the hyperparameters become TensorBoard's hparams.
+    …) and the hyperparameters become TensorBoard's hparams. Checkpoints carry `run`, the digest of what the weights
+    depend on; those of another run are refused.
 
     Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError`
     when a picture is smaller than a patch, `OutOfMemoryError` when there is not the memory for a step, and
@@ -118,7 +120,7 @@ def train(
     checkpoints = directory / "checkpoints"
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
 
-    resumed = load_checkpoint(last) if last.exists() else None
+    resumed = load_checkpoint(last, run) if last.exists() else None
     resumed_step = resumed["global_step"] if resumed is not None else 0
     rewind_events(directory, resumed_step)
     events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
@@ -142,7 +144,7 @@ def train(
             devices=1,
             callbacks=callbacks,
             logger=[events, scalars],
-            plugins=[AtomicCheckpoints(), *([LossScaling(device)] if fast_path.precision == "float16" else [])],
+            plugins=[AtomicCheckpoints(run), *([LossScaling(device)] if fast_path.precision == "float16" else [])],
             profiler=NoProfiler(),
             gradient_clip_val=None if adversarial else options.gradient_clip or None,
             num_sanity_val_steps=0,
@@ -180,7 +182,7 @@ def train(
         finally:
             stop.restore()
     stop.check(total)
-    checkpoint = load_checkpoint(best)
+    checkpoint = load_checkpoint(best, run)
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     network.load_state_dict(weights)
