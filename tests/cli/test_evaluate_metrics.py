@@ -65,3 +65,42 @@ def test_an_unknown_metric_beside_all_is_named(call: Call, picture: Path) -> Non
     done = call("evaluate", "bicubic", "--data", picture, "--scale", 2, "--metric", "all", "--metric", "psnr")
     assert done.code == 1
     assert "unknown metric 'psnr'" in done.error_line
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Two pictures that MS-SSIM can be measured on, and one that is too small for it."""
+    folder = tmp_path / "mix"
+    folder.mkdir()
+    for name, side in (("large", 220), ("middle", 200), ("small", 80)):
+        noise = np.random.default_rng(side).integers(0, 256, (side, side, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_named_metric_that_one_picture_is_too_small_for_is_an_error(call: Call, mixed: Path) -> None:
+    asked = ["--metric", "psnr_y", "--metric", "ms_ssim_y", "--json", mixed.parent / "o.json"]
+    done = call("evaluate", "bicubic", "--data", mixed, "--scale", 2, *asked)
+    assert done.code == 1
+    assert done.error_line == (
+        f"nitido: small of {mixed}: a picture of 80×80 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a "
+        "side; leave this metric or this picture out"
+    )
+    assert not (mixed.parent / "o.json").exists()
+
+
+def test_among_all_metrics_one_has_a_mean_only_on_sets_that_it_can_be_measured_on(call: Call, mixed: Path) -> None:
+    large = mixed.parent / "large"
+    large.mkdir()
+    (mixed / "large.png").rename(large / "large.png")
+    target = mixed.parent / "o.json"
+    sets = ["--data", mixed, "--data", large]
+    done = call("evaluate", "bicubic", *sets, "--scale", 2, "--metric", "all", "--json", target)
+    assert done.code == 0, done.err
+    result = json.loads(target.read_text())
+    assert [m["dataset"] for m in result["means"] if m["metric"] == "ms_ssim_y"] == [str(large)]
+    images = {(m["dataset"], m["metric"]): m["images"] for m in result["means"]}
+    assert images[str(mixed), "psnr_y"] == 2
+    reason = "small of " + str(mixed)
+    assert [g["dataset"] for g in result["gaps"] if g["metric"] == "ms_ssim_y"] == [str(mixed)]
+    assert f"ms_ssim_y not available on {mixed}: {reason}" in done.out

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -218,3 +219,18 @@ def test_a_full_disk_is_one_line(nitido_process, call, small_study: Path, tmp_pa
     assert "File too large" in done.err
     assert "Traceback" not in done.err
     assert not list((tmp_path / "out").rglob(".nitido-draft-*"))
+
+
+def test_a_metric_that_a_test_picture_is_too_small_for_is_refused_before_the_training(
+    call, small_study: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tests").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "tests" / "small.png")
+    done = call("study", "run", small_study, "--set", "metrics=ms_ssim_y", "--set", "data.test=./tests")
+    assert done.code == 1
+    assert (
+        "small of ./tests: a picture of 96×96 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a side"
+        in done.error_line
+    )
+    assert not (small_study.parent / "runs").exists()

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from nitido.evaluation.rows import table
 from nitido.study.leaderboard import LeaderboardError, VariantFacts, as_json, as_markdown, as_table, rank
+from nitido.study.report.tables import metrics_table
 
 
 def rows_of(variant: str, lr: float | None, seed: int | None, split: str, values: dict[str, float], **more: object):
@@ -133,7 +134,8 @@ def test_the_table_gives_the_difference_to_the_baseline() -> None:
 
 def looks(variant: str, lr: float | None, seed: int | None, validation: float, test: float):
     metric = {"metric": "perceptual_distance"}
-    tested = [row | metric for row in rows_of(variant, lr, seed, "test", {"a": test}) if row["metric"] == "psnr_y"]
+    values = {"a": test, "b": test}
+    tested = [row | metric for row in rows_of(variant, lr, seed, "test", values) if row["metric"] == "psnr_y"]
     chosen = [
         row | metric for row in rows_of(variant, lr, seed, "validation", {"v": validation}) if row["metric"] == "psnr_y"
     ]
@@ -161,7 +163,7 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
     header, perception = as_table(found, "perception")
     assert perception[0][:2] == ["1", "gan"]
     assert perception[0][header.index("set5 distance / PSNR")] == "0.2000 / 32.50"
-    assert perception[0][header.index("Δ vanilla")] == "-0.2000"
+    assert perception[0][header.index("Δ vanilla")] == "-0.2000 [-0.2000, -0.2000]"
     told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["objective"]) for e in as_json(found)["entries"]}
     assert told == {
         "vanilla": (1, 2, "fidelity"),
@@ -328,6 +330,31 @@ def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> No
     assert "ssim_y" in entry.gaps
     _, lines = as_table(found)
     assert any(cell.endswith(" / –") for cell in next(line for line in lines if line[1] == "better"))
+
+
+def test_a_metric_that_every_variant_lacks_on_a_picture_has_no_mean() -> None:
+    """As MS-SSIM, which nothing can be measured by on a small picture."""
+    rows = without(reference() + seeded("vanilla", 1.0), metric="ssim_y", picture="p0")
+    found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")})
+    assert {entry.mean("ssim_y") for entry in found.entries} == {None}
+    assert {"ssim_y" in entry["gaps"] for entry in as_json(found)["entries"]} == {True}
+    assert found.caveats["fidelity"][0] == (
+        "ssim_y has no mean over the test sets: bicubic lacks 1 of 12 values (the first: p0) of ssim_y on set5, as "
+        "1 other variant"
+    )
+    table_ = metrics_table(found, ("ssim_y",))
+    assert table_ is not None
+    assert "SSIM on Y has no mean: vanilla lacks 5 of 60 values (the first: p0 with seed 0)" in table_.note
+
+
+def test_a_metric_that_was_measured_on_one_of_two_sets_has_no_mean_over_the_sets() -> None:
+    rows = reference() + seeded("vanilla", 1.0)
+    other = [row | {"dataset": "set14"} for row in rows if row["split"] == "test" and row["metric"] == "psnr_y"]
+    found = board(rows + other, {k: FACTS[k] for k in ("bicubic", "vanilla")}).entry("vanilla")
+    assert found.rank is not None
+    assert found.mean("ssim_y") is None
+    assert found.gaps["ssim_y"].endswith("of ssim_y on set14")
+    assert "ssim_y" in found.means["set5"]
 
 
 def test_a_perfect_perceptual_distance_is_first_and_not_taken_for_none() -> None:

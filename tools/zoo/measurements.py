@@ -45,8 +45,10 @@ def measure(network: SuperResolutionNetwork, metrics: Sequence[str]) -> Measured
     scale = network.scale
     stores = {name: prepare(resolve(name, "test"), [scale]) for name in DATASETS}
     found: dict[str, dict[str, float]] = {}
-    for row in means(evaluate_models({"": NetworkUpscaler(network)}, stores, scale, metrics)):
+    images = {name: len(store) for name, store in stores.items()}
+    for row in means(evaluate_models({"": NetworkUpscaler(network)}, stores, scale, metrics), images):
         found.setdefault(row["dataset"], {})[row["metric"]] = row["value"]
     narrow = NetworkUpscaler(InBfloat16(network))
-    [row] = means(evaluate_models({"": narrow}, {COST_DATASET: stores[COST_DATASET]}, scale, ["psnr_y"]))
+    rows = evaluate_models({"": narrow}, {COST_DATASET: stores[COST_DATASET]}, scale, ["psnr_y"])
+    [row] = means(rows, images)
     return Measured(found, found[COST_DATASET]["psnr_y"] - row["value"])

@@ -9,11 +9,7 @@ from nitido.base.errors import NitidoError
 from nitido.cli.console import Json, output_file, print_table, report, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nitido.data import Store
     from nitido.evaluation.benchmark import Upscaler
-    from nitido.evaluation.metrics import Metric
 
 BICUBIC = "bicubic"
 
@@ -45,7 +41,7 @@ def evaluate(
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
     from nitido.data import prepare, resolve
-    from nitido.evaluation.benchmark import refuse_large
+    from nitido.evaluation.benchmark import require_measurable, unmeasurable
     from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
     from nitido.evaluation.metrics import metric as metric_called
     from nitido.evaluation.report import evaluate_models, means
@@ -61,11 +57,17 @@ def evaluate(
     upscalers = {name: _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     for store in stores.values():
-        refuse_large(store, scale, [measure.name for measure in named])
-    gaps = {measure.name: measure.missing() or _too_large(measure, stores.values(), scale) for measure in measures}
-    measures = [measure for measure in measures if gaps[measure.name] is None]
+        require_measurable(store, scale, [measure.name for measure in named])
+    lacking = {measure.name: reason for measure in measures if (reason := measure.missing()) is not None}
+    measures = [measure for measure in measures if measure.name not in lacking]
+    gaps = [
+        {"dataset": dataset, "metric": measure.name, "reason": reason}
+        for dataset, store in stores.items()
+        for measure in measures
+        if (reason := unmeasurable(store, scale, measure.name)) is not None
+    ]
     rows = evaluate_models(upscalers, stores, scale, [measure.name for measure in measures])
-    averages = means(rows)
+    averages = means(rows, {dataset: len(store) for dataset, store in stores.items()})
 
     def show() -> None:
         by_cell = {(m["model"], m["dataset"], m["metric"]): m["value"] for m in averages}
@@ -80,11 +82,13 @@ def evaluate(
             for model in models
         ]
         print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in measures)], lines)
-        for name, reason in gaps.items():
-            if reason is not None:
-                say(f"{name} not available: {reason}")
+        for name, reason in lacking.items():
+            say(f"{name} not available: {reason}")
+        for gap in gaps:
+            say(f"{gap['metric']} not available on {gap['dataset']}: {gap['reason']}")
 
-    report({"rows": rows, "means": averages}, json, show)
+    gaps += [{"dataset": dataset, "metric": m, "reason": reason} for dataset in stores for m, reason in lacking.items()]
+    report({"rows": rows, "means": averages, "gaps": gaps}, json, show)
 
 
 def compare(
@@ -128,19 +132,6 @@ def compare(
         say(f"figure: {output}")
 
     report({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json, show)
-
-
-def _too_large(measure: "Metric", stores: "Iterable[Store]", scale: int) -> str | None:
-    """Why a metric that nobody named is left out; None where every picture can be measured."""
-    from nitido.evaluation.benchmark import refuse_large
-    from nitido.evaluation.metrics import MetricError
-
-    try:
-        for store in stores:
-            refuse_large(store, scale, [measure.name])
-    except MetricError as error:
-        return str(error)
-    return None
 
 
 def _cell(value: float | None, decimals: int) -> str:

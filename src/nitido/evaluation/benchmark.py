@@ -188,27 +188,31 @@ def require_measurable(
 ) -> None:
     """Raise `MetricError` that names the first picture too small, or too large, for one of `metrics`.
 
-    With a `side` only the middle of each picture is measured, at most so many HR pixels wide and high.
+    A mean over the other pictures would stand beside means over all of them. With a `side` only the middle of each
+    picture is measured, at most so many HR pixels wide and high.
     """
     for name, size in zip(store.names, store.lr_sizes(scale), strict=True):
         height, width = (min(length, side // scale if side else length) * scale for length in size)
         for kind in map(metric, metrics):
             if reason := kind.too_large(height, width):
-                raise MetricError(f"{name} of {store.name}: {reason}")
+                raise MetricError(f"{name} of {store.name}: {reason}: leave this metric out, or crop the picture")
             needed = kind.smallest + 2 * scale
             if min(height, width) < needed:
                 raise MetricError(
                     f"{name} of {store.name}: a picture of {width}×{height} is too small to compare: {kind.title} at "
-                    f"×{scale} needs {needed} pixels a side"
+                    f"×{scale} needs {needed} pixels a side; leave this metric or this picture out"
                 )
 
 
-def refuse_large(store: Store, scale: int, metrics: Sequence[str]) -> None:
-    """Raise `MetricError` that names the first picture too large for one of `metrics`."""
-    for name, (height, width) in zip(store.names, store.lr_sizes(scale), strict=True):
-        for kind in map(metric, metrics):
-            if reason := kind.too_large(height * scale, width * scale):
-                raise MetricError(f"{name} of {store.name}: {reason}: leave this metric out, or crop the picture")
+def unmeasurable(store: Store, scale: int, name: str) -> str | None:
+    """Return why the metric `name` has no mean over `store`: its package or the size of a picture; None if it has."""
+    if reason := metric(name).missing():
+        return reason
+    try:
+        require_measurable(store, scale, [name])
+    except MetricError as error:
+        return str(error)
+    return None
 
 
 def measure(

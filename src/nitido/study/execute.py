@@ -21,6 +21,7 @@ from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, res
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 from nitido.evaluation.benchmark import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.metrics import metric as metric_called
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
@@ -53,18 +54,21 @@ class Pictures:
     validation: Store
     test: dict[str, Store]
 
-    def check(self, options: Hyperparameters, scales: Sequence[int]) -> None:
+    def check(self, options: Hyperparameters, scales: Sequence[int], metrics: Sequence[str] = ()) -> None:
         """Refuse pictures that two of training, validation and test share, and those too small for a patch or metric.
 
-        Pictures that are nearly the same are said on standard error.
+        `metrics` are those of the evaluation; the ones whose package is missing are not measured. Pictures that are
+        nearly the same are said on standard error.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
         deciding = [*FIDELITY_METRICS, SELECTION_METRICS[options.objective].metric]
+        measured = [name for name in metrics if metric_called(name).missing() is None]
         for scale in scales:
             require_measurable(self.validation, scale, deciding, options.validation_crop)
-            for store in (self.validation, *self.test.values()):
-                require_measurable(store, scale)
+            require_measurable(self.validation, scale, deciding)
+            for store in self.test.values():
+                require_measurable(store, scale, [*FIDELITY_METRICS, *measured])
         samplers(self.train, options, scales)
         tell_overlaps(self.overlaps)
 
@@ -111,7 +115,7 @@ def execute(
     directory = RunDirectory(path)
     directory.refuse_foreign()
     pictures = pictures or load_pictures(run.data, run.every_scale)
-    pictures.check(run.hyperparameters, run.every_scale)
+    pictures.check(run.hyperparameters, run.every_scale, run.metrics)
     identity = pictures.records.identity(run, source_weights(run, directory, source))
     if difference := directory.difference(identity):
         raise RunDirectoryError(f"{path} holds another run ({difference}): choose another directory")
@@ -325,11 +329,12 @@ def _measure_and_save(
     tested = (
         rows.filter(pl.col("split") == "test")
         .group_by("dataset", "scale", "metric", maintain_order=True)
-        .agg(pl.col("value").mean())
+        .agg(pl.col("value").mean(), pl.len())
     )
     metrics: dict[str, dict[str, float]] = {}
-    for dataset, scale, metric, value in tested.select("dataset", "scale", "metric", "value").iter_rows():
-        metrics.setdefault(dataset, {})[metric_name(metric, scale, run.scale)] = value
+    for dataset, scale, name, value, count in tested.iter_rows():
+        if count == len(pictures.test[dataset]):  # a mean over fewer pictures would look like one over all
+            metrics.setdefault(dataset, {})[metric_name(name, scale, run.scale)] = value
     provenance = {
         "variant": run.variant,
         "hyperparameters": run.hyperparameters.model_dump(mode="json", exclude_none=True),

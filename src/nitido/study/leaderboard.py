@@ -225,18 +225,28 @@ def _refuse_duplicates(rows: pl.DataFrame) -> None:
 
 
 _Pictures = Mapping[tuple[str, str, str], frozenset[str]]
-"""By split, data set and metric: the pictures that any variant was measured on."""
+"""By split, data set and metric: all pictures of the set, whatever was measured on them."""
 
 
 def _pictures(rows: pl.DataFrame) -> _Pictures:
-    grouped = rows.group_by("split", "dataset", "metric", maintain_order=True).agg(pl.col("picture").unique())
-    return {(split, dataset, metric): frozenset(names) for split, dataset, metric, names in grouped.iter_rows()}
+    """The pictures that every metric has to have: those that anything was measured on.
+
+    With the pictures that this metric has alone, a mean over a part of the set would look like one over all.
+    """
+    sets = rows.group_by("split", "dataset", maintain_order=True).agg(pl.col("picture").unique())
+    metrics = {split: group["metric"].unique(maintain_order=True) for (split,), group in rows.group_by("split")}
+    return {
+        (split, dataset, metric): frozenset(names)
+        for split, dataset, names in sets.iter_rows()
+        for metric in metrics[split]
+    }
 
 
 def _doubts(entries: Sequence[Entry], objective: Objective) -> list[str]:
     """Return what the means and choices leave open: variants that lack values, learning rates that tie."""
     metric = SELECTION_METRICS[objective].metric
     said = [f"{e.variant} is not ranked: it {e.gaps[metric]}" for e in entries if metric in e.gaps]
+    said += _gaps(entries) if objective == "fidelity" else []
     for entry in entries:
         if entry.choice is None or entry.choice.metric != metric or entry.learning_rate is None:
             continue
@@ -245,6 +255,24 @@ def _doubts(entries: Sequence[Entry], objective: Objective) -> list[str]:
             rates = " and ".join(map(number_text, sorted(tied)))
             said.append(f"the learning rates {rates} of {entry.variant} validated equally: the smallest was taken")
     return said
+
+
+def _gaps(entries: Sequence[Entry]) -> list[str]:
+    """Name the metrics that rank nothing and have no mean over the test sets, with the first variant that lacks one."""
+    ranking = {selection_metric.metric for selection_metric in SELECTION_METRICS.values()}
+    lacking: dict[str, list[Entry]] = {}
+    for entry in entries:
+        for name in entry.gaps.keys() - ranking:
+            lacking.setdefault(name, []).append(entry)
+    said = []
+    for name, those in sorted(lacking.items()):
+        others = f", as {_count(len(those) - 1, 'other variant')}" if len(those) > 1 else ""
+        said.append(f"{name} has no mean over the test sets: {those[0].variant} {those[0].gaps[name]}{others}")
+    return said
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 @dataclass(frozen=True)

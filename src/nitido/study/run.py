@@ -64,7 +64,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     pictures = load_pictures(study.data, [study.scale])
     every = [run.config.hyperparameters for run in runs]
     for options in {(o.patch, o.objective, o.validation_crop): o for o in every}.values():
-        pictures.check(options, [study.scale])
+        pictures.check(options, [study.scale], runs[0].config.metrics)
     _need_backbones(runs)
     _need_models(runs, out)
     _refuse_foreign(out, study)

@@ -1,11 +1,11 @@
 """The leaderboards as sortable tables, and every metric that was measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nitido.base.number_text import number_text
-from nitido.evaluation.metrics import METRICS
+from nitido.evaluation.metrics import METRICS, Metric
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC
@@ -142,7 +142,8 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
             text = UNKNOWN if value is None else f"{value:.{m.decimals}f}"
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
-    return Table("Every metric", _absent([m for m in asked if m not in measured]), tuple(columns), tuple(lines))
+    note = _absent(entries, [*metrics, *(METRICS[name] for name in asked if name in METRICS and name not in measured)])
+    return Table("Every metric", note, tuple(columns), tuple(lines))
 
 
 def rates_table(board: Leaderboard) -> Table | None:
@@ -196,11 +197,14 @@ def _best(entries: list[Entry], metric: str, *, higher_is_better: bool) -> float
     return (max if higher_is_better else min)(finite) if finite else None
 
 
-def _absent(names: list[str]) -> str:
-    """Which metrics were asked for and cannot be had, and why."""
-    said = [
-        f"{METRICS[name].title} is not available: {METRICS[name].missing() or 'the test pictures do not allow it'}."
-        for name in names
-        if name in METRICS
-    ]
+def _absent(entries: Sequence[Entry], metrics: Sequence[Metric]) -> str:
+    """Which metrics have no mean, and why: of no variant, or of the first that lacks one."""
+    said = []
+    for metric in metrics:
+        lacking = next((entry for entry in entries if metric.name in entry.gaps), None)
+        if lacking is not None:
+            said.append(f"{metric.title} has no mean: {lacking.variant} {lacking.gaps[metric.name]}.")
+        elif all(entry.mean(metric.name) is None for entry in entries):
+            reason = metric.missing() or "it was not measured"
+            said.append(f"{metric.title} is not available: {reason}.")
     return " ".join(said)
