@@ -101,6 +101,41 @@ def test_perception_is_judged_by_itself_where_less_is_better() -> None:
     assert "over" not in found.headline
 
 
+PERCEPTUAL = {"perc": 0.30, "vanilla": 0.40, "residual": 0.41, "bicubic": 0.50}
+
+
+def test_a_variant_that_aims_at_perception_is_not_called_without_a_result() -> None:
+    """Its mean is above bicubic's: "no variant beats bicubic" would be false."""
+    scores = {"perc": 32.50, "vanilla": 32.40, "bicubic": 32.45}
+    board = board_of(rows_of(scores, distances=PERCEPTUAL, spread=0.001), perceptual=["perc"])
+    found = verdict(board)
+    assert found.headline.startswith("Nothing to compare: no variant but vanilla, the baseline, aims at fidelity (")
+    assert "No variant that aims at fidelity beats bicubic: the best, vanilla, has " in found.text
+    unfinished = board_of(rows_of(scores, distances=PERCEPTUAL), perceptual=["perc"], broken={"residual": "running"})
+    assert verdict(unfinished).headline.startswith(
+        "Nothing to compare yet: of the variants that aim at fidelity, only vanilla, the baseline, has a result"
+    )
+
+
+def test_the_best_is_said_of_those_that_aim_at_fidelity() -> None:
+    scores = {"perc": 34.0, "vanilla": 33.0, "residual": 32.9, "bicubic": 32.0}
+    board = board_of(rows_of(scores, distances=PERCEPTUAL, spread=0.5), perceptual=["perc"])
+    text = verdict(board).text
+    assert "No change that aims at fidelity can be told from noise: " in text
+    assert " the best mean of those" in text
+    assert "The best mean of a variant that aims at fidelity, " in text
+
+
+def test_a_baseline_that_aims_at_perception_is_not_called_without_a_result() -> None:
+    scores = {"perc": 34.0, "vanilla": 33.0, "bicubic": 32.0}
+    board = board_of(rows_of(scores, distances=PERCEPTUAL), perceptual=["perc"], baseline="perc")
+    found = verdict(board)
+    assert found.headline.endswith("; perc, the baseline, does not aim at fidelity.")
+    assert found.caveats == ("the baseline perc does not aim at fidelity: nothing is compared to it",)
+    alone = board_of(rows_of({"perc": 34.0, "bicubic": 32.0}, distances=PERCEPTUAL), perceptual=["perc"])
+    assert verdict(alone).headline == "No trained variant that aims at fidelity has a result yet."
+
+
 def test_an_infinite_score_is_no_finding() -> None:
     rows = rows_of({"residual": math.inf, "vanilla": 33.7, "bicubic": 32.49}, seeds=1)
     board = board_of(rows)

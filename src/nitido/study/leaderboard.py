@@ -182,9 +182,10 @@ def rank(
     pictures = _pictures(rows)
     entries = [_entry(variant, rows, known, pictures) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
-    rankings: dict[Objective, _Ranking] = {
-        "fidelity": _ranking([e for e in complete if e.objective == "fidelity"], rows, baseline, "fidelity")
-    }
+    fidelity = [e for e in complete if e.objective == "fidelity"]
+    elsewhere = any(e.variant == baseline and e.objective != "fidelity" for e in entries)
+    lack = "does not aim at fidelity" if elsewhere else "has no result here"
+    rankings: dict[Objective, _Ranking] = {"fidelity": _ranking(fidelity, rows, baseline, "fidelity", lack)}
     if any(e.objective == "perception" for e in entries):
         rankings["perception"] = _ranking(complete, rows, baseline, "perception")
     looks = rankings.get("perception", _Ranking())
@@ -285,10 +286,13 @@ class _Ranking:
     caveats: tuple[str, ...] = ()
 
 
-def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, objective: Objective) -> _Ranking:
+def _ranking(
+    entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, objective: Objective, lack: str = "has no result here"
+) -> _Ranking:
     """Rank `entries` by the yardstick of `objective`; those that cannot be told apart share a rank.
 
-    With one seed everywhere nothing can be told apart: the ranks are then those of the means, and a caveat says so.
+    `lack` says why the baseline may not be among them. With one seed everywhere nothing can be told apart: the ranks
+    are then those of the means, and a caveat says so.
     """
     selection_metric = SELECTION_METRICS[objective]
     means = {entry.variant: entry.mean(selection_metric.metric) for entry in entries}
@@ -296,7 +300,7 @@ def _ranking(entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, object
     by_mean = sorted(known, key=lambda variant: (selection_metric.sort_key(known[variant]), variant))
     places = {variant: place for place, variant in enumerate(by_mean, start=1)}
     if baseline not in known:
-        said = f"the baseline {baseline} has no result here: nothing is compared to it" if known else ""
+        said = f"the baseline {baseline} {lack}: nothing is compared to it" if known else ""
         return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())
     chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
     tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == selection_metric.metric))

@@ -41,6 +41,16 @@ def verdict(board: Leaderboard, objective: Objective = "fidelity", costs: Mappin
     )
 
 
+def _aims(entry: Entry, objective: Objective) -> bool:
+    """Whether an entry belongs to a ranking: one of perception has every variant in it."""
+    return objective == "perception" or entry.objective == objective
+
+
+def _group(board: Leaderboard, objective: Objective) -> str:
+    """What "no variant" and "the best" are said of, where others have results too; empty where they are all."""
+    return "" if all(_aims(entry, objective) for entry in board.entries) else f" that aims at {objective}"
+
+
 def _trained(board: Leaderboard, objective: Objective) -> list[Entry]:
     """The trained variants that have a place, the best first."""
     return [e for e in board.ranked(objective) if e.place(objective) is not None and e.learning_rate is not None]
@@ -48,31 +58,38 @@ def _trained(board: Leaderboard, objective: Objective) -> list[Entry]:
 
 def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> str:
     trained = _trained(board, objective)
+    group = _group(board, objective)
     if not trained:
-        return "No trained variant has a result yet."
+        return f"No trained variant{group} has a result yet."
     if all(entry.variant != board.baseline for entry in trained) and board.baseline != BICUBIC:
         first = trained[0]
         value = _value(first, objective)
-        return f"{first.variant} ranks first with {value}; {board.baseline}, the baseline, has no result."
+        lack = "has no result" if _aims(board.entry(board.baseline), objective) else f"does not aim at {objective}"
+        return f"{first.variant} ranks first with {value}; {board.baseline}, the baseline, {lack}."
     changes = [entry for entry in trained if entry.variant != board.baseline]
     if not changes:
         value = _value(trained[0], objective)
-        return f"Nothing to compare yet: only {board.baseline}, the baseline, has a result ({value})."
+        others = [e for e in board.entries if e.variant not in (board.baseline, BICUBIC) and _aims(e, objective)]
+        if group and not others:
+            return f"Nothing to compare: no variant but {board.baseline}, the baseline, aims at {objective} ({value})."
+        only = f"of the variants{group.replace('aims', 'aim')}, only" if group else "only"
+        return f"Nothing to compare yet: {only} {board.baseline}, the baseline, has a result ({value})."
     known = {entry.variant: board.versus_baseline(entry.variant, objective) for entry in changes}
     improving = [entry for entry in changes if (found := known[entry.variant]) is not None and found.improves]
     first = (improving or changes)[0]
-    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0])
+    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0], group)
 
 
-def _judged(gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry) -> str:
+def _judged(gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry, group: str) -> str:
     if known is None or known.adjusted_p_value is None:
         return f"{_unknown(known)}: {gain}."
     if known.improves:
         return f"{gain}: better beyond noise."
     if known.improves is False:
-        return f"No change improved on {board.baseline}: the nearest, {gain}, is worse beyond noise."
-    nearest = f"{board.baseline} has the best mean; the nearest" if first.variant == board.baseline else "the best mean"
-    return f"No change can be told from noise: {nearest}, {gain}."
+        return f"No change{group} improved on {board.baseline}: the nearest, {gain}, is worse beyond noise."
+    best = f"the best mean{' of those' if group else ''}"
+    nearest = f"{board.baseline} has {best}; the nearest" if first.variant == board.baseline else best
+    return f"No change{group} can be told from noise: {nearest}, {gain}."
 
 
 def _unknown(known: VariantStatistics | None) -> str:
@@ -128,12 +145,15 @@ def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
     mean = best.mean(selection_metric.metric)
     assert mean is not None  # whoever has a place has a mean
     unit = " dB" if objective == "fidelity" else ""
+    group = _group(board, objective)
     if selection_metric.sort_key(mean) >= selection_metric.sort_key(zero):
         against = f"{zero:.{selection_metric.decimals}f}{unit}"
-        return [f"No variant beats bicubic: the best, {best.variant}, has {_value(best, objective)} against {against}."]
+        value = _value(best, objective)
+        return [f"No variant{group} beats bicubic: the best, {best.variant}, has {value} against {against}."]
     where = f" on {listed(list(board.datasets))}"
     gain = signed(mean - zero, selection_metric.decimals)
-    return [f"The best mean, {best.variant}, is {_value(best, objective)}{where}, {gain}{unit} against bicubic."]
+    of = f" of a variant{group}" if group else ""
+    return [f"The best mean{of}, {best.variant}, is {_value(best, objective)}{where}, {gain}{unit} against bicubic."]
 
 
 def _others(board: Leaderboard, objective: Objective) -> list[str]:
