@@ -21,7 +21,7 @@ BELOW = {
     "training": GROUND | {"perception", "kernels", "models", "evaluation"},
     "study": GROUND | {"perception", "inspection", "models", "evaluation", "training"},
     "upscaling": {"base", "imaging", "architectures", "models"},
-    "benchmarking": GROUND | {"inspection", "models", "evaluation", "training", "study", "upscaling"},
+    "benchmarking": GROUND | {"kernels", "inspection", "models", "evaluation", "training", "study", "upscaling"},
     "cli": GROUND | {"inspection", "models", "evaluation", "training", "study", "upscaling", "benchmarking"},
     "__main__": {"cli"},
     "": {"architectures", "models", "upscaling"},  # `import nitido`: what users call without looking for it

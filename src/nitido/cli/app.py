@@ -6,19 +6,24 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.main import get_command
 
 from nitido.base.errors import INTERRUPTED, NitidoError
 from nitido.base.plugins import load_plugins
-from nitido.cli import benchmark, data, evaluation, model, study, training, upscale
-from nitido.cli.console import note
+from nitido.cli import benchmark, data, doctor, evaluation, model, study, training, upscale
+from nitido.cli.console import note, say
 from nitido.cli.misuse import describe_misuse
 from nitido.cli.streams import tolerant_streams
 
 UNEXPECTED = 70
 """The exit code of a mistake in nitido itself (`EX_SOFTWARE` of sysexits.h)."""
+
+COMPLETION = "_NITIDO_COMPLETE"
+"""The environment variable by which a shell asks for completions."""
 
 _WAYS_OUT = {
     errno.ENOSPC: "free some space there, or choose another place",
@@ -49,7 +54,6 @@ app = typer.Typer(
     help="A workbench for single-image super-resolution: did my change help, by how much, and is it more than noise?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study.app)
@@ -62,9 +66,23 @@ app.command()(evaluation.compare)
 app.command()(upscale.upscale)
 
 
+app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and end the command."""
+    if wanted:
+        say(f"nitido {version('nitido')}")
+        raise typer.Exit
+
+
 @app.callback()
-def before_any_command() -> None:
-    """Load what others have registered; help answers without it."""
+def before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Load plugins, except for help."""
     if not {"--help", "-h"} & set(sys.argv):
         load_plugins()
 
@@ -84,6 +102,8 @@ def _run(arguments: list[str]) -> int:
     try:
         # Not app(): it writes errors in frames of several lines, and takes some exceptions for its own.
         command = get_command(app)
+        if COMPLETION in os.environ:
+            command.main(arguments, prog_name=app.info.name)
         with command.make_context(app.info.name, arguments) as context:
             command.invoke(context)
     except typer.Exit as end:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nitido.cli import completion
 from nitido.cli.console import Json, print_table, report, say
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)
 
-RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="How often everything has its turn.")]
-Batch = Annotated[int, typer.Option(min=1, help="Patches a step.")]
-Patch = Annotated[int, typer.Option(min=4, help="Side of a patch in low-resolution pixels.")]
-Scale = Annotated[int, typer.Option(min=2, max=4, help="The enlargement.")]
+RoundsOption = Annotated[
+    int, typer.Option("--rounds", min=1, help="Number of rounds, in which all contestants run once.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="Patches per step.")]
+Patch = Annotated[int, typer.Option(min=4, help="Patch size in low-resolution pixels.")]
+Scale = Annotated[int, typer.Option(min=2, max=4, help="The scale factor.")]
 
 
 @app.command()
 def train(
-    architecture: Annotated[str, typer.Argument(help="The network family.")] = "edsr",
+    architecture: Annotated[
+        str, typer.Argument(help="The network family.", autocompletion=completion.architecture_names)
+    ] = "edsr",
     variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
     scale: Scale = 2,
     batch: Batch = 16,
@@ -32,9 +37,9 @@ def train(
     rounds: RoundsOption = 7,
     json: Json = None,
 ) -> None:
-    """Time a training step of `nitido train` beside a plain float32 loop, and both beside the matrix peak.
+    """Compare the training step of `nitido train` with a plain float32 loop and with the peak of this machine.
 
-    Everything has its turns in one run, so that a slow moment of the machine is a slow moment for all.
+    All contestants run in interleaved rounds, so that a slow moment of the machine affects all of them.
 
     Example: nitido benchmark train edsr --variant compact --batch 8 --patch 24
     """
@@ -66,7 +71,7 @@ def train(
 def data(
     data_: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME_OR_DIR", help="A picture set; may be repeated [default: samples]."),
+        typer.Option("--data", metavar="NAME_OR_DIR", help="An image set; repeatable [default: samples]."),
     ] = None,
     scale: Scale = 2,
     batch: Batch = 16,
@@ -74,7 +79,7 @@ def data(
     rounds: RoundsOption = 7,
     json: Json = None,
 ) -> None:
-    """Count the training patches that the packed store gives in a second, beside decoding PNG for each of them.
+    """Compare the patches per second of the packed store with decoding a PNG for each patch.
 
     Also tells which share of a step the data takes in the demo of every built-in study.
 
@@ -106,11 +111,11 @@ def upscale(
         str | None,
         typer.Argument(metavar="[MODEL]", help="A run directory or a .safetensors file [default: a compact EDSR]."),
     ] = None,
-    megapixels: Annotated[float, typer.Option(min=0.001, max=100, help="Size of the result.")] = 1.0,
+    megapixels: Annotated[float, typer.Option(min=0.001, max=100, help="Size of the output image.")] = 1.0,
     rounds: RoundsOption = 5,
     json: Json = None,
 ) -> None:
-    """Time a megapixel of `nitido upscale` beside the same network run on the whole picture in plain float32.
+    """Compare `nitido upscale` with the same network applied to the whole image in float32.
 
     Example: nitido benchmark upscale runs/mine --megapixels 4
     """

@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from nitido.base.errors import NitidoError, nearest
+from nitido.cli import completion
 from nitido.cli.console import Json, print_table, report, say
 
-app = typer.Typer(name="data", help="Picture sets: list, fetch, prepare and check them.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Image sets: list, fetch, prepare and check them.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(json: Json = None) -> None:
-    """List the known picture sets, where their files lie and under which terms.
+    """List the known image sets, where their files are stored, and their terms of use.
 
     Example: nitido data list
     """
@@ -36,8 +37,12 @@ def list_(json: Json = None) -> None:
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A dataset of 'nitido data list'.")]) -> None:
-    """Download a dataset into $NITIDO_DATA; an interrupted download goes on.
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="A dataset of 'nitido data list'.", autocompletion=completion.dataset_names)
+    ],
+) -> None:
+    """Download a dataset to $NITIDO_DATA, resuming an interrupted download.
 
     Example: nitido data fetch bsds200
     """
@@ -51,12 +56,19 @@ def fetch(name: Annotated[str, typer.Argument(help="A dataset of 'nitido data li
 
 @app.command()
 def prepare(
-    data: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="A picture set: a name, name/split, or a folder.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME_OR_DIR",
+            help="A picture set: a name, name/split, or a folder.",
+            autocompletion=completion.dataset_names,
+        ),
+    ],
     scale: Annotated[
-        list[int] | None, typer.Option(min=2, max=8, help="An enlargement to prepare for [default: 2]. Repeatable.")
+        list[int] | None, typer.Option(min=2, max=8, help="A scale to prepare for; repeatable [default: 2].")
     ] = None,
 ) -> None:
-    """Decode a picture set once, so that trainings and evaluations start at once.
+    """Decode an image set once, so that training and evaluation start without delay.
 
     Example: nitido data prepare t91 --scale 2 --scale 4
     """
@@ -69,9 +81,9 @@ def prepare(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with pictures.")], json: Json = None
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")], json: Json = None
 ) -> None:
-    """Name every picture that is unreadable, too small, not plain RGB, or a duplicate.
+    """Report every image that is unreadable, too small, not plain RGB, or a duplicate.
 
     Example: nitido data check photos/
     """

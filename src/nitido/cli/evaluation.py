@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nitido.base.errors import NitidoError
+from nitido.cli import completion
 from nitido.cli.console import Json, output_file, print_table, report, say
 
 if TYPE_CHECKING:
@@ -18,25 +19,39 @@ ALL = "all"
 
 Models = Annotated[
     list[str],
-    typer.Argument(metavar="MODEL…", help="bicubic, a name of the zoo, a run directory, or a .safetensors file."),
+    typer.Argument(
+        metavar="MODEL…",
+        help="bicubic, a name of the zoo, a run directory, or a .safetensors file.",
+        autocompletion=completion.model_names,
+    ),
 ]
-Scale = Annotated[int, typer.Option(min=2, max=8, help="The enlargement.")]
+Scale = Annotated[int, typer.Option(min=2, max=8, help="The scale factor.")]
 
 
 def evaluate(
     models: Models,
-    data: Annotated[list[str], typer.Option(help="A picture set: a name, name/split, name[:20], or a folder.")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="An image set: a name, name/split, name[:20], or a folder; repeatable.",
+            autocompletion=completion.dataset_names,
+        ),
+    ],
     scale: Scale,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="A metric, or `all`; repeatable. Default: psnr_y, ssim_y, psnr_rgb.", show_default=False),
+        typer.Option(
+            help="A metric, or `all`; repeatable. Default: psnr_y, ssim_y, psnr_rgb.",
+            show_default=False,
+            autocompletion=completion.metric_names,
+        ),
     ] = None,
     self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average over the eight symmetries: eight times the time.")
+        bool, typer.Option("--self-ensemble", help="Self-ensemble over eight flips and rotations (8× slower).")
     ] = False,
     json: Json = None,
 ) -> None:
-    """Measure models on picture sets under the literature's protocol.
+    """Measure models on image sets under the literature's protocol.
 
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
@@ -92,16 +107,16 @@ def evaluate(
 
 
 def compare(
-    image: Annotated[Path, typer.Argument(help="A picture to shrink and enlarge again: the truth.")],
+    image: Annotated[Path, typer.Argument(help="The ground truth: it is downscaled and upscaled again.")],
     models: Models,
     scale: Scale,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FIGURE", help="The figure, a .png file.", callback=output_file),
+        typer.Option("-o", "--output", metavar="FIGURE", help="The figure to write (.png).", callback=output_file),
     ],
     json: Json = None,
 ) -> None:
-    """Draw one picture enlarged by several models side by side, ranked by PSNR.
+    """Draw one image upscaled by several models, side by side and ranked by PSNR.
 
     Example: nitido compare photo.png bicubic runs/mine --scale 2 -o figure.png
     """

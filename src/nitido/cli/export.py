@@ -5,20 +5,28 @@ from typing import Annotated
 
 import typer
 
+from nitido.cli import completion
 from nitido.cli.console import output_file, say
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run directory, a .safetensors file, or a zoo name.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run directory, a .safetensors file, or a zoo name.",
+            autocompletion=completion.model_names,
+        ),
+    ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="OUT", help="The file to write: .onnx.", callback=output_file),
+        typer.Option("-o", "--output", metavar="OUT", help="The file to write (.onnx).", callback=output_file),
     ],
     scale: Annotated[
-        int | None, typer.Option(min=2, help="The enlargement, of a model that serves several. Default: its first.")
+        int | None, typer.Option(min=2, help="The scale, if the model supports several. Default: its first.")
     ] = None,
 ) -> None:
-    """Export a model to ONNX, for pictures of any size and number, and compare it with PyTorch.
+    """Export a model to ONNX for images of any size and batch, and compare it with PyTorch.
 
     Pixels are float32 in [0, 1], RGB or BT.601 Y: the file says it, with scale and receptive field, in its metadata.
 

@@ -6,16 +6,20 @@ from typing import Annotated
 import typer
 
 from nitido.base.errors import NitidoError
+from nitido.cli import completion
 from nitido.cli.console import Json, output_file, print_table, report, say
 from nitido.cli.export import export
 
-app = typer.Typer(
-    name="model", help="Look at trained models, export them, and import other people's.", no_args_is_help=True
-)
+app = typer.Typer(name="model", help="List, show, draw, export and import models.", no_args_is_help=True)
 app.command()(export)
 
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A name of the zoo, a run directory, or a .safetensors file.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A name of the zoo, a run directory, or a .safetensors file.",
+        autocompletion=completion.model_names,
+    ),
 ]
 
 
@@ -33,7 +37,7 @@ def _output_of_plot(output: Path) -> Path:
 def list_(
     json: Json = None,
 ) -> None:
-    """List the trained models that ship with nitido, with their PSNR-Y; `model show NAME` tells all of one.
+    """List the models that ship with nitido, with their PSNR; `model show NAME` shows one in detail.
 
     Example: nitido model list
     """
@@ -52,7 +56,7 @@ def show(
     model: ModelName,
     json: Json = None,
 ) -> None:
-    """Show what a model is, how it was trained and what it measured.
+    """Show a model: its layers, how it was trained, and its figures.
 
     Example: nitido model show runs/mine
     """
@@ -76,11 +80,11 @@ def plot(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", help="The picture: .svg; a .png is written beside it.", callback=_output_of_plot
+            "-o", "--output", help="The diagram to write (.svg); a .png is written beside it.", callback=_output_of_plot
         ),
     ],
 ) -> None:
-    """Draw a model's block diagram.
+    """Draw the block diagram of a model.
 
     Example: nitido model plot runs/mine -o mine.svg
     """
@@ -95,24 +99,24 @@ def plot(
 
 @app.command("import")
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="Other people's weights: .npz, .h5, .keras, .pth, .pt or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="Third-party weights: .npz, .h5, .keras, .pth, .pt or .safetensors.")],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="The model file to write: .safetensors.", callback=output_file),
+        typer.Option("-o", "--output", help="The model file to write (.safetensors).", callback=output_file),
     ],
     scale: Annotated[
         int | None,
         typer.Option(
-            min=2, max=4, help="The enlargement: one of several that the weights serve [default: all], else checked."
+            min=2, max=4, help="The scale: one of those that the weights support [default: all]; otherwise checked."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What tables call the model; default: FILE's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model in tables. Default: the name of FILE.")] = None,
     residual_scale: Annotated[
         float | None,
-        typer.Option(min=0, help="How much each residual block of an EDSR adds; default: as published for its size."),
+        typer.Option(min=0, help="Residual scale of an EDSR. Default: as published for its size."),
     ] = None,
 ) -> None:
-    """Make a model file from weights in a foreign layout, recognised by what is in the file, never by its name.
+    """Convert third-party weights to a model file; the layout is recognized by the content.
 
     Known: VDSR as its authors' .npz, which serves ×2, ×3 and ×4.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nitido.base.number_text import number_text
+from nitido.cli import completion
 from nitido.cli.console import Json, TrainingProgress, note, print_table, say
 from nitido.cli.console import report as report_result
 
@@ -19,10 +20,15 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
 ]
 ProfileName = Annotated[
-    str | None, typer.Option(help="The budget: demo, classic, paper, or another of the study [default: demo].")
+    str | None, typer.Option(help="The profile: demo, classic, paper, or another one of the study [default: demo].")
 ]
 StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A built-in study, a YAML file, or a study's directory.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A built-in study, a YAML file, or a study's directory.",
+        autocompletion=completion.study_names,
+    ),
 ]
 
 
@@ -87,7 +93,7 @@ def run(
     set_: Settings = None,
     json: Json = None,
 ) -> None:
-    """Train, evaluate and rank every variant; a half-done study goes on where it stopped.
+    """Train, evaluate and rank every variant; run the same command to resume.
 
     Example: nitido study run srcnn --profile demo --set seeds=0,1
     """
@@ -108,7 +114,7 @@ def run(
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's directory.")], json: Json = None
 ) -> None:
-    """Write the leaderboard and the report of a study again, from what its runs left.
+    """Write the leaderboard and the report of a study again, from its finished runs.
 
     Example: nitido study report runs/srcnn
     """

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nitido.base.errors import NitidoError
+from nitido.cli import completion
 from nitido.cli.console import TrainingProgress, say
 
 
@@ -20,7 +21,9 @@ def _print_keys(wanted: bool) -> None:
 
 
 def train(
-    architecture: Annotated[str, typer.Argument(help="The network family, e.g. srcnn.")],
+    architecture: Annotated[
+        str, typer.Argument(help="The network family, e.g. srcnn.", autocompletion=completion.architecture_names)
+    ],
     out: Annotated[Path, typer.Option(help="The run directory.")],
     variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
     set_: Annotated[
@@ -31,9 +34,9 @@ def train(
         bool, typer.Option("--keys", is_eager=True, callback=_print_keys, help="Print every key of --set, and exit.")
     ] = False,
 ) -> None:
-    """Train one network; the same command goes on with an interrupted run.
+    """Train one network; run the same command to resume an interrupted run.
 
-    With --set scales=2,3,4 one network learns several enlargements at once, where its layers see the enlarged picture;
+    With --set scales=2,3,4 one network learns several scales, if its layers see the upscaled image (upsampler=bicubic);
     --set scales=2,2,3,4 gives ×2 half of the steps.
 
     Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nitido.base.errors import INTERRUPTED, NitidoError, unknown_name
 from nitido.base.printable import printable
+from nitido.cli import completion
 from nitido.cli.backend import network_backend
 from nitido.cli.console import note, print_above, say
 
@@ -31,29 +32,29 @@ class InterruptedBatchError(NitidoError):
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Pictures, and folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Images, and folders of images.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT", help="A picture for one picture, else a folder.")
+        Path, typer.Option("-o", "--output", metavar="OUT", help="The output image for one input, otherwise a folder.")
     ],
     model: Annotated[
         str | None,
         typer.Option(
-            help="bicubic, a name of the zoo, a run directory, a .safetensors or .onnx file. Default: the zoo's best."
+            help="bicubic, a name of the zoo, a run directory, a .safetensors or .onnx file. Default: the zoo's best.",
+            autocompletion=completion.model_names,
         ),
     ] = None,
-    scale: Annotated[
-        float | None, typer.Option(help="The enlargement, any number up to 16. Default: the model's own.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="The width of the results, in place of --scale.")] = None,
-    height: Annotated[int | None, typer.Option(help="Their height, in place of --scale.")] = None,
+    scale: Annotated[float | None, typer.Option(help="The scale factor, up to 16. Default: the model's own.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the output, instead of --scale.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the output, instead of --scale.")] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, webp, tif, avif or bmp. Default: each picture's own.")
+        str | None,
+        typer.Option("--format", help="png, jpg, webp, tif, avif or bmp. Default: that of each input."),
     ] = None,
     self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average over the eight symmetries: eight times the time.")
+        bool, typer.Option("--self-ensemble", help="Self-ensemble over eight flips and rotations (8× slower).")
     ] = False,
     preview: Annotated[
-        str | None, typer.Option(metavar="X,Y,W,H", help="Only this part of each picture, in its own pixels.")
+        str | None, typer.Option(metavar="X,Y,W,H", help="Upscale only this region, in pixels of the input.")
     ] = None,
     memory: Annotated[
         str | None,
@@ -87,10 +88,10 @@ def upscale(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="torch, onnx, or auto: the fastest here, by trying. Default: torch; onnx for an .onnx file."),
+        typer.Option(help="torch, onnx, or auto (the faster of both here). Default: torch; onnx for an .onnx file."),
     ] = None,
 ) -> None:
-    """Enlarge pictures: depth, colour profile, transparency, metadata and folders are kept.
+    """Upscale images, preserving bit depth, color profile, transparency, metadata and folders.
 
     What a format cannot keep is said: of TIFF the EXIF data, which libvips neither reads nor writes there.
 

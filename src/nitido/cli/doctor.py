@@ -1,0 +1,18 @@
+"""`nitido doctor`: what this machine and this installation offer, and whether the arithmetic is right."""
+
+import typer
+
+from nitido.cli.console import Json, print_table, report
+
+
+def doctor(json: Json = None) -> None:
+    """Check hardware, fast path, optional parts and data, and test protocol and kernels. Exit code 1 for a defect.
+
+    Example: nitido doctor
+    """
+    from nitido.benchmarking.diagnosis import describe, diagnose
+
+    found = diagnose()
+    report(found.as_json(), json, lambda: print_table("", ["what", "state", "details"], describe(found.checks)))
+    if found.failed:
+        raise typer.Exit(1)
