@@ -142,7 +142,7 @@ def test_a_mistake_gets_its_answer(call, tmp_path: Path, args: str, answer: str)
         ("evaluate edsr-x2 --data set5 --scale 2X", "'2X' is not a number: did you mean 2?"),
         ("evaluate edsr-x2 --data set5 --scale two", "got 'two'"),
         ("evaluate edsr-x2 --data set5 --scale 2 --metrics psnr_y", "did you mean --metric?"),
-        ("upscale photo.jpg", "Missing option '-o' / '--output': A picture for one picture, else a folder"),
+        ("upscale photo.jpg", "Missing option '-o' / '--output': The output image for one input, otherwise a folder"),
         ("upscale photo.jpg large.png", "Missing option '-o' / '--output'"),
         ("upscale photo.jpg --ouput o.png", "did you mean --output?"),
         ("upscale photo.jpg --out o.png", "did you mean --output?"),
