@@ -7,6 +7,7 @@ import pytest
 
 from nitido.base.json_files import DamagedFileError, write_json
 from nitido.data.overlap import Overlap
+from nitido.models.model_file import LearnedPictures
 from nitido.study.identity import PictureRecord, PlannedPictures
 from nitido.study.overlaps import describe_choice, write_overlaps
 
@@ -68,3 +69,22 @@ def test_a_record_of_something_else_is_damaged(tmp_path: Path, found: Any) -> No
     write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": found})
     with pytest.raises(DamagedFileError, match=r"overlaps.json is damaged .*run the study again"):
         describe_choice(tmp_path, PICTURES, rates=True)
+
+
+def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
+    learned = {
+        "./known": LearnedPictures(train=("1",), validation=("2",)),
+        "./warm": LearnedPictures(train=("1",), unrecorded=("edsr-x2",)),
+    }
+    write_overlaps(tmp_path, [], PICTURES, learned)
+    words = describe_choice(tmp_path, PICTURES, rates=True, pretrained=["./known", "./warm", "./later"])
+    assert "No test picture has the same pixels as one that ./known was trained on or chosen by" in words
+    assert "What edsr-x2 was trained on, from which variants start, is not recorded" in words
+    assert "What ./later was trained on, from which variants start, is not recorded" in words
+    assert "same pixels as one that ./warm" not in words
+
+
+def test_a_record_of_version_0_1_says_nothing_of_models_to_start_from(tmp_path: Path) -> None:
+    write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": []})
+    words = describe_choice(tmp_path, PICTURES, rates=True, pretrained=["./warm"])
+    assert "What ./warm was trained on, from which variants start, is not recorded" in words

@@ -6,9 +6,9 @@ size. A checksum of weights and descriptor is verified at every reading; files o
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -41,6 +41,42 @@ class WrongScaleError(ModelFileError):
     """A model does not serve the enlargement that is asked for."""
 
 
+class LearnedPictures(StrictModel):
+    """The pictures that weights depend on, also those of the models that they were pretrained from.
+
+    Attributes:
+        train: The first 16 digits of the hash of each training picture's pixels.
+        validation: Those of the pictures that chose the step.
+        unrecorded: Models that the weights started from, whose pictures are not recorded.
+    """
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, train: Iterable[str], validation: Iterable[str], start: "LearnedPictures | None" = None) -> Self:
+        """Record pictures by the hashes of their pixels, and those of the model that the weights `start` from."""
+        start = start or LearnedPictures()
+        return cls(
+            train=tuple(sorted({*start.train, *map(_short, train)})),
+            validation=tuple(sorted({*start.validation, *map(_short, validation)})),
+            unrecorded=start.unrecorded,
+        )
+
+    def trained_on(self, sha256: str) -> bool:
+        """Return whether the picture with this hash was a training picture."""
+        return _short(sha256) in self.train
+
+    def chosen_by(self, sha256: str) -> bool:
+        """Return whether the picture with this hash was a validation picture."""
+        return _short(sha256) in self.validation
+
+
+def _short(sha256: str) -> str:
+    return sha256[:16]
+
+
 class ModelDescriptor(StrictModel):
     """Everything there is to know about a model file without its weights."""
 
@@ -62,6 +98,9 @@ class ModelDescriptor(StrictModel):
     metrics: dict[str, dict[str, float]] = Field(
         default_factory=dict,
         description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
+    )
+    learned: LearnedPictures | None = Field(
+        default=None, description="the pictures that the weights were trained and chosen on; null: not recorded"
     )
     publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
 
@@ -87,10 +126,11 @@ class ModelDescriptor(StrictModel):
         training: dict[str, Any] | None = None,
         metrics: dict[str, dict[str, float]] | None = None,
         other_scales: Sequence[int] = (),
+        learned: LearnedPictures | None = None,
     ) -> "ModelDescriptor":
         """Describe `network`, an instance of `architecture`: what the network knows is taken from the network.
 
-        `other_scales` are those that its weights serve besides its own.
+        `other_scales` are those that its weights serve besides its own; `learned` are the pictures they depend on.
         """
         return cls(
             name=name,
@@ -103,6 +143,7 @@ class ModelDescriptor(StrictModel):
             parameters=count_parameters(network),
             training=training or {},
             metrics=metrics or {},
+            learned=learned,
         )
 
 

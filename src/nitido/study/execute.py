@@ -27,13 +27,13 @@ from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.models import ModelDescriptor, ModelFileError, load_model_file, save_model
-from nitido.models.model_file import LoadedModel, metric_name
+from nitido.models.model_file import LearnedPictures, LoadedModel, metric_name
 from nitido.study.environment import describe_environment
 from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
 from nitido.study.spec import DataSplit, Transfer
-from nitido.study.start import begin_from, source_weights, weights_digest
+from nitido.study.start import begin_from, refuse_learned, source_pictures, source_weights, weights_digest
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.checkpoints import repair_checkpoints
 from nitido.training.data import samplers
@@ -117,6 +117,9 @@ def execute(
     pictures = pictures or load_pictures(run.data, run.every_scale)
     pictures.check(run.hyperparameters, run.every_scale, run.metrics)
     identity = pictures.records.identity(run, source_weights(run, directory, source))
+    learned = source_pictures(run, directory, source)
+    if learned is not None:
+        refuse_learned(run, learned, pictures.validation, pictures.test.values())
     if difference := directory.difference(identity):
         raise RunDirectoryError(f"{path} holds another run ({difference}): choose another directory")
     status = _status_or_warn(directory)
@@ -346,7 +349,13 @@ def _measure_and_save(
         "protocol": PROTOCOL,
         "run": identity.digest,
     }
-    descriptor = ModelDescriptor.of(network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:])
+    start = directory.read_transfer().learned if run.pretrained is not None else None
+    if run.pretrained is not None and start is None:
+        start = LearnedPictures(unrecorded=(run.pretrained,))
+    learned = LearnedPictures.of(pictures.train.hashes, pictures.validation.hashes, start)
+    descriptor = ModelDescriptor.of(
+        network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:], learned
+    )
     save_model(directory.model, network, descriptor)
 
 

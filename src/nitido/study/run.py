@@ -13,6 +13,7 @@ from nitido.evaluation.benchmark import BicubicUpscaler
 from nitido.evaluation.rows import table, write_rows
 from nitido.models import read_descriptor
 from nitido.models.find import model_path
+from nitido.models.model_file import LearnedPictures
 from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, describe_failure, execute, load_pictures, measured_rows
 from nitido.study.identity import first_difference
@@ -24,6 +25,7 @@ from nitido.study.report import BICUBIC
 from nitido.study.review import Review, difference, planned_source, review, set_aside
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import STUDY_FILE, Study, StudyError, dump, load_resolved
+from nitido.study.start import refuse_learned, source_pictures
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.losses import PERCEPTUAL
 
@@ -66,7 +68,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     for options in {(o.patch, o.objective, o.validation_crop): o for o in every}.values():
         pictures.check(options, [study.scale], runs[0].config.metrics)
     _need_backbones(runs)
-    _need_models(runs, out)
+    learned = _need_models(runs, out, pictures)
     _refuse_foreign(out, study)
     _refuse_shared(out, runs)
     with exclusive(out):
@@ -74,7 +76,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
         reporter.reviewed(review(runs, out, pictures.records))
         write_text(out / STUDY_FILE, dump(study))
         pictures.records.write(out / PICTURES_FILE)
-        write_overlaps(out, pictures.overlaps, pictures.records)
+        write_overlaps(out, pictures.overlaps, pictures.records, learned)
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
         failures = [*_execute_all(runs, out, pictures, reporter)]
         return Outcome(out, publish(out), tuple(failures))
@@ -87,12 +89,24 @@ def _need_backbones(runs: Sequence[PlannedRun]) -> None:
         PerceptualDistance(wanted)
 
 
-def _need_models(runs: Sequence[PlannedRun], out: Path) -> None:
-    """Refuse models to start from that are not there, now and not when it is their run's turn."""
+def _need_models(runs: Sequence[PlannedRun], out: Path, pictures: Pictures) -> dict[str, LearnedPictures]:
+    """Return by name what the models to start from have learned.
+
+    Models that are not there, or that learned pictures which the study holds out, are refused now and not when it is
+    their run's turn.
+    """
+    found: dict[str, LearnedPictures] = {}
     for run in runs:
-        begun = RunDirectory(out / run.directory).last_checkpoint.exists()
-        if run.config.pretrained is not None and run.config.source_variant is None and not begun:
-            read_descriptor(model_path(run.config.pretrained))
+        directory, source = RunDirectory(out / run.directory), run.config.pretrained
+        if source is None or run.config.source_variant is not None:
+            continue
+        if not directory.last_checkpoint.exists():
+            read_descriptor(model_path(source))
+        learned = source_pictures(run.config, directory, None)
+        if learned is not None:
+            refuse_learned(run.config, learned, pictures.validation, pictures.test.values())
+            found[source] = learned
+    return found
 
 
 def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:

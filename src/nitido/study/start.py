@@ -1,15 +1,18 @@
 """How a run begins: from a trained network or from random weights, and with which parts staying frozen."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.data import Store
+from nitido.data.catalog import Role
 from nitido.evaluation.objectives import SELECTION_METRICS
-from nitido.models import ModelFileError
+from nitido.models import ModelFileError, read_descriptor
 from nitido.models.find import find_model, model_path
+from nitido.models.model_file import LearnedPictures
 from nitido.study.plan import PlannedRun, RunConfig
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import StudyError
@@ -43,6 +46,33 @@ def source_weights(run: RunConfig, directory: RunDirectory, source: Path | None)
         return recorded.source_sha256
 
 
+def source_pictures(run: RunConfig, directory: RunDirectory, source: Path | None) -> LearnedPictures | None:
+    """Return the pictures that the weights which `run` starts from have learned; None if it starts from random ones.
+
+    If their file does not exist any more, a run that has begun keeps what it recorded.
+    """
+    if run.pretrained is None:
+        return None
+    try:
+        learned = read_descriptor(source or model_path(run.pretrained)).learned
+    except ModelFileError:
+        learned = directory.read_transfer().learned if directory.transfer.exists() else None
+    return learned or LearnedPictures(unrecorded=(run.pretrained,))
+
+
+def refuse_learned(run: RunConfig, learned: LearnedPictures, validation: Store, test: Iterable[Store]) -> None:
+    """Raise `StudyError` if `run` starts from weights that learned pictures which are now held out."""
+    held_out: list[tuple[Role, Store]] = [("validation", validation), *(("test", store) for store in test)]
+    for role, store in held_out:
+        for name, sha256 in zip(store.names, store.hashes, strict=True):
+            trained = learned.trained_on(sha256)
+            if trained or (role == "test" and learned.chosen_by(sha256)):
+                raise StudyError(
+                    f"pretrained {run.pretrained}: its weights were {'trained on' if trained else 'chosen by'} "
+                    f"{name} of {store.name} ({role}): start from another model, or leave this picture out"
+                )
+
+
 def begin_from(
     network: SuperResolutionNetwork, run: RunConfig, directory: RunDirectory, source: Path | None
 ) -> TransferReport | None:
@@ -72,7 +102,12 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return TransferReport(
-        source=run.pretrained, sha256=digest, loaded=report.loaded, skipped=report.skipped, unused=report.unused
+        source=run.pretrained,
+        sha256=digest,
+        learned=found.descriptor.learned or LearnedPictures(unrecorded=(run.pretrained or "",)),
+        loaded=report.loaded,
+        skipped=report.skipped,
+        unused=report.unused,
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import NitidoError
 from nitido.base.validation import StrictModel
+from nitido.models.model_file import LearnedPictures
 from nitido.training.freezing import matches
 
 
@@ -22,6 +23,7 @@ class TransferReport(StrictModel):
     Attributes:
         source: where the weights came from; None when the network starts from random weights.
         sha256: of the file they came from.
+        learned: the pictures that the source learned from; None if version 0.1 wrote the report.
         loaded: taken over.
         skipped: left at their random start, as a pattern allowed.
         unused: of the source, without a place in the network, as a pattern allowed.
@@ -30,6 +32,7 @@ class TransferReport(StrictModel):
 
     source: str | None = None
     sha256: str | None = None
+    learned: LearnedPictures | None = None
     loaded: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()

@@ -46,11 +46,12 @@ def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: Pla
     alike = all(own == set(rates) for own in tried.values())
     words = f"× {_count(len(rates), 'learning rate')}" if alike else "with learning rates of their own"
     several = any(len(own) > 1 for own in tried.values())
+    models = [c.pretrained for c in (run.config for run in runs) if c.pretrained and c.source_variant is None]
     return (
         f"{_count(len(study.variants), 'variant')} {words} "
         f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
         f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. "
-        f"{describe_choice(out, pictures, rates=several)}"
+        f"{describe_choice(out, pictures, rates=several, pretrained=models)}"
     )
 
 
