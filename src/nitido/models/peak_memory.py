@@ -1,7 +1,6 @@
 """How much memory networks take, measured in processes of their own."""
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,9 @@ def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int 
     What Python, its libraries and the weights take before is not counted. The processes are forks of one fresh
     process, which imports PyTorch once. None, and a note, where a process fails.
     """
+    if not hasattr(os, "fork"):
+        note("peak memory is measured on Linux and macOS alone")
+        return [None] * len(models)
     command = [sys.executable, "-m", "nitido.models.peak_memory", *map(str, lr_size), *map(str, models)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     answers = done.stdout.splitlines()
@@ -73,6 +75,8 @@ def _peak() -> int:
     if STATUS.exists():
         line = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
+    import resource  # absent on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
 
 
