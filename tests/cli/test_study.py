@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 from PIL import Image
+from skimage import data as skimage_data
 
 from tests.cli.conftest import COMMAND, SMALL_STUDY
 
@@ -234,3 +235,27 @@ def test_a_metric_that_a_test_picture_is_too_small_for_is_refused_before_the_tra
         in done.error_line
     )
     assert not (small_study.parent / "runs").exists()
+
+
+def test_a_test_set_that_is_named_twice_is_refused(call, small_study: Path) -> None:
+    done = call("study", "run", small_study, "--set", "data.test=samples/test,samples/test[:3]")
+    assert done.code == 1
+    assert done.error_line == (
+        "nitido: test sets samples/test and samples/test[:3] are the same pictures: name one of them"
+    )
+
+
+def test_pictures_that_count_twice_are_a_caveat_of_the_report(call, small_study: Path, tmp_path: Path) -> None:
+    """A JPEG beside each PNG, and a second set that is a part of the first."""
+    (tmp_path / "tests").mkdir()
+    for name in ("astronaut", "coffee"):
+        picture = Image.fromarray(getattr(skimage_data, name)()[100:260, 60:220])
+        picture.save(tmp_path / "tests" / f"{name}.png")
+        picture.save(tmp_path / "tests" / f"{name}.jpg", quality=80)
+    out = tmp_path / "out"
+    done = call("study", "run", small_study, "--out", out, "--set", "data.test=./tests,./tests[:3]")
+    assert done.code == 0, done.err
+    caveats = json.loads((out / "leaderboard.json").read_text())["caveats"]["fidelity"]
+    assert caveats[0].startswith("test pictures show nearly the same as other test pictures (astronaut.png of ./tests")
+    assert any(line.startswith("3 of 7 test pictures have the same pixels as another") for line in caveats)
+    assert "intervals may be too narrow" in (out / "report.html").read_text()

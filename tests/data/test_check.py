@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import pyvips
 from PIL import Image
+from skimage import data as skimage_data
 
 from nitido.data import MINIMUM_SIDE, Finding, check_folder
 from nitido.imaging import PictureError
@@ -117,3 +118,14 @@ def test_turned_pictures_are_compared_as_they_are_seen(folder: Path) -> None:
     exif[0x0112] = 6  # turned clockwise when it is shown
     Image.fromarray(np.rot90(_noise(50, 80, seed=1))).save(folder / "twin.png", exif=exif)
     assert _problems(check_folder(folder)) == [("twin.png", "duplicate")]
+
+
+def test_a_picture_that_looks_nearly_like_another_is_named(folder: Path) -> None:
+    cat, cup = (Image.fromarray(getattr(skimage_data, name)()) for name in ("chelsea", "coffee"))
+    cat.save(folder / "cat.png")
+    cat.save(folder / "cat again.jpg", quality=60)
+    cup.save(folder / "cup.png")
+    cat.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
+    findings = check_folder(folder)
+    assert _problems(findings) == [("cat.png", "near duplicate"), ("turned.png", "near duplicate")]
+    assert findings[0].message.endswith("nearly the same picture as cat again.jpg")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage import data as skimage_data
 
-from nitido.data import DataError, PictureSet, Store, prepare, refuse_chosen_tests, resolve
+from nitido.data import DataError, PictureSet, Store, prepare, refuse_chosen_tests, refuse_equal_tests, resolve
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
@@ -70,9 +70,7 @@ def test_a_changed_picture_is_recognised(folder: Path, change: str) -> None:
 
 def test_different_pictures_are_told_apart(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
-    train, validation, *tests = [
-        prepare(resolve(name), []) for name in ("bsds200[:60]", "t91", "set5", "set14", "bsd100[:40]")
-    ]
+    train, validation, *tests = [prepare(resolve(name), []) for name in ("bsds200[:60]", "t91", "set5", "bsd100[:40]")]
     found = find_overlaps(train, validation, {store.name: store for store in tests})
     assert found == ()
 
@@ -97,6 +95,28 @@ def test_equal_pixels_are_found_between_any_two(folder: Path) -> None:
     assert [(o.kind, o.roles) for o in find_overlaps(other, third, {"a": one, "b": two})] == [
         ("exact", ("test", "test"))
     ]
+
+
+def test_pictures_that_occur_twice_among_the_tests_are_found(folder: Path) -> None:
+    """In one set, as a photograph beside its JPEG, and in two sets."""
+    train, validation = _store(folder, "train", _pictures("rocket")), _store(folder, "validation", _pictures("coffee"))
+    cat = _pictures("chelsea")["chelsea"]
+    one = _store(folder, "one", {"cat": cat, "recompressed": _jpeg(cat)} | _pictures("astronaut"))
+    two = _store(folder, "two", {"mirrored": cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)})
+    roles = ("test", "test")
+    assert find_overlaps(train, validation, {"one": one, "two": two}) == (
+        Overlap("near", roles, ("one", "one"), ("cat", "recompressed")),
+        Overlap("near", roles, ("one", "two"), ("cat", "mirrored")),
+        Overlap("near", roles, ("one", "two"), ("recompressed", "mirrored")),
+    )
+
+
+def test_equal_test_sets_are_refused(folder: Path) -> None:
+    one, two = (_store(folder, name, _pictures("chelsea", "coffee")) for name in ("one", "two"))
+    part = _store(folder, "part", _pictures("chelsea"))
+    refuse_equal_tests(one, part)
+    with pytest.raises(DataError, match="test sets one and two are the same pictures: name one of them"):
+        refuse_equal_tests(one, part, two)
 
 
 def test_flat_pictures_are_like_nothing(folder: Path) -> None:

@@ -9,7 +9,7 @@ from nitido.base.json_files import DamagedFileError, write_json
 from nitido.data.overlap import Overlap
 from nitido.models.model_file import LearnedPictures
 from nitido.study.identity import PictureRecord, PlannedPictures
-from nitido.study.overlaps import describe_choice, write_overlaps
+from nitido.study.overlaps import describe_choice, overlap_caveats, write_overlaps
 
 PICTURES, OTHERS = (
     PlannedPictures(
@@ -26,49 +26,50 @@ TWICE = Overlap("exact", ("test", "test"), ("set5", "./copy"), ("baby", "baby"))
 
 
 def test_without_a_record_nothing_is_claimed(tmp_path: Path) -> None:
-    assert "not recorded" in describe_choice(tmp_path, PICTURES, rates=True)
-    assert CLAIM not in describe_choice(tmp_path, PICTURES, rates=True)
+    assert "not recorded" in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
+    assert CLAIM not in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 def test_disjoint_pictures_are_claimed(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [], PICTURES)
-    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True)
+    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 def test_what_was_found_is_said_in_place_of_the_claim(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [LEAK, CHOSEN], PICTURES)
-    words = describe_choice(tmp_path, PICTURES, rates=True)
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
     assert CLAIM not in words
     assert "woman of set5 (test) and 302003 of bsds200 (train); head of set5 (test) and face of set14" in words
 
 
 def test_pictures_in_two_test_sets_are_said(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [TWICE], PICTURES)
-    assert "Test sets share pictures: baby of ./copy (test) and baby of set5 (test)." in describe_choice(
-        tmp_path, PICTURES, rates=True
+    assert (
+        "Test pictures that show the same, or nearly: baby of ./copy (test) and baby of set5 (test)."
+        in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
     )
-    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True)
+    assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 def test_what_was_found_among_other_pictures_says_nothing(tmp_path: Path) -> None:
     """As after a kill between the two files, or with one of them from a backup."""
     write_overlaps(tmp_path, [], OTHERS)
-    words = describe_choice(tmp_path, PICTURES, rates=True)
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
     assert "not recorded" in words
     assert CLAIM not in words
 
 
 def test_one_learning_rate_is_not_called_a_choice(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [], PICTURES)
-    assert "learning rate" not in describe_choice(tmp_path, PICTURES, rates=False)
-    assert "each variant's learning rate" in describe_choice(tmp_path, PICTURES, rates=True)
+    assert "learning rate" not in describe_choice(tmp_path, PICTURES, rates=False, steps=True)
+    assert "each variant's learning rate" in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 @pytest.mark.parametrize("found", [None, 3, [{}], [{"kind": "near"}]])
 def test_a_record_of_something_else_is_damaged(tmp_path: Path, found: Any) -> None:
     write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": found})
     with pytest.raises(DamagedFileError, match=r"overlaps.json is damaged .*run the study again"):
-        describe_choice(tmp_path, PICTURES, rates=True)
+        describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
         "./warm": LearnedPictures(train=("1",), unrecorded=("edsr-x2",)),
     }
     write_overlaps(tmp_path, [], PICTURES, learned)
-    words = describe_choice(tmp_path, PICTURES, rates=True, pretrained=["./known", "./warm", "./later"])
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True, pretrained=["./known", "./warm", "./later"])
     assert "No test picture has the same pixels as one that ./known was trained on or chosen by" in words
     assert "What edsr-x2 was trained on, from which variants start, is not recorded" in words
     assert "What ./later was trained on, from which variants start, is not recorded" in words
@@ -86,5 +87,39 @@ def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
 
 def test_a_record_of_version_0_1_says_nothing_of_models_to_start_from(tmp_path: Path) -> None:
     write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": []})
-    words = describe_choice(tmp_path, PICTURES, rates=True, pretrained=["./warm"])
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True, pretrained=["./warm"])
     assert "What ./warm was trained on, from which variants start, is not recorded" in words
+
+
+def test_the_claim_names_how_pictures_were_compared(tmp_path: Path) -> None:
+    write_overlaps(tmp_path, [], PICTURES)
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
+    assert "They were compared as whole pictures: a crop of less than about 80%" in words
+    assert "none of them is" not in words
+
+
+def test_a_single_validation_chose_no_step(tmp_path: Path) -> None:
+    write_overlaps(tmp_path, [], PICTURES)
+    words = describe_choice(tmp_path, PICTURES, rates=False, steps=False)
+    assert words.startswith("The validation pictures chose nothing; each run was validated once, at its end, and kept")
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=False)
+    assert words.startswith("The validation pictures chose each variant's learning rate; each run was validated once")
+
+
+def test_what_makes_figures_doubtful_is_a_caveat(tmp_path: Path) -> None:
+    assert overlap_caveats(tmp_path, PICTURES) == ()
+    near = Overlap("near", ("test", "test"), ("./test", "./test"), ("a", "a.jpg"))
+    write_overlaps(tmp_path, [LEAK, near, TWICE], PICTURES)
+    leak, twice = overlap_caveats(tmp_path, PICTURES)
+    assert leak == (
+        "test pictures show nearly the same as pictures that trained or chose (woman of set5 (test) and 302003 of "
+        "bsds200 (train)): figures may be too good"
+    )
+    assert "(a.jpg of ./test (test) and a of ./test (test)) and count as different ones" in twice
+    assert overlap_caveats(tmp_path, OTHERS) == ()
+
+
+def test_a_record_of_an_earlier_version_says_nothing_of_tests_among_each_other(tmp_path: Path) -> None:
+    write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": []})
+    words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
+    assert "Whether two test pictures show nearly the same was not recorded." in words

@@ -265,3 +265,86 @@ def test_with_one_picture_in_a_test_set_there_is_no_interval() -> None:
 def test_scores_that_are_no_numbers_are_refused(wrong: float) -> None:
     with pytest.raises(StatisticsError, match="must be finite"):
         Scores(np.array([[30.0], [wrong]]))
+
+
+# Pictures that occur more than once
+
+
+def twice(pictures: Pictures, *sizes: int) -> Pictures:
+    """`pictures`, and behind them as many further test sets of the first ones of them."""
+    more = sets_of(len(pictures.dataset), *sizes)
+    return Pictures(more.datasets, more.dataset, np.concatenate([np.arange(size) for size in more.distinct]))
+
+
+def again(scores: Scores, *sizes: int) -> Scores:
+    return Scores(np.concatenate([scores.values, *(scores.values[:size] for size in sizes)]), scores.trained)
+
+
+def test_a_test_set_that_is_there_twice_tells_no_more_than_once() -> None:
+    rng = np.random.default_rng(3)
+    once = sets_of(12)
+    variant, base = Scores(rng.normal(30.1, 0.1, (12, 3))), Scores(rng.normal(30, 0.1, (12, 3)))
+    both = twice(once, 12)
+    double = again(variant, 12), again(base, 12)
+    known, found = paired_difference(variant, base, once), paired_difference(*double, both)
+    assert known.interval is not None
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((known.interval.low, known.interval.high))
+    assert found.p_value == pytest.approx(known.p_value)
+    unaware = paired_difference(*double, sets_of(12, 12))
+    assert unaware.interval is not None
+    assert unaware.interval.high < found.interval.high
+    better = [
+        probability_of_improvement(*scores, pictures, higher_is_better=True).interval
+        for scores, pictures in (((variant, base), once), (double, both))
+    ]
+    assert better[0] is not None
+    assert better[1] is not None
+    assert (better[1].low, better[1].high) == pytest.approx((better[0].low, better[0].high))
+    np.testing.assert_allclose(both.once(again(variant, 12).by_picture), variant.by_picture)
+    spreads = [
+        bootstrap_scores(StudyScores(pictures, {"a": scores}), 20_000)["a"].std()
+        for pictures, scores in ((once, variant), (both, double[0]))
+    ]
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.05)
+
+
+def test_a_picture_that_is_twice_in_one_set_counts_once() -> None:
+    rng = np.random.default_rng(4)
+    variant, base = Scores(rng.normal(30.1, 0.1, (8, 3))), Scores(rng.normal(30, 0.1, (8, 3)))
+    doubled = Pictures(("set0",), np.zeros(16, np.int64), np.tile(np.arange(8), 2))
+    known = paired_difference(variant, base, sets_of(8)).interval
+    found = paired_difference(again(variant, 8), again(base, 8), doubled).interval
+    assert known is not None
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((known.low, known.high))
+
+
+@given(two_variants(), st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_known_repetitions_never_narrow_an_interval(two: tuple[Scores, Scores, Pictures], size: int) -> None:
+    variant, base, pictures = two
+    size = min(size, len(pictures.dataset))
+    if len(pictures.dataset) < 2 or size < 2:
+        return
+    every = twice(pictures, size)
+    found = paired_difference(again(variant, size), again(base, size), every).interval
+    unaware = paired_difference(again(variant, size), again(base, size), Pictures(every.datasets, every.dataset))
+    assert found is not None
+    assert unaware.interval is not None
+    assert found.low <= unaware.interval.low + 1e-12
+    assert found.high >= unaware.interval.high - 1e-12
+
+
+@given(two_variants())
+@settings(max_examples=20, deadline=None)
+def test_different_pictures_have_the_same_figures_whether_their_content_is_known_or_not(
+    two: tuple[Scores, Scores, Pictures],
+) -> None:
+    variant, base, pictures = two
+    known = Pictures(pictures.datasets, pictures.dataset, np.arange(len(pictures.dataset))[::-1].copy())
+    found = [paired_difference(variant, base, p) for p in (pictures, known)]
+    assert found[0].interval == found[1].interval
+    assert found[0].p_value == found[1].p_value
+    boots = [bootstrap_scores(StudyScores(p, {"a": variant, "b": base}), 100)["a"] for p in (pictures, known)]
+    np.testing.assert_array_equal(*boots)

@@ -192,3 +192,21 @@ def test_a_million_rows_have_verdicts() -> None:
     found = analyse(large, "v0", higher_is_better=True)
     assert len(found.variants) == 20
     assert (found.variants[0].variant, found.variants[0].improves) == ("better", True)
+
+
+def test_pictures_that_occur_twice_count_once_and_are_said() -> None:
+    """The second set is the first one under another name: nothing new is known."""
+    contents = pl.concat_str(pl.lit("sha of "), "picture")
+    once = ROWS.filter(pl.col("dataset") == "set14").with_columns(content=contents)
+    both = pl.concat([once, once.with_columns(dataset=pl.lit("again"))])
+    known, found = (analyse(rows, "base", higher_is_better=True, resamples=200) for rows in (once, both))
+    for name in ("twin", "better", "worse"):
+        ours, theirs = known.variant(name).difference, found.variant(name).difference
+        assert ours is not None
+        assert theirs is not None
+        assert ours.interval is not None
+        assert theirs.interval is not None
+        assert theirs.interval.high == pytest.approx(ours.interval.high)
+        assert found.variant(name).wilcoxon_p_value == pytest.approx(known.variant(name).wilcoxon_p_value)
+    assert any(line.startswith("14 of 28 test pictures have the same pixels as another") for line in found.caveats)
+    assert not any("same pixels" in line for line in known.caveats)

@@ -83,7 +83,7 @@ def prepare(
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")], json: Json = None
 ) -> None:
-    """Report every image that is unreadable, too small, not plain RGB, or a duplicate.
+    """Report every image that is unreadable, too small, not plain RGB, or nearly the same as another.
 
     Example: nitido data check photos/
     """

@@ -1,4 +1,4 @@
-"""Pictures that occur in two of training, validation and test: with the same pixels, or nearly the same."""
+"""Pictures that occur twice in training, validation and test: with the same pixels, or nearly the same."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +22,13 @@ _SHIFTED = ((0, 52), (3, 52), (6, 52), (9, 52), (12, 52))
 _WHOLE, _CENTRE = (0, 64), (6, 52)
 _FLAT = 1.0  # grey levels between neighbouring cells (root mean square) below which nothing can be compared
 _AT_ONCE = 64  # pictures
+_OTHERS_AT_ONCE = 256  # pictures that they are compared with
 _SHOWN = 5  # notes say so many pairs
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two pictures of different sets that show the same.
+    """Two pictures that show the same: of different sets, or of one test set.
 
     Attributes:
         kind: "exact" for equal pixels; "near" for a picture that was compressed again, resized, slightly cropped or
@@ -49,17 +50,18 @@ class Overlap:
 
 
 def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) -> tuple[Overlap, ...]:
-    """Find the pictures that two of training, validation and test share.
+    """Find the pictures that two of training, validation and test share, and those that occur twice in the tests.
 
-    Two test sets are compared for equal pixels alone: similar pictures in them mislead nobody.
+    Pictures are compared as wholes: one that is a small part of another is not found.
     """
     tests: list[tuple[Role, Store]] = [("test", store) for store in test.values()]
     held_out: list[tuple[Role, Store]] = [("validation", validation), *tests]
     pairs: list[tuple[tuple[Role, Store], tuple[Role, Store]]] = [(("train", train), other) for other in held_out]
     pairs += [(("validation", validation), other) for other in tests]
-    found = [overlap for one, other in pairs for overlap in _between(one, other, near=True)]
+    found = [overlap for one, other in pairs for overlap in _between(one, other)]
     for number, one in enumerate(tests):
-        found += [overlap for other in tests[number + 1 :] for overlap in _between(one, other, near=False)]
+        found += _within(*one)
+        found += [overlap for other in tests[number + 1 :] for overlap in _between(one, other)]
     return tuple(found)
 
 
@@ -75,6 +77,12 @@ def tell_overlaps(overlaps: Sequence[Overlap]) -> None:
 
 def similar_pictures(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     """Yield the places in two stacks of thumbnails, `(N, SIDE, SIDE)`, of pictures that are nearly the same."""
+    for start in range(0, len(other), _OTHERS_AT_ONCE):
+        for i, j in _similar(one, other[start : start + _OTHERS_AT_ONCE]):
+            yield i, start + j
+
+
+def _similar(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     turned = _symmetries(other)
     whole, cropped = _describe(turned, [_WHOLE]), _describe(turned, _CROPPED)
     shifted = _describe(turned, _SHIFTED)
@@ -91,21 +99,34 @@ def similar_pictures(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.
             yield start + i, j
 
 
-def _between(one: tuple[Role, Store], other: tuple[Role, Store], *, near: bool) -> list[Overlap]:
+def _between(one: tuple[Role, Store], other: tuple[Role, Store]) -> list[Overlap]:
     (role, store), (other_role, other_store) = one, other
-    by_hash: dict[str, list[int]] = defaultdict(list)
-    for i, sha256 in enumerate(store.hashes):
-        by_hash[sha256].append(i)
-    exact = [(i, j) for j, sha256 in enumerate(other_store.hashes) for i in by_hash[sha256]]
-    similar = similar_pictures(thumbnails(store), thumbnails(other_store)) if near else ()
-    kinds: dict[tuple[int, int], Literal["exact", "near"]] = dict.fromkeys(exact, "exact")
-    for pair in similar:
-        kinds.setdefault(pair, "near")
     sets = (store.name, other_store.name)
     return [
         Overlap(kind, (role, other_role), sets, (store.names[i], other_store.names[j]))
-        for (i, j), kind in sorted(kinds.items())
+        for (i, j), kind in sorted(_same(store, other_store).items())
     ]
+
+
+def _within(role: Role, store: Store) -> list[Overlap]:
+    """The pictures that occur twice in one set."""
+    return [
+        Overlap(kind, (role, role), (store.name, store.name), (store.names[i], store.names[j]))
+        for (i, j), kind in sorted(_same(store, store).items())
+        if i < j
+    ]
+
+
+def _same(store: Store, other: Store) -> dict[tuple[int, int], Literal["exact", "near"]]:
+    """The places of the pictures in two sets that show the same."""
+    by_hash: dict[str, list[int]] = defaultdict(list)
+    for i, sha256 in enumerate(store.hashes):
+        by_hash[sha256].append(i)
+    exact = [(i, j) for j, sha256 in enumerate(other.hashes) for i in by_hash[sha256]]
+    kinds: dict[tuple[int, int], Literal["exact", "near"]] = dict.fromkeys(exact, "exact")
+    for pair in similar_pictures(thumbnails(store), thumbnails(other)):
+        kinds.setdefault(pair, "near")
+    return kinds
 
 
 def _symmetries(stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

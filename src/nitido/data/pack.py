@@ -173,6 +173,15 @@ def refuse_chosen_tests(validation: Store, *test: Store) -> None:
         )
 
 
+def refuse_equal_tests(*tests: Store) -> None:
+    """Raise `DataError` when two test sets are the same pictures: they would count twice."""
+    known: dict[tuple[str, ...], Store] = {}
+    for store in tests:
+        other = known.setdefault(tuple(sorted(store.hashes)), store)
+        if other is not store:
+            raise DataError(f"test sets {other.name} and {store.name} are the same pictures: name one of them")
+
+
 def _shared(store: Store, others: Sequence[Store]) -> str:
     """The pictures of `store` that are also in `others`, in words; empty if there are none."""
     names = dict(zip(store.hashes, store.names, strict=True))

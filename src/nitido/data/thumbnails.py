@@ -1,5 +1,7 @@
 """Small grey pictures of a store, by which similar pictures are found."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,11 +34,17 @@ def thumbnails(store: Store) -> npt.NDArray[np.uint8]:
 def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Average `(H, W, 3)` pixels over SIDE × SIDE equal areas and return their luma."""
     height, width, _ = pixels.shape
+    return thumbnail_of_strips(height, width, (pixels[top : top + _STRIP] for top in range(0, height, _STRIP)))
+
+
+def thumbnail_of_strips(height: int, width: int, strips: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return the thumbnail of a picture whose rows come in `strips` of `(h, width, 3)` pixels."""
     rows = area_weights(height, SIDE)
     averaged = np.zeros((SIDE, width * 3), dtype=np.float32)
-    for top in range(0, height, _STRIP):
-        strip = pixels[top : top + _STRIP].astype(np.float32)
-        averaged += rows[:, top : top + _STRIP] @ strip.reshape(len(strip), -1)
+    top = 0
+    for strip in strips:
+        averaged += rows[:, top : top + len(strip)] @ strip.astype(np.float32).reshape(len(strip), -1)
+        top += len(strip)
     luma = averaged.reshape(SIDE, width, 3) @ _LUMA
     shrunk: npt.NDArray[np.uint8] = np.rint(luma @ area_weights(width, SIDE).T).astype(np.uint8)
     return shrunk

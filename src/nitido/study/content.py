@@ -67,6 +67,7 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
     theirs = _by_picture(scores, base, board.entry(base).learning_rate)
     both = ours.join(theirs, on=("dataset", "picture"), suffix="_base").sort("dataset", "picture")
     both = both.filter((pl.col("value") - pl.col("value_base")).is_finite())
+    both = both.filter(pl.col("content").is_null() | pl.col("content").is_first_distinct())  # each picture once
     if both.is_empty():
         return None
     pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "picture").iter_rows()]
@@ -78,7 +79,7 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
 
 def _by_picture(scores: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
     chosen = (pl.col("variant") == variant) & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64))
-    return scores.filter(chosen).group_by("dataset", "picture").agg(pl.col("value").mean())
+    return scores.filter(chosen).group_by("dataset", "picture").agg(pl.col("value").mean(), pl.col("content").first())
 
 
 def _describe(store: Store, picture: str, scale: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from nitido.base.errors import NitidoError
 from nitido.base.json_files import DamagedFileError, write_json
 from nitido.base.locks import exclusive
 from nitido.base.notes import note
-from nitido.data import Store, prepare, refuse_chosen_tests, refuse_overlap, resolve, resolve_all
+from nitido.data import Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
 from nitido.evaluation.benchmark import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
@@ -62,6 +62,7 @@ class Pictures:
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
+        refuse_equal_tests(*self.test.values())
         deciding = [*FIDELITY_METRICS, SELECTION_METRICS[options.objective].metric]
         measured = [name for name in metrics if metric_called(name).missing() is None]
         for scale in scales:
@@ -74,7 +75,7 @@ class Pictures:
 
     @cached_property
     def overlaps(self) -> tuple[Overlap, ...]:
-        """The pictures that occur in two of the sets, with equal pixels or nearly the same."""
+        """The pictures that occur in two of the sets or twice in the tests, with equal pixels or nearly the same."""
         return find_overlaps(self.train, self.validation, self.test)
 
     @cached_property

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ from nitido.study.content import study_content
 from nitido.study.execute import finished_model
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
 from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
+from nitido.study.overlaps import overlap_caveats
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import Panel, draw_comparison
@@ -75,6 +76,8 @@ def publish(out: Path) -> Leaderboard:
         own = [run for run in runs if run.config.variant == variant.name]
         facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
     board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
+    shared = overlap_caveats(out, pictures)
+    board = replace(board, caveats={objective: (*shared, *said) for objective, said in board.caveats.items()})
     for name in _NOT_ALWAYS:
         (out / name).unlink(missing_ok=True)
     # The page first, which may fail: no new table stands beside an old page.

@@ -46,13 +46,22 @@ def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: Pla
     alike = all(own == set(rates) for own in tried.values())
     words = f"× {_count(len(rates), 'learning rate')}" if alike else "with learning rates of their own"
     several = any(len(own) > 1 for own in tried.values())
+    steps = any(_chose_its_step(run, out) for run in runs)
     models = [c.pretrained for c in (run.config for run in runs) if c.pretrained and c.source_variant is None]
     return (
         f"{_count(len(study.variants), 'variant')} {words} "
         f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
         f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. "
-        f"{describe_choice(out, pictures, rates=several, pretrained=models)}"
+        f"{describe_choice(out, pictures, rates=several, steps=steps, pretrained=models)}"
     )
+
+
+def _chose_its_step(run: PlannedRun, out: Path) -> bool:
+    """Whether a run is validated more than once, at its end."""
+    h = run.config.hyperparameters
+    if h.steps is not None:
+        return h.steps > h.validate_every
+    return len(RunDirectory(out / run.directory).validation_curve()) > 1
 
 
 def _training(study: Study, runs: Sequence[PlannedRun]) -> str:

@@ -100,7 +100,7 @@ def analyse(
     others = [name for name in ranked if name != base]
     differences = {name: paired_difference(*_pick(study, (name, base)), study.pictures, alpha) for name in others}
     adjusted = holm({name: d.p_value for name, d in differences.items() if d.p_value is not None})
-    wilcoxon = holm({name: wilcoxon_signed_rank(d.by_picture) for name, d in differences.items()})
+    wilcoxon = holm({name: wilcoxon_signed_rank(study.pictures.once(d.by_picture)) for name, d in differences.items()})
     improvements = {
         name: probability_of_improvement(
             *_pick(study, (name, base)), study.pictures, higher_is_better=higher_is_better, alpha=alpha

@@ -1,13 +1,13 @@
 """The hierarchical bootstrap over pictures × seeds, jointly for all variants: how ranks would move."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
-from nitido.study.statistics.scores import Floats, Scores, StudyScores
+from nitido.study.statistics.scores import Floats, Pictures, Scores, StudyScores
 
 CELLS = 4_000_000
 """How many picture weights are held at a time."""
@@ -29,22 +29,44 @@ def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0)
     variant (the pigeonhole bootstrap, Owen 2007). A plain bootstrap of n values has a variance that is (n - 1) / n of
     the unbiased one, and ignores that n values hardly tell their own spread; so the deviation of each factor is
     multiplied by sqrt(n / chi²), with a new chi² of n - 1 degrees of freedom for each resample, which turns it into
-    Student's t. A factor of size 1 does not move. The same `seed` gives the same numbers.
+    Student's t. A factor of size 1 does not move. A picture that occurs several times, in a test set or in two of them,
+    is drawn as one. The same `seed` gives the same numbers.
     """
     rng = np.random.default_rng(seed)
     pictures, share = study.pictures, 1 / len(study.pictures.datasets)
     scores = {name: _seed_deviations(s, pictures.weights, resamples, rng) for name, s in study.variants.items()}
     stacked = np.stack([s.by_picture for s in study.variants.values()], axis=1)
-    for members in pictures.members:
-        inflation = _inflation(len(members), resamples, rng)
-        centred = stacked[members] - stacked[members].mean(axis=0)
-        step = max(1, CELLS // len(members))
+    for group in pictures.dependent:
+        if pictures.repeats(group):
+            deviations, known = _deviations_of_contents(stacked, pictures, group)
+        else:
+            members = pictures.members[group[0]]
+            deviations, known = stacked[members] - stacked[members].mean(axis=0), len(members)
+        inflation = _inflation(known, resamples, rng)
+        step = max(1, CELLS // len(deviations))
         for start in range(0, resamples, step):
             stop = min(start + step, resamples)
-            moved = _resampling_weights(len(members), stop - start, rng) @ centred
+            moved = _resampling_weights(len(deviations), stop - start, rng) @ deviations
             for name, column in zip(scores, moved.T, strict=True):
                 scores[name][start:stop] += share * inflation[start:stop] * column
     return scores
+
+
+def _deviations_of_contents(stacked: Floats, pictures: Pictures, group: Sequence[int]) -> tuple[Floats, int]:
+    """Return what each different picture of several test sets adds to the sum of their means, and how many are known.
+
+    The deviations `(different pictures, variants)` are times the number of different pictures, since that many are
+    drawn. What is known of their spread is what the smallest set knows.
+    """
+    assert pictures.content is not None  # pictures occur more than once
+    numbers, inverse = np.unique(
+        np.concatenate([pictures.content[pictures.members[d]] for d in group]), return_inverse=True
+    )
+    sets = [stacked[pictures.members[d]] for d in group]
+    parts = np.concatenate([(values - values.mean(axis=0)) / len(values) for values in sets])
+    deviations = np.zeros((len(numbers), stacked.shape[1]))
+    np.add.at(deviations, inverse, parts)
+    return deviations * len(numbers), min(pictures.distinct[d] for d in group)
 
 
 def rank_intervals(

@@ -20,13 +20,16 @@ def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ..
     few = [name for name, scores in variants.items() if 1 < scores.seeds < FEW_SEEDS]
     if few:
         said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can be found")
-    for dataset, members in zip(pictures.datasets, pictures.members, strict=True):
-        if len(members) == 1:
+    if pictures.repeated:
+        said.append(
+            f"{pictures.repeated} of {len(pictures.dataset)} test pictures have the same pixels as another: intervals, "
+            "tests and rank intervals count them once, the means each time"
+        )
+    for dataset, number in zip(pictures.datasets, pictures.distinct, strict=True):
+        if number == 1:
             said.append(f"{dataset} has one picture: no interval can be given for a mean with it")
-        elif len(members) < FEW_PICTURES:
-            said.append(
-                f"{dataset} has {len(members)} pictures, fewer than {FEW_PICTURES}: other pictures may disagree"
-            )
+        elif number < FEW_PICTURES:
+            said.append(f"{dataset} has {number} pictures, fewer than {FEW_PICTURES}: other pictures may disagree")
     return tuple(said)
 
 

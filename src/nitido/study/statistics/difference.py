@@ -1,8 +1,11 @@
 """The paired difference of two variants, and how far chance alone would carry it."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from nitido.study.statistics.interval import Component, Interval, combine, component, student_interval, student_p_value
 from nitido.study.statistics.scores import Floats, Pictures, Scores
@@ -10,8 +13,8 @@ from nitido.study.statistics.scores import Floats, Pictures, Scores
 Coverage = Literal["seeds and pictures", "pictures"]
 """What an interval allows for: other trainings and other pictures, or other pictures with these trained networks."""
 
-Estimator = Callable[[Floats], Component]
-"""How the variance of a mean is estimated from the values in it."""
+_TIE_NUMBER = -1
+"""The number of the tie among the contents of pictures, which are 0 and more."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,50 @@ def paired_difference(variant: Scores, base: Scores, pictures: Pictures, alpha: 
     )
 
 
-def picture_component(by_picture: Floats, pictures: Pictures, of: Estimator = component) -> Component | None:
-    """The part of other pictures in the mean over the test sets' means; None where a test set has one picture."""
-    if any(len(members) < 2 for members in pictures.members):
+def picture_component(by_picture: Floats, pictures: Pictures, tie: float | None = None) -> Component | None:
+    """The part of other pictures in the mean over the test sets' means; None where a test set has one picture.
+
+    With a `tie` the variance of each test set is that of its values and of this one more.
+    """
+    if any(distinct < 2 for distinct in pictures.distinct):
         return None
     share = 1 / len(pictures.members) ** 2
-    parts = [of(by_picture[members]) for members in pictures.members]
+    parts = []
+    for group in pictures.dependent:
+        separate = [component_of(by_picture[pictures.members[d]], tie) for d in group]
+        parts += [_of_group(by_picture, pictures, group, separate, tie)] if pictures.repeats(group) else separate
     return combine([Component(part.variance * share, part.degrees_of_freedom) for part in parts])
+
+
+def component_of(values: Floats, tie: float | None) -> Component:
+    """The variance of the mean of `values`, and of the `tie` among them if there is one."""
+    if tie is None:
+        return component(values)
+    return Component(component(np.append(values, tie)).variance, len(values) - 1)
+
+
+def _of_group(
+    by_picture: Floats, pictures: Pictures, group: Sequence[int], separate: Sequence[Component], tie: float | None
+) -> Component:
+    """The variance of the sum of the means of test sets in which pictures occur more than once.
+
+    The deviations of equal pictures are added up before they are squared, as in a cluster-robust variance: a picture
+    that is in two sets tells no more about others than in one. It is never below the sum of the `separate` variances,
+    which the few shared pictures may bring it to by chance, and has the degrees of freedom of the smallest set.
+    """
+    assert pictures.content is not None  # pictures occur more than once
+    numbers, deviations = [], []
+    for d in group:
+        members, distinct = pictures.members[d], pictures.distinct[d] + (tie is not None)
+        values = by_picture[members] if tie is None else np.append(by_picture[members], tie)
+        content = pictures.content[members] if tie is None else np.append(pictures.content[members], _TIE_NUMBER)
+        unbiased = math.sqrt(distinct / (distinct - 1))
+        numbers.append(content)
+        deviations.append(unbiased * (values - values.mean()) / len(values))
+    _, inverse = np.unique(np.concatenate(numbers), return_inverse=True)
+    together = np.bincount(inverse, np.concatenate(deviations))
+    variance = max(float(together @ together), sum(part.variance for part in separate))
+    return Component(variance, min(pictures.distinct[d] for d in group) - 1)
 
 
 def seed_component(sides: Sequence[Floats]) -> Component:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nitido.study.statistics.difference import Coverage, picture_component
-from nitido.study.statistics.interval import Component, Interval, combine, component, student_interval
+from nitido.study.statistics.difference import Coverage, component_of, picture_component
+from nitido.study.statistics.interval import Interval, combine, student_interval
 from nitido.study.statistics.scores import Floats, Pictures, Scores
 
 TIE = 0.5
@@ -35,14 +35,14 @@ def probability_of_improvement(
     known = variant.seed_noise_known and base.seed_noise_known
     sides = [wins for wins, scores in ((by_seed, variant), (by_base_seed, base)) if scores.seeds > 1]
     covers: Coverage = "seeds and pictures" if sides and known else "pictures"
-    between_pictures = picture_component(by_picture, pictures, _component_with_a_tie)
+    between_pictures = picture_component(by_picture, pictures, TIE)
     if between_pictures is None:
         return ProbabilityOfImprovement(value, None, covers)
     parts = [between_pictures]
     if covers == "seeds and pictures":
         # Wins are not normal: 3 seeds against 3 equal ones win all or nothing in 10% of studies. Hence the careful end
         # of Welch's degrees of freedom, those of the smaller side.
-        parts.append(combine([_component_with_a_tie(side) for side in sides], most=min(len(s) - 1 for s in sides)))
+        parts.append(combine([component_of(side, TIE) for side in sides], most=min(len(s) - 1 for s in sides)))
     found = student_interval(value, parts, alpha)
     return ProbabilityOfImprovement(value, Interval(max(found.low, 0.0), min(found.high, 1.0)), covers)
 
@@ -53,7 +53,3 @@ def _wins(variant: Scores, base: Scores, pictures: Pictures, higher_is_better: b
     wins = (np.sign(sign * (variant.values[:, :, None] - base.values[:, None, :])) + 1) / 2
     weighted = np.tensordot(pictures.weights, wins, axes=1)
     return wins.mean(axis=(1, 2)), weighted.mean(axis=1), weighted.mean(axis=0)
-
-
-def _component_with_a_tie(values: Floats) -> Component:
-    return Component(component(np.append(values, TIE)).variance, len(values) - 1)

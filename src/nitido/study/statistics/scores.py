@@ -24,10 +24,13 @@ class Pictures:
     Attributes:
         datasets: the names of the test sets.
         dataset: `(P,)`, for each picture the index of its test set.
+        content: `(P,)`, a number for each picture that is the same for pictures with the same pixels; None if no two
+            have them.
     """
 
     datasets: tuple[str, ...]
     dataset: NDArray[np.int64]
+    content: NDArray[np.int64] | None = None
 
     @cached_property
     def members(self) -> tuple[NDArray[np.int64], ...]:
@@ -40,6 +43,46 @@ class Pictures:
         sizes = np.array([len(m) for m in self.members])
         weights: Floats = 1.0 / (len(self.datasets) * sizes[self.dataset])
         return weights
+
+    @cached_property
+    def distinct(self) -> tuple[int, ...]:
+        """For each test set how many different pictures it has."""
+        if self.content is None:
+            return tuple(map(len, self.members))
+        return tuple(len(np.unique(self.content[members])) for members in self.members)
+
+    @cached_property
+    def dependent(self) -> tuple[tuple[int, ...], ...]:
+        """The test sets in groups: those with a picture in common, directly or through others, are in the same one."""
+        groups: list[list[int]] = []
+        for number, members in enumerate(self.members):
+            own = set() if self.content is None else set(self.content[members].tolist())
+            sharing = [g for g in groups if own & self._contents(g)]
+            groups = [g for g in groups if g not in sharing]
+            groups.append(sorted([number, *(d for g in sharing for d in g)]))
+        return tuple(sorted(map(tuple, groups)))
+
+    def repeats(self, group: Sequence[int]) -> bool:
+        """Whether a picture occurs more than once in a group of test sets."""
+        return (
+            len(self._contents(group)) < sum(len(self.members[d]) for d in group) if self.content is not None else False
+        )
+
+    @property
+    def repeated(self) -> int:
+        """How many pictures have the same pixels as an earlier one."""
+        return 0 if self.content is None else len(self.content) - len(np.unique(self.content))
+
+    def once(self, values: Floats) -> Floats:
+        """Return `values` `(P,)` with the mean over pictures of the same pixels in their place."""
+        if self.content is None:
+            return values
+        _, inverse = np.unique(self.content, return_inverse=True)
+        means: Floats = np.bincount(inverse, values) / np.bincount(inverse)
+        return means
+
+    def _contents(self, group: Sequence[int]) -> set[int]:
+        return set() if self.content is None else {c for d in group for c in self.content[self.members[d]].tolist()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +132,8 @@ class StudyScores:
     def on(self, dataset: str) -> "StudyScores":
         """The same variants on one test set."""
         chosen = self.pictures.members[self.pictures.datasets.index(dataset)]
-        alone = Pictures((dataset,), np.zeros(len(chosen), np.int64))
+        content = None if self.pictures.content is None else self.pictures.content[chosen]
+        alone = Pictures((dataset,), np.zeros(len(chosen), np.int64), content)
         return StudyScores(alone, {n: Scores(s.values[chosen], s.trained) for n, s in self.variants.items()})
 
 
@@ -105,6 +149,7 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
         if len(found) > 1:
             raise StatisticsError(f"rows of different {column}s cannot be compared: {found[0]} and {found[1]}")
     pictures = rows.select("dataset", "picture").unique().sort("dataset", "picture")
+    content = _content(rows, pictures)
     datasets = tuple(pictures["dataset"].unique().sort().to_list())
     index = {name: i for i, name in enumerate(datasets)}
     membership = np.array([index[name] for name in pictures["dataset"]], np.int64)
@@ -115,7 +160,17 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
         if own is None:
             raise StatisticsError(f"variant {variant!r} has no rows: leave it out or run it")
         scores[variant] = _scores(variant, own, pictures)
-    return StudyScores(Pictures(datasets, membership), scores)
+    return StudyScores(Pictures(datasets, membership, content), scores)
+
+
+def _content(rows: pl.DataFrame, pictures: pl.DataFrame) -> NDArray[np.int64] | None:
+    """A number for each picture by the hash of its pixels; None if all are different, as far as hashes are known."""
+    known = rows.filter(pl.col("content").is_not_null()).unique(["dataset", "picture"], maintain_order=True)
+    hashes = pictures.join(known, on=["dataset", "picture"], how="left", maintain_order="left")["content"].to_list()
+    keys = [number if sha256 is None else sha256 for number, sha256 in enumerate(hashes)]
+    first: dict[str | int, int] = {}
+    content = [first.setdefault(key, number) for number, key in enumerate(keys)]
+    return np.array(content, np.int64) if len(first) < len(keys) else None
 
 
 def _scores(variant: str, rows: pl.DataFrame, pictures: pl.DataFrame) -> Scores:
