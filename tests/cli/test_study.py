@@ -259,3 +259,20 @@ def test_pictures_that_count_twice_are_a_caveat_of_the_report(call, small_study:
     assert caveats[0].startswith("test pictures show nearly the same as other test pictures (astronaut.png of ./tests")
     assert any(line.startswith("3 of 7 test pictures have the same pixels as another") for line in caveats)
     assert "intervals may be too narrow" in (out / "report.html").read_text()
+
+
+def test_a_warmup_as_long_as_the_run_is_refused_and_a_shorter_one_is_in_the_report(
+    call, small_study: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for length in ("steps=8", "epochs=0.01"):
+        done = call("study", "run", small_study, "--out", out, "--set", "warmup=1000", "--set", length)
+        assert done.code == 1
+        assert done.error_line.startswith("nitido: warmup 1,000: a run of ")
+        assert not out.exists()
+    changed = ["warmup=2", "gradient_clip=0.5", "augment=false", "validate_every=8"]
+    done = call("study", "run", small_study, "--out", out, *(word for value in changed for word in ("--set", value)))
+    assert done.code == 0, done.err
+    page = (out / "report.html").read_text()
+    assert "Other than by default: warmup 2, augment off, ema 0.9, gradient_clip 0.5." in page
+    assert "The validation pictures chose nothing; each run was validated once, at its end" in page

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.schedules import learning_rate_factor
+from nitido.training.schedules import ScheduleError, learning_rate_factor, refuse_long_warmup
 
 
 def factors(total: int, **options: object) -> list[float]:
@@ -34,3 +34,12 @@ def test_step_divides_by_ten_after_each_quarter() -> None:
 
 def test_constant_stays() -> None:
     assert set(factors(20, schedule="constant")) == {1.0}
+
+
+def test_a_run_that_would_end_in_its_warmup_is_refused() -> None:
+    refuse_long_warmup(Hyperparameters(steps=4, warmup=3), 4)
+    for warmup in (4, 1000):
+        with pytest.raises(
+            ScheduleError, match=rf"warmup {warmup:,}: a run of 4 steps would never reach .* of 0.001: set"
+        ):
+            refuse_long_warmup(Hyperparameters(epochs=0.1, warmup=warmup), 4)

@@ -41,6 +41,7 @@ from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.memory.limit import refused_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
+from nitido.training.schedules import refuse_long_warmup
 from nitido.training.train import Trained, count_steps, train
 
 Split = Literal["validation", "test"]
@@ -57,8 +58,9 @@ class Pictures:
     def check(self, options: Hyperparameters, scales: Sequence[int], metrics: Sequence[str] = ()) -> None:
         """Refuse pictures that two of training, validation and test share, and those too small for a patch or metric.
 
-        `metrics` are those of the evaluation; the ones whose package is missing are not measured. Pictures that are
-        nearly the same are said on standard error.
+        Refuse a run too that is shorter than its warm-up: how long epochs are depends on the pictures. `metrics` are
+        those of the evaluation; the ones whose package is missing are not measured. Pictures that are nearly the same
+        are said on standard error.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
@@ -71,6 +73,7 @@ class Pictures:
             for store in self.test.values():
                 require_measurable(store, scale, [*FIDELITY_METRICS, *measured])
         samplers(self.train, options, scales)
+        refuse_long_warmup(options, count_steps(options, self.train, scales[0]))
         tell_overlaps(self.overlaps)
 
     @cached_property

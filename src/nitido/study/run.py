@@ -65,7 +65,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
     every = [run.config.hyperparameters for run in runs]
-    for options in {(o.patch, o.objective, o.validation_crop): o for o in every}.values():
+    for options in {o.model_dump_json(exclude={"learning_rate", "seed"}): o for o in every}.values():
         pictures.check(options, [study.scale], runs[0].config.metrics)
     _need_backbones(runs)
     learned = _need_models(runs, out, pictures)

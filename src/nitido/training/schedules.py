@@ -2,7 +2,22 @@
 
 import math
 
+from nitido.base.errors import NitidoError
+from nitido.base.number_text import number_text
 from nitido.training.hyperparameters import Hyperparameters
+
+
+class ScheduleError(NitidoError):
+    """A schedule that the run is too short for."""
+
+
+def refuse_long_warmup(hyperparameters: Hyperparameters, total: int) -> None:
+    """Raise `ScheduleError` if a run of `total` steps ends before its warm-up: it never has its learning rate."""
+    if hyperparameters.warmup >= total:
+        raise ScheduleError(
+            f"warmup {hyperparameters.warmup:,}: a run of {total:,} steps would never reach its learning rate of "
+            f"{number_text(hyperparameters.learning_rate)}: set warmup to fewer steps than the run has"
+        )
 
 
 def learning_rate_factor(step: int, total: int, hyperparameters: Hyperparameters) -> float:

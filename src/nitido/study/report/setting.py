@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nitido.base.number_text import number_text
 from nitido.evaluation.protocol import PROTOCOL
@@ -11,6 +12,8 @@ from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import Study
+from nitido.training.effects import effective
+from nitido.training.hyperparameters import Hyperparameters
 
 Facts = list[tuple[str, str]]
 """A heading and a sentence or two, for each."""
@@ -74,7 +77,29 @@ def _training(study: Study, runs: Sequence[PlannedRun]) -> str:
     return (
         f"{study.baseline}: {length} of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
         f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps{crop}."
+        f"{_unusual(h)}"
     )
+
+
+_IN_WORDS = (
+    *("loss", "optimizer", "learning_rate", "schedule", "steps", "epochs", "batch", "patch", "seed"),
+    *("validate_every", "validation_crop", "log_every"),
+)
+"""Hyperparameters that other words tell, or that change no weights."""
+
+
+def _unusual(h: Hyperparameters) -> str:
+    """Every other hyperparameter that has an effect and is not the default, as its name and value."""
+    said = effective(h.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
+    others = {key: value for key, value in said.items() if key not in _IN_WORDS}
+    words = [f"{key} {_value(value)}" for key, value in others.items()]
+    return f" Other than by default: {', '.join(words)}." if words else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def _pictures(study: Study) -> str:
