@@ -51,7 +51,7 @@ def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, t
     assert all("perceptual_distance" in e["metrics"]["samples/test[:2]"] for e in board.values())
     assert "perceptual distance" in done.out
     assert "perceptual distance" in (out / "report.html").read_text()
-    assert (out / "perception.csv").read_text().splitlines()[0].startswith("#,variant")
+    assert (out / "perception.csv").read_text().splitlines()[0].startswith("rank,variant,status")
     assert (out / "perception.png").stat().st_size > 1000
 
     report = json.loads((out / "runs/half/lr=0.002/seed=0/transfer.json").read_text())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ def _study_file(nitido: Nitido) -> str:
     return "options.yaml"
 
 
-def _run(nitido: Nitido, *args: object) -> Path:
+def _run(nitido: Nitido, *args: object, **environment: str) -> Path:
     out = nitido.folder / "options"
     shutil.rmtree(out, ignore_errors=True)
-    ended = nitido("study", "run", _study_file(nitido), "--out", "options", *args)
+    ended = nitido("study", "run", _study_file(nitido), "--out", "options", *args, **environment)
     assert ended.code == 0, ended
     complete(out)
     return out
@@ -77,6 +78,21 @@ def study_run_profile(nitido: Nitido) -> None:
 def study_run_json(nitido: Nitido) -> None:
     out = _run(nitido, "--json", "board.json")
     assert json.loads((nitido.folder / "board.json").read_text()) == json.loads((out / "leaderboard.json").read_text())
+
+
+def study_run_open(nitido: Nitido) -> None:
+    folder = nitido.folder / "opener"
+    folder.mkdir(exist_ok=True)
+    (folder / "xdg-open").write_text(
+        f'#!/bin/sh\necho "$1" > {folder}/opened.tmp; mv {folder}/opened.tmp {folder}/opened\n'
+    )
+    (folder / "xdg-open").chmod(0o755)
+    out = _run(nitido, "--open", PATH=f"{folder}:/usr/bin:/bin")
+    deadline = time.monotonic() + 20
+    while not (folder / "opened").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert Path((folder / "opened").read_text().strip()).name == "report.html"
+    assert (out / "report.html").exists()
 
 
 def study_run_set(nitido: Nitido) -> None:
@@ -141,6 +157,7 @@ TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
     study_show_json: ("study show --json",),
     study_run_profile: ("study run --profile", "study run study", "study run --out"),
     study_run_json: ("study run --json",),
+    study_run_open: ("study run --open",),
     study_run_set: ("study run --set",),
     study_run_of_a_directory: ("study run study",),
     study_report: ("study report directory", "study report --json"),

@@ -91,6 +91,7 @@ def run(
         Path | None, typer.Option(help="The study's directory [default: runs/STUDY, or runs/STUDY-PROFILE if taken].")
     ] = None,
     set_: Settings = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
     json: Json = None,
 ) -> None:
     """Train, evaluate and rank every variant; run the same command to resume.
@@ -104,6 +105,8 @@ def run(
     with TrainingProgress() as progress:
         outcome = run_study(resolved, directory, progress)
     _print_board(outcome.board, outcome.directory, json)
+    if open_:
+        typer.launch(str(outcome.directory / "report.html"))
     for failure in outcome.failures:
         note(f"nitido: {failure}")
     if outcome.failures:

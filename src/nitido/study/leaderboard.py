@@ -513,7 +513,7 @@ def as_table(board: Leaderboard, objective: Objective = "fidelity") -> tuple[lis
                 "–"
                 if math.isnan(difference) or entry.variant == board.baseline
                 else _difference(difference, known, objective),
-                _verdict(known),
+                verdict(known),
             ]
         )
     return header, lines
@@ -538,8 +538,8 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text
 
 
-def _verdict(known: VariantStatistics | None) -> str:
-    """Whether a variant's difference to the baseline is more than noise."""
+def verdict(known: VariantStatistics | None) -> str:
+    """Return whether the difference to the baseline is more than noise: better, worse, no, unknown; "–" without one."""
     if known is None or known.difference is None:
         return "–"
     if known.adjusted_p_value is None:

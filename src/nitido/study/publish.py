@@ -1,7 +1,5 @@
 """From the rows and models in a study's directory to its leaderboard files and its report."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +21,7 @@ from nitido.study.content import study_content
 from nitido.study.execute import finished_model
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
 from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
+from nitido.study.leaderboard_csv import as_csv
 from nitido.study.overlaps import overlap_caveats
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
@@ -92,7 +91,7 @@ def publish(out: Path) -> Leaderboard:
     write_text(out / "leaderboard.tex", as_latex(board))
     for objective, name in RANKING_FILES.items():
         if objective in tables:
-            write_text(out / f"{name}.csv", _csv(*tables[objective]))
+            write_text(out / f"{name}.csv", as_csv(board, objective))
     return board
 
 
@@ -204,12 +203,6 @@ def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
         if rate not in whole
     }
     return VariantFacts(size.parameters, size.macs, state, whole, runs[0].config.hyperparameters.objective, others)
-
-
-def _csv(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return text.getvalue()
 
 
 def _draw(
