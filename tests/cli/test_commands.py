@@ -181,10 +181,32 @@ def test_self_ensemble_changes_the_figures_of_a_network(nitido, call, tmp_path: 
     (tmp_path / "photos").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photos" / "a.png")
-    values = []
+    values, names = [], []
     for option in ([], ["--self-ensemble"]):
-        done = call("evaluate", "run", "--data", "./photos", "--scale", 2, *option, "--json", tmp_path / "m.json")
+        done = call(
+            "evaluate", "run", "bicubic", "--data", "./photos", "--scale", 2, *option, "--json", tmp_path / "m.json"
+        )
         assert done.code == 0, done.err
-        values.append(json.loads((tmp_path / "m.json").read_text())["means"][0]["value"])
+        found = json.loads((tmp_path / "m.json").read_text())
+        values.append(found["means"][0]["value"])
+        names.append(list(dict.fromkeys(row["model"] for row in found["rows"])))
+        assert all(name in done.out for name in names[-1])
+    assert names == [["run", "bicubic"], ["run (self-ensemble)", "bicubic"]]
     assert values[0] != values[1]
     assert values[0] == pytest.approx(values[1], abs=1)
+
+
+def test_titles_of_compared_models_tell_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models that were called "debug" when they were trained, one called like the baseline, one like a folder."""
+    from nitido.architectures import build, resolve_config
+    from nitido.cli.evaluation import _titles
+    from nitido.models import ModelDescriptor, save_model
+
+    monkeypatch.chdir(tmp_path)
+    network = build("srcnn", resolve_config("srcnn", "debug", {"scale": 2}))
+    for file, name in (("a", "debug"), ("b", "debug"), ("c", "bicubic"), ("d", "own"), ("e", "./d.safetensors")):
+        save_model(tmp_path / f"{file}.safetensors", network, ModelDescriptor.of(network, "srcnn", name, {}))
+    words = ["bicubic", *(f"./{file}.safetensors" for file in "abcde")]
+    expected = ["bicubic", *(f"./{file}.safetensors" for file in "abc"), "own", "./e.safetensors"]
+    assert list(_titles(words).values()) == expected
+    assert _titles(["./a.safetensors", "./d.safetensors"])["./a.safetensors"] == "debug"

@@ -74,6 +74,11 @@ def test_a_name_of_ones_own(tmp_path: Path, arrays: Arrays) -> None:
     assert import_model(write(tmp_path / "a.npz", arrays), 2, "official").descriptor.name == "official"
 
 
+@pytest.mark.parametrize(("file", "name"), [("w.npz", "Bicubic"), ("bicubic.npz", None)])
+def test_a_model_is_not_named_like_the_baseline(tmp_path: Path, arrays: Arrays, file: str, name: str | None) -> None:
+    refused(write(tmp_path / file, arrays), "cannot be named 'bicubic', which is the baseline of every", name=name)
+
+
 def test_memory_order_byte_order_and_compression_do_not_matter(tmp_path: Path, arrays: Arrays) -> None:
     plain = import_model(write(tmp_path / "a.npz", arrays), 2).network.state_dict()
     np.savez_compressed(tmp_path / "b.npz", **{k: np.asfortranarray(v).astype(">f4") for k, v in arrays.items()})

@@ -218,6 +218,7 @@ def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
     assert table.columns[1].descending
     assert [line.variant for line in table.lines if line.cells[1].best] == [WINNER]
     assert "MS-SSIM on Y is not available" in table.note
+    assert table.note.startswith("Bold: the best of the variants that finished their training; bicubic is never bold.")
 
 
 def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:

@@ -10,6 +10,8 @@ from nitido.cli import completion
 from nitido.cli.console import Json, output_file, print_table, report, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nitido.evaluation.benchmark import Upscaler
 
 BICUBIC = "bicubic"
@@ -69,7 +71,7 @@ def evaluate(
     if self_ensemble and set(models) == {BICUBIC}:
         raise NitidoError(f"--self-ensemble: {BICUBIC} is no network: leave the option out")
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
-    upscalers = {name: _enlarger(name, scale, self_ensemble) for name in models}
+    upscalers = {_label(name, self_ensemble): _enlarger(name, scale, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     for store in stores.values():
         require_measurable(store, scale, [measure.name for measure in named])
@@ -94,7 +96,7 @@ def evaluate(
                 *(_cell(by_cell.get((model, dataset, measure.name)), measure.decimals) for measure in measures),
             ]
             for dataset in stores
-            for model in models
+            for model in upscalers
         ]
         print_table(f"×{scale}", ["model", "dataset", "images", *(measure.label for measure in measures)], lines)
         for name, reason in lacking.items():
@@ -135,7 +137,8 @@ def compare(
     store = prepare(PictureSet(str(image), (image,)), [scale])
     ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
-    panels += [Panel(f"{n}. {_title(c.model)}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
+    titles = _titles(models)
+    panels += [Panel(f"{n}. {titles[c.model]}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
     entries = [
         {"rank": n, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y} for n, c in enumerate(ranked, start=1)
@@ -153,11 +156,24 @@ def _cell(value: float | None, decimals: int) -> str:
     return "not available" if value is None else f"{value:.{decimals}f}"
 
 
-def _title(name: str) -> str:
-    """What a model calls itself; a run directory's own name says no more than its seed."""
+def _label(name: str, self_ensemble: bool) -> str:
+    """What tables and JSON call a model: another way to use it is another result."""
+    return f"{name} (self-ensemble)" if self_ensemble and name != BICUBIC else name
+
+
+def _titles(names: "Sequence[str]") -> dict[str, str]:
+    """What models call themselves, since a run directory's own name says no more than its seed.
+
+    Where this would not tell them apart, or is how another one was named, it is the user's word.
+    """
     from nitido.models.find import find_model
 
-    return name if name == BICUBIC else find_model(name).descriptor.name
+    own = {name: name if name == BICUBIC else find_model(name).descriptor.name for name in names}
+    words = {*names, BICUBIC}
+    titles = list(own.values())
+    return {
+        name: title if titles.count(title) == 1 and title not in words - {name} else name for name, title in own.items()
+    }
 
 
 def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Upscaler":

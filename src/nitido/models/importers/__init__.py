@@ -53,6 +53,10 @@ def import_model(
     """
     if name is not None and not (name.strip() and name.isprintable()):
         raise ModelFileError(f"{source}: a model needs a name that is not empty and can be printed, not {name!r}")
+    if (name or source.stem).strip().lower() == "bicubic":
+        raise ModelFileError(
+            f"{source}: a model cannot be named 'bicubic', which is the baseline of every table: choose another --name"
+        )
     layout, tensors = _recognise(source, _read(source))
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")

@@ -135,12 +135,20 @@ def _choice(board: Leaderboard) -> list[str]:
     return ["The learning rate of each variant was chosen on validation pictures."] if max(tried, default=0) > 1 else []
 
 
+def _bold(board: Leaderboard, objective: Objective) -> str:
+    """Say what bold means: others in the column may be better."""
+    apart = objective == "fidelity" and any(entry.objective != objective for entry in board.entries)
+    group = f", which aim at {objective}" if apart else ""
+    return f"Bold: the best of the ranked trained variants{group}; bicubic and unranked ones are never bold."
+
+
 def _note(board: Leaderboard, objective: Objective) -> list[str]:
     counts = sorted({len(entry.seeds) for entry in board.entries if entry.seeds})
     seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "no"
     said = [
         f"Means over pictures and {seeds} seed{'' if counts == [1] else 's'}; protocol {board.protocol}.",
         *_choice(board),
+        _bold(board, objective),
         f"Brackets: 95% intervals of the paired difference to {board.baseline}.",
     ]
     caveats = "; ".join(board.caveats.get(objective, ()))

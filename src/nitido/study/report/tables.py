@@ -143,7 +143,8 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
     note = _absent(entries, [*metrics, *(METRICS[name] for name in asked if name in METRICS and name not in measured)])
-    return Table("Every metric", note, tuple(columns), tuple(lines))
+    bold = "Bold: the best of the variants that finished their training; bicubic is never bold."
+    return Table("Every metric", f"{bold} {note}".strip(), tuple(columns), tuple(lines))
 
 
 def rates_table(board: Leaderboard) -> Table | None:
