@@ -1,6 +1,5 @@
 """Words from outside: modules that register activations, blocks, losses or architectures when they are imported."""
 
-import hashlib
 import importlib
 import os
 import sys
@@ -13,6 +12,8 @@ from zlib import crc32
 
 from nitido.base.errors import NitidoError
 from nitido.base.folders import expanded
+from nitido.base.registry import belongs_to, registering_files
+from nitido.base.source_code import hash_code, hash_file
 
 ENTRY_POINTS = "nitido.plugins"
 """The group of entry points by which installed packages name their modules."""
@@ -21,8 +22,8 @@ VARIABLE = "NITIDO_PLUGINS"
 """The environment variable that lists modules and `.py` files, separated as in `PATH`."""
 
 
-_loaded: dict[str, Path] = {}
-"""The files of the plugins that were loaded, by what the user calls them."""
+_loaded: dict[str, str] = {}
+"""The sha256 of the files of the plugins that were loaded, by what the user calls them."""
 
 
 class PluginError(NitidoError):
@@ -30,8 +31,8 @@ class PluginError(NitidoError):
 
 
 def describe_plugins() -> dict[str, str]:
-    """The loaded plugins by what the user calls them, each with the sha256 of its file."""
-    return {title: hashlib.sha256(file.read_bytes()).hexdigest() for title, file in _loaded.items()}
+    """Return the loaded plugins by what the user calls them, each with the sha256 of its file when it was imported."""
+    return dict(_loaded)
 
 
 def load_plugins() -> None:
@@ -60,12 +61,17 @@ def _load(word: str, title: str) -> None:
         origin = spec.origin
         if origin is not None and _is_imported(Path(origin)):
             return
+        known, before = registering_files(), set(sys.modules)
         if is_file:
             _run(spec)
         else:
             importlib.import_module(word)
         if origin is not None:
-            _loaded[title] = Path(origin)
+            _loaded[title] = hash_file(Path(origin))
+            package = spec.name if spec.submodule_search_locations is not None else spec.parent or ""
+            code = hash_code(spec.name, package, Path(origin), sys.modules.keys() - before)
+            for file in registering_files() - known:
+                belongs_to(file, code)
     except PluginError as error:
         raise PluginError(f"plugin {title}: {error}") from None
     except (Exception, SystemExit) as error:  # a stranger's code may raise anything, and its user must hear of it

@@ -1,17 +1,34 @@
 """Things that configurations call by name."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from nitido.base.errors import unknown_name
+from nitido.base.source_code import hash_code, hash_file
 from nitido.base.validation import ConfigError
 
 T = TypeVar("T")
 
 _REGISTRIES: "list[Registry[Any]]" = []
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class PluginCode(NamedTuple):
+    """What a plugin's word means: the code that was imported, not what its files hold by now.
+
+    Attributes:
+        file: The SHA-256 of the file that registered the word.
+        code: A hash of that file and of all code of the plugin that it depends on.
+    """
+
+    file: str
+    code: str
+
+
+_IMPORTED: dict[Path, PluginCode] = {}
+"""The code of each file that registered words, as it was imported; nitido's own files are not in it."""
 
 
 class Registry(Generic[T]):
@@ -65,22 +82,48 @@ class Registry(Generic[T]):
         return name in self._entries
 
 
-def plugin_sources(words: Iterable[str]) -> dict[str, Path]:
-    """Return the file of each of `words` that a plugin registered, by kind and word.
+def plugin_code(value: Any) -> dict[str, PluginCode]:
+    """Return the code behind each word in `value` that a plugin registered, by kind and word.
 
-    A configuration says which words it uses, not what they mean; what a plugin's word means depends on its file.
+    A configuration says which words it uses, not what they mean. `value` is nested; keys of mappings count too.
     """
-    found: dict[str, Path] = {}
-    for word in sorted(set(words)):
+    found: dict[str, PluginCode] = {}
+    for word in sorted(set(_strings(value))):
         for registry in _REGISTRIES:
-            if word in registry and not registry.source(word).is_relative_to(_PACKAGE):
-                found[f"{registry.kind} {word}"] = registry.source(word)
+            if word in registry and registry.source(word) in _IMPORTED:
+                found[f"{registry.kind} {word}"] = _IMPORTED[registry.source(word)]
     return found
 
 
+def registering_files() -> set[Path]:
+    """Return the files that have registered words from outside of nitido."""
+    return set(_IMPORTED)
+
+
+def belongs_to(file: Path, code: str) -> None:
+    """Say that the words of `file` are those of a plugin whose whole code has the hash `code`."""
+    _IMPORTED[file] = _IMPORTED[file]._replace(code=code)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a nested value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (*_strings(key), *_strings(inner))
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _strings(inner)
+
+
 def _registering_file() -> Path:
-    """Return the file of the module that is being executed and registers an entry."""
+    """Return the file of the module that is being executed and registers an entry; remember a plugin's code."""
     frame = sys._getframe(2)
     while frame.f_code.co_name != "<module>" and frame.f_back is not None:
         frame = frame.f_back
-    return Path(frame.f_code.co_filename).resolve()
+    file = Path(frame.f_code.co_filename).resolve()
+    if file not in _IMPORTED and not file.is_relative_to(_PACKAGE):
+        module, package = (str(frame.f_globals.get(name) or "") for name in ("__name__", "__package__"))
+        _IMPORTED[file] = PluginCode(hash_file(file), hash_code(module, package, file))
+    return file

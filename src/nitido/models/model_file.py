@@ -19,6 +19,8 @@ from torch import Tensor
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork, build, count_parameters, get_architecture
 from nitido.base.atomic import write_bytes
 from nitido.base.errors import NitidoError
+from nitido.base.notes import note
+from nitido.base.registry import plugin_code
 from nitido.base.validation import ConfigError, StrictModel
 from nitido.models.build_bounds import OutOfBoundsError, at_most
 from nitido.models.publication import Publication
@@ -102,6 +104,9 @@ class ModelDescriptor(StrictModel):
     learned: LearnedPictures | None = Field(
         default=None, description="the pictures that the weights were trained and chosen on; null: not recorded"
     )
+    plugins: dict[str, str] = Field(
+        default_factory=dict, description="by word of the configuration that a plugin registered, the hash of its code"
+    )
     publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
 
     @field_validator("name")
@@ -144,6 +149,7 @@ class ModelDescriptor(StrictModel):
             training=training or {},
             metrics=metrics or {},
             learned=learned,
+            plugins=_plugins(architecture, network.config.model_dump(mode="json")),
         )
 
 
@@ -208,6 +214,7 @@ def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     if CHECKSUM_KEY not in file.metadata:
         check_not_zeroed(path, tensors)
     network.load_state_dict(tensors)
+    _note_other_code(path, descriptor)
     wanted = descriptor.scale if scale is None else scale
     if wanted not in descriptor.scales:
         served = " or ".join(f"×{known}" for known in descriptor.scales)
@@ -304,6 +311,22 @@ def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: M
             network.at_scale(scale)
         except NitidoError as error:
             raise ModelFileError(f"{said_scales}: {error}") from None
+
+
+def _plugins(architecture: str, config: Mapping[str, Any]) -> dict[str, str]:
+    return {word: found.code for word, found in plugin_code([architecture, config]).items()}
+
+
+def _note_other_code(path: Path, descriptor: ModelDescriptor) -> None:
+    """Say on standard error which plugins have other code than those that the model of `path` was trained with."""
+    for word, code in _plugins(descriptor.architecture, descriptor.config).items():
+        if word not in descriptor.plugins:
+            note(f"{path}: which code of the plugin of {word} it was trained with is not recorded")
+        elif descriptor.plugins[word] != code:
+            note(
+                f"{path}: the code of the plugin of {word} has changed since it was trained: "
+                "this is another network with its weights"
+            )
 
 
 def _describe(tensor: Tensor) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from nitido.architectures import get_architecture
 from nitido.base.json_files import checksum, read_json, write_json
-from nitido.base.registry import plugin_sources
+from nitido.base.registry import plugin_code
 from nitido.base.validation import ConfigError, StrictModel
 from nitido.data import Store
 from nitido.evaluation.metrics import metric
@@ -54,7 +54,9 @@ class RunIdentity(StrictModel):
         train: The training pictures, in the order in which patches are drawn from them.
         validation: The pictures that choose the best step.
         source_sha256: The hash of the model file that the run starts from.
-        plugins: For each word of the configuration that a plugin registered, the hash of the plugin's file.
+        plugins: For each word of the configuration that a plugin registered, the hash of the file that did it.
+        plugin_code: For each of these words the hash of that file and all code of the plugin that it depends on, as
+            they were imported. Version 0.1 did not record it.
     """
 
     configuration: dict[str, Any]
@@ -62,24 +64,28 @@ class RunIdentity(StrictModel):
     validation: Records
     source_sha256: str | None = None
     plugins: dict[str, str] = Field(default_factory=dict)
+    plugin_code: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, run: RunConfig, train: Records, validation: Records, source_sha256: str | None) -> Self:
         """Return the identity of `run` with these pictures."""
         configuration = _configuration(run)
-        plugins = {word: _file_hash(path) for word, path in plugin_sources(_strings(configuration)).items()}
+        plugins = plugin_code(configuration)
         return cls(
             configuration=configuration,
             train=train,
             validation=validation,
             source_sha256=source_sha256,
-            plugins=plugins,
+            plugins={word: found.file for word, found in plugins.items()},
+            plugin_code={word: found.code for word, found in plugins.items()},
         )
 
     @property
     def digest(self) -> str:
         """A hash of everything but the pictures' names, which change no weights."""
         values = self.model_dump(mode="json")
+        if not self.plugin_code:  # as in version 0.1, whose rows carry this hash
+            del values["plugin_code"]
         for split in ("train", "validation"):
             values[split] = [[record["sha256"], record["grey"]] for record in values[split]]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -91,8 +97,14 @@ class RunIdentity(StrictModel):
             or _other_pictures("training", self.train, new.train)
             or _other_pictures("validation", self.validation, new.validation)
             or ("it starts from other weights" if self.source_sha256 != new.source_sha256 else "")
-            or ("the code of a plugin changed" if self.plugins != new.plugins else "")
+            or self._other_code(new)
         )
+
+    def _other_code(self, new: Self) -> str:
+        """Name the first word of a plugin whose code is another one."""
+        old, now = (self.plugin_code, new.plugin_code) if self.plugin_code else (self.plugins, new.plugins)
+        words = [word for word in {**old, **now} if old.get(word) != now.get(word)]
+        return f"the code of the plugin of {words[0]} changed" if words else ""
 
 
 class PlannedPictures(StrictModel):
@@ -179,18 +191,6 @@ def _upgraded(configuration: dict[str, Any]) -> dict[str, Any]:
     return _configuration(run.model_copy(update={"config": config.model_dump(mode="json")}))
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Every string in a nested value, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from (*_strings(key), *_strings(inner))
-    elif isinstance(value, Sequence):
-        for inner in value:
-            yield from _strings(inner)
-
-
 def _other_pictures(what: str, old: Records, new: Records) -> str:
     """Name the first picture that was added, removed or changed; only the content and the order count."""
     if [(r.sha256, r.grey) for r in old] == [(r.sha256, r.grey) for r in new]:
@@ -213,8 +213,3 @@ def _missing(records: Iterable[PictureRecord], others: Iterable[PictureRecord]) 
         else:
             names.append(record.name)
     return names
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,9 @@ from nitido.base.atomic import check_writable, remove_drafts
 from nitido.base.errors import NitidoError
 from nitido.base.interrupts import postponed_interrupts
 from nitido.base.locks import exclusive
+from nitido.base.registry import plugin_code
 from nitido.imaging import FORMATS, PictureError, walk
+from nitido.models import read_descriptor
 from nitido.models.find import WEIGHTS, model_path
 from nitido.models.self_ensemble import SelfEnsemble
 from nitido.models.zoo.catalog import zoo_names
@@ -97,8 +99,14 @@ class Settings:
 
 
 def model_identity(name_or_path: str | Path) -> str:
-    """What tells the weights of a run directory or a model file from all others."""
-    return sha256_of(model_path(name_or_path))
+    """What tells the network of a run directory or a model file from all others: its weights and plugins' code."""
+    path = model_path(name_or_path)
+    weights = sha256_of(path)
+    if path.suffix == ".onnx":  # holds the whole network
+        return weights
+    descriptor = read_descriptor(path)
+    plugins = {word: found.code for word, found in plugin_code([descriptor.architecture, descriptor.config]).items()}
+    return f"{weights} {plugins}" if plugins else weights
 
 
 class Listener(Protocol):
