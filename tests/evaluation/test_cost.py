@@ -1,5 +1,8 @@
 """Costs against numbers worked out by hand."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,18 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, capsys: pytest.C
     assert broken is None
     assert whole is not None
     assert "model.safetensors: its peak memory was not measured: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_several_threads_do_not_stop_the_measurement(tmp_path: Path, threads: int) -> None:
+    """OpenMP's threads are gone after a fork, which must not wait for them; a new process has as many as asked for."""
+    net = network("srcnn", "debug")
+    save_model(tmp_path / "model.safetensors", net, ModelDescriptor.of(net, "srcnn", "debug"))
+    code = (
+        "import sys; from pathlib import Path; from nitido.models.peak_memory import peak_memories; "
+        "print(peak_memories([Path(sys.argv[1])], (32, 32))[0])"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) > 0

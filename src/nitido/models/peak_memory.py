@@ -27,8 +27,11 @@ def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int 
     if not hasattr(os, "fork"):
         note("peak memory is measured on Linux and macOS alone")
         return [None] * len(models)
-    command = [sys.executable, "-m", "nitido.models.peak_memory", *map(str, lr_size), *map(str, models)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    numbers = (*lr_size, torch.get_num_threads())
+    command = [sys.executable, "-m", "nitido.models.peak_memory", *map(str, numbers), *map(str, models)]
+    # OpenMP's threads do not survive a fork, and a fork would wait for them for ever: its parent must have none.
+    single_threaded = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=single_threaded)
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(models):
         note(f"peak memory was not measured: {(done.stderr.strip().splitlines() or ['the process was killed'])[-1]}")
@@ -39,13 +42,14 @@ def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int 
     return [int(answer) if answer.isdecimal() else None for answer in answers]
 
 
-def _in_a_fork(model: Path, height: int, width: int) -> str:
+def _in_a_fork(model: Path, height: int, width: int, threads: int) -> str:
     """Return the measured bytes, or the reason why there are none, from a fork of this process."""
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(receiver)
         try:
+            torch.set_num_threads(threads)
             answer = str(_measure(model, height, width))
         except Exception as error:
             answer = " ".join(str(error).split()) or type(error).__name__
@@ -81,5 +85,5 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[3:]:
-        print(_in_a_fork(Path(name), int(sys.argv[1]), int(sys.argv[2])), flush=True)
+    for name in sys.argv[4:]:
+        print(_in_a_fork(Path(name), *map(int, sys.argv[1:4])), flush=True)
