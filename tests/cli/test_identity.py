@@ -565,10 +565,11 @@ def test_one_training_is_not_counted_as_several_seeds(run: Nitido, seeds: list[P
         for file in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.jsonl"):
             shutil.copy(seeds[0] / file, directory / file)
         (directory / "model.safetensors").unlink()
-    run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds")
+    done = run("--set", "variants=plain", "--set", "seeds=0,1,2", out="seeds")
     plain = board(tmp_path / "seeds")["plain"]
     assert plain["rank"] is None
-    assert plain["status"] == "the weights of seed 0"
+    assert plain["status"] == "the weights of seed=0"
+    assert f"{seeds[1]} holds the weights of {seeds[0]}: one training is not counted twice" in done.err
     assert plain["metrics"] == {}
 
 

@@ -132,3 +132,18 @@ def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callabl
     assert learned is not None
     assert learned.unrecorded == ("./first",)
     assert (len(learned.train), len(learned.validation)) == (2, 2)
+
+
+def test_evaluate_says_which_pictures_a_model_learned(train: Callable[..., Done], call: Call) -> None:
+    assert train("first").code == 0
+    data = [word for folder in ("train", "validation", "test") for word in ("--data", f"./{folder}")]
+    done = call("evaluate", "bicubic", "first", *data, "--scale", "2", "--json", "-")
+    assert json.loads(done.out)["learned"] == [
+        {"model": "first", "dataset": "./train", "trained_on": 2, "chosen_by": 0},
+        {"model": "first", "dataset": "./validation", "trained_on": 0, "chosen_by": 2},
+    ]
+    assert "first was trained on 2 of the 2 images of ./train" in done.err
+    assert "first was chosen by 2 of the 2 images of ./validation" in done.err
+    assert "of ./test" not in done.err
+    compared = call("compare", "train/a.png", "first", "bicubic", "--scale", "2", "-o", "figure.png")
+    assert "first was trained on 1 of the 1 images of train/a.png" in compared.err

@@ -12,6 +12,7 @@ from nitido.cli.console import Json, output_file, print_table, report, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nitido.data import Store
     from nitido.evaluation.benchmark import Upscaler
 
 BICUBIC = "bicubic"
@@ -105,7 +106,13 @@ def evaluate(
             say(f"{gap['metric']} not available on {gap['dataset']}: {gap['reason']}")
 
     gaps += [{"dataset": dataset, "metric": m, "reason": reason} for dataset in stores for m, reason in lacking.items()]
-    report({"rows": rows, "means": averages, "gaps": gaps}, json, show)
+    learned = [
+        {"model": _label(name, self_ensemble), "dataset": dataset, **counts}
+        for name in dict.fromkeys(models)
+        for dataset, store in stores.items()
+        if (counts := _learned(name, store))
+    ]
+    report({"rows": rows, "means": averages, "gaps": gaps, "learned": learned}, json, show)
 
 
 def compare(
@@ -135,6 +142,8 @@ def compare(
     if not image.exists():
         raise NitidoError(f"{image}: no such picture")
     store = prepare(PictureSet(str(image), (image,)), [scale])
+    for name in models:
+        _learned(name, store)
     ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     titles = _titles(models)
@@ -150,6 +159,25 @@ def compare(
         say(f"figure: {output}")
 
     report({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json, show)
+
+
+def _learned(name: str, store: "Store") -> dict[str, int]:
+    """Count the images of `store` that a model was trained on or chosen by, and say so; empty if none is known."""
+    from nitido.base.notes import note
+    from nitido.models import read_descriptor
+    from nitido.models.find import model_path
+
+    learned = None if name == BICUBIC else read_descriptor(model_path(name)).learned
+    if learned is None:
+        return {}
+    counts = {
+        "trained_on": sum(map(learned.trained_on, store.hashes)),
+        "chosen_by": sum(map(learned.chosen_by, store.hashes)),
+    }
+    for count, words in ((counts["trained_on"], "trained on"), (counts["chosen_by"], "chosen by")):
+        if count:
+            note(f"{name} was {words} {count} of the {len(store)} images of {store.name}: it does better on them")
+    return counts if any(counts.values()) else {}
 
 
 def _cell(value: float | None, decimals: int) -> str:

@@ -353,7 +353,7 @@ def _measure_and_save(
         "protocol": PROTOCOL,
         "run": identity.digest,
     }
-    start = directory.read_transfer().learned if run.pretrained is not None else None
+    start = directory.read_transfer().learned if directory.transfer.exists() else None
     if run.pretrained is not None and start is None:
         start = LearnedPictures(unrecorded=(run.pretrained,))
     learned = LearnedPictures.of(pictures.train.hashes, pictures.validation.hashes, start)

@@ -10,6 +10,7 @@ import polars as pl
 from nitido.base.atomic import write_text
 from nitido.base.json_files import DamagedFileError, without_non_finite
 from nitido.base.locks import is_busy
+from nitido.base.notes import note
 from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
 from nitido.evaluation.benchmark import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
@@ -64,7 +65,7 @@ def publish(out: Path) -> Leaderboard:
         raise StudyError(f"{out}: the study has not begun, or an earlier version ran it: run 'nitido study run {out}'")
     pictures = PlannedPictures.read(out / PICTURES_FILE)
     stores = _test_stores(study, pictures)
-    found = _once(runs, {run.directory: _found(out, run, runs, pictures) for run in runs})
+    found = _once(out, runs, {run.directory: _found(out, run, runs, pictures) for run in runs})
     for run in runs:
         if found[run.directory].status is not None:
             RunDirectory(out / run.directory).validation_curve()  # raises before anything is written
@@ -150,17 +151,24 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
     return _Found("rows outdated", status=status)
 
 
-def _once(runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -> dict[Path, _Found]:
-    """Leave each training's figures in one place: seeds that hold the same weights are not several trainings."""
-    first: dict[tuple[str, float, str], int] = {}
+def _once(out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -> dict[Path, _Found]:
+    """Leave each training's figures in one place: runs of a variant that hold the same weights are one training."""
+    first: dict[tuple[str, str], Path] = {}
     once = dict(found)
     for run in runs:
-        it, options = found[run.directory], run.config.hyperparameters
+        it, directory = found[run.directory], run.directory
         if it.state != "finished" or it.status is None or not it.status.weights:
             continue
-        seed = first.setdefault((run.config.variant, options.learning_rate, it.status.weights), options.seed)
-        if seed != options.seed:
-            once[run.directory] = _Found(f"the weights of seed {seed}", status=it.status)
+        other = first.setdefault((run.config.variant, it.status.weights), directory)
+        if other != directory:
+            note(
+                f"{out / directory} holds the weights of {out / other}: one training is not counted twice; "
+                "remove it and run the study again"
+            )
+            same_rate = other.parent == directory.parent
+            once[directory] = _Found(
+                f"the weights of {other.name if same_rate else other.relative_to(other.parents[1])}", status=it.status
+            )
     return once
 
 
