@@ -54,6 +54,19 @@ def test_a_gain_on_fine_texture_is_found_said_and_drawn(store: Store, tmp_path: 
     assert (pixels == (213, 94, 0)).all(axis=2).sum() > 200, "a line shows the relation"
 
 
+def test_a_picture_that_is_in_two_test_sets_counts_once(store: Store) -> None:
+    rows, _ = study(store, lambda index: 0.1 + 0.05 * index)
+    rows = rows.with_columns(content=pl.concat_str(pl.lit("sha of "), "picture"))
+    again = rows.filter(pl.col("split") == "test").with_columns(dataset=pl.lit("again"))
+    facts = {name: VariantFacts(0, 0) for name in ("bicubic", "base", "better")}
+    both = pl.concat([rows, again])
+    found = study_content(
+        both, rank(both, facts, study="s", profile="p", baseline="base"), {"waves": store, "again": store}
+    )
+    assert found is not None
+    assert len(found.pictures) == 14
+
+
 def test_a_gain_by_chance_is_called_so(store: Store, tmp_path: Path) -> None:
     noise = np.random.default_rng(5).normal(0.3, 0.1, 14)
     rows, board = study(store, lambda index: float(noise[index]))

@@ -83,6 +83,9 @@ def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
     assert "What edsr-x2 was trained on, from which variants start, is not recorded" in words
     assert "What ./later was trained on, from which variants start, is not recorded" in words
     assert "same pixels as one that ./warm" not in words
+    assert overlap_caveats(tmp_path, PICTURES) == (
+        "what edsr-x2 learned, from which variants start, is not recorded: test pictures may be among it",
+    )
 
 
 def test_a_record_of_version_0_1_says_nothing_of_models_to_start_from(tmp_path: Path) -> None:

@@ -105,6 +105,10 @@ def overlap_caveats(out: Path, pictures: PlannedPictures) -> tuple[str, ...]:
             f"test pictures show nearly the same as other test pictures ({_listed(twice)}) and count as different "
             "ones: intervals may be too narrow"
         )
+    learned = record.learned if record is not None else {}
+    if unrecorded := dict.fromkeys(name for names in learned.values() for name in names):
+        names = ", ".join(unrecorded)
+        said.append(f"what {names} learned, from which variants start, is not recorded: test pictures may be among it")
     return tuple(said)
 
 
