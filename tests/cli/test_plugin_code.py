@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nitido.base.json_files import read_json, write_json
 from tests.cli.conftest import Done
@@ -137,3 +139,15 @@ def test_a_result_of_other_code_is_not_finished_already(nitido: Nitido, finished
     slope(finished, 0.1)
     assert nitido(*command).code == 0
     assert (finished / "large/a.png").read_bytes() == right
+
+
+def test_a_model_of_version_0_1_says_that_its_plugins_code_is_not_recorded(nitido: Nitido, finished: Path) -> None:
+    path = finished / MINE / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        descriptor = json.loads(file.metadata()["nitido"])
+    del descriptor["plugins"]
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    save_file(tensors, path, {"nitido": json.dumps(descriptor)})
+    done = nitido("evaluate", MINE, "--data", "test", "--scale", "2")
+    assert done.code == 0
+    assert "which code of the plugin of activation mine it was trained with is not recorded" in done.err

@@ -80,6 +80,16 @@ def test_a_flipped_bit_anywhere_is_noticed(model: Path) -> None:
         refused(model)
 
 
+def test_a_flipped_bit_in_the_name_of_the_checksum_is_noticed(model: Path) -> None:
+    content = model.read_bytes()
+    start = content.index(b"nitido_checksum")
+    for place in range(start, start + len("nitido_checksum")):
+        damaged = bytearray(content)
+        damaged[place] ^= 2
+        model.write_bytes(damaged)
+        refused(model)
+
+
 def test_another_descriptor_over_the_same_weights_is_noticed(model: Path) -> None:
     header, data = header_of(model)
     header["__metadata__"][METADATA_KEY] = header["__metadata__"][METADATA_KEY].replace('"tiny"', '"tidy"')

@@ -264,6 +264,13 @@ def check_not_zeroed(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def _descriptor(file: TensorFile) -> ModelDescriptor:
     if METADATA_KEY not in file.metadata:
         raise ModelFileError(f"{file.path}: a safetensors file without nitido's descriptor; import it first")
+    # Otherwise one flipped bit in the checksum's own name would make this a file that has none.
+    unknown = sorted(file.metadata.keys() - {METADATA_KEY, CHECKSUM_KEY, "format"})
+    if unknown and CHECKSUM_KEY not in file.metadata:
+        raise ModelFileError(
+            f"{file.path} is damaged or was changed (nitido writes no metadata {unknown[0]!r}): "
+            "get it again from where it came from, or train it again"
+        )
     return parse_descriptor(file.path, file.metadata[METADATA_KEY])
 
 
