@@ -71,7 +71,7 @@ def run(variant: str, seed: int = 0, diagram: Path | None = None, status: str = 
         seed=seed,
         status=status,
         steps=2000,
-        seconds=75.0,
+        time="1 min 15 s",
         parameters=81_123,
         validation_psnr=33.4567,
         directory=f"runs/{variant}/lr=0.001/seed={seed}",

@@ -276,7 +276,7 @@ class TrainingProgress:
         options = run.config.hyperparameters
         label = f"{run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
         if status.state == "finished":
-            length = f"{status.steps} steps, {status.seconds:.0f} s"
+            length = f"{status.steps} steps, {'' if status.all_seconds else 'at least '}{status.seconds:.0f} s"
             metric = SELECTION_METRICS[options.objective].metric
             text = f"{label}: {_validation(options, status.validation[metric])} after {length}"
             text += f" ({status.start})" if status.start else ""

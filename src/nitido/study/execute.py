@@ -14,7 +14,7 @@ import torch
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.errors import NitidoError
-from nitido.base.json_files import DamagedFileError, write_json
+from nitido.base.json_files import DamagedFileError
 from nitido.base.locks import exclusive
 from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap, resolve, resolve_all
@@ -31,7 +31,8 @@ from nitido.models.model_file import LearnedPictures, LoadedModel, metric_name
 from nitido.study.environment import describe_environment
 from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig
-from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
+from nitido.study.run_directory import RunDirectory, RunDirectoryError, State, Status
+from nitido.study.sessions import Session, Sessions
 from nitido.study.spec import DataSplit, Transfer
 from nitido.study.start import begin_from, refuse_learned, source_pictures, source_weights, weights_digest
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
@@ -42,7 +43,7 @@ from nitido.training.memory.limit import refused_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
 from nitido.training.schedules import refuse_long_warmup
-from nitido.training.train import Trained, count_steps, train
+from nitido.training.train import SessionListener, Trained, count_steps, train
 
 Split = Literal["validation", "test"]
 
@@ -177,23 +178,44 @@ def _supervise(
     source: Path | None,
 ) -> Status:
     """Train and measure in a directory that is this run's alone, and record however that ends."""
-    directory.write_status(Status("running"))
+    directory.write_status(_unfinished(directory, "running"))
     try:
         status = _carry_out(run, directory, identity, begin, pictures, source)
     except DivergedError as error:
-        status = Status("diverged", reason=str(error))
+        status = _unfinished(directory, "diverged", str(error))
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
-        directory.write_status(Status("interrupted", reason=str(error) or "interrupted"))
+        directory.write_status(_unfinished(directory, "interrupted", str(error) or "interrupted"))
         raise
     except BaseException as error:
         # On a full disk the reason cannot be recorded either; the error itself is what the user must see.
         with suppress(OSError):
-            directory.write_status(Status("failed", reason=describe_failure(error)))
+            directory.write_status(_unfinished(directory, "failed", describe_failure(error)))
             if not isinstance(error, NitidoError | OSError):
                 write_text(directory.failure, "".join(traceback.format_exception(error)))
         raise
     directory.write_status(status)
     return status
+
+
+def _unfinished(directory: RunDirectory, state: State, reason: str = "") -> Status:
+    """The status of a run that has not finished, with the steps and the time of its sessions so far."""
+    sessions = _recorded_sessions(directory)
+    return Status(
+        state,
+        directory.steps_so_far() or 0,
+        seconds=sessions.seconds,
+        all_seconds=sessions.timed,
+        reason=reason,
+    )
+
+
+def _recorded_sessions(directory: RunDirectory) -> Sessions:
+    """The sessions so far; none, after a warning, where their file is damaged: the run does not depend on them."""
+    try:
+        return directory.read_sessions()
+    except DamagedFileError as error:
+        note(str(error))
+        return Sessions()
 
 
 def describe_failure(error: BaseException) -> str:
@@ -236,18 +258,33 @@ def _carry_out(
         labels=_labels(run),
         listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
         metrics=run.validated,
+        session=_session_recorder(directory, run),
     )
     _measure_and_save(directory, run, identity, network, trained, pictures)
+    sessions = _recorded_sessions(directory)
     return Status(
         "finished",
         trained.steps,
         trained.best_step,
-        round(trained.seconds, 1),
+        sessions.seconds,
         trained.validation,
         start=summary,
         weights=weights_digest(network),
         evaluation=evaluation_digest(run, pictures.records),
+        all_seconds=sessions.timed,
     )
+
+
+def _session_recorder(directory: RunDirectory, run: RunConfig) -> SessionListener:
+    """Return what keeps `environment.json` up to date while the run trains, with the sessions before this one."""
+    environment = describe_environment(resolve_precision(run.hyperparameters, training_device()))
+    recorded = _recorded_sessions(directory)
+
+    def record(first: int, last: int, seconds: float) -> None:
+        session = Session(environment, first, last, round(seconds, 1))
+        directory.write_sessions(recorded.resumed_at(first).followed_by(session))
+
+    return record
 
 
 def _evaluate_again(
@@ -262,7 +299,7 @@ def _evaluate_again(
     evaluation = evaluation_digest(run, pictures.records)
     if status.evaluation == evaluation and _rows_are_whole(directory, identity):
         return status
-    trained = Trained(status.steps, status.best_step, status.validation, status.seconds)
+    trained = Trained(status.steps, status.best_step, status.validation)
     _measure_and_save(directory, run, identity, model.network, trained, pictures)
     status = replace(status, evaluation=evaluation)
     directory.write_status(status)
@@ -292,8 +329,6 @@ def _build(run: RunConfig) -> SuperResolutionNetwork:
 
 
 def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig, start: str) -> None:
-    precision = resolve_precision(run.hyperparameters, training_device())
-    write_json(directory.environment, describe_environment(precision))
     write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
     png, title = directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"
     _attempt("the diagram", lambda: draw_diagram(network, directory.diagram, png, title))

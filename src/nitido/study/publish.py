@@ -37,8 +37,10 @@ from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
 from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
+from nitido.study.report.words import duration
 from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
+from nitido.study.sessions import session_words
 from nitido.study.spec import Study, StudyError, Transfer, load_resolved
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
@@ -372,8 +374,8 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
         learning_rate=run.config.hyperparameters.learning_rate,
         seed=run.config.hyperparameters.seed,
         status=found.state,
-        steps=status.steps if status else 0,
-        seconds=status.seconds if status else 0.0,
+        steps=_steps(directory, status),
+        time=_time(directory, status),
         parameters=board.entry(run.config.variant).parameters,
         validation_psnr=status.validation_psnr if status else None,
         validation=_validation(run, status) if status else "",
@@ -383,6 +385,25 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
         summary=directory.summary.read_text(encoding="utf-8") if status and directory.summary.exists() else "",
         reason=status.reason if status else "",
     )
+
+
+def _steps(directory: RunDirectory, status: Status | None) -> int | None:
+    if status is None:
+        return None
+    return status.steps if status.state == "finished" else directory.steps_so_far()
+
+
+def _time(directory: RunDirectory, status: Status | None) -> str:
+    """Return the training time of a run in words, and its sessions where there were several."""
+    if status is None:
+        return "–"
+    sessions = directory.read_sessions()
+    finished = status.state == "finished"
+    seconds, timed = (status.seconds, status.all_seconds) if finished else (sessions.seconds, sessions.timed)
+    if not timed and not seconds:
+        return "–"
+    words = session_words(sessions.sessions)
+    return f"{'' if timed else 'at least '}{duration(seconds)}" + (f" ({words})" if words else "")
 
 
 def _validation(run: PlannedRun, status: Status) -> str:

@@ -1,6 +1,6 @@
 """The run directory: its file names, and reading and writing what is small in it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,14 @@ from nitido.base.locks import is_unused
 from nitido.base.yaml_files import read_yaml, to_yaml
 from nitido.study.identity import RunIdentity
 from nitido.study.plan import RunConfig
-from nitido.training.metrics_file import read_curve, read_validation
+from nitido.study.sessions import Sessions
+from nitido.training.metrics_file import last_validated_step, read_curve, read_validation
 from nitido.training.transfer import TransferReport
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 _START_AGAIN = "remove it, and the run resumes from its last checkpoint"
+_UNRECORDED = "remove it, and where the run happened counts as not recorded"
 
 
 class RunDirectoryError(NitidoError):
@@ -29,9 +31,11 @@ class RunDirectoryError(NitidoError):
 class Status:
     """How far a run came.
 
-    `reason` says why it ended early; seconds are of the last sitting's training; `validation` is what the kept weights
-    measured, by metric; `start` says in one line what was taken from a pretrained network and what was frozen.
-    `weights` is the hash of the kept weights, `evaluation` that of everything their rows were measured on.
+    `steps` are those that the last checkpoint holds, when this was written. `seconds` is the training time of all
+    sessions whose time is known, and `all_seconds` says whether that is the time of every step; version 0.1 wrote the
+    time of the last session alone. `reason` says why it ended early; `validation` is what the kept weights measured, by
+    metric; `start` says in one line what was taken from a pretrained network and what was frozen. `weights` is the hash
+    of the kept weights, `evaluation` that of everything their rows were measured on.
     """
 
     state: State
@@ -43,6 +47,7 @@ class Status:
     start: str = ""
     weights: str = ""
     evaluation: str = ""
+    all_seconds: bool = False
 
     @property
     def validation_psnr(self) -> float | None:
@@ -73,7 +78,7 @@ class RunDirectory:
 
     @property
     def environment(self) -> Path:
-        """Versions, hardware, precision, commit."""
+        """The training sessions: steps, seconds, versions, hardware, precision, commit."""
         return self.path / "environment.json"
 
     @property
@@ -153,10 +158,41 @@ class RunDirectory:
         write_json(self.status, asdict(status))
 
     def read_environment(self) -> dict[str, Any] | None:
-        """Where the run happened, or None if that is not recorded; raises `DamagedFileError`."""
+        """Where the last session happened, or None if that is not recorded; raises `DamagedFileError`."""
         if not self.environment.exists():
             return None
-        return read_json(self.environment, "remove it, and where the run happened counts as not recorded")
+        return read_json(self.environment, _UNRECORDED)
+
+    def read_sessions(self) -> Sessions:
+        """Which steps were trained where and in what time; raises `DamagedFileError`."""
+        environment = self.read_environment()
+        if environment is None:
+            return Sessions()
+        try:
+            sessions = Sessions.of(environment)
+        except ValueError:
+            raise DamagedFileError(
+                f"{self.environment} is damaged (not the sessions of a run): {_UNRECORDED}"
+            ) from None
+        (*_, last) = sessions.sessions
+        if last.last is None and (status := self.read_status()) is not None:  # of version 0.1
+            return Sessions((replace(last, seconds=status.seconds),))
+        return sessions
+
+    def write_sessions(self, sessions: Sessions) -> None:
+        """Replace what `environment.json` holds."""
+        write_json(self.environment, sessions.as_json())
+
+    def steps_so_far(self) -> int | None:
+        """How many steps the last checkpoint of an unfinished run holds; None if that is not recorded.
+
+        Version 0.1 did not record it, and wrote a checkpoint at each validation.
+        """
+        try:
+            steps = self.read_sessions().steps
+            return steps if steps is not None else last_validated_step(self.metrics)
+        except NitidoError:
+            return None
 
     def read_transfer(self) -> TransferReport:
         """What was taken over and frozen."""

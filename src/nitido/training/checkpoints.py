@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,18 @@ _RUN = "run"
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints of `run` that are whole or not there, even after `kill -9` or on a full disk."""
 
-    def __init__(self, run: str) -> None:
-        """Mark every checkpoint with the digest `run`."""
+    def __init__(self, run: str, written: Callable[[Path, int], None]) -> None:
+        """Mark every checkpoint with the digest `run`; `written` receives its path and steps when it is there."""
         super().__init__()
         self._run = run
+        self._written = written
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write beside `path`, then rename."""
         content = io.BytesIO()
         torch.save(checkpoint | {_RUN: self._run}, content)
         write_bytes(Path(path), content.getvalue())
+        self._written(Path(path), checkpoint["global_step"])
 
 
 class MovableCheckpoint(ModelCheckpoint):

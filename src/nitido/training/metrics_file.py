@@ -64,6 +64,15 @@ def read_curve(path: Path, metric: str) -> list[tuple[int, float]]:
     return [(line["step"], float(line[name])) for line in read_scalars(path) if line.get(name) is not None]
 
 
+def last_validated_step(path: Path) -> int | None:
+    """Return how many steps the run had at its last validation; None if there was none yet.
+
+    Raises `DamagedFileError` and `OSError` as `read_scalars` does.
+    """
+    validated = (line["step"] for line in read_scalars(path) if any(name.startswith(VALIDATION) for name in line))
+    return max(validated, default=None)
+
+
 def read_validation(path: Path, step: int) -> dict[str, float]:
     """Return the metrics of the validation after `step` steps, by their names in the rows.
 

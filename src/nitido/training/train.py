@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +51,18 @@ class Trained:
     steps: int
     best_step: int
     validation: dict[str, float]
-    seconds: float
 
     @property
     def validation_psnr(self) -> float:
         """Validation PSNR-Y in dB of the kept weights."""
         return self.validation["psnr_y"]
+
+
+SessionListener = Callable[[int, int, float], None]
+"""Called when a training session begins, after each checkpoint that it resumes from, and at its end.
+
+The arguments are the number of steps when the session began, the number of steps now, and the seconds since it began.
+"""
 
 
 def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
@@ -84,6 +90,7 @@ def train(
     listener: ProgressListener,
     metrics: Sequence[str] = FIDELITY_METRICS,
     run: str = "",
+    session: SessionListener = lambda first, last, seconds: None,
 ) -> Trained:
     """Train `network` in place and leave it with the weights that validated best.
 
@@ -97,7 +104,7 @@ def train(
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
     is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
     …) and the hyperparameters become TensorBoard's hparams. Checkpoints carry `run`, the digest of what the weights
-    depend on; those of another run are refused.
+    depend on; those of another run are refused. `session` is not called when no step is left to train.
 
     Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError`
     when a picture is smaller than a patch, `OutOfMemoryError` when there is not the memory for a step, and
@@ -122,6 +129,12 @@ def train(
 
     resumed = load_checkpoint(last, run) if last.exists() else None
     resumed_step = resumed["global_step"] if resumed is not None else 0
+
+    def record(steps: int) -> None:
+        if resumed_step < total:
+            session(resumed_step, steps, time.perf_counter() - started)
+
+    record(resumed_step)
     rewind_events(directory, resumed_step)
     events = TensorBoardLogger(save_dir=directory, name="", version="", default_hp_metric=False)
     scalars = JsonLines(directory / "metrics.jsonl")
@@ -144,7 +157,10 @@ def train(
             devices=1,
             callbacks=callbacks,
             logger=[events, scalars],
-            plugins=[AtomicCheckpoints(run), *([LossScaling(device)] if fast_path.precision == "float16" else [])],
+            plugins=[
+                AtomicCheckpoints(run, lambda path, steps: record(steps) if path.name == last.name else None),
+                *([LossScaling(device)] if fast_path.precision == "float16" else []),
+            ],
             profiler=NoProfiler(),
             gradient_clip_val=None if adversarial else options.gradient_clip or None,
             num_sanity_val_steps=0,
@@ -192,7 +208,8 @@ def train(
     logged = {f"validation/{name}": value for name, value in measured.items()}
     write_hparams(events.experiment, {**labels, **words, **options.loss}, logged)
     events.finalize("success")
-    return Trained(total, best_step, measured, time.perf_counter() - started)
+    record(total)
+    return Trained(total, best_step, measured)
 
 
 def _best(path: Path, options: Hyperparameters) -> MovableCheckpoint:

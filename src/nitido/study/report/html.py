@@ -24,7 +24,6 @@ from nitido.study.report.setting import Facts, protocol_words
 from nitido.study.report.slider import View
 from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
 from nitido.study.report.verdict import verdict
-from nitido.study.report.words import duration
 
 Section = TypeVar("Section")
 
@@ -75,7 +74,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["duration"] = duration
     environment.filters["link"] = lambda relative: quote(f"./{relative}/")
 
     def inlined(name: str) -> Markup:

@@ -14,15 +14,17 @@ class RunFacts:
     """What the page says of one run. `directory` is relative to the page; `difference` is its config's to the base.
 
     `summary` is the table of layers, and `reason` says why a run ended early; both may be empty.
-    `validation` is what the kept weights validated with during training, in words.
+    `validation` is what the kept weights validated with during training, in words. `steps` are those of the last
+    checkpoint, None where that is not recorded, and `time` is the training time in words, with the sessions where there
+    were several.
     """
 
     variant: str
     learning_rate: float
     seed: int
     status: str
-    steps: int
-    seconds: float
+    steps: int | None
+    time: str
     parameters: int
     validation_psnr: float | None
     directory: str

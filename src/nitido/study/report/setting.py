@@ -108,9 +108,10 @@ def _pictures(study: Study) -> str:
 
 
 def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
-    """Processors, versions and commits of all runs that left them; several where the runs differ."""
+    """Processors, versions and commits of all sessions of all runs that left them; several where they differ."""
     begun = [directory for run in runs if (directory := RunDirectory(out / run.directory)).identity.exists()]
-    found = [environment for directory in begun if (environment := directory.read_environment()) is not None]
+    recorded = [sessions for directory in begun if (sessions := directory.read_sessions()).sessions]
+    found = [session.environment for sessions in recorded for session in sessions.sessions]
     if not found:
         return []
     machines = dict.fromkeys(
@@ -123,10 +124,12 @@ def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
         )
         for e in found
     )
-    commits = dict.fromkeys(str(e["git_commit"]) for e in found if e.get("git_commit"))
-    lost = f"; not recorded of {_count(len(begun) - len(found), 'run')}" if len(found) < len(begun) else ""
+    commits = dict.fromkeys(str(e.get("git_commit") or "none in some sessions") for e in found)
+    lost = f"; not recorded of {_count(len(begun) - len(recorded), 'run')}" if len(recorded) < len(begun) else ""
+    if partly := sum(not sessions.complete for sessions in recorded):
+        lost += f"; only the last session is recorded of {_count(partly, 'run')}"
     facts = [("Machine", "; ".join(machines) + f"{lost}."), ("Software", "; ".join(versions) + f"{lost}.")]
-    return facts + ([("Commit", "; ".join(commits))] if commits else [])
+    return facts + ([("Commit", "; ".join(commits))] if any(e.get("git_commit") for e in found) else [])
 
 
 def _count(number: int, thing: str) -> str:
