@@ -116,7 +116,8 @@ def _training(origin: Provenance) -> list[str]:
     return [
         f"- {status.steps:,} steps, the best by validation is kept: step {status.best_step:,}; "
         f"seed {origin.hyperparameters['seed']}",
-        f"- {status.seconds:,.0f} s{'' if status.all_seconds else ' in the last session'}, on {machine}, {_count(environment['threads'], 'thread')}, "
+        f"- {status.seconds:,.0f} s{'' if status.all_seconds else ' in the last session'}, on {machine}, "
+        f"{_count(environment['threads'], 'thread')}, "
         f"steps in {environment['precision']}",
         f"- Recipe: {options}",
         *([f"- Start: {status.start}"] if status.start else []),
