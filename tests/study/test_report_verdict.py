@@ -75,6 +75,13 @@ def test_when_no_variant_beats_bicubic() -> None:
     assert f"No variant beats bicubic: the best, {WINNER}, has " in verdict(board).text
 
 
+def test_the_best_mean_is_not_said_of_a_variant_behind_bicubic() -> None:
+    scores = {"residual": 32.0, "vanilla": 32.1, "bicubic": 33.0}
+    assert " the best mean of the trained" in verdict(board_of(rows_of(scores, spread=0.5))).headline
+    lost = board_of(rows_of({"residual": 32.0, "bicubic": 33.0}), broken={"vanilla": "failed"})
+    assert verdict(lost).headline.startswith("residual is the best trained variant with 3")
+
+
 def test_what_did_not_finish_is_named_and_never_first() -> None:
     rows = rows_of({"prelu": 40.0, WINNER: 33.91, "vanilla": 33.70, "bicubic": 32.49})
     found = verdict(board_of(rows, broken={"prelu": "diverged", "gelu": "missing"}))

@@ -51,6 +51,16 @@ def _group(board: Leaderboard, objective: Objective) -> str:
     return "" if all(_aims(entry, objective) for entry in board.entries) else f" that aims at {objective}"
 
 
+def _is_behind_bicubic(board: Leaderboard, entry: Entry, objective: Objective) -> bool:
+    """Whether bicubic, which is no trained variant, has a better mean than `entry`."""
+    selection_metric = SELECTION_METRICS[objective]
+    means = [e.mean(selection_metric.metric) for e in board.entries if e.variant == BICUBIC]
+    mean, zero = entry.mean(selection_metric.metric), means[0] if means else None
+    if mean is None or zero is None:
+        return False
+    return selection_metric.sort_key(mean) > selection_metric.sort_key(zero)
+
+
 def _trained(board: Leaderboard, objective: Objective) -> list[Entry]:
     """The trained variants that have a place, the best first."""
     return [e for e in board.ranked(objective) if e.place(objective) is not None and e.learning_rate is not None]
@@ -65,7 +75,8 @@ def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost
         first = trained[0]
         value = _value(first, objective)
         lack = "has no result" if _aims(board.entry(board.baseline), objective) else f"does not aim at {objective}"
-        return f"{first.variant} ranks first with {value}; {board.baseline}, the baseline, {lack}."
+        place = "is the best trained variant" if _is_behind_bicubic(board, first, objective) else "ranks first"
+        return f"{first.variant} {place} with {value}; {board.baseline}, the baseline, {lack}."
     changes = [entry for entry in trained if entry.variant != board.baseline]
     if not changes:
         value = _value(trained[0], objective)
@@ -77,17 +88,20 @@ def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost
     known = {entry.variant: board.versus_baseline(entry.variant, objective) for entry in changes}
     improving = [entry for entry in changes if (found := known[entry.variant]) is not None and found.improves]
     first = (improving or changes)[0]
-    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0], group)
+    among = " of those" if group else " of the trained" if _is_behind_bicubic(board, trained[0], objective) else ""
+    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0], group, among)
 
 
-def _judged(gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry, group: str) -> str:
+def _judged(
+    gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry, group: str, among: str
+) -> str:
     if known is None or known.adjusted_p_value is None:
         return f"{_unknown(known)}: {gain}."
     if known.improves:
         return f"{gain}: better beyond noise."
     if known.improves is False:
         return f"No change{group} improved on {board.baseline}: the nearest, {gain}, is worse beyond noise."
-    best = f"the best mean{' of those' if group else ''}"
+    best = f"the best mean{among}"
     nearest = f"{board.baseline} has {best}; the nearest" if first.variant == board.baseline else best
     return f"No change{group} can be told from noise: {nearest}, {gain}."
 
