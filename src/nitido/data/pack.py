@@ -150,6 +150,7 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
             for place, described in zip(index.first_files(), index.entries, strict=True)
         )
         _tell_duplicates(pictures.name, names, index)
+        _tell_conversions(pictures.name, entries)
         store = Store(pictures.name, folder, entries, tuple(scales))
         hr = map_or_make(folder / _file(_FULL), _size(entries, _FULL), lambda: _build(folder, paths, hashes, published))
         store._views[_FULL] = _split(hr, entries, _FULL)
@@ -348,6 +349,20 @@ def content_hash(pixels: Bytes) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
+
+
+def _tell_conversions(name: str, entries: Sequence[Entry]) -> None:
+    """Say which pictures hold something that 8-bit RGB does not, such as transparency: what is scored lacks it."""
+    from nitido.imaging import lost_in_rgb8
+
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        for words in lost_in_rgb8(Path(entry.path)):
+            found.setdefault(words, []).append(entry.name)
+    for words, pictures in found.items():
+        more = f" and {len(pictures) - _SHOWN} more" if len(pictures) > _SHOWN else ""
+        shown = ", ".join(pictures[:_SHOWN])
+        note(f"{name}: {words} in {len(pictures)} of {len(entries)} pictures: {shown}{more}")
 
 
 def _tell_duplicates(name: str, names: Sequence[str], index: _Index) -> None:

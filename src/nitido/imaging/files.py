@@ -132,6 +132,26 @@ def read_size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
+def lost_in_rgb8(path: Path) -> list[str]:
+    """Say what `Picture.rgb8` leaves out or rounds of the picture at `path`, from the file's header alone.
+
+    Raises `PictureError` if the header cannot be read.
+    """
+    with _opened(path) as (file, kind):
+        if kind == "bmp":
+            return []
+        image = open_lazily(kind, file)
+        cmyk = image.interpretation == "cmyk"
+        colors = 1 if image.interpretation in ("b-w", "grey16") else 4 if cmyk else 3
+        transparent = _alpha(kind, _tags(path) if kind == "tiff" else {}, colors, image.bands) is not None
+        facts = {
+            "an alpha channel is left out, and colors under transparent pixels count": transparent,
+            "more than 8 bits per channel are rounded to 8": image.format != "uchar",
+            "CMYK is converted to sRGB": cmyk,
+        }
+        return [words for words, holds in facts.items() if holds]
+
+
 def decoder_versions() -> str:
     """Return the versions of the libraries that decode pictures, as "libvips 8.18.0, Pillow 12.0.0"."""
     return f"libvips {'.'.join(str(pyvips.version(part)) for part in range(3))}, Pillow {PIL.__version__}"

@@ -1,0 +1,57 @@
+"""What a picture loses on its way to 8-bit RGB is said wherever pictures are measured or learned."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nitido.base import notes
+from nitido.data import prepare, resolve
+from nitido.imaging import lost_in_rgb8, write_picture
+
+ALPHA = "an alpha channel is left out, and colors under transparent pixels count"
+DEPTH = "more than 8 bits per channel are rounded to 8"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "te"
+    folder.mkdir()
+    for name, channels in (("a.png", 3), ("b.png", 4), ("b.webp", 4), ("c.jpg", 3), ("g.png", 2), ("d.bmp", 3)):
+        pixels = rng.integers(0, 256, (40, 40, channels), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    Image.fromarray(rng.integers(0, 256, (40, 40, 4), dtype=np.uint8), mode="CMYK").save(folder / "k.jpg")
+    for name in ("deep.png", "deep.tif"):
+        write_picture(folder / name, rng.integers(0, 1 << 16, (40, 40, 3), dtype=np.uint16))
+    Image.fromarray(rng.integers(0, 256, (40, 40, 4), dtype=np.uint8)).save(folder / "t.tif")
+    return folder
+
+
+def test_the_header_tells_what_is_lost(folder: Path) -> None:
+    lost = {path.name: lost_in_rgb8(path) for path in folder.iterdir()}
+    assert {name for name, words in lost.items() if ALPHA in words} == {"b.png", "b.webp", "g.png", "t.tif"}
+    assert {name for name, words in lost.items() if DEPTH in words} == {"deep.png", "deep.tif"}
+    assert {name for name, words in lost.items() if not words} == {"a.png", "c.jpg", "d.bmp"}
+    assert lost["k.jpg"] == ["CMYK is converted to sRGB"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_every_preparation_tells_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: bool
+) -> None:
+    if again:
+        prepare(resolve(str(folder)), [2])
+        capsys.readouterr()
+    monkeypatch.setattr(notes, "_said", set())
+    prepare(resolve(str(folder)), [2])
+    said = capsys.readouterr().err
+    assert f"note: {folder}: {ALPHA} in 4 of 10 pictures: b.png, b.webp, g, t" in said
+    assert f"note: {folder}: {DEPTH} in 2 of 10 pictures: deep.png, deep.tif" in said
+    assert f"note: {folder}: CMYK is converted to sRGB in 1 of 10 pictures: k" in said
+
+
+def test_pictures_of_the_samples_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(resolve("samples"), [2])
+    assert "channel" not in capsys.readouterr().err
