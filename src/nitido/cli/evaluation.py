@@ -105,14 +105,14 @@ def evaluate(
         for gap in gaps:
             say(f"{gap['metric']} not available on {gap['dataset']}: {gap['reason']}")
 
-    gaps += [{"dataset": dataset, "metric": m, "reason": reason} for dataset in stores for m, reason in lacking.items()]
+    missing = [{"dataset": dataset, "metric": m, "reason": why} for dataset in stores for m, why in lacking.items()]
     learned = [
         {"model": _label(name, self_ensemble), "dataset": dataset, **counts}
         for name in dict.fromkeys(models)
         for dataset, store in stores.items()
         if (counts := _learned(name, store))
     ]
-    report({"rows": rows, "means": averages, "gaps": gaps, "learned": learned}, json, show)
+    report({"rows": rows, "means": averages, "gaps": gaps + missing, "learned": learned}, json, show)
 
 
 def compare(
@@ -142,9 +142,10 @@ def compare(
     if not image.exists():
         raise NitidoError(f"{image}: no such picture")
     store = prepare(PictureSet(str(image), (image,)), [scale])
+    upscalers = {name: _enlarger(name, scale) for name in models}
     for name in models:
         _learned(name, store)
-    ranked = compare_on(store, 0, {name: _enlarger(name, scale) for name in models}, scale)
+    ranked = compare_on(store, 0, upscalers, scale)
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     titles = _titles(models)
     panels += [Panel(f"{n}. {titles[c.model]}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
