@@ -5,6 +5,7 @@ import json
 import resource
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -276,3 +277,13 @@ def test_a_warmup_as_long_as_the_run_is_refused_and_a_shorter_one_is_in_the_repo
     page = (out / "report.html").read_text()
     assert "Other than by default: warmup 2, augment off, ema 0.9, gradient_clip 0.5." in page
     assert "The validation pictures chose nothing; each run was validated once, at its end" in page
+
+
+def test_a_metric_that_is_not_available_is_named_at_the_end(
+    call, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)  # as where the package is not installed
+    done = call("study", "run", small_study, "--out", "out", "--set", "variants=residual", "--set", "metrics=lpips")
+    assert done.code == 0, done.err
+    assert "LPIPS is not available: the package lpips is not installed" in done.out
+    assert "LPIPS is not available" in call("study", "report", "out").out

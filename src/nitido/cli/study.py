@@ -128,12 +128,16 @@ def report(
 
 def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> None:
     from nitido.study.leaderboard import as_json, as_table
+    from nitido.study.report.tables import absent_metrics
+    from nitido.study.spec import load_resolved
 
     def show() -> None:
         titles = {"fidelity": "", "perception": ", by perceptual distance (smaller is better)"}
         for objective in board.objectives():
             header, lines = as_table(board, objective)
             print_table(f"{board.study}, profile {board.profile}{titles[objective]}", header, lines)
+        if absent := absent_metrics(board, load_resolved(directory).metrics):
+            say(absent)
         say(f"report: {directory / 'report.html'}")
 
     report_result(as_json(board), json, show)

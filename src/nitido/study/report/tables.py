@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nitido.base.number_text import number_text
-from nitido.evaluation.metrics import METRICS, Metric
+from nitido.evaluation.metrics import METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard, as_table
 from nitido.study.report import BICUBIC
@@ -142,7 +142,7 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
             text = UNKNOWN if value is None else f"{value:.{m.decimals}f}"
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
-    note = _absent(entries, [*metrics, *(METRICS[name] for name in asked if name in METRICS and name not in measured)])
+    note = absent_metrics(board, asked)
     bold = "Bold: the best of the variants that finished their training; bicubic is never bold."
     return Table("Every metric", f"{bold} {note}".strip(), tuple(columns), tuple(lines))
 
@@ -198,8 +198,11 @@ def _best(entries: list[Entry], metric: str, *, higher_is_better: bool) -> float
     return (max if higher_is_better else min)(finite) if finite else None
 
 
-def _absent(entries: Sequence[Entry], metrics: Sequence[Metric]) -> str:
-    """Which metrics have no mean, and why: of no variant, or of the first that lacks one."""
+def absent_metrics(board: Leaderboard, asked: Sequence[str]) -> str:
+    """Say which metrics of the rows and of those `asked` have no mean, and why: of no variant, or of the first."""
+    entries = [entry for entry in board.entries if entry.means]
+    measured = {metric for entry in entries for means in entry.means.values() for metric in means}
+    metrics = [METRICS[name] for name in METRICS if name in measured or (measured and name in asked)]
     said = []
     for metric in metrics:
         lacking = next((entry for entry in entries if metric.name in entry.gaps), None)
