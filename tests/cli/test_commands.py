@@ -159,12 +159,11 @@ def test_evaluate_measures_what_it_is_asked_for(call, tmp_path: Path) -> None:
     folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "a.png")
-    asked = ["--metric", "psnr_y", "--metric", "colour_shift", "--metric", "ms_ssim_y"]
+    asked = ["--metric", "psnr_y", "--metric", "colour_shift"]
     done = call("evaluate", "bicubic", "--data", "./photos", "--scale", 2, *asked, "--json", tmp_path / "m.json")
     assert done.code == 0, done.err
     found = {row["metric"] for row in json.loads((tmp_path / "m.json").read_text())["rows"]}
-    assert found == {"psnr_y", "colour_shift"}, "the picture is too small for MS-SSIM"
-    assert "not available" in next(line for line in done.out.splitlines() if "./photos" in line)
+    assert found == {"psnr_y", "colour_shift"}
 
 
 def test_self_ensemble_changes_the_figures_of_a_network(nitido, call, tmp_path: Path) -> None:
