@@ -385,7 +385,11 @@ def test_another_meaning_of_a_plugins_word_is_another_run(
     study["variants"][1]["hyperparameters"] = {"loss": {"mine": 1}}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
 
-    for meaning, said in (("1", "hyperparameters.loss"), ("-1", "the code of a plugin changed"), ("-1", "2 runs kept")):
+    for meaning, said in (
+        ("1", "hyperparameters.loss"),
+        ("-1", "the code of the plugin of loss mine changed"),
+        ("-1", "2 runs kept"),
+    ):
         plugin.write_text(text.format(meaning))
         done = start(pictures, environment | {"NITIDO_PLUGINS": str(plugin)})
         assert done.code == 0, done.err
