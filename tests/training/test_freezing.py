@@ -63,5 +63,5 @@ def test_frozen_batch_norm_normalises_by_its_running_statistics() -> None:
 def test_wrong_patterns_are_named() -> None:
     with pytest.raises(ConfigError, match="'boddy' matches nothing in the network: did you mean 'body'"):
         freeze(network(), ("boddy",))
-    with pytest.raises(ConfigError, match="leaves nothing to learn"):
+    with pytest.raises(ConfigError, match="leaves nothing to train"):
         freeze(network(), ("*",))

@@ -97,7 +97,7 @@ def test_what_cannot_be_cut_smaller_is_one_line(radius: int | None) -> None:
                 torch.empty(10**15)
             return super().forward(lr)
 
-    with pytest.raises(UpscaleError, match="not enough memory for a piece of the picture"):
+    with pytest.raises(UpscaleError, match="not enough memory for a tile of the image"):
         ImageUpscaler(Never(radius)).upscale(PHOTO, None, *SIZE)
 
 

@@ -1,4 +1,4 @@
-"""How it shows that there was not enough memory, whoever asked for it."""
+"""Recognize out-of-memory errors of Python, PyTorch and oneDNN."""
 
 import re
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import torch
 T = TypeVar("T")
 
 _REFUSED = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)")
-"""The words of PyTorch and of oneDNN when the CPU's memory is at its end."""
+"""Messages of PyTorch and oneDNN when the CPU runs out of memory."""
 
 
 def is_out_of_memory_error(error: BaseException) -> bool:
-    """Whether `error` says that there was not enough memory.
+    """Return whether `error` means that memory ran out.
 
     >>> is_out_of_memory_error(MemoryError()), is_out_of_memory_error(RuntimeError("shapes cannot be multiplied"))
     (True, False)
@@ -24,7 +24,7 @@ def is_out_of_memory_error(error: BaseException) -> bool:
 
 
 def unless_out_of_memory(calculate: Callable[[], T]) -> T | None:
-    """What `calculate` comes to; None where there was not enough memory, of which nothing is held any more then."""
+    """Return the result of `calculate`, or None if memory ran out; all memory of the attempt is released then."""
     try:
         return calculate()
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Timing side by side: contestants take turns, so that a slow moment of the machine is a slow moment for all."""
+"""Interleaved timing: all contestants run once per round, so that a slow moment affects all of them."""
 
 import math
 import time
@@ -10,14 +10,14 @@ import torch
 Action = Callable[[], object]
 
 RoundSeconds = Mapping[str, Sequence[float]]
-"""Contestant -> seconds of a call in each of its turns."""
+"""Contestant -> seconds per call in each round."""
 
 Progress = Callable[[int, int], None]
-"""Is told the number of finished rounds and of all."""
+"""Called with the number of finished rounds and of all rounds."""
 
 
 def ignore(done: int, rounds: int) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""A network a second time, with the same weights, where kernels stand in for the convolutions they fit."""
+"""A copy of a network that shares its weights and replaces supported convolutions by nitido's kernels."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -21,18 +21,17 @@ CHAINED = 3
 
 
 class AcceleratedNetwork:
-    """How a network is called under bfloat16 autocast, in training and in use; elsewhere it is the network itself.
+    """Call a network through the kernels under bfloat16 autocast, in training and inference; otherwise as it is.
 
-    The twin has the network's own parameters and buffers, and follows it into eval mode module by module. Where kernels
-    stand, features are bfloat16 in either mode, also of layers that a network in use calculates `precisely`; a picture
-    that they make is float32.
+    The copy shares parameters and buffers, and follows the training mode module by module. Features of replaced layers
+    are bfloat16 in both modes, also in layers that a network computes `precisely` in inference; images are float32.
 
     Attributes:
-        replaced_layers: how many modules call kernels; with none the twin gains nothing.
+        replaced_layers: Number of modules that call kernels.
     """
 
     def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
-        """Make the twin of `network`, whose weights may change or be replaced from here on, but not its layers."""
+        """Wrap `network`; its weights may change or be replaced later, but not its layers."""
         self.network = network
         self.kernels = kernels
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
@@ -46,7 +45,7 @@ class AcceleratedNetwork:
         )
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr` as the network does."""
+        """Return the network's output for `lr`."""
         if not (torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16):
             return self.network(lr)
         for module, other in self.modes:
@@ -54,7 +53,7 @@ class AcceleratedNetwork:
         return self.accelerated(lr)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """The twin of a copy of the network, as averaging weights makes one."""
+        """Wrap a copy of the network, as weight averaging creates one."""
         return type(self)(copy.deepcopy(self.network, memo), self.kernels)
 
 
@@ -85,7 +84,7 @@ class _Shuffled(nn.Module):
 
 @dataclass
 class _Link:
-    """A convolution of a chain to be, and the slope of what stands behind it."""
+    """A convolution of a future chain, and the negative slope of its activation."""
 
     convolution: nn.Conv2d
     slope: float = LINEAR
@@ -93,7 +92,7 @@ class _Link:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a module stands: `parent.name`."""
+    """The place of a module in its parent: `parent.name`."""
 
     parent: nn.Module
     name: str

@@ -11,7 +11,7 @@ class AveragedWeights(WeightAveraging):
 
     At the n-th step the decay is at most (1 + n) / (10 + n), so that the average forgets the random weights of the
     beginning soon, however long the run. Lightning's own formula, decay * average + (1 - decay) * weights, moves
-    weights that stand still by rounding; in this one frozen parts keep their bits.
+    fixed weights by rounding; this one keeps the bits of frozen parts.
     """
 
     def __init__(self, decay: float) -> None:

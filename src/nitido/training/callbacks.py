@@ -192,7 +192,7 @@ class StopAtInterrupt(Callback):
     def check(self, step: int) -> None:
         """Raise `TrainingInterruptedError` when asked to stop; also after the last step, which no other one follows."""
         if self.requested:
-            raise TrainingInterruptedError(f"interrupted after step {step}; the same command goes on from there")
+            raise TrainingInterruptedError(f"interrupted after step {step}; run the same command to resume")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the signals back."""

@@ -1,4 +1,4 @@
-"""Parts of a network that do not learn: which they are, and batch normalisation that stands still in them."""
+"""Freeze parts of a network, including the statistics of their batch normalization."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -11,14 +11,14 @@ from nitido.base.errors import nearest
 from nitido.base.validation import ConfigError
 
 Freeze = Literal["first_half"] | tuple[str, ...]
-"""What stands still: the first half of the network, or the modules and parameters whose names match a pattern."""
+"""What to freeze: the first half of the network, or modules and parameters whose names match a pattern."""
 
 
 def freeze(network: SuperResolutionNetwork, what: Freeze) -> tuple[str, ...]:
-    """Freeze `what` of `network`; returns the names of the frozen parameters, in the network's order.
+    """Freeze `what` in `network` and return the names of the frozen parameters, in the network's order.
 
     A pattern is a shell pattern (`body.[0-3]`, `head*`) for the names of modules and parameters; a module is frozen
-    whole. Raises `ConfigError` for a pattern that matches nothing, and when nothing would be left to learn.
+    as a whole. Raises `ConfigError` if a pattern matches nothing, or if nothing would be left to train.
     """
     if what == "first_half":
         inside = {id(p) for module in network.first_half() for p in module.parameters()}
@@ -27,7 +27,7 @@ def freeze(network: SuperResolutionNetwork, what: Freeze) -> tuple[str, ...]:
         names = {name for pattern in what for name in _matching(network, pattern)}
     parameters = dict(network.named_parameters())
     if names == set(parameters):
-        raise ConfigError(f"freezing {what!r} leaves nothing to learn: name fewer modules")
+        raise ConfigError(f"freezing {what!r} leaves nothing to train: name fewer modules")
     for name in names:
         parameters[name].requires_grad_(False)
     freeze_batchnorm_statistics(network)
@@ -35,9 +35,9 @@ def freeze(network: SuperResolutionNetwork, what: Freeze) -> tuple[str, ...]:
 
 
 def freeze_batchnorm_statistics(network: nn.Module) -> None:
-    """Put batch normalisations whose weights are all frozen in eval mode: their running statistics do not move.
+    """Put batch normalization whose weights are frozen into eval mode, so that its running statistics stay fixed.
 
-    To be called again after every `train()`, which puts all modules in train mode.
+    Call it again after every `train()`, which puts all modules into training mode.
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.requires_grad:
@@ -45,7 +45,7 @@ def freeze_batchnorm_statistics(network: nn.Module) -> None:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether `pattern` names the parameter `name` or a module that it lies in.
+    """Return whether `pattern` names the parameter `name` or a module that contains it.
 
     >>> matches("body.3.branch.first.weight", "body.[0-3]"), matches("body.13.bias", "body.1")
     (True, False)

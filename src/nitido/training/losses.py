@@ -29,7 +29,7 @@ _LOSSES = Registry[LossMaker]("loss")
 def register_loss(name: str, loss: Loss) -> None:
     """Make `name` a loss term that every run may weigh; a name that is taken raises `ConfigError`.
 
-    `loss` is a mean over the pictures of a batch: where memory is short it is called with some of them at a time.
+    `loss` must be a mean over the images of a batch: if memory is short, it is called with micro-batches.
     """
     _LOSSES.register(name, lambda options: loss)
 

@@ -50,7 +50,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
         upscalers: how each of these is evaluated.
         precision: the number format of the steps.
-        memory: how a step's patches are calculated where memory is short.
+        memory: How a step is computed if memory is short.
         statistics: what the networks learn of batches without gradients, such as the means of batch normalisation.
     """
 
@@ -92,7 +92,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
             super().__setattr__(name, value)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, except for what is frozen: its batch statistics stand still."""
+        """Switch to training mode, except for frozen batch normalization, whose statistics stay fixed."""
         super().train(mode)
         freeze_batchnorm_statistics(self.network)
         return self
@@ -105,10 +105,10 @@ class NetworkTraining(lightning.LightningModule, ABC):
 
     @abstractmethod
     def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
-        """Add the gradients of a step on patches as the network sees them, calculated together."""
+        """Accumulate the gradients of a step on patches in the network's value range, in one pass."""
 
     def on_train_start(self) -> None:
-        """Choose a way to calculate steps that fits the memory, unless a checkpoint has told it."""
+        """Choose a way to compute steps that fits the memory, unless a checkpoint has set it."""
         self.memory.folder = Path(self.trainer.log_dir or ".")
         available = available_memory(self.device)
         if self.global_step or available is None:
@@ -116,10 +116,10 @@ class NetworkTraining(lightning.LightningModule, ABC):
         with torch.compiler.set_stance("force_eager"):  # code for other numbers of patches would take long to make
             self.memory.fit_into(available, self._try_out)
         if self.memory.is_short:
-            logging.getLogger(__name__).warning("memory is short: %s", str(self.memory))
+            logging.getLogger(__name__).warning("out of memory: training with %s", str(self.memory))
 
     def _try_out(self, patches: int) -> None:
-        """A step of so many patches of noise on a copy of the network, of which nothing stays."""
+        """Compute a step of `patches` noise patches on a copy of the network, without lasting effect."""
         noise = torch.Generator(self.device).manual_seed(0)
         sides = self.options.patch, self.options.patch * self.scale
         lr, hr = (
@@ -137,15 +137,15 @@ class NetworkTraining(lightning.LightningModule, ABC):
             undo()
 
     def in_memory(self, calculate: Callable[[], T]) -> T:
-        """What `calculate` comes to; where memory is short, in a way that needs less of it, and so the steps to come.
+        """Return the result of `calculate`; if memory runs out, retry in a way that needs less, also in later steps.
 
-        What a failed try has done to statistics is undone. Raises `OutOfMemoryError` where there is no such way.
+        Changes of a failed attempt to running statistics are undone. Raises `OutOfMemoryError` if no way is left.
         """
         before = self.memory.micro_batch, self.memory.offloaded
         found = self.memory.calculate(calculate, self._remember_statistics())
         if (self.memory.micro_batch, self.memory.offloaded) != before:
             logging.getLogger(__name__).warning(
-                "step %d: memory was short: from here on %s", self.global_step, str(self.memory)
+                "out of memory: training with %s from step %d on", str(self.memory), self.global_step
             )
         return found
 

@@ -15,7 +15,7 @@ from nitido.training.module import NetworkTraining
 class SupervisedTraining(NetworkTraining):
     """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch.
 
-    Where memory is short some patches are calculated at a time, and their gradients added up. But for rounding that
+    If memory is short, patches are processed in micro-batches and their gradients accumulated. But for rounding that
     gives the step's own, as every loss term is a mean over patches; batch normalisation needs them together.
     """
 
@@ -23,7 +23,7 @@ class SupervisedTraining(NetworkTraining):
     scale_of_step: int
 
     def on_fit_start(self) -> None:
-        """Look whether a step's patches must be calculated together."""
+        """Check whether the loss or the network needs the whole batch at once."""
         super().on_fit_start()
         if any(isinstance(layer, _BatchNorm) and layer.training for layer in self.network.modules()):
             self.memory.together = "batch normalisation"

@@ -1,4 +1,4 @@
-"""One run of a network over a whole picture, piece by piece, so that only pixels and never floats lie there whole."""
+"""Apply a network to a whole image in tiles, so that only integer pixels are stored for the whole image."""
 
 from collections.abc import Callable, Iterator
 from math import ceil
@@ -19,23 +19,23 @@ from nitido.upscaling.images.target_size import UpscaleError
 from nitido.upscaling.workspace import Workspace
 
 Advance = Callable[[float], None]
-"""Is told, piece by piece, which share of a picture has been enlarged; the shares of a picture add up to 1."""
+"""Called after each tile with the share of the image that it covers; the shares of an image add up to 1."""
 
 Note = Callable[[str], None]
-"""Is told in words what had to be done otherwise than asked; the same words may come more than once."""
+"""Called with a message if something was done otherwise than requested; messages may repeat."""
 
 MEMORY = 1 << 31
-"""Bytes that a network may work in, unless told otherwise; the picture and its result come on top."""
+"""Default memory limit for inference in bytes, without the image and its result."""
 
 _SMALLEST_SIDE = 16
-_LARGE_SIDE, _MANY_MARGINS = 192, 14  # larger pieces leave the caches, and their margins are no longer what costs time
+_LARGE_SIDE, _MANY_MARGINS = 192, 14  # larger tiles leave the caches, and their margins no longer dominate the time
 
-REDONE = "bfloat16 gave impossible pixels: these pieces were calculated in float32"
-CUT_SMALLER = "memory was short, so the picture was enlarged in smaller pieces"
+REDONE = "bfloat16 gave implausible pixels: these tiles were computed again in float32"
+CUT_SMALLER = "out of memory: the image was processed in smaller tiles"
 
 
 def tile_size(network: SuperResolutionNetwork, height: int, width: int, memory: int = MEMORY) -> tuple[int, int]:
-    """The size of the largest piece, with its margin, in which `network` enlarges a picture `height` × `width`."""
+    """Return the size (height, width) of the largest tile with its margin for an image of `height` × `width`."""
     margin = network.receptive_field_radius
     if margin is None:
         return height, width
@@ -45,7 +45,7 @@ def tile_size(network: SuperResolutionNetwork, height: int, width: int, memory: 
 
 
 class TilingContext(NamedTuple):
-    """What a picture meets on its way: who is told, and where its arrays lie."""
+    """What tiled inference needs besides pixels: callbacks, and where to allocate arrays."""
 
     advance: Advance
     note: Note
@@ -53,10 +53,10 @@ class TilingContext(NamedTuple):
 
 
 class TiledInference:
-    """A network and how it is run: in how many bytes of memory, and whether in bfloat16.
+    """Apply a network in tiles, within a number of bytes of memory, optionally in bfloat16.
 
-    Where the network works in bfloat16 and a piece is not finite, or black although its input is not, it is done again
-    in float32. Where a piece does not fit the machine's memory, it and those after it are cut to half the side.
+    A bfloat16 tile that is not finite, or black although its input is not, is computed again in float32. If a tile does
+    not fit into the memory of the machine, it and the following tiles are cut to half the side.
     """
 
     def __init__(self, network: SuperResolutionNetwork, memory: int, bfloat16: bool) -> None:
@@ -68,9 +68,9 @@ class TiledInference:
 
     @torch.inference_mode()
     def run(self, pixels: Pixels, bits: int, context: TilingContext) -> Pixels:
-        """Enlarge `(h, w, C)` `pixels` to `(k·h, k·w, C)` of `bits`.
+        """Return `(h, w, C)` `pixels` upscaled to `(k·h, k·w, C)` with `bits` per sample.
 
-        Raises `UpscaleError` where the numbers are not finite, or the memory is not enough for the smallest piece.
+        Raises `UpscaleError` if the output is not finite, or if memory does not suffice for the smallest tile.
         """
         height, width, channels = pixels.shape
         scale = self.network.scale
@@ -88,7 +88,7 @@ class TiledInference:
         return self.network.receptive_field_radius or 0
 
     def _side(self, height: int, width: int) -> int:
-        """The side of the largest pieces that are worth it and fit the memory, with their margins."""
+        """Return the side, with margins, of the largest useful tile that fits the memory."""
         need = bytes_per_pixel(self.network)
         if self.network.receptive_field_radius is None:
             if need * height * width > self.memory:
@@ -100,7 +100,7 @@ class TiledInference:
         return _largest_side(self._margin, need, self.memory)
 
     def _fill(self, result: Pixels, pixels: Pixels, row: Tile, column: Tile, side: int, context: TilingContext) -> int:
-        """Write one piece of `result`, in parts of at most `side`; returns the side that was found to fit."""
+        """Write one tile of `result`, in parts of at most `side`, and return the side that fits."""
         high, wide = row.last - row.first, column.last - column.first
         if max(high, wide) <= side:
             samples = self._samples(pixels, row, column, result.dtype.itemsize * 8, context.note)
@@ -112,7 +112,7 @@ class TiledInference:
                 return side
             side = max(high, wide) // 2
             if side < _SMALLEST_SIDE or self.network.receptive_field_radius is None:
-                raise UpscaleError("not enough memory for a piece of the picture: allow the network less")
+                raise UpscaleError("not enough memory for a tile of the image: reduce --memory")
             context.note(CUT_SMALLER)
         for upper in tiles(high, side, 0):
             for left in tiles(wide, side, 0):
@@ -123,7 +123,7 @@ class TiledInference:
         return side
 
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
-        """The own pixels of a piece; None when the memory was not enough."""
+        """Return the pixels of a tile without its margin; None if memory ran out."""
         lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
         upscaled = unless_out_of_memory(lambda: self._calculate(lr))
         if upscaled is None:
@@ -140,34 +140,34 @@ class TiledInference:
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:
-    """LR pixels of a piece's side, with its margins, where `need` bytes are worked in for each LR pixel."""
+    """Return the side of a tile with margins in LR pixels, if inference needs `need` bytes per LR pixel."""
     fitting_side = int((memory / need) ** 0.5)
     return max(_SMALLEST_SIDE + 2 * margin, min(fitting_side, max(_LARGE_SIDE, _MANY_MARGINS * margin)))
 
 
 def _cut(length: int, side: int, margin: int) -> Iterator[Tile]:
-    """An axis of `length` pixels in pieces of at most `side` with their margins, of which a single one has none."""
+    """Cut an axis of `length` pixels into tiles of at most `side` with margins; a single tile has no margin."""
     return tiles(length, length if length <= side else side - 2 * margin, margin)
 
 
 def _within(tile: Tile, part: Tile, margin: int, length: int) -> Tile:
-    """`part`, which counts from the first pixel of `tile`, as a piece of the axis of `length` pixels."""
+    """Return `part`, relative to the first pixel of `tile`, as a tile of the axis of `length` pixels."""
     return Tile.around(tile.first + part.first, tile.first + part.last, margin, length)
 
 
 def _impossible(upscaled: Tensor, lr: Tensor) -> bool:
-    """Whether pixels are not finite, or all of them black although those of `lr` are not."""
+    """Return whether `upscaled` is not finite, or all black although `lr` is not."""
     return not bool(torch.isfinite(upscaled).all()) or (bool((upscaled <= 0).all()) and bool((lr > 0).any()))
 
 
 def _to_tensor(pixels: Pixels) -> Tensor:
-    """`(h, w, C)` of 8 or 16 bits to `(1, C, h, w)` float32 in [0, 1], channels last in memory: faster to convolve."""
+    """Convert `(h, w, C)` of 8 or 16 bits to `(1, C, h, w)` float32 in [0, 1], channels last in memory."""
     values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return channels_last(torch.from_numpy(values).permute(2, 0, 1)[None])
 
 
 def _to_samples(upscaled: Tensor, bits: int) -> Pixels:
-    """`(1, C, h, w)` float to `(h, w, C)` of `bits`, rounded and clipped; raises where it is not finite."""
+    """Convert `(1, C, h, w)` float to `(h, w, C)` of `bits`, rounded and clipped; raise if it is not finite."""
     if not bool(torch.isfinite(upscaled).all()):
         raise UpscaleError("the model gives NaN or infinite pixels for this picture")
     largest = (1 << bits) - 1

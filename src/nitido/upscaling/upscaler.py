@@ -44,7 +44,7 @@ ImageKind = TypeVar("ImageKind", npt.NDArray[np.uint8 | np.uint16], Image.Image)
 
 
 def _ignore(what: object) -> None:
-    """Nobody watches."""
+    """Ignore progress and notes."""
 
 
 class ImageUpscaler:

@@ -55,4 +55,4 @@ def test_a_training_in_a_control_group_is_not_killed(group: Path, tmp_path: Path
     root = Path(__file__).parents[3]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("memory is short: ")
+    assert done.stderr.startswith("out of memory: training with ")

@@ -93,7 +93,7 @@ def test_some_patches_at_a_time_train_as_all_together_do(
     together = run(small_store, tmp_path / "together", modest(), **changes)
     assert said(caplog) == []
     apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
-    assert said(caplog) == ["step 0: memory was short: from here on 2 of a step's 8 patches are calculated at a time"]
+    assert said(caplog) == ["out of memory: training with 2 of 8 patches per micro-batch from step 0 on"]
     assert distance(together, modest()) > 1e-3
     assert 0 < distance(apart, together) < ROUNDING * distance(together, modest())
     for found, expected in zip(scalars(tmp_path / "apart"), scalars(tmp_path / "together"), strict=True):
@@ -110,7 +110,7 @@ def test_memory_that_is_short_on_the_way_back_is_no_other(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyOnTheWayBack(limit=4)), **PLAIN)
-    assert said(caplog) == ["step 0: memory was short: from here on 4 of a step's 8 patches are calculated at a time"]
+    assert said(caplog) == ["out of memory: training with 4 of 8 patches per micro-batch from step 0 on"]
     together = run(small_store, tmp_path / "together", modest(), **PLAIN)
     assert distance(apart, together) < ROUNDING * distance(together, modest())
 
@@ -139,9 +139,9 @@ def test_a_resumed_run_has_the_same_bits_and_says_nothing_again(
 def test_not_enough_for_a_single_patch_is_one_clear_error(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(OutOfMemoryError, match="not enough memory for a step on a single patch: take a smaller patch"):
+    with pytest.raises(OutOfMemoryError, match="not enough memory for a step on a single patch: use a smaller patch"):
         run(small_store, tmp_path, greedy(limit=0), **PLAIN)
-    assert said(caplog) == ["memory is short: 1 of a step's 8 patches are calculated at a time"], "seen by a trial"
+    assert said(caplog) == ["out of memory: training with 1 of 8 patches per micro-batch"], "seen by a trial"
 
 
 def test_a_single_patch_that_does_not_fit_is_kept_in_a_file(
@@ -149,10 +149,10 @@ def test_a_single_patch_that_does_not_fit_is_kept_in_a_file(
 ) -> None:
     together = run(small_store, tmp_path / "together", modest(), **PLAIN)
     kept = run(small_store, tmp_path / "kept", greedy(limit=0, times=1), **PLAIN)
-    way = "1 of a step's 8 patches are calculated at a time"
+    way = "1 of 8 patches per micro-batch"
     assert said(caplog) == [
-        f"memory is short: {way}",
-        f"step 0: memory was short: from here on {way} and what a step keeps for its gradients lies in a file",
+        f"out of memory: training with {way}",
+        f"out of memory: training with {way} and activations offloaded to disk from step 0 on",
     ]
     assert 0 < distance(kept, together) < ROUNDING * distance(together, modest())
 
@@ -165,8 +165,8 @@ def test_batch_normalisation_keeps_its_patches_together(
     together = run(small_store, tmp_path / "together", modest(**norm), **changes)
     kept = run(small_store, tmp_path / "kept", greedy(limit=3, times=1, **norm), **changes)
     assert said(caplog) == [
-        "step 0: memory was short: from here on what a step keeps for its gradients lies in a file, as batch "
-        "normalisation needs its 8 patches together"
+        "out of memory: training with activations offloaded to disk, because batch normalisation needs all 8 patches "
+        "at once from step 0 on"
     ]
     assert any(name.endswith("running_var") for name in kept.state_dict())
     assert distance(kept, together) == 0
@@ -178,11 +178,11 @@ def test_where_it_is_frozen_it_does_not(small_store: Store, tmp_path: Path, capl
         if isinstance(module, nn.BatchNorm2d):
             module.requires_grad_(False)
     run(small_store, tmp_path, made, **PLAIN)
-    assert said(caplog) == ["step 0: memory was short: from here on 2 of a step's 8 patches are calculated at a time"]
+    assert said(caplog) == ["out of memory: training with 2 of 8 patches per micro-batch from step 0 on"]
 
 
 def test_too_little_for_a_file_as_well_is_one_clear_error(small_store: Store, tmp_path: Path) -> None:
-    message = "not enough memory for the 8 patches of a step, which batch normalisation needs together: take a smaller"
+    message = "not enough memory for the 8 patches of a step, which batch normalisation needs at once: use a smaller"
     with pytest.raises(OutOfMemoryError, match=message):
         run(small_store, tmp_path, greedy(limit=3, architecture="edsr", block="batch"), **PLAIN)
 
@@ -193,8 +193,8 @@ def test_a_game_goes_on_to_the_same_bits(small_store: Store, tmp_path: Path, cap
     expected = run(small_store, tmp_path / "a", modest(**network), metrics=metrics, **GAME)
     kept = run(small_store, tmp_path / "b", greedy(limit=3, times=1, **network), metrics=metrics, **GAME)
     assert said(caplog) == [
-        "step 0: memory was short: from here on what a step keeps for its gradients lies in a file, as a "
-        "discriminator needs its 8 patches together"
+        "out of memory: training with activations offloaded to disk, because a discriminator needs all 8 patches at "
+        "once from step 0 on"
     ]
     assert distance(kept, expected) == 0
 
@@ -203,7 +203,7 @@ def test_memory_that_is_short_elsewhere_is_one_clear_error(small_store: Store, t
     def listener(step: int, psnr: float | None) -> None:
         torch.empty(MORE_THAN_ANY_MACHINE_HAS)
 
-    with pytest.raises(OutOfMemoryError, match="take a smaller batch, patch or validation_crop"):
+    with pytest.raises(OutOfMemoryError, match="use a smaller batch, patch or validation_crop"):
         run(small_store, tmp_path, listener=listener)
 
 

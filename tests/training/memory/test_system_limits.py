@@ -31,8 +31,12 @@ run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=6
 @pytest.mark.parametrize(
     ("architecture", "variant", "way"),
     [
-        ("srcnn", "vanilla", "of a step's 64 patches are calculated at a time"),
-        ("edsr", "compact_batch", "lies in a file, as batch normalisation needs its 64 patches together"),
+        ("srcnn", "vanilla", "of 64 patches per micro-batch"),
+        (
+            "edsr",
+            "compact_batch",
+            "offloaded to disk, because batch normalisation needs all 64 patches at once",
+        ),
     ],
 )
 def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, tmp_path: Path) -> None:
@@ -42,5 +46,5 @@ def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, 
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
     assert done.returncode == 0, done.stderr
     [line] = done.stderr.strip().splitlines()
-    assert line.startswith("memory is short: ")
+    assert line.startswith("out of memory: training with ")
     assert line.endswith(way)

@@ -34,7 +34,7 @@ MEASURES = (
     Measure("macs", "MACs at 1280×720", lambda c: c.macs, amount),
     Measure("macs_small", "MACs at 256×256 LR", lambda c: c.macs_small, amount),
     Measure("activations", "activations at 256×256 LR", lambda c: c.activations, amount),
-    Measure("latency", "time a picture", lambda c: c.latency, milliseconds),
+    Measure("latency", "time per image", lambda c: c.latency, milliseconds),
     Measure("memory", "peak memory", lambda c: c.peak_memory, lambda v: amount(v, "B")),
 )
 

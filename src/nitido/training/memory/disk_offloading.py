@@ -1,4 +1,4 @@
-"""What a step keeps for its gradients, in a file in place of memory: to the same bits, and slower."""
+"""Activation offloading to disk: the same bits as in memory, slower."""
 
 import tempfile
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 SMALLEST = 1 << 18
-"""Bytes of the smallest tensor that is worth a place in the file."""
+"""Bytes of the smallest tensor that is offloaded."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the numbers of a tensor lie in the file, and what else there is to know of it."""
+    """An offloaded tensor: where its data are in the file, and its metadata."""
 
     offset: int
     bytes: int
@@ -26,9 +26,9 @@ class _Place:
 
 
 class OffloadToDisk(saved_tensors_hooks):
-    """A context for one step, whose large tensors that wait for the way back lie in a nameless file of `folder`.
+    """Context of one step in which large tensors saved for the backward pass are stored in an unnamed file in `folder`.
 
-    The file goes with the step, however the process ends. Raises `OSError` when the disk has no room for it.
+    The file disappears with the context, however the process ends. Raises `OSError` if the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +59,6 @@ class OffloadToDisk(saved_tensors_hooks):
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """`tensor`, or a copy of it, whose numbers lie side by side in memory, channels last where they are."""
+    """Return `tensor`, or a dense copy of it, in its memory format (contiguous or channels last)."""
     as_it_is = tensor.is_contiguous() or (tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
     return tensor if as_it_is else tensor.contiguous()

@@ -1,4 +1,4 @@
-"""The memory of a training: kept from step to step, refused where there is none, and given back at the end."""
+"""Memory policy of a training: keep freed memory, fail instead of being killed, return it at the end."""
 
 import sys
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ if sys.platform != "win32":
     import resource
 
 SPARED = 1 << 26
-"""Bytes that are left for what this process holds already and has not touched yet, and for others."""
+"""Bytes kept free for memory that this process has reserved but not touched, and for other processes."""
 
 
 class OutOfMemoryError(NitidoError):
-    """Training stopped because the machine has not enough memory for it."""
+    """Training stopped because of too little memory."""
 
 
 @contextmanager
 def training_memory() -> Iterator[None]:
-    """Keep what a step frees for the next one, to the end; and as in `refused_memory`."""
+    """Keep freed memory for the next step until the context ends, and limit memory as `refused_memory` does."""
     keep_freed_memory()
     try:
         with refused_memory():
@@ -34,7 +34,7 @@ def training_memory() -> Iterator[None]:
 
 @contextmanager
 def refused_memory() -> Iterator[None]:
-    """Be refused memory that is not there, rather than killed for using it; raises `OutOfMemoryError` where it is."""
+    """Raise `OutOfMemoryError` when memory runs out, instead of being killed by the system."""
     try:
         with _refused_what_is_not_there():
             yield
@@ -42,16 +42,16 @@ def refused_memory() -> Iterator[None]:
         if not is_out_of_memory_error(error):
             raise
         raise OutOfMemoryError(
-            "there is not enough memory for this training: take a smaller batch, patch or validation_crop"
+            "not enough memory for this training: use a smaller batch, patch or validation_crop"
         ) from None
 
 
 @contextmanager
 def _refused_what_is_not_there() -> Iterator[None]:
-    """Linux hands out more memory than it has and later kills who uses it: ask it to refuse as much (`man setrlimit`).
+    """Limit this process to the available memory: Linux overcommits, and kills later (`man setrlimit`, RLIMIT_DATA).
 
-    Only what the process takes from here on counts, and a lower limit of the user's own stays as it is. With a graphics
-    card nothing is asked for, as its driver maps more memory than it uses.
+    Only memory allocated from now on counts, and a lower limit set by the user is kept. With a graphics card no limit
+    is set, because its driver maps more memory than it uses.
     """
     available = available_memory(training_device())
     if available is None:

@@ -1,4 +1,4 @@
-"""How a training step is calculated so that it fits the memory there is."""
+"""Fit a training step into the available memory: micro-batches, or activations offloaded to disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,23 +13,23 @@ from nitido.training.memory.limit import OutOfMemoryError
 T = TypeVar("T")
 
 UNSEEN = 2.0
-"""A process grows by at most so many times what its tensors take: convolutions work in memory of their own, and heaps
-have gaps. Measured on networks of all families: 1.0 to 1.9 times."""
+"""Bound on how much a process grows per byte of its tensors: convolutions have workspaces, and heaps have gaps.
+Measured on networks of all families: 1.0 to 1.9."""
 
 
 class StepMemory:
-    """The way in which a run's steps are calculated: all patches together in memory, unless that is too short.
+    """How the steps of a run are computed: the whole batch in memory, unless that does not fit.
 
     Attributes:
-        batch: the patches of a step.
-        micro_batch: how many of them are calculated together; the gradients of the others are added to theirs.
-        offloaded: whether what waits for the way back lies in a file.
-        together: what needs all patches together, in words; None where some at a time give the same gradients.
-        folder: where files lie.
+        batch: Patches per step.
+        micro_batch: Patches per forward and backward pass; gradients are accumulated.
+        offloaded: Whether activations are offloaded to disk.
+        together: What needs the whole batch at once, in words; None if accumulated gradients are the same.
+        folder: Where offloaded activations are stored.
     """
 
     def __init__(self, batch: int) -> None:
-        """Begin with everything in memory, and nothing that needs all patches together."""
+        """Start with the whole batch in memory, and nothing that needs it at once."""
         self.batch = batch
         self.micro_batch = batch
         self.offloaded = False
@@ -38,11 +38,11 @@ class StepMemory:
 
     @property
     def is_short(self) -> bool:
-        """Whether steps are calculated otherwise than together in memory."""
+        """Whether steps are computed in another way than the whole batch in memory."""
         return self.offloaded or self.micro_batch < self.batch
 
     def fit_into(self, available: int, step: Callable[[int], object]) -> None:
-        """Choose a way that seems to fit into `available` bytes; `step` is one of as many patches as it is told."""
+        """Choose a way that is estimated to fit into `available` bytes; `step(n)` computes a step of n patches."""
         fitting = unless_out_of_memory(lambda: patches_that_fit(self.batch, available, step)) or 1
         if self.together is None:
             self.micro_batch = fitting
@@ -52,9 +52,9 @@ class StepMemory:
             keep_no_memory()
 
     def calculate(self, step: Callable[[], T], undo: Callable[[], None]) -> T:
-        """What `step` comes to; where memory is too short for it, `undo` and so on in a way that needs less.
+        """Return the result of `step`; if memory runs out, call `undo` and retry in a way that needs less.
 
-        Raises `OutOfMemoryError` where there is no such way.
+        Raises `OutOfMemoryError` if there is no such way.
         """
         while (found := unless_out_of_memory(self._kept(step))) is None:
             undo()
@@ -78,22 +78,22 @@ class StepMemory:
         elif not self.offloaded:
             self.offloaded = True
         elif self.together is None:
-            raise OutOfMemoryError("there is not enough memory for a step on a single patch: take a smaller patch")
+            raise OutOfMemoryError("not enough memory for a step on a single patch: use a smaller patch")
         else:
             raise OutOfMemoryError(
-                f"there is not enough memory for the {self.batch} patches of a step, which {self.together} needs "
-                "together: take a smaller batch or patch"
+                f"not enough memory for the {self.batch} patches of a step, which {self.together} needs at once: use a "
+                "smaller batch or patch"
             )
 
     def __str__(self) -> str:
-        """The way in words."""
+        """Return the way in words."""
         words = []
         if self.micro_batch < self.batch:
-            words.append(f"{self.micro_batch} of a step's {self.batch} patches are calculated at a time")
+            words.append(f"{self.micro_batch} of {self.batch} patches per micro-batch")
         if self.offloaded:
-            reason = f", as {self.together} needs its {self.batch} patches together" if self.together else ""
-            words.append(f"what a step keeps for its gradients lies in a file{reason}")
-        return " and ".join(words) or f"a step's {self.batch} patches are calculated together"
+            reason = f", because {self.together} needs all {self.batch} patches at once" if self.together else ""
+            words.append(f"activations offloaded to disk{reason}")
+        return " and ".join(words) or f"all {self.batch} patches at once"
 
     def state(self) -> dict[str, Any]:
         """Return what checkpoints keep of it."""
@@ -106,14 +106,14 @@ class StepMemory:
 
 
 def patches_that_fit(batch: int, available: int, step: Callable[[int], object]) -> int:
-    """How many of `batch` patches fit into `available` bytes together: all, half of them, a quarter, …
+    """Return how many of `batch` patches fit into `available` bytes at once: all, half of them, a quarter, …
 
-    `step` is one of as many patches as it is told, with its gradients; two and three of them are watched, as batch
-    normalisation may make nothing of one. Where not even one patch seems to fit the answer is one.
+    `step(n)` computes a step of n patches with its gradients. It is measured with two and three patches, because batch
+    normalization may fail with one. At least one is returned.
     """
     if batch == 1:
         return 1
-    step(2)  # what is made once, such as gradients, is no patch's
+    step(2)  # allocates what does not depend on the number of patches, such as gradients
     two, three = (_bytes_of(step, patches) for patches in (2, 3))
     each = max(1, three - two)
     fitting = (available / UNSEEN - max(0, two - 2 * each)) / each
@@ -124,7 +124,7 @@ def patches_that_fit(batch: int, available: int, step: Callable[[int], object]) 
 
 
 def half(patches: int) -> int:
-    """Half of more than one, rounded up."""
+    """Return half of `patches` (more than one), rounded up."""
     return -(-patches // 2)
 
 
