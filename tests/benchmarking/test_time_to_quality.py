@@ -213,7 +213,7 @@ def test_the_script_measures_a_short_run(
 ) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
     before = sorted(own_cache.rglob("*"))
-    tiny = ("data.train=t91", "widths=2,8", "kernel_sizes=3,1,3", "steps=2", "batch=1", "patch=8")
+    tiny = ("data.train=t91", "widths=2,8", "kernel_sizes=3,1,3", "steps=2", "warmup=0", "batch=1", "patch=8")
     settings = [word for setting in tiny for word in ("--set", setting)]
     done = call("srcnn", *settings, "--out", tmp_path / "kept", "--json", "-")
     assert done.returncode == 1, "two steps cannot reach the figure"
