@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from nitido.evaluation.rows import table
-from nitido.study.leaderboard import LeaderboardError, VariantFacts, as_json, as_markdown, as_table, rank
+from nitido.study.leaderboard import LeaderboardError, VariantFacts, rank
+from nitido.study.leaderboard_tables import as_json, as_markdown, as_table
 from nitido.study.report.tables import metrics_table
 
 

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from nitido.study.leaderboard import VariantFacts, as_json, rank
+from nitido.study.leaderboard import VariantFacts, rank
+from nitido.study.leaderboard_tables import as_json
 from nitido.study.report.costs import Cost
 from nitido.study.report.curves import Curve, curve_chart, line_class
 from nitido.study.report.curves import limits as curve_limits

@@ -127,7 +127,7 @@ def report(
 
 
 def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> None:
-    from nitido.study.leaderboard import as_json, as_table
+    from nitido.study.leaderboard_tables import as_json, as_table
     from nitido.study.report.tables import absent_metrics
     from nitido.study.spec import load_resolved
 

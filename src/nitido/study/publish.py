@@ -21,8 +21,8 @@ from nitido.models import load_model_file
 from nitido.study.content import study_content
 from nitido.study.execute import finished_model
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
-from nitido.study.leaderboard import Leaderboard, VariantFacts, as_json, as_markdown, as_table, rank
-from nitido.study.leaderboard_csv import as_csv
+from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
+from nitido.study.leaderboard_tables import as_csv, as_json, as_markdown, as_table
 from nitido.study.overlaps import overlap_caveats
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
-from nitido.study.leaderboard import Entry, Leaderboard, signed
+from nitido.study.leaderboard import Entry, Leaderboard
+from nitido.study.leaderboard_tables import signed
 from nitido.study.report import BICUBIC
 from nitido.study.report.words import amount
 

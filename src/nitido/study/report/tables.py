@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from nitido.base.number_text import number_text
 from nitido.evaluation.metrics import METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
-from nitido.study.leaderboard import Entry, Leaderboard, as_table
+from nitido.study.leaderboard import Entry, Leaderboard
+from nitido.study.leaderboard_tables import as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
 from nitido.study.report.words import amount, milliseconds

@@ -5,7 +5,7 @@ import io
 import polars as pl
 import pytest
 
-from nitido.study.leaderboard_csv import COMPARISON, FIXED, as_csv
+from nitido.study.leaderboard_tables import COMPARISON, FIXED, as_csv
 from tests.study.test_leaderboard import FACTS, board, reference, run_rows, seeded
 
 
