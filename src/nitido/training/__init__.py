@@ -1,1 +1,1 @@
-"""How networks are trained. A network never knows this package."""
+"""Training: hyperparameters, losses, the training loop, checkpoints. Networks do not depend on this package."""

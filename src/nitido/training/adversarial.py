@@ -1,4 +1,4 @@
-"""Adversarial training: the network learns to enlarge so that a discriminator takes its pictures for photographs."""
+"""Adversarial training: the network learns outputs that a discriminator classifies as photographs."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,11 +21,11 @@ from nitido.training.module import DivergedError, NetworkTraining
 
 
 class AdversarialTraining(NetworkTraining):
-    """SRGAN's training (Ledig et al., CVPR 2017): discriminator and network take turns, one step each.
+    """SRGAN's training (Ledig et al., CVPR 2017): alternating steps of discriminator and network.
 
     The network minimises the weighted sum of its loss terms, the adversarial one among them; the discriminator learns
-    to tell its pictures from the truth. A step of the run is one step of both; only the network's is counted by
-    Lightning, so that lengths, schedules and the patches' order mean the same as in supervised training.
+    to distinguish its outputs from the ground truth. A step of the run is one step of both; Lightning counts only the
+    network's, so that lengths, schedules and the order of patches mean the same as in supervised training.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class AdversarialTraining(NetworkTraining):
         self.memory.together = "a discriminator"
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of the discriminator and one of the network.
+        """Perform one step of the discriminator and one of the network.
 
         Raises `DivergedError` that names the term that became non-finite, or the collapse.
         """
@@ -68,17 +68,17 @@ class AdversarialTraining(NetworkTraining):
             schedule.step()
 
     def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
-        """Add the gradients of both."""
+        """Accumulate the gradients of both networks."""
         self._teach_both(lr, hr)
 
     def _teach_both(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of both, the network's pictures of `lr`, and what is logged."""
+        """Compute the gradients of both; return the network's outputs for `lr` and the scalars to log."""
         sr = self.upscale(lr, self.scale)
         fake = sr.detach()
         return fake, self._teach_discriminator(fake, hr) | self._teach_network(sr, hr)
 
     def _teach_discriminator(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Gradients of the discriminator, and what is logged of them."""
+        """Compute the gradients of the discriminator and return the scalars to log."""
         real, fake = self._judge(hr), self._judge(sr)
         loss = self.game.discriminator(real, fake)
         self.refuse_non_finite({"discriminator": loss})
@@ -92,7 +92,7 @@ class AdversarialTraining(NetworkTraining):
         }
 
     def _teach_network(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Gradients of the network, and what is logged of them."""
+        """Compute the gradients of the network and return the scalars to log."""
         terms = self.criterion.terms(sr, hr)
         with _unchanged(self.discriminator):
             fake = self._judge(sr)
@@ -122,7 +122,7 @@ class AdversarialTraining(NetworkTraining):
         return as_float
 
     def _clip(self, network: nn.Module, name: str) -> Tensor:
-        """The gradient norm before clipping, if any."""
+        """Clip gradients and return their norm before clipping."""
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         self.refuse_non_finite({f"gradient of the {name}": norm})
@@ -131,7 +131,7 @@ class AdversarialTraining(NetworkTraining):
         return norm
 
     def configure_optimizers(self) -> Any:
-        """Both optimisers and their schedules."""
+        """Return both optimizers and their schedules."""
         rate = self.options.learning_rate
         network, network_schedule = self.make_optimizer(self.network.parameters(), rate)
         judge, judge_schedule = self.make_optimizer(
@@ -140,19 +140,19 @@ class AdversarialTraining(NetworkTraining):
         return [network, judge], [network_schedule, judge_schedule]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the guard has seen."""
+        """Store the state of the collapse guard."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["collapse_guard"] = self.guard.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give the guard its memory back."""
+        """Restore the state of the collapse guard."""
         super().on_load_checkpoint(checkpoint)
         self.guard.restore(checkpoint["collapse_guard"])
 
 
 @contextmanager
 def _unchanged(discriminator: nn.Module) -> Iterator[None]:
-    """Let gradients pass through the discriminator to the picture, but collect none in it, and keep its statistics.
+    """Let gradients pass through the discriminator to the image, accumulating none in it, and keep its statistics.
 
     In train mode it judges by the batch's own statistics, as when it learns; what it adds to the running ones is
     undone.
@@ -169,6 +169,6 @@ def _unchanged(discriminator: nn.Module) -> Iterator[None]:
 
 
 def _psnr(sr: Tensor, hr: Tensor) -> float:
-    """PSNR in dB of a whole batch of patches."""
+    """Return the PSNR in dB over a batch of patches."""
     error = (sr.clamp(0, 1) - hr).square().mean().item()
     return 10 * math.log10(1 / max(error, 1e-10))

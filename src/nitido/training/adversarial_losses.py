@@ -1,4 +1,4 @@
-"""What a discriminator and a generator minimise against each other, by name.
+"""Adversarial losses of discriminator and generator, by name.
 
 Everything works on logits `(N, 1)`, positive for pictures taken as real, before any sigmoid.
 """
@@ -15,7 +15,7 @@ PairLoss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two sides of one game; in a relative one the generator's side looks at the real pictures too."""
+    """The losses of discriminator and generator; relativistic generator losses use the real images too."""
 
     discriminator: PairLoss
     generator: PairLoss
@@ -43,7 +43,7 @@ def _hinge_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Real pictures shall look more real than the average enlarged one (Jolicoeur-Martineau, ICLR 2019; ESRGAN).
+    """Real images are to look more real than the average generated one (Jolicoeur-Martineau, ICLR 2019; ESRGAN).
 
     The mean of both directions, as in ESRGAN (Wang et al., ECCVW 2018).
     """
@@ -53,7 +53,7 @@ def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's game with the roles exchanged."""
+    """The discriminator's loss with the roles exchanged."""
     return _relativistic_discriminator(fake, real)
 
 

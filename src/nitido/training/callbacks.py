@@ -1,4 +1,4 @@
-"""What happens around the training steps: checkpoints, pictures, histograms, progress, a graceful Ctrl-C."""
+"""Lightning callbacks and loggers: scalars, images, histograms, progress, stopping at Ctrl-C."""
 
 import hashlib
 import signal
@@ -26,7 +26,7 @@ SAMPLE_SIDE = 256
 
 
 class TrainingInterruptedError(NitidoError):
-    """Ctrl-C was pressed; the checkpoint was written and the run can go on later."""
+    """Ctrl-C was pressed; a checkpoint was written and the run can be resumed."""
 
     exit_code = 130  # as shells tell of a process that SIGINT ended
 
@@ -116,7 +116,7 @@ class SamplePictures(Callback):
         self.writer = writer
 
     def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write a strip of pictures for each scale; here the averaged weights are in place, where there are any."""
+        """Write a strip of images for each scale, from the averaged weights if there are any."""
         assert isinstance(pl_module, NetworkTraining)
         side = min(SAMPLE_SIDE, pl_module.options.validation_crop or SAMPLE_SIDE)
         for scale, upscale in pl_module.upscalers.items():
@@ -133,7 +133,7 @@ def _strip(store: Store, scale: int, upscale: Upscaler, side: int) -> Image:
 
 
 class ReportProgress(Callback):
-    """Tells a listener how far the run is, and what its validations measured by the metric that chooses."""
+    """Reports progress, and validations by the metric that selects the best step, to a listener."""
 
     def __init__(self, listener: "ProgressListener", metric: str) -> None:
         self.listener = listener
@@ -142,11 +142,11 @@ class ReportProgress(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Tell the step."""
+        """Report the step."""
         self.listener(trainer.global_step, None)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Tell the step and the validation."""
+        """Report the step and the validation."""
         self.listener(trainer.global_step, float(trainer.callback_metrics[self.scalar]))
 
 
@@ -166,7 +166,7 @@ class StopAtInterrupt(Callback):
         self.original = {s: h for s, h in handlers.items() if h not in (None, signal.SIG_IGN)}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Listen to the signals, which only the main thread may; after Lightning, whose SIGTERM exits with 0."""
+        """Install signal handlers (main thread only), after Lightning, whose handler for SIGTERM exits with 0."""
         if threading.current_thread() is threading.main_thread():
             for number in self.original:
                 signal.signal(number, self._request)
@@ -176,7 +176,7 @@ class StopAtInterrupt(Callback):
         self.restore()
 
     def restore(self) -> None:
-        """Set the handlers of before the training, as Lightning's own may be in their place."""
+        """Restore the handlers that were installed before training; Lightning may have replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number, handler in self.original.items():
                 signal.signal(number, handler)
@@ -184,16 +184,16 @@ class StopAtInterrupt(Callback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop here when asked to: the last step is complete and the next has not begun."""
+        """Stop here if requested: the last step is complete and the next has not begun."""
         if self.requested:
             trainer.save_checkpoint(self.checkpoint)
             self.check(trainer.global_step)
 
     def check(self, step: int) -> None:
-        """Raise `TrainingInterruptedError` when asked to stop; also after the last step, which no other one follows."""
+        """Raise `TrainingInterruptedError` if requested to stop; called after the last step too."""
         if self.requested:
             raise TrainingInterruptedError(f"interrupted after step {step}; run the same command to resume")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         self.restore()

@@ -1,4 +1,4 @@
-"""A guard against a generator that forgets the picture."""
+"""Detect a generator that diverges from its input."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ WINDOW = 25
 
 
 class CollapseGuard:
-    """Watches the PSNR of a generator on its training patches; its start is the mean of the first `WINDOW` steps."""
+    """Monitors the PSNR of a generator on training patches; the reference is the mean of the first `WINDOW` steps."""
 
     def __init__(self, drop: float) -> None:
-        """Call it a collapse when the present level is `drop` dB below the start."""
+        """Report a collapse if the current level is `drop` dB below the reference."""
         self.drop = drop
         self.steps = 0
         self.start = 0.0
         self.level = 0.0
 
     def observe(self, psnr: float) -> str | None:
-        """Take one step's PSNR in dB; returns what happened when the generator collapsed, else None.
+        """Record the PSNR of one step in dB; return a message if the generator has collapsed, otherwise None.
 
         >>> guard = CollapseGuard(drop=6.0)
         >>> [guard.observe(30.0) for _ in range(100)][-1] is None
@@ -36,9 +36,9 @@ class CollapseGuard:
         return f"PSNR on training patches fell from {self.start:.1f} to {self.level:.1f} dB"
 
     def state(self) -> dict[str, Any]:
-        """What it has seen, for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"steps": self.steps, "start": self.start, "level": self.level}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.steps, self.start, self.level = state["steps"], state["start"], state["level"]

@@ -16,7 +16,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
-    """Raise `ConfigError` when several `scales` are to be learnt with a loss that is for one."""
+    """Raise `ConfigError` if several `scales` are combined with a loss for a single scale."""
     if len(scales) > 1 and options.is_adversarial:
         raise ConfigError(
             f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator judges patches "
@@ -25,7 +25,7 @@ def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
 
 
 def samplers(store: Store, options: Hyperparameters, scales: Sequence[int]) -> list[PatchSampler]:
-    """One source of patches for each of `scales`, all of about the same size in high resolution.
+    """Return a patch sampler per scale; all patches have about the same size in high resolution.
 
     The hyperparameters' patch is that of the first scale. Raises `DataError` when a picture is smaller than a patch,
     and `ConfigError` when the loss does not go with several scales.
@@ -39,10 +39,10 @@ def samplers(store: Store, options: Hyperparameters, scales: Sequence[int]) -> l
 
 
 class PatchStream(IterableDataset[Batch]):
-    """The batches of one stretch: from the step that `current_step` tells when asked, to the next validation.
+    """The batches from the step that `current_step` returns to the next validation.
 
-    A step's patches are of one scale; several take turns. Asking for the step late is what makes a resumed run see
-    exactly the patches it would have seen.
+    All patches of a step have one scale. The current step is queried late, so that a resumed run sees exactly the
+    patches that an uninterrupted run sees.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Hyperparameters that do nothing beside the others that a run has."""
+"""Hyperparameters that have no effect in combination with others."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from nitido.training.losses import ADVERSARIAL, PERCEPTUAL
 def without_effect(values: Mapping[str, Any]) -> dict[str, str]:
     """Return key -> reason for those of the given hyperparameters that change nothing.
 
-    `values` are what was said, without the defaults: a default that does nothing is no mistake.
+    `values` are those given explicitly: a default without effect is no mistake.
 
     >>> without_effect({"loss": "l1", "momentum": 0.9, "batch": 8})
     {'momentum': "momentum has no effect with optimizer 'adam': it is of muon, sgd"}

@@ -1,4 +1,4 @@
-"""TensorBoard's event files of a run, in which every step stands once, whatever interrupted the run."""
+"""TensorBoard event files in which every step occurs once, however often the run was interrupted."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +64,7 @@ class FlushedEvents(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Write what TensorBoard's own thread still holds."""
+        """Flush the queue of TensorBoard's writer thread."""
         self.writer.flush()
 
 

@@ -1,4 +1,4 @@
-"""How a run's steps are calculated on this machine: number format, and whose machine code, by a short probe."""
+"""Choose how the steps of a run are computed on this machine: number format and code, by a short probe."""
 
 import copy
 import logging
@@ -43,10 +43,10 @@ Step = Callable[[Tensor], Tensor]
 
 
 class FastPath(StrictModel):
-    """What a run's steps are calculated with.
+    """The number format and the code that compute the steps of a run.
 
-    `compiled` is PyTorch's compiler, `kernels` are nitido's own; both are never true. `reason` says in words why, with
-    what the probe measured where there was one.
+    `compiled` means PyTorch's compiler, `kernels` nitido's own; at most one is true. `reason` says why, with the
+    measurements of the probe if there was one.
     """
 
     precision: Format
@@ -56,23 +56,23 @@ class FastPath(StrictModel):
 
     @property
     def as_option(self) -> Compile:
-        """The value of the hyperparameter `compile` that chooses the same without a probe."""
+        """The value of the hyperparameter `compile` that selects the same path without a probe."""
         return "kernels" if self.kernels else self.compiled
 
     def forward(self, network: SuperResolutionNetwork) -> Step:
-        """How `network` is called in a training step: its weights are the same whatever calculates with them."""
+        """Return the function that computes the output of `network` in a training step; weights are shared."""
         if self.kernels:
             return with_kernels(network)
         return compiled(network) if self.compiled else network
 
 
 def with_kernels(network: SuperResolutionNetwork) -> kernels.AcceleratedNetwork:
-    """`network` with nitido's kernels; raises `KernelsUnavailableError` where they are not to be had."""
+    """Return `network` with nitido's kernels; raise `KernelsUnavailableError` if they are not available."""
     return kernels.AcceleratedNetwork(network, kernels.load())
 
 
 def compiled(network: SuperResolutionNetwork) -> Step:
-    """`network` with its own machine code, made at the first call for the shapes it sees there."""
+    """Return `network` compiled by PyTorch; compilation happens at the first call, for its shapes."""
     torch._inductor.config.compile_threads = 1  # else a pool of processes, each with a PyTorch of its own in memory
     logging.getLogger("torch.utils.cpp_extension").addFilter(_misses_no_cuda)
     step: Step = torch.compile(network, dynamic=False)
@@ -80,16 +80,16 @@ def compiled(network: SuperResolutionNetwork) -> Step:
 
 
 def _misses_no_cuda(record: logging.LogRecord) -> bool:
-    """Whether a message of PyTorch's is another than that it was built for CUDA, which nobody has asked for."""
+    """Return whether a log record is anything but PyTorch's remark that no CUDA runtime was found."""
     return not str(record.msg).startswith("No CUDA runtime is found")
 
 
 def load_or_choose(
     file: Path, network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device
 ) -> FastPath:
-    """The fast path of a run of `steps`: as `file` says where the run began before, so that it goes on bit for bit.
+    """Return the fast path stored in `file` if the run began before, otherwise choose one and store it.
 
-    Raises `DamagedFileError` or `ConfigError` when the file is damaged, or speaks of a compiler that is not there.
+    Raises `DamagedFileError` or `ConfigError` if the file is damaged, or names a compiler that is missing.
     """
     if file.exists():
         return _read(file)
@@ -116,10 +116,10 @@ def _read(file: Path) -> FastPath:
 
 
 def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
-    """The fast path for `steps` steps of `network` on `device`; the network itself is left alone.
+    """Choose the fast path for `steps` steps of `network` on `device`; the network is not changed.
 
     The number format depends on the hardware, not on a probe, so that all runs of a study are trained alike. Raises
-    `ConfigError` for compile=true and compile=kernels where that cannot be done.
+    `ConfigError` if compile=true or compile=kernels is impossible.
     """
     precision = resolve_precision(options, device)
 
@@ -185,7 +185,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 
 
 def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: torch.device) -> str | None:
-    """What keeps nitido's kernels from `network`, in words; None where they can calculate its steps."""
+    """Return why nitido's kernels cannot compute the steps of `network`; None if they can."""
     if device.type != "cpu" or precision != "bfloat16":
         return f"they are for bfloat16 on the processor, not for {precision} on {device.type}"
     try:
@@ -206,9 +206,9 @@ def probe(
     device: torch.device,
     prepare: Callable[[SuperResolutionNetwork], Step],
 ) -> float:
-    """Seconds of a forward and backward pass of a copy of `network`: the fastest of five after one more.
+    """Return the seconds of a forward and backward pass of a copy of `network`: the fastest of five, after a warm-up.
 
-    What else a machine does can only make a step slower.
+    Other load can only make a step slower.
     """
     step = prepare(copy.deepcopy(network).to(device).train())
     lr = _noise(options.batch, network.channels, options.patch, device)
@@ -225,7 +225,7 @@ def probe(
 def _patches_that_fit(
     network: SuperResolutionNetwork, options: Hyperparameters, precision: Format, device: torch.device
 ) -> int:
-    """How many patches of a step fit the memory together, as far as `network` itself goes."""
+    """Return how many patches of a step fit into memory at once, considering `network` alone."""
     available = available_memory(device)
     if available is None:
         return options.batch
@@ -243,16 +243,16 @@ def _noise(patches: int, channels: int, side: int, device: torch.device) -> Tens
 
 
 def _calculate(step: Step, lr: Tensor, precision: Format) -> None:
-    """A forward and backward pass."""
+    """Perform a forward and a backward pass."""
     with autocast(lr.device, precision):
         sr = step(lr)
     sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]
 
 
 def describe_machine(device: torch.device) -> str:
-    """In one line, what trainings on `device` can count on, and what they must do without.
+    """Return one line about what training on `device` can use and what is missing.
 
-    Threads are said to be cores, as PyTorch starts one for each that it may use.
+    Threads are called cores because PyTorch starts one per core that it may use.
     """
     threads = torch.get_num_threads()
     where = f"{threads} core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type

@@ -1,4 +1,4 @@
-"""Everything that decides how a network is trained, as one validated object."""
+"""The hyperparameters of a training run as one validated object."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -21,7 +21,7 @@ MOST_PIXELS = 1 << 24
 
 
 class AdversarialOptions(StrictModel):
-    """How a discriminator is trained beside the network; only used when `loss` has the term `adversarial`."""
+    """Training of the discriminator; used only if `loss` has the term `adversarial`."""
 
     kind: Literal["vanilla", "hinge", "relativistic"] = Field(
         default="vanilla", description="the game: SRGAN's, Geometric GAN's, or the relativistic average of ESRGAN"
@@ -104,12 +104,12 @@ class Hyperparameters(StrictModel):
 
     @property
     def objective(self) -> Objective:
-        """What the run is after, and by what it is chosen and ranked: fidelity (PSNR) or perception."""
+        """What the run optimizes, and is selected and ranked by: fidelity (PSNR) or perception."""
         return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(self.loss) else "fidelity"
 
     @property
     def is_adversarial(self) -> bool:
-        """Whether a discriminator is trained beside the network."""
+        """Whether a discriminator is trained together with the network."""
         return ADVERSARIAL in self.loss
 
     @model_validator(mode="after")

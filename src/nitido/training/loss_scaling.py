@@ -1,4 +1,4 @@
-"""What float16 needs to learn: gradients that are too small for it are lifted, and steps that overflow are left out."""
+"""Loss scaling for float16: scale small gradients up, skip steps that overflow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 
 class LossScaling(Precision):
-    """Dynamic loss scaling (Micikevicius et al., ICLR 2018) by PyTorch's `GradScaler`, as a plugin of Lightning's.
+    """Dynamic loss scaling (Micikevicius et al., ICLR 2018) with PyTorch's `GradScaler`, as a Lightning plugin.
 
     A loss is multiplied before the backward pass and its gradients are divided again before anyone looks at them. A
     step whose gradients are not finite changes nothing, and the factor is halved. The number format itself is the
@@ -22,13 +22,13 @@ class LossScaling(Precision):
         self.scaler = torch.amp.GradScaler(device.type)
 
     def pre_backward(self, tensor: Tensor, module: lightning.LightningModule) -> Tensor:  # type: ignore[override]
-        """The loss times the factor."""
+        """Return the scaled loss."""
         return super().pre_backward(self.scaler.scale(tensor), module)
 
     def optimizer_step(  # type: ignore[override]
         self, optimizer: Optimizer, model: lightning.LightningModule, closure: Callable[[], Any], **kwargs: Any
     ) -> Any:
-        """One step with the gradients' true values, or none where they are not finite."""
+        """Perform a step with unscaled gradients; skip it if they are not finite."""
         result = closure()
         self.scaler.unscale_(optimizer)
         self._after_closure(model, optimizer)
@@ -37,9 +37,9 @@ class LossScaling(Precision):
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """The factor, which checkpoints keep."""
+        """Return the state of the scaler for a checkpoint."""
         return self.scaler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the factor of before."""
+        """Restore the state of the scaler."""
         self.scaler.load_state_dict(state_dict)

@@ -27,7 +27,7 @@ _LOSSES = Registry[LossMaker]("loss")
 
 
 def register_loss(name: str, loss: Loss) -> None:
-    """Make `name` a loss term that every run may weigh; a name that is taken raises `ConfigError`.
+    """Register `loss` as the loss term `name`; raise `ConfigError` if the name is taken.
 
     `loss` must be a mean over the images of a batch: if memory is short, it is called with micro-batches.
     """
@@ -44,7 +44,7 @@ def loss_names() -> list[str]:
 
 
 def check_loss_name(name: str) -> str:
-    """Return `name`; `ValueError` that names the nearest loss term when it is none."""
+    """Return `name`; raise `ValueError` with the nearest name if it is unknown."""
     return _LOSSES.check(name)
 
 
@@ -67,22 +67,22 @@ _LOSSES.register(ADVERSARIAL, _made_by_the_discriminator)
 
 
 class Criterion:
-    """The weighted sum of the terms that compare an enlarged picture with the truth.
+    """The weighted sum of the loss terms that compare an output with the ground truth.
 
-    No `nn.Module`: what a perceptual term needs is not trained and must stay out of checkpoints.
+    Not an `nn.Module`: the backbone of a perceptual term is not trained and must stay out of checkpoints.
     """
 
     def __init__(self, weights: Mapping[str, float], perceptual: PerceptualOptions) -> None:
-        """Prepare every term of `weights` but the adversarial one; `PerceptionError` without backbone weights."""
+        """Prepare every term of `weights` but the adversarial one; raise `PerceptionError` without backbone weights."""
         self.weights = {name: weight for name, weight in weights.items() if name != ADVERSARIAL}
         self.losses = {name: _LOSSES[name](perceptual) for name in self.weights}
 
     def to(self, device: torch.device) -> None:
-        """Move what the terms need to `device`."""
+        """Move the backbones of the terms to `device`."""
         for loss in self.losses.values():
             if isinstance(loss, PerceptualDistance):
                 loss.to(device)
 
     def terms(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Every weighted term of `(N, C, H, W)` float in [0, 1] by name; their sum is what is minimised."""
+        """Return the weighted terms for `(N, C, H, W)` float in [0, 1] by name; their sum is minimized."""
         return {name: weight * self.losses[name](sr, hr) for name, weight in self.weights.items()}

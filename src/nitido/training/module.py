@@ -1,4 +1,4 @@
-"""What every way of training a network shares, as a Lightning module: input, validation, scalars, optimisers."""
+"""Base Lightning module of supervised and adversarial training: input, validation, scalars, optimizers."""
 
 import copy
 import logging
@@ -36,11 +36,11 @@ T = TypeVar("T")
 
 
 class DivergedError(NitidoError):
-    """Training stopped because it came to nothing: a value that is no finite number, or a collapsed generator."""
+    """Training stopped because of a non-finite value or a collapsed generator."""
 
 
 class NetworkTraining(lightning.LightningModule, ABC):
-    """A network with its hyperparameters and its validation pictures.
+    """Train a network with its hyperparameters and validation images.
 
     `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. The networks
     are evaluated on `validation` in float32 whatever the precision of the training steps. `metrics` are what a
@@ -85,7 +85,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         self.validated: dict[str, float] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As ever, but what Lightning notes before and after each of a step's hooks does not go through PyTorch."""
+        """Set an attribute; bypass PyTorch's checks for the names that Lightning sets around every hook of a step."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
@@ -98,7 +98,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return self
 
     def on_fit_start(self) -> None:
-        """Bring what the loss needs to where the network is, whose statistics do not move from here on."""
+        """Move the loss to the device of the network."""
         self.criterion.to(self.device)
         self.statistics = list(self.buffers())
         self.train()
@@ -150,7 +150,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return found
 
     def _remember_statistics(self) -> Callable[[], None]:
-        """Returns what brings the statistics back to what they are now."""
+        """Return a function that restores the current batch statistics."""
         before = [values.clone() for values in self.statistics]
 
         def restore() -> None:
@@ -160,12 +160,12 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return restore
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """LR and HR patches as the network sees them: `(N, C, p, p)` and `(N, C, k·p, k·p)` float in [0, 1]."""
+        """Convert patches to the network's input range: `(N, C, p, p)` and `(N, C, k·p, k·p)` float in [0, 1]."""
         lr, hr = (self._as_input(patches) for patches in batch)
         return lr, hr
 
     def upscale(self, lr: Tensor, scale: int) -> Tensor:
-        """`lr` enlarged by the network at `scale`, calculated as a step's numbers are; the result is float32."""
+        """Return the network's output for `lr` at `scale`, computed as in a training step, in float32."""
         with self.autocast():
             sr = self.forwards[scale](lr)
         return sr.float()
@@ -175,13 +175,13 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return rgb if self.network.channels == 3 else rgb_to_ycbcr(rgb)[:, :1]
 
     def autocast(self) -> torch.autocast:
-        """The number format of the steps as a context."""
+        """Return the autocast context of the training steps."""
         return autocast(self.device, self.precision)
 
     def falling_back(self, calculate: Callable[[], T]) -> T:
-        """What `calculate` comes to; where that is no finite number in half precision, once more in float32, and so on.
+        """Return the result of `calculate`; if it is not finite in half precision, use float32 from then on.
 
-        What the first try has done to statistics is undone. Raises `DivergedError` as `calculate` does in float32.
+        Changes of the first attempt to statistics are undone. Raises `DivergedError` as `calculate` does in float32.
         """
         if self.precision == "float32":
             return calculate()
@@ -197,13 +197,13 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return calculate()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the number format of the steps to come, how they fit the memory, and the newest validation."""
+        """Store the number format, the memory policy and the latest validation."""
         checkpoint["precision"] = self.precision
         checkpoint["memory"] = self.memory.state()
         checkpoint["validation"] = self.validated
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the number format of before, and in as much memory."""
+        """Restore the number format and the memory policy."""
         self.precision = checkpoint["precision"]
         if "memory" in checkpoint:  # not in those of before 2026-12, whose steps were all calculated together
             self.memory.load(checkpoint["memory"])
@@ -213,7 +213,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         return self.global_step % self.options.log_every == 0
 
     def refuse_non_finite(self, terms: Mapping[str, Tensor]) -> None:
-        """Raise `DivergedError` that names the first of `terms` that is no finite number."""
+        """Raise `DivergedError` with the first of `terms` that is not finite."""
         for name, term in terms.items():
             if not torch.isfinite(term):
                 raise DivergedError(
@@ -255,14 +255,14 @@ class NetworkTraining(lightning.LightningModule, ABC):
     def write_scalars(self, scalars: Mapping[str, float]) -> None:
         """Write to every logger at the number of finished steps.
 
-        Lightning's own logging keeps books at every step, which a small network's step is too short for, and its
-        count of steps is one off after a resume.
+        Lightning's own logging has an overhead per step that is large for small networks, and its step count is off by
+        one after resuming.
         """
         for logger in self.loggers:
             logger.log_metrics(dict(scalars), step=self.global_step)
 
     def make_optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> tuple[Optimizer, LambdaLR]:
-        """An optimiser of the hyperparameters' kind for what is not frozen, and its schedule in steps."""
+        """Return the optimizer for parameters that are not frozen, and its schedule per step."""
         options = self.options
         learning = [p for p in parameters if p.requires_grad]
         decay = options.weight_decay

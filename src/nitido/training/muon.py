@@ -1,4 +1,4 @@
-"""Muon: gradient steps whose matrices are made orthogonal, for the convolutions between feature maps."""
+"""Muon: orthogonalized momentum steps for convolutions between feature maps."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
@@ -100,7 +100,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of everything that has a gradient; returns what `closure` does, which is called first."""
+        """Update all parameters with a gradient; return the result of `closure`, which is called first."""
         with torch.enable_grad():
             loss = closure() if closure is not None else None
         for group in self.param_groups:
@@ -114,7 +114,7 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal_step(self, parameters: list[Tensor], group: Mapping[str, Any]) -> None:
-        """Step weights of equal shape together: many small matrix products are slower than one of a stack."""
+        """Update weights of equal shape together: one batched product is faster than many small ones."""
         shape = Tensor.size
         for _, alike in groupby(sorted(parameters, key=shape), key=shape):
             weights = list(alike)
@@ -125,7 +125,7 @@ class Muon(Optimizer):
                 weight.sub_(step.view(weight.shape), alpha=size)
 
     def _nesterov(self, weight: Tensor, momentum: float) -> Tensor:
-        """The gradient looked at one step of momentum ahead, as a matrix."""
+        """Return the Nesterov momentum as a matrix."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:

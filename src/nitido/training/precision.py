@@ -1,4 +1,4 @@
-"""Where training steps run on this machine, and in which number format."""
+"""The device and the number format of training steps on this machine."""
 
 from typing import Literal
 
@@ -15,14 +15,14 @@ TENSOR_CORES = (7, 0)
 
 
 def training_device() -> torch.device:
-    """The accelerator that PyTorch finds, else the processor: where Lightning trains too."""
+    """Return the accelerator that PyTorch finds, otherwise the CPU: the device that Lightning uses too."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def resolve_precision(options: Hyperparameters, device: torch.device) -> Format:
-    """Replace "auto" by what `device` is fast in: bfloat16 before float16 before float32.
+    """Resolve "auto" to the fastest format of `device`: bfloat16, then float16, then float32.
 
-    float16 needs its losses scaled (`loss_scaling`), which adversarial training is not made for.
+    float16 needs loss scaling (`loss_scaling`), which adversarial training does not support.
     """
     if options.precision != "auto":
         return options.precision
@@ -37,6 +37,6 @@ def has_fast_float16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, number_format: Format) -> torch.autocast:
-    """The context in which networks on `device` calculate in `number_format`."""
+    """Return the autocast context for `number_format` on `device`."""
     kind = torch.float16 if number_format == "float16" else torch.bfloat16
     return torch.autocast(device.type, kind, enabled=number_format != "float32")

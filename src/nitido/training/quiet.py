@@ -1,4 +1,4 @@
-"""Keep Lightning's own talk off a user's screen; nitido says what matters itself."""
+"""Silence Lightning's messages; nitido prints what matters."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ class NoProfiler(PassThroughProfiler):
     """Lightning's profiler that measures nothing, without a generator for each of the fifty hooks of a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        """A context that does nothing."""
+        """Return a context that does nothing."""
         return _NOTHING
 
 
