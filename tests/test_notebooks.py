@@ -35,7 +35,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """What kernels are started with: this interpreter, a tiny budget, one cache for all, nobody's own settings."""
     folder = tmp_path_factory.mktemp("kernels")
     write_kernel_spec(folder / "kernels" / KERNEL)
-    settings = ["learning_rates=1e-3"]
+    settings = ["learning_rates=1e-3", "warmup=0"]
     for split, picture in (("validation", skimage.data.rocket()), ("test", skimage.data.cat())):
         (folder / split).mkdir()
         Image.fromarray(picture[60:188, 100:260]).save(folder / split / "detail.png")  # evaluation takes the time

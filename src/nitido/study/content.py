@@ -1,4 +1,4 @@
-"""On which pictures a study's best variant gains, from its rows and the pictures themselves."""
+"""Relate the gain of a study's best variant on each test image to what the image shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class ContentStudy:
-    """The gain of `variant` over `base` on each test picture, beside what the picture shows.
+    """The gain of `variant` over `base` on each test image, and descriptors of the image.
 
     Attributes:
         pictures: (dataset, picture) of each.
@@ -35,7 +35,7 @@ class ContentStudy:
 
     @property
     def sentence(self) -> str:
-        """What was found, in one sentence."""
+        """Return the result in one sentence."""
         number = len(self.pictures)
         if not self.relations:
             return f"{number} test pictures are too few to say on which of them {self.variant} helps."
@@ -54,7 +54,7 @@ class ContentStudy:
 
 
 def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]) -> ContentStudy | None:
-    """Look at the best variant's gain over the baseline, or over bicubic where the baseline itself is best.
+    """Return the gain of the best variant over the baseline, or over bicubic if the baseline itself is best.
 
     `stores` holds the pictures of each test set. None when no trained variant has a rank, or nothing to compare with.
     """

@@ -1,4 +1,4 @@
-"""What is said in a study's file or by `--set` but changes nothing: an error, before anything runs."""
+"""Refuse options of a study file or `--set` that have no effect, before anything runs."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ _SHOWN_BY_LAYERS = (
 def check_file(study: StudyFile, name: str, variants: Sequence[Variant]) -> None:
     """Raise `StudyError` for an option of the file that has no effect under the profile `name`.
 
-    What the profile says for all variants must change one of them; what is said for a variant must change that one.
+    An option of the profile must change at least one variant; an option of a variant must change that variant.
     """
     profile = study.profiles[name]
     where = f"study {study.study!r}, profile {name!r}"

@@ -1,4 +1,4 @@
-"""Where a run happened: versions, hardware, precision, commit."""
+"""The environment of a run: versions, hardware, precision, commit."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ PACKAGES = ("nitido", "torch", "lightning", "numpy", "pyvips", "scikit-image")
 
 
 def describe_environment(precision: str) -> dict[str, object]:
-    """What one needs to know to judge or repeat a run; `precision` is the number format the steps really use."""
+    """Return what is needed to judge or repeat a run; `precision` is the number format that the steps use."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [argument.encode(errors="backslashreplace").decode() for argument in sys.argv],
@@ -44,7 +44,7 @@ def describe_environment(precision: str) -> dict[str, object]:
 
 
 def processor_name() -> str:
-    """The processor as its maker calls it, or its architecture where the system does not tell."""
+    """Return the name of the processor, or its architecture if the system does not provide a name."""
     try:
         lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -54,7 +54,7 @@ def processor_name() -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of the checkout that `folder` is part of (with "+changes" when it has any), or None.
+    """Return the commit of the checkout that `folder` is part of (with "+changes" if it has any), or None.
 
     A folder that lies in a checkout without being part of it, such as a virtual environment, has none.
     """

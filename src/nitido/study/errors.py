@@ -1,4 +1,4 @@
-"""What goes wrong with a study."""
+"""Errors of studies."""
 
 from nitido.base.errors import NitidoError
 

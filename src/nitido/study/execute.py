@@ -1,4 +1,4 @@
-"""One run, from its configuration to its rows: the engine under `nitido train` and `nitido study run`."""
+"""Execute one run, from its configuration to its rows: used by `nitido train` and `nitido study run`."""
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ Split = Literal["validation", "test"]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The decoded pictures of a run or a study: what it learns from, what chooses, what is reported."""
+    """The decoded training, validation and test images of a run or a study."""
 
     train: Store
     validation: Store
@@ -89,7 +89,7 @@ class Pictures:
 
 
 def load_pictures(data: DataSplit, scales: Sequence[int]) -> Pictures:
-    """Decode (or re-use) every picture set of `data`, with their LR at all `scales`."""
+    """Decode (or reuse) every image set of `data`, with LR images at all `scales`."""
     return Pictures(
         train=prepare(resolve_all(data.train, "train"), scales),
         validation=prepare(resolve_all(data.validation, "validation"), scales),
@@ -104,9 +104,9 @@ def execute(
     pictures: Pictures | None = None,
     source: Path | None = None,
 ) -> Status:
-    """Train, choose by validation, measure on the test sets; everything is written to the run directory `path`.
+    """Train, select by validation and measure on the test sets; write everything to the run directory `path`.
 
-    A finished run whose weights are whole is not trained again: only what its rows lack is measured. A half-done run
+    A finished run with intact weights is not trained again: only missing rows are measured. An interrupted run
     resumes from its last checkpoint. A run that diverges is recorded and returned as such. Bad data and bad
     configurations raise before anything is written; every other end of the training is recorded in `status.json`.
 
@@ -177,7 +177,7 @@ def _supervise(
     pictures: Pictures,
     source: Path | None,
 ) -> Status:
-    """Train and measure in a directory that is this run's alone, and record however that ends."""
+    """Train and measure in a directory locked for this run, and record how that ends."""
     directory.write_status(_unfinished(directory, "running"))
     try:
         status = _carry_out(run, directory, identity, begin, pictures, source)
@@ -336,7 +336,7 @@ def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: Run
 
 
 def _attempt(name: str, draw: Callable[[], object]) -> None:
-    """Draw a picture of the network; a run goes on without it, whatever other libraries and programs do."""
+    """Draw a diagram of the network; if that fails, the run continues without it."""
     try:
         draw()
     except Exception as error:  # other libraries and programs may raise anything

@@ -1,4 +1,4 @@
-"""The identity of a run: everything that its trained weights depend on, its pictures by their content."""
+"""The identity of a run: everything that its trained weights depend on, with images identified by their content."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def picture_records(store: Store) -> Records:
 class RunIdentity(StrictModel):
     """Everything that the weights of a run depend on, apart from the machine and nitido's own version.
 
-    What its evaluation measures is no part of it: figures can be added to a finished run without training.
+    The evaluated metrics are not part of it: figures can be added to a finished run without training.
 
     Attributes:
         configuration: The network, the hyperparameters and how the run starts.
@@ -108,7 +108,7 @@ class RunIdentity(StrictModel):
 
 
 class PlannedPictures(StrictModel):
-    """The pictures that the runs of a study learn from, are chosen on, and are measured on, by their content."""
+    """The training, validation and test images of the runs of a study, by their content."""
 
     train: Records
     validation: Records

@@ -21,11 +21,11 @@ class LeaderboardError(NitidoError):
 
 @dataclass(frozen=True)
 class VariantFacts:
-    """What the leaderboard needs to know of a variant besides its rows.
+    """What the leaderboard needs to know about a variant besides its rows.
 
     `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
     `unfinished` says of the other learning rates why they cannot be chosen ("diverged", "missing").
-    `objective` is what its training was after: a variant that aims at perception has no rank among those of fidelity.
+    `objective` is what its training optimizes: a variant that optimizes perception is not ranked by fidelity.
     """
 
     parameters: int
@@ -38,7 +38,7 @@ class VariantFacts:
 
 @dataclass(frozen=True)
 class TriedRate:
-    """A learning rate of a variant: what it measured on the validation pictures, or why it could not be chosen.
+    """A learning rate of a variant: its result on the validation images, or why it could not be chosen.
 
     `value` is the mean over the pictures, then over the `seeds`; None for a rate that could not be chosen.
     """
@@ -51,7 +51,7 @@ class TriedRate:
 
 @dataclass(frozen=True)
 class Choice:
-    """How the learning rate of a variant was chosen: the validations of whole pictures by `metric` after training."""
+    """How the learning rate of a variant was chosen: by `metric` on whole validation images, after training."""
 
     metric: str
     pictures: int
@@ -89,7 +89,7 @@ class Entry:
 
     @property
     def score(self) -> float | None:
-        """PSNR-Y in dB, the mean over the test sets' means; None without results."""
+        """The mean PSNR-Y of the test sets in dB; None without results."""
         return self.mean(RANKED_BY)
 
     def mean(self, metric: str) -> float | None:
@@ -105,13 +105,13 @@ class Entry:
         return self.status in ("ok", "incomplete")
 
     def place(self, objective: Objective) -> int | None:
-        """Its rank among all that are ranked for `objective`."""
+        """Return its rank for `objective`, None if it is unranked."""
         return self.rank if objective == "fidelity" else self.perceptual_rank
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A ranked study. `baseline` is the variant that differences are taken to."""
+    """A ranked study. Differences are to the variant `baseline`."""
 
     study: str
     profile: str
@@ -124,20 +124,20 @@ class Leaderboard:
     caveats: Mapping[Objective, tuple[str, ...]] = field(default_factory=dict)
 
     def versus_baseline(self, variant: str, objective: Objective) -> VariantStatistics | None:
-        """What is known of a variant's difference to the baseline; None for the baseline and for what has no place."""
+        """Return statistics of the difference to the baseline; None for the baseline and unranked variants."""
         found = self.statistics[objective].variants if objective in self.statistics else ()
         return next((s for s in found if s.variant == variant and s.difference is not None), None)
 
     def best(self) -> Entry | None:
-        """The first ranked trained variant, or None when nothing was trained to the end."""
+        """Return the best trained variant, or None if no run has finished."""
         return next((e for e in self.entries if e.rank is not None and e.learning_rate is not None), None)
 
     def objectives(self) -> tuple[Objective, ...]:
-        """The rankings there are: fidelity always, perception where it was measured."""
+        """Return the objectives that have a ranking: fidelity always, perception if it was measured."""
         return ("fidelity", "perception") if any(e.perceptual_rank is not None for e in self.entries) else ("fidelity",)
 
     def ranked(self, objective: Objective) -> tuple[Entry, ...]:
-        """The entries of one ranking, the best first, and behind them those that have no place in it."""
+        """Return the entries of one ranking, best first, followed by the unranked ones."""
         if objective == "fidelity":
             return self.entries
         selection_metric, last = SELECTION_METRICS[objective], len(self.entries) + 1
@@ -150,7 +150,7 @@ class Leaderboard:
         return tuple(sorted(self.entries, key=key))
 
     def entry(self, variant: str) -> Entry:
-        """The line of `variant`; KeyError when it is not in the table."""
+        """Return the entry of `variant`; raise KeyError if it is not in the table."""
         for candidate in self.entries:
             if candidate.variant == variant:
                 return candidate
@@ -160,10 +160,10 @@ class Leaderboard:
 def rank(
     rows: pl.DataFrame, facts: Mapping[str, VariantFacts], *, study: str, profile: str, baseline: str
 ) -> Leaderboard:
-    """Rank every variant of `facts` that aims at fidelity by its mean test PSNR-Y, and all by perceptual distance.
+    """Rank the variants of `facts` that optimize fidelity by their mean test PSNR-Y, and all by perceptual distance.
 
-    A variant's learning rate is the one that validated best by the yardstick of its aim; test rows of other learning
-    rates are not looked at. Bicubic (null learning rate) is ranked among the variants. Values that are no finite number
+    A variant's learning rate is the one with the best validation by the selection metric of its objective; test rows of
+    other learning rates are ignored. Bicubic (null learning rate) is ranked too. Values that are no finite number
     count as missing, and a variant that lacks a value that others have is "incomplete": it has no rank.
 
     Raises `LeaderboardError` when the rows mix protocols or scales, hold a value twice, or when there are none.
@@ -277,7 +277,7 @@ def _count(number: int, thing: str) -> str:
 
 @dataclass(frozen=True)
 class _Ranking:
-    """The places of one aim: by variant, and the variants from the best mean to the worst."""
+    """The ranks for one objective: by variant, and the variants from the best mean to the worst."""
 
     places: Mapping[str, int] = field(default_factory=dict)
     order: tuple[str, ...] = ()
@@ -288,10 +288,10 @@ class _Ranking:
 def _ranking(
     entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, objective: Objective, lack: str = "has no result here"
 ) -> _Ranking:
-    """Rank `entries` by the yardstick of `objective`; those that cannot be told apart share a rank.
+    """Rank `entries` by the selection metric of `objective`; variants that cannot be told apart share a rank.
 
     `lack` says why the baseline may not be among them. With one seed everywhere nothing can be told apart: the ranks
-    are then those of the means, and a caveat says so.
+    are those of the means, and a caveat says so.
     """
     selection_metric = SELECTION_METRICS[objective]
     means = {entry.variant: entry.mean(selection_metric.metric) for entry in entries}
@@ -377,7 +377,7 @@ def _lacking(values: pl.DataFrame, pictures: frozenset[str], seeds: pl.Series) -
 
 
 def _choice(rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Choice | None:
-    """Return the validations of each learning rate by the yardstick of the variant's aim; None without training.
+    """Return the validations of each learning rate by the variant's selection metric; None without training.
 
     Only learning rates that have a value of every validation picture with every seed can be compared.
     """

@@ -1,4 +1,4 @@
-"""What a study knows of pictures that its training, validation and test sets share: recorded and put into words."""
+"""Record and describe images shared by the training, validation and test sets of a study."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -49,22 +49,22 @@ class RunConfig(Transfer):
 
     @property
     def validated(self) -> tuple[str, ...]:
-        """The metrics of a validation during training: the usual ones and the yardstick of the run's aim."""
+        """The metrics of validations during training: the usual ones and the run's selection metric."""
         return tuple(dict.fromkeys([*FIDELITY_METRICS, SELECTION_METRICS[self.hyperparameters.objective].metric]))
 
     @property
     def scale(self) -> int:
-        """The enlargement; of several, the first."""
+        """The scale; of several, the first."""
         return int(self.config["scale"])
 
     @property
     def every_scale(self) -> tuple[int, ...]:
-        """All enlargements that the network learns and is measured at."""
+        """All scales that the network is trained for and measured at."""
         return tuple(dict.fromkeys(self.scale_schedule))
 
     @property
     def scale_schedule(self) -> tuple[int, ...]:
-        """The scales of a round of steps, each as often as its turn comes."""
+        """The scales of one round of steps; a repeated scale is used several times."""
         return self.scales or (self.scale,)
 
     @model_validator(mode="after")
@@ -199,7 +199,7 @@ def setting_keys() -> dict[str, list[str]]:
 
 
 def _first(value: Any) -> Any:
-    """The first of the words of a `--set`, which are a list where there are several."""
+    """Return the first value of a `--set` with one or several values."""
     return value[0] if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""From the rows and models in a study's directory to its leaderboard files and its report."""
+"""Create the leaderboard files and the report from the rows and models in a study's directory."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ def _test_stores(study: Study, pictures: PlannedPictures) -> dict[str, Store]:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a run left: `state` says how far it came, and `rows` are its figures if it came to its end.
+    """The results of a run: its `state`, and its `rows` if it has finished.
 
     `status` is None if the directory holds nothing of the planned run.
     """
@@ -125,7 +125,7 @@ class _Found:
 
 
 def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: PlannedPictures) -> _Found:
-    """Look at a run: only rows of the planned run, of its weights and of the planned pictures count."""
+    """Read the results of a run: only rows of the planned run, its weights and the planned images count."""
     directory = RunDirectory(out / run.directory)
     try:
         identity, status = directory.read_identity(), directory.read_status()
@@ -225,7 +225,7 @@ def _draw(
     stores: Mapping[str, Store],
     pictures: PlannedPictures,
 ) -> None:
-    """The pictures and the page. Whatever has no results yet is left out of them."""
+    """Draw figures and page; runs without results are left out."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
         draw_ranking(board, out / "ranking.png")
         if "perception" in board.objectives():
@@ -328,7 +328,7 @@ def _look(
     board: Leaderboard,
     stores: Mapping[str, Store],
 ) -> list[View]:
-    """The telling pictures enlarged by every shown variant; the first is drawn to `leaderboard.png` as well."""
+    """Upscale the most informative images with every shown variant; the first one becomes `leaderboard.png`."""
     telling = telling_pictures(rows, board) if shown else []
     if not telling:
         return []
@@ -417,7 +417,7 @@ def _validation(run: PlannedRun, status: Status) -> str:
 
 
 def _difference(study: Study, run: PlannedRun) -> str:
-    """Where a run's network and training are not the baseline's, as YAML; its learning rate and seed are not told."""
+    """Return how a run differs from the baseline in network and training, as YAML, without learning rate and seed."""
     base = next(p for p in plan(study) if p.config.variant == study.baseline).config
     changed = {key: value for key, value in run.config.config.items() if base.config.get(key) != value}
     own, usual = (c.hyperparameters.model_dump(mode="json", exclude_none=True) for c in (run.config, base))

@@ -1,4 +1,4 @@
-"""From a study's file to a resolved study: its profile, `--set`, and the check of both before anything runs."""
+"""Resolve a study file with a profile and `--set`, and check everything before anything runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def resolve(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> Stu
 
 
 def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] = ()) -> tuple[Study, list[str]]:
-    """Do as `resolve`, and also return one line for each setting that does less than its words may promise."""
+    """Like `resolve`, and also return a note for each setting that does not reach every variant."""
     if profile not in study.profiles:
         unknown = unknown_name("profile", profile, study.profiles)
         raise StudyError(str(unknown).replace(":", f" of study {study.study!r}:", 1))
@@ -53,7 +53,7 @@ def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] =
 
 
 def _baseline(name: Any, is_set: bool, variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Any, list[str]]:
-    """The baseline among the variants that are kept, and a line for the user if it is another than `name`."""
+    """Return the baseline among the kept variants, and a note if it is not `name`."""
     names = [variant.name for variant in kept]
     if name in names:
         return name, []
@@ -67,9 +67,9 @@ def _baseline(name: Any, is_set: bool, variants: Sequence[Variant], kept: Sequen
 def _budgeted(
     variants: Sequence[Variant], profile: Profile, settings: Mapping[str, Any], keep_rates: bool
 ) -> list[Variant]:
-    """The variants as a profile has them; `settings` win over the length and the like that a variant has of its own.
+    """Return the variants under a profile; `settings` override the budget that a variant states itself.
 
-    Without `keep_rates` the study's learning rates win over a variant's own, too.
+    Without `keep_rates`, the study's learning rates override those of variants too.
     """
     names = [variant.name for variant in variants]
     for name in profile.overrides:
@@ -100,7 +100,7 @@ def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
 
 
 def _narrow(variants: Sequence[Variant], wanted: Sequence[str]) -> list[Variant]:
-    """The `wanted` variants in their order, each behind those it starts from."""
+    """Return the `wanted` variants in their order, each after those it starts from."""
     by_name = {variant.name: variant for variant in variants}
     for name in wanted:
         if name not in by_name:

@@ -1,4 +1,4 @@
-"""What a study's directory holds of the current plan: which runs are kept, resumed, trained again, or orphaned."""
+"""Compare a study's directory with the plan: which runs are kept, resumed, trained again, or orphaned."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ Standing = Literal["new", "kept", "resumed", "changed"]
 
 @dataclass(frozen=True)
 class Reviewed:
-    """How a planned run stands.
+    """The state of a planned run in the directory.
 
     Attributes:
         run: The planned run.
-        standing: `kept` is trained to its end, `resumed` is half-done, `changed` was another run, `new` has not begun.
+        standing: `kept` is finished, `resumed` was interrupted, `changed` was another run, `new` has not begun.
         reason: Where the run in the directory differs from the planned one, for `changed`.
     """
 
@@ -75,7 +75,7 @@ def planned_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictu
 
 
 def lacks_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> bool:
-    """Whether `run` starts from a variant of which no planned run has finished: nobody knows what it would come to."""
+    """Return whether `run` starts from a variant of which no planned run has finished."""
     if run.config.source_variant is None:
         return False
     try:
@@ -131,7 +131,7 @@ def _reviewed(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: 
 
 
 def set_aside(run: PlannedRun, out: Path) -> Path:
-    """Move the directory of `run` out of the way and return where it is kept."""
+    """Move the directory of `run` to `orphaned/` and return its new path."""
     number = 1
     while (target := out / ORPHANED / run.directory / str(number)).exists():
         number += 1

@@ -31,24 +31,24 @@ from nitido.training.losses import PERCEPTUAL
 
 
 class StudyReporter(Protocol):
-    """Whoever watches a study."""
+    """Receives the progress of a study."""
 
     def reviewed(self, review: Review) -> None:
         """The plan was compared with the directory, where nothing was written yet."""
         ...
 
     def started(self, run: PlannedRun, number: int, runs: int, steps: int) -> ProgressListener:
-        """A run begins, with its number from 1, the number of runs, and its steps; returns who hears its progress."""
+        """Called when a run begins, with its number (from 1), the number of runs, and its steps; returns a listener."""
         ...
 
     def ended(self, run: PlannedRun, status: Status) -> None:
-        """A run ended."""
+        """Called when a run has ended."""
         ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study came to: its directory, its leaderboard, and one line for each run that did not finish."""
+    """The result of a study: its directory, its leaderboard, and a line for each run that did not finish."""
 
     directory: Path
     board: Leaderboard
@@ -58,9 +58,9 @@ class Outcome:
 def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     """Run what is missing of `study` in `out`, then write its leaderboard.
 
-    Everything that can be checked is checked before the first training. A run that fails is noted and the rest goes
-    on; Ctrl-C raises `TrainingInterruptedError`, and the same call resumes later. Runs that are in `out` already and
-    differ from the plan are moved to `orphaned/` there and trained again. Nothing is written before the lock is held.
+    Everything that can be checked is checked before the first training. A run that fails is recorded and the others
+    continue; Ctrl-C raises `TrainingInterruptedError`, and the same call resumes later. Runs in `out` that differ from
+    the plan are moved to `orphaned/` there and trained again. Nothing is written before the lock is held.
     """
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
@@ -83,7 +83,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
 
 
 def _need_backbones(runs: Sequence[PlannedRun]) -> None:
-    """Have the weights of every backbone now, not after the runs ahead of the first that needs it."""
+    """Load the weights of every backbone now instead of before the first run that needs it."""
     options = [run.config.hyperparameters for run in runs]
     for wanted in {o.perceptual for o in options if PERCEPTUAL in o.loss}:
         PerceptualDistance(wanted)

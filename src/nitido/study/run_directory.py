@@ -1,4 +1,4 @@
-"""The run directory: its file names, and reading and writing what is small in it."""
+"""The run directory: file names, and reading and writing its small files."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ class RunDirectoryError(NitidoError):
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run came.
+    """The state of a run.
 
     `steps` are those that the last checkpoint holds, when this was written. `seconds` is the training time of all
     sessions whose time is known, and `all_seconds` says whether that is the time of every step; version 0.1 wrote the
@@ -73,7 +73,7 @@ class RunDirectory:
 
     @property
     def failure(self) -> Path:
-        """The traceback of an error that nobody foresaw; not there without one."""
+        """The traceback of an unexpected error; absent without one."""
         return self.path / "failure.txt"
 
     @property
@@ -83,7 +83,7 @@ class RunDirectory:
 
     @property
     def status(self) -> Path:
-        """How far the run came."""
+        """The state of the run."""
         return self.path / "status.json"
 
     @property
@@ -93,7 +93,7 @@ class RunDirectory:
 
     @property
     def diagram(self) -> Path:
-        """The block diagram as SVG; the same as PNG lies beside it."""
+        """The block diagram as SVG; a PNG of it is stored beside it."""
         return self.path / "model.svg"
 
     @property
@@ -103,12 +103,12 @@ class RunDirectory:
 
     @property
     def transfer(self) -> Path:
-        """What was taken from a pretrained network and what stands still; not there without either."""
+        """What was taken from a pretrained network, and what is frozen; absent without either."""
         return self.path / "transfer.json"
 
     @property
     def last_checkpoint(self) -> Path:
-        """Where an interrupted run resumes."""
+        """The checkpoint from which an interrupted run resumes."""
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
@@ -199,7 +199,7 @@ class RunDirectory:
         return TransferReport.parse(read_json(self.transfer, _START_AGAIN), str(self.transfer))
 
     def write_transfer(self, report: TransferReport) -> None:
-        """Leave what was taken over and frozen."""
+        """Write what was taken over and frozen."""
         write_json(self.transfer, report.model_dump(mode="json"))
 
     def refuse_foreign(self) -> None:

@@ -1,4 +1,4 @@
-"""The training sessions of a run: which steps each of them trained, in what time, and where."""
+"""The training sessions of a run: their steps, times and environments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: what is said on the command line as nested values, and hints for wrong keys."""
+"""Parse `--set KEY=VALUE` into nested values, with hints for wrong keys."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches

@@ -48,7 +48,7 @@ Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
 class DataSplit(StrictModel):
-    """Which pictures a run learns from, is chosen on, and is reported on; each a list of picture sets."""
+    """The training, validation and test images of a run, each a list of image sets."""
 
     train: Words = ("samples",)
     validation: Words = ("samples",)
@@ -56,7 +56,7 @@ class DataSplit(StrictModel):
 
 
 class Transfer(StrictModel):
-    """How a run starts from a trained network, and what of it stands still.
+    """How a run starts from a trained network, and which parts are frozen.
 
     `pretrained` is a model (a name of the zoo, a run directory or a file) or `variant:NAME`, the best run of another
     variant of the study with the same seed. `start_anew` are shell patterns for modules or parameters that begin with
