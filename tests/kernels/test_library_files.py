@@ -187,8 +187,11 @@ import torch
 kernels = load_source(WINOGRAD, {command!r})
 print(kernels.library.nitido_chains_allowed())
 """
-    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate()[0] for process in started] == [b"1\n", b"1\n"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([sys.executable, "-c", code], **streams) for _ in range(2)]
+    for process in started:
+        out, err = process.communicate()
+        assert (process.returncode, out) == (0, "1\n"), err
     assert len(list(cache.iterdir())) == 1
     assert_works(load(command))
 
