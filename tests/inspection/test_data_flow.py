@@ -54,15 +54,15 @@ def test_parameters_and_edges_of_a_residual_network() -> None:
     network = build("srcnn", resolve_config("srcnn", "pixel_shuffle_residual", {}))
     flow = data_flow(network)
     assert sum(block.parameters for block in flow.values()) == 81_123
-    assert users(flow, "lr") == ["extraction", "enlarge"]
+    assert users(flow, "lr") == ["extraction", "upscale"]
     (total,) = (block for block in flow.values() if block.kind == "sum")
-    assert set(total.inputs) == {"enlarge", "reconstruction"}
+    assert set(total.inputs) == {"upscale", "reconstruction"}
 
 
 def test_shapes_follow_the_scale() -> None:
     flow = data_flow(build("srcnn", resolve_config("srcnn", "debug", {"scale": 4, "channels": 1})))
     assert flow["lr"].shape == "1 · h×w"
-    assert flow["enlarge"].shape == flow["output"].shape == "1 · 4h×4w"
+    assert flow["upscale"].shape == flow["output"].shape == "1 · 4h×4w"
 
 
 def test_transposed_convolution_is_an_upsampling_with_its_activation() -> None:
