@@ -9,8 +9,8 @@ import polars as pl
 
 from nitido.base.atomic import is_draft
 
-VOLATILE = {"seconds", "latency", "peak_memory", "checksum", "times", "rounds"}
-"""Keys whose values are measured times, or follow from those."""
+VOLATILE = {"seconds", "all_seconds", "latency", "peak_memory", "checksum", "times", "rounds"}
+"""Keys whose values are measured times, or say whether one is known: a kill may lose the time of the last steps."""
 
 
 def result_of(folder: Path) -> dict[str, Any]:

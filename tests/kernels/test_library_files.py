@@ -250,3 +250,12 @@ def test_without_proc_they_are_loaded_too(cache: Path, compiler, monkeypatch: py
     monkeypatch.setattr(library_module, "MAPS", cache / "maps")
     monkeypatch.setattr(library_module, "CPUINFO", cache / "cpuinfo")
     assert_works(load(compiler(COPY)))
+
+
+def test_kernels_use_the_openmp_of_pytorch_whatever_else_is_loaded() -> None:
+    """FLIP's package brings a runtime of its own, which a process without FLIP cannot find."""
+    code = "import flip_evaluator, torch; from nitido.kernels.library import _openmp_runtimes\n"
+    code += "from pathlib import Path\n"
+    code += "(file,) = _openmp_runtimes(); print(Path(file).is_relative_to(Path(torch.__file__).parent))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr

@@ -151,7 +151,7 @@ def load_source(source: Source, compiler: str) -> Kernels:
     words = split_command(compiler)
     if not words:
         raise KernelsUnavailableError(f"CXX={compiler!r} is no command")
-    # PyTorch's own OpenMP runtime comes first: with two of them, two sets of threads would fight for the cores.
+    # PyTorch's own OpenMP runtime: with two of them, two sets of threads would fight for the cores.
     files = [word for file in (source.file, *SHARED) if file.suffix == ".c" for word in ("-x", "c", str(file))]
     arguments = (*shlex.split(f"{FLAGS} {source.flags}"), *files, "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
     code = b"".join(file.read_bytes() for file in (source.file, *SHARED))
@@ -252,10 +252,16 @@ def _processor() -> tuple[str, ...]:
 
 
 def _openmp_runtimes() -> tuple[str, ...]:
-    """The files of the GNU OpenMP runtimes that are loaded in this process; none where the system does not tell."""
+    """Return the file of PyTorch's GNU OpenMP runtime, as loaded in this process.
+
+    Other packages may have loaded runtimes of their own, which another process has not: they count only if PyTorch has
+    none. Empty if the system does not tell.
+    """
     try:
         maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return ()
     files = (line.split(maxsplit=5)[5] for line in maps if "libgomp" in line)
-    return tuple(dict.fromkeys(file for file in files if Path(file).name.startswith("libgomp")))
+    loaded = tuple(dict.fromkeys(file for file in files if Path(file).name.startswith("libgomp")))
+    of_pytorch = tuple(file for file in loaded if Path(file).is_relative_to(Path(torch.__file__).parent))
+    return of_pytorch or loaded
