@@ -89,6 +89,7 @@ def call(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
     """The same command in this process, for the many ways to call it wrongly: no start of an interpreter each time."""
+    from nitido.base import notes
     from nitido.cli import main
     from nitido.study.report import costs
 
@@ -96,6 +97,7 @@ def call(
         monkeypatch.setattr(costs, name, value)
 
     def run(*args: object) -> Done:
+        monkeypatch.setattr(notes, "_said", set())  # each call stands for a process, which says a note once
         monkeypatch.chdir(tmp_path)
         for key in ("NITIDO_CACHE", "NITIDO_DATA", "COLUMNS"):
             monkeypatch.setenv(key, environment[key])
