@@ -34,10 +34,10 @@ class Strict:
     """A listener that wants every picture enlarged."""
 
     def planned(self, pixels: int) -> None:
-        """Nobody watches."""
+        """Ignore progress."""
 
     def started(self, job: batch.Job, pixels: int) -> Advance:
-        """Nobody watches."""
+        """Ignore progress."""
         return lambda share: None
 
     def ended(self, job: batch.Job, outcome: str, notes: Sequence[str]) -> None:

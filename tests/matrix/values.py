@@ -144,6 +144,9 @@ def network_configs(architecture: str) -> list[dict[str, Any]]:
         values: Sequence[Any] = literals(info.annotation) or _NETWORK.get(key, ())
         if key in _WORDS:
             values = _WORDS[key]() if architecture == "edsr" or key == "second_half_block" else _WORDS[key]()[-1:]
+        if key == "second_half_block":  # the block of the first half would have no effect, which is refused
+            fields = get_architecture(architecture).config_class.model_fields
+            values = [value for value in values if value != fields["block"].default]
         assert values or key in _NETWORK, f"the key {key!r} of {architecture} is new: give it a value in {__file__}"
         for value in values if key != "scale" else ():
             own = next((own for own in together if key not in own and not _clash({**own, key: value})), None)

@@ -439,6 +439,7 @@ def test_what_a_study_file_says_without_effect_is_an_error(
 @pytest.mark.parametrize(
     ("architecture", "settings", "message"),
     [
+        ("srresnet", ["second_half_block=plain"], "second_half_block=plain has no effect"),
         ("srresnet", ["normalization=none", "batch_norm_momentum=0.1"], "batch_norm_momentum=0.1 has no effect"),
         ("srcnn", ["momentum=0.9"], "momentum has no effect with optimizer 'adam'"),
         (

@@ -117,7 +117,7 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, for wrong options, whose class has moved between versions
             return _misused(error, arguments)
-        if _tells_of_short_memory(error):
+        if _is_out_of_memory(error):
             return _fail("there is not enough memory for this", 1)
         return _fail(_unexpected(error), UNEXPECTED)
     return 0
@@ -145,7 +145,7 @@ def _misused(error: Exception, arguments: Sequence[str]) -> int:
     return _fail(describe_misuse(error, arguments, app.info.name or ""), code)
 
 
-def _tells_of_short_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     if not isinstance(error, MemoryError | RuntimeError):
         return False
     from nitido.base.out_of_memory import is_out_of_memory_error

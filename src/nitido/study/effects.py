@@ -15,6 +15,7 @@ _SHOWN_BY_LAYERS = (
     "activation",
     "normalization",
     "order",
+    "second_half_block",
     "residual_scale",
     "batch_norm_momentum",
     "batch_norm_epsilon",
