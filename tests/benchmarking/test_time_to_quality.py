@@ -25,7 +25,7 @@ from nitido.data import prepare, resolve_all
 from nitido.models import ModelDescriptor, ModelFileError, save_model
 from nitido.study.plan import single_run
 from nitido.study.run_directory import RunDirectory, Status
-from nitido.training.data import samplers
+from nitido.training.batches import samplers
 from tests.architectures import recipes
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "time_to_quality.py"

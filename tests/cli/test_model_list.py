@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 import nitido as nitido_package
-from nitido.models.zoo import catalog
+from nitido.models.zoo import shipped
 from tests.cli.conftest import SMALL_STUDY
 from tests.models.zoo.shelf import fill
 
@@ -20,7 +20,7 @@ PHOTO = data.astronaut()[40:104, 180:260]
 @pytest.fixture
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fill(tmp_path / "zoo")
-    monkeypatch.setattr(catalog, "FOLDER", tmp_path / "zoo")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "zoo")
     return tmp_path / "zoo"
 
 
@@ -50,7 +50,7 @@ def test_json_to_standard_output_and_an_empty_zoo(
     call, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(json.loads(call("model", "list", "--json", "-").out)["models"]) == 4
-    monkeypatch.setattr(catalog, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     done = call("model", "list", "--json", "-")
     assert (done.code, json.loads(done.out)) == (0, {"models": []})
 
@@ -58,7 +58,7 @@ def test_json_to_standard_output_and_an_empty_zoo(
 def test_the_zoo_that_ships_can_be_listed(nitido) -> None:
     done = nitido("model", "list", "--json", "-")
     assert done.code == 0, done.err
-    assert [m["name"] for m in json.loads(done.out)["models"]] == catalog.zoo_names()
+    assert [m["name"] for m in json.loads(done.out)["models"]] == shipped.zoo_names()
 
 
 def test_a_name_wherever_a_model_is_wanted(call, zoo: Path, photo: Path) -> None:

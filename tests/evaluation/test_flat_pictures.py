@@ -22,8 +22,8 @@ from nitido.evaluation.benchmark import (
 )
 from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricError, MetricInput, luma
+from nitido.evaluation.model_comparison import evaluate_models, means
 from nitido.evaluation.protocol import PSNR_CAP
-from nitido.evaluation.report import evaluate_models, means
 from nitido.upscaling.upscaler import ImageUpscaler
 
 IN_DECIBELS = ("psnr_y", "psnr_rgb", "lr_consistency")

@@ -20,7 +20,7 @@ WARM = (
     "nitido.cli.app",
     "nitido.study.run",
     "nitido.study.publish",
-    "nitido.evaluation.report",
+    "nitido.evaluation.model_comparison",
     "nitido.upscaling.batch",
     "nitido.upscaling.upscaler",
     "matplotlib.pyplot",

@@ -21,8 +21,8 @@ from nitido.base.validation import ConfigError
 from nitido.data import PictureSet, Store, prepare, scale_index_of_step
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.imaging import bicubic_downscale
+from nitido.training.batches import PatchStream, samplers
 from nitido.training.callbacks import TrainingInterruptedError
-from nitido.training.data import PatchStream, samplers
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.train import train
 from tests.training.small_runs import train_on

@@ -7,11 +7,11 @@ from typing import Any
 
 from nitido.architectures import get_architecture, resolve_config
 from nitido.base.errors import NitidoError
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.spec import DataSplit, Transfer
-from nitido.training.effects import effective, without_effect
 from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.unused_hyperparameters import effective, without_effect
 from tools.zoo.pictures import public_name
 
 Setting = tuple[str, str]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 
 _FORMAT = "packaging-manuals/copyright-format/1.0"
 _YEARS = r"\d{4}(?:\s*-\s*\d{4})?"

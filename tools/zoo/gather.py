@@ -13,7 +13,7 @@ import typer
 
 from nitido.base.errors import NitidoError
 from nitido.imaging import Picture, find_pictures, read_picture, write_picture
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 from tools.zoo.pictures import Credit, read_credits, write_credits
 from tools.zoo.shrinking import Image, flat_share, half, shrunk, smaller
 from tools.zoo.wallpapers import find_wallpapers

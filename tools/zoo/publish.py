@@ -17,7 +17,7 @@ from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.models.model_file import ModelDescriptor, load_model_file, metric_name, save_model
 from nitido.models.publication import Publication
-from nitido.models.zoo import catalog
+from nitido.models.zoo import shipped
 from nitido.models.zoo.listing import DATASETS
 from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, Status
@@ -41,13 +41,13 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
     was among those that trained or chose the model, or pictures are not there. Nothing is written then.
     """
     if not re.fullmatch(NAME, name) or name == "bicubic":
-        raise catalog.ZooError(f"{name!r}: a name of the zoo is lower-case words joined by hyphens, e.g. edsr-x2")
+        raise shipped.ZooError(f"{name!r}: a name of the zoo is lower-case words joined by hyphens, e.g. edsr-x2")
     directory = RunDirectory(run_directory)
     config, status = _finished(directory)
     commands = list(commands) or [training_command(config, f"runs/{name}")]
     environment = directory.read_environment()
     if environment is None:
-        raise catalog.ZooError(f"{directory.environment} is missing: nobody knows where the run happened")
+        raise shipped.ZooError(f"{directory.environment} is missing: nobody knows where the run happened")
     _refuse_tested_pictures(config)
     origin = Provenance(
         trained_on=[picture_note(spec, "train") for spec in config.data.train],
@@ -85,9 +85,9 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
 def _finished(directory: RunDirectory) -> tuple[RunConfig, Status]:
     config, status = directory.read_config(), directory.read_status()
     if config is None or status is None:
-        raise catalog.ZooError(f"{directory.path}: holds no run")
+        raise shipped.ZooError(f"{directory.path}: holds no run")
     if status.state != "finished":
-        raise catalog.ZooError(f"{directory.path}: the run has not finished: {status.state} {status.reason}".rstrip())
+        raise shipped.ZooError(f"{directory.path}: the run has not finished: {status.state} {status.reason}".rstrip())
     return config, status
 
 
@@ -128,7 +128,7 @@ def _command(
         list[str] | None,
         typer.Option(help="A command that trained it, for the card; repeatable. Default: made of config.yaml."),
     ] = None,
-    into: Annotated[Path, typer.Option(metavar="DIR", help="Where to write weights and card.")] = catalog.FOLDER,
+    into: Annotated[Path, typer.Option(metavar="DIR", help="Where to write weights and card.")] = shipped.FOLDER,
 ) -> None:
     """Measure a run's model on set5, set14 and bsd100, and put its weights and its card into the zoo.
 

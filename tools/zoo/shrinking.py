@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from nitido.evaluation.content import luma
+from nitido.evaluation.image_descriptors import luma
 from nitido.imaging import bicubic_downscale, crop_to_multiple
 from nitido.upscaling.images.resize_to import resize_to
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from nitido.imaging import FORMATS, read_size
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 from tools.zoo.debian_copyright import Terms, read_copyright
 from tools.zoo.pictures import Credit
 

@@ -5,7 +5,7 @@ from nitido.architectures.activations import activation_names, register_activati
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork
 from nitido.architectures.blocks import block_names, register_block
 from nitido.architectures.convolutions import BlockSettings
-from nitido.architectures.registry import (
+from nitido.architectures.families import (
     architecture_names,
     build,
     count_parameters,

@@ -23,7 +23,7 @@ from nitido.evaluation.metrics import METRICS, psnr
 from nitido.imaging import bicubic_upscale
 from nitido.kernels import AcceleratedNetwork, KernelsUnavailableError, load
 from nitido.models.bfloat16 import has_fast_bfloat16
-from nitido.models.onnx.requirement import missing_packages
+from nitido.models.onnx.packages import missing_packages
 from nitido.study.environment import processor_name
 from nitido.training.fast_path import describe_machine
 from nitido.training.memory.available import available_memory

@@ -9,7 +9,7 @@ from torch.nn import functional
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import Store
 from nitido.evaluation.metrics import FIDELITY_METRICS
-from nitido.training.data import Batch
+from nitido.training.batches import Batch
 from nitido.training.fast_path import choose
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.supervised import SupervisedTraining

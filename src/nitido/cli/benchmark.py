@@ -44,7 +44,7 @@ def train(
     Example: nitido benchmark train edsr --variant compact --batch 8 --patch 24
     """
     from nitido.architectures import get_architecture
-    from nitido.benchmarking.train import TrainingTask, measure_training
+    from nitido.benchmarking.training_speed import TrainingTask, measure_training
 
     family = get_architecture(architecture)
     task = TrainingTask(family.name, variant or family.base, scale, batch, patch)
@@ -85,7 +85,7 @@ def data(
 
     Example: nitido benchmark data --data t91 --patch 24
     """
-    from nitido.benchmarking.data import measure_data
+    from nitido.benchmarking.data_speed import measure_data
 
     with _rounds() as progress:
         found = measure_data(data_ or ["samples"], scale, batch, patch, rounds, progress)
@@ -119,7 +119,7 @@ def upscale(
 
     Example: nitido benchmark upscale runs/mine --megapixels 4
     """
-    from nitido.benchmarking.upscale import measure_upscale
+    from nitido.benchmarking.upscaling_speed import measure_upscale
 
     with _rounds() as progress:
         found = measure_upscale(model, megapixels, rounds, progress)

@@ -62,7 +62,7 @@ def evaluate(
     from nitido.evaluation.benchmark import require_measurable, unmeasurable
     from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
     from nitido.evaluation.metrics import metric as metric_called
-    from nitido.evaluation.report import evaluate_models, means
+    from nitido.evaluation.model_comparison import evaluate_models, means
 
     asked = metric or list(FIDELITY_METRICS)
     named = [metric_called(name) for name in dict.fromkeys(asked) if name != ALL]

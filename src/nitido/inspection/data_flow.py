@@ -14,7 +14,7 @@ from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.dense import DenseLayer
 from nitido.architectures.layers import BicubicUpscale
-from nitido.inspection.meta import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 Kind = Literal["input", "output", "convolution", "upsampling", "bicubic", "sum", "block", "other"]
 

@@ -7,7 +7,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.atomic import write_bytes
 from nitido.base.errors import NitidoError
 from nitido.base.programs import ProgramError, run_program
-from nitido.inspection.meta import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 DOT_SECONDS = 10.0
 """Seconds that Graphviz may take; the graph of the largest published network needs about three."""

@@ -17,7 +17,7 @@ from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.base.atomic import write_bytes
 from nitido.base.matplotlib_style import FONT, default_style
 from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow, open_blocks
-from nitido.inspection.layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
+from nitido.inspection.diagram_layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
 _LINE_HEIGHT = 0.165  # of a box's text, inches

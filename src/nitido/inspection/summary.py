@@ -4,7 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchinfo import summary
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
-from nitido.inspection.meta import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 HD_HEIGHT, HD_WIDTH = 720, 1280
 """The output size at which papers state multiply-adds."""

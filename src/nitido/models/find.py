@@ -6,7 +6,7 @@ from nitido.base.errors import unknown_name
 from nitido.base.notes import note
 from nitido.imaging import FORMATS
 from nitido.models.model_file import LoadedModel, ModelFileError, WrongScaleError, load_model_file, read_descriptor
-from nitido.models.zoo.catalog import zoo_names, zoo_path
+from nitido.models.zoo.shipped import zoo_names, zoo_path
 
 WEIGHTS = "model.safetensors"
 """The name of the model file in a run directory."""

@@ -2,7 +2,7 @@
 
 from nitido.perception.backbone import Backbone, PerceptionError
 from nitido.perception.distance import PerceptualDistance, PerceptualOptions
-from nitido.perception.registry import BACKBONES, BackboneKind, build_backbone
+from nitido.perception.named_backbones import BACKBONES, BackboneKind, build_backbone
 
 __all__ = [
     "BACKBONES",

@@ -10,7 +10,7 @@ from torch.nn import functional
 from nitido.base.errors import unknown_name
 from nitido.base.validation import StrictModel
 from nitido.perception.backbone import PerceptionError
-from nitido.perception.registry import BACKBONES, build_backbone
+from nitido.perception.named_backbones import BACKBONES, build_backbone
 
 
 class PerceptualOptions(StrictModel):

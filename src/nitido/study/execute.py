@@ -35,9 +35,9 @@ from nitido.study.run_directory import RunDirectory, RunDirectoryError, State, S
 from nitido.study.sessions import Session, Sessions
 from nitido.study.spec import DataSplit, Transfer
 from nitido.study.start import begin_from, refuse_learned, source_pictures, source_weights, weights_digest
+from nitido.training.batches import samplers
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.checkpoints import repair_checkpoints
-from nitido.training.data import samplers
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.memory.limit import refused_memory
 from nitido.training.module import DivergedError

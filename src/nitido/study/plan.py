@@ -24,10 +24,10 @@ from nitido.base.validation import dotted_keys
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.study.effects import check_single
 from nitido.study.settings import parse_settings
 from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, study_settings
-from nitido.training.data import check_scales
+from nitido.study.unused_options import check_single
+from nitido.training.batches import check_scales
 from nitido.training.hyperparameters import Hyperparameters
 
 

@@ -18,8 +18,8 @@ from nitido.evaluation.comparison import Candidate, compare_on
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.models import load_model_file
-from nitido.study.content import study_content
 from nitido.study.execute import finished_model
+from nitido.study.gains_by_content import study_content
 from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
 from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
 from nitido.study.leaderboard_tables import as_csv, as_json, as_markdown, as_table
@@ -27,10 +27,10 @@ from nitido.study.overlaps import overlap_caveats
 from nitido.study.plan import PlannedRun, network_size, plan
 from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import Panel, draw_comparison
-from nitido.study.report.content import draw_content
 from nitido.study.report.costs import FILE as COST_FILE
 from nitido.study.report.costs import Costs, measure_costs
 from nitido.study.report.curves import Curve
+from nitido.study.report.gain_scatter import draw_content
 from nitido.study.report.html import Content, write_report
 from nitido.study.report.latex import as_latex
 from nitido.study.report.ranking import draw_ranking, draw_training_curves

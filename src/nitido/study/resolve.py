@@ -6,7 +6,7 @@ from typing import Any
 from nitido.architectures import get_architecture
 from nitido.base.errors import nearest, unknown_name
 from nitido.base.validation import FieldRole, fields_with
-from nitido.study import effects
+from nitido.study import unused_options
 from nitido.study.errors import StudyError
 from nitido.study.settings import parse_settings
 from nitido.study.spec import Override, Profile, Study, StudyFile, Variant, merge, study_settings
@@ -25,7 +25,7 @@ def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] =
         raise StudyError(str(unknown).replace(":", f" of study {study.study!r}:", 1))
     chosen = study.profiles[profile]
     variants = [_variant(entry, study.architecture) for entry in study.variants]
-    effects.check_file(study, profile, variants)
+    unused_options.check_file(study, profile, variants)
     swept_keys = fields_with(FieldRole.SWEPT, Hyperparameters)
     hyperparameters = [name for name in Hyperparameters.model_fields if name not in swept_keys]
     changes = parse_settings(settings, [*study_settings(), *hyperparameters])
@@ -49,7 +49,7 @@ def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] =
     values["variants"] = kept
     values["baseline"], notes = _baseline(values["baseline"], baseline_is_set, variants, kept)
     resolved = Study.parse(values, f"study {study.study!r}, profile {profile!r}")
-    return resolved, [*notes, *effects.check_settings(changes, values["hyperparameters"], kept)]
+    return resolved, [*notes, *unused_options.check_settings(changes, values["hyperparameters"], kept)]
 
 
 def _baseline(name: Any, is_set: bool, variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Any, list[str]]:

@@ -12,8 +12,8 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.architectures.discriminator import Discriminator
 from nitido.data import Store
 from nitido.training.adversarial_losses import ADVERSARIAL_LOSSES
+from nitido.training.batches import Batch
 from nitido.training.collapse import CollapseGuard
-from nitido.training.data import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.losses import ADVERSARIAL

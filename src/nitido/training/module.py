@@ -21,7 +21,7 @@ from nitido.base.number_text import number_text
 from nitido.data import Store
 from nitido.evaluation.benchmark import NetworkUpscaler, NonFiniteOutputError, measure
 from nitido.imaging import rgb_to_ycbcr
-from nitido.training.data import Batch
+from nitido.training.batches import Batch
 from nitido.training.fast_path import FastPath
 from nitido.training.freezing import freeze_batchnorm_statistics
 from nitido.training.hyperparameters import Hyperparameters

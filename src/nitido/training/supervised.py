@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nitido.training.data import Batch
+from nitido.training.batches import Batch
 from nitido.training.module import NetworkTraining
 
 

@@ -18,6 +18,7 @@ from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.training.adversarial import AdversarialTraining
 from nitido.training.averaging import AveragedWeights
+from nitido.training.batches import PatchStream, samplers
 from nitido.training.callbacks import (
     Histograms,
     JsonLines,
@@ -28,7 +29,6 @@ from nitido.training.callbacks import (
     StopAtInterrupt,
 )
 from nitido.training.checkpoints import AtomicCheckpoints, MovableCheckpoint, load_checkpoint
-from nitido.training.data import PatchStream, samplers
 from nitido.training.event_files import FlushedEvents, rewind_events, write_hparams
 from nitido.training.fast_path import FILE as FAST_PATH_FILE
 from nitido.training.fast_path import load_or_choose

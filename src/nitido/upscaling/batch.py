@@ -22,7 +22,7 @@ from nitido.imaging import FORMATS, PictureError, walk
 from nitido.models import read_descriptor
 from nitido.models.find import WEIGHTS, model_path
 from nitido.models.self_ensemble import SelfEnsemble
-from nitido.models.zoo.catalog import zoo_names
+from nitido.models.zoo.shipped import zoo_names
 from nitido.upscaling.images import (
     ImageWithMetadata,
     check_size,

@@ -8,8 +8,8 @@ from safetensors import safe_open
 
 from nitido.models import load_model_file
 from nitido.models.zoo import zoo_names, zoo_path
-from nitido.models.zoo.catalog import FOLDER
 from nitido.models.zoo.listing import DATASETS, published
+from nitido.models.zoo.shipped import FOLDER
 
 LIMIT = 25 << 20
 

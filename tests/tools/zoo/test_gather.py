@@ -12,7 +12,7 @@ from PIL import Image
 
 from nitido.base.errors import NitidoError
 from nitido.imaging import bicubic_downscale, read_picture
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 from tools.zoo.debian_copyright import Terms, read_copyright
 from tools.zoo.gather import LICENCES, gather_smaller, gather_wallpapers, is_accepted
 from tools.zoo.pictures import Credit, picture_note, read_credits

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.inspection.meta import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 SMALL_SIDE = 256
 """Side of the small LR picture that costs are stated for."""

@@ -17,9 +17,9 @@ from nitido.models.importers import (
     srresnet_keras,
     vdsr_authors,
 )
-from nitido.models.importers.layout import Choices, Inexpressible, Layout, Tensors
-from nitido.models.importers.read import KINDS, read_tensors
 from nitido.models.importers.state_dict import unprefixed
+from nitido.models.importers.weight_files import KINDS, read_tensors
+from nitido.models.importers.weight_layout import Choices, Inexpressible, Layout, Tensors
 from nitido.models.model_file import LoadedModel, ModelDescriptor, ModelFileError
 
 __all__ = ["INEXPRESSIBLE", "LAYOUTS", "import_model"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nitido.models.importers.edsr_family import EIGHT_BITS, EDSRNames, convert_edsr
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """The mean colour that BasicSR's EDSRs subtract, in [0, 1]."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.layout import Choices, Converted, Tensors
 from nitido.models.importers.transplant import LayerNames, configure, count, scale_of, transplant, width_of
+from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 EIGHT_BITS = 255.0
 """White, where pictures are bytes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from nitido.models.importers.edsr_family import EIGHT_BITS, EDSRNames, convert_edsr
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 from nitido.models.model_file import ModelFileError, check_finite, check_layout
 
 _NAMES = EDSRNames(

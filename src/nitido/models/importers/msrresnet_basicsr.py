@@ -1,6 +1,6 @@
 """BasicSR's MSRResNet, a modified SRResNet: known, so that the error can say why it is not imported."""
 
-from nitido.models.importers.layout import Inexpressible, Tensors
+from nitido.models.importers.weight_layout import Inexpressible, Tensors
 
 
 def _recognises(tensors: Tensors) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
 from nitido.models.importers.transplant import LayerNames, configure, transplant
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 from nitido.models.model_file import ModelFileError
 
 SCALES = (2, 3, 4)

@@ -6,9 +6,9 @@ output is (tanh(x) + 1) / 2.
 
 from pathlib import Path
 
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
 from nitido.models.importers.srresnet_family import SRResNetLayers, convert_srresnet
 from nitido.models.importers.transplant import count
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 EPSILON = 1e-5
 """What torch's batch normalisation adds to the variance unless it is told otherwise."""

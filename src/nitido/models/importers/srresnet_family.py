@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.layout import Choices, Converted, Tensors
 from nitido.models.importers.transplant import LayerNames, configure, scale_of, transplant, widen_slopes, width_of
+from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
 from nitido.models.importers.srresnet_family import SRResNetLayers, convert_srresnet
 from nitido.models.importers.transplant import width_of
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 from nitido.models.model_file import ModelFileError
 
 EPSILON = 1e-3

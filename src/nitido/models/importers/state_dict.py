@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nitido.models.importers.arrays import Budget, as_float32
-from nitido.models.importers.layout import Tensors
+from nitido.models.importers.weight_layout import Tensors
 from nitido.models.model_file import ModelFileError
 
 WRAPPERS = (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import NetworkConfig, resolve_config
 from nitido.base.validation import ConfigError
-from nitido.models.importers.layout import Converted, Tensors
+from nitido.models.importers.weight_layout import Converted, Tensors
 from nitido.models.model_file import ModelFileError, build_blank, check_finite, check_layout, check_not_zeroed
 
 LayerNames = Mapping[type[nn.Module], Sequence[str]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.layout import Choices, Converted, Layout, Tensors
 from nitido.models.importers.transplant import LayerNames, configure, transplant
+from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 DEPTH = 20
 """Convolutions of the published network."""

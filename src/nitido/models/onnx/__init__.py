@@ -2,7 +2,7 @@
 
 from nitido.models.onnx.export import Export, export_onnx, in_onnx_runtime
 from nitido.models.onnx.network import SUFFIX, OnnxNetwork, load_onnx_file
-from nitido.models.onnx.requirement import OnnxError, missing_packages
+from nitido.models.onnx.packages import OnnxError, missing_packages
 
 __all__ = [
     "SUFFIX",

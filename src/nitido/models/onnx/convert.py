@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.models.onnx.requirement import EXPORTER, OnnxError, require
+from nitido.models.onnx.packages import EXPORTER, OnnxError, require
 
 INPUT, OUTPUT = "lr", "sr"
 """The names of the picture that goes in and of the one that comes out."""

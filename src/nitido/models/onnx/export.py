@@ -12,8 +12,8 @@ from nitido.models.onnx.convert import to_onnx
 from nitido.models.onnx.file import with_checksum
 from nitido.models.onnx.metadata import of_one_scale, to_metadata
 from nitido.models.onnx.network import SUFFIX, OnnxNetwork
+from nitido.models.onnx.packages import OnnxError
 from nitido.models.onnx.parity import LIMIT, largest_differences
-from nitido.models.onnx.requirement import OnnxError
 from nitido.models.onnx.runtime import Session
 from nitido.models.working_memory import bytes_per_pixel
 

@@ -12,7 +12,7 @@ from nitido.base.printable import printable
 from nitido.models.model_file import ModelFileError
 from nitido.models.onnx.file import read_onnx_file
 from nitido.models.onnx.metadata import from_metadata
-from nitido.models.onnx.requirement import RUNTIME, OnnxError, require
+from nitido.models.onnx.packages import RUNTIME, OnnxError, require
 from nitido.models.onnx.runtime import Session
 from nitido.models.onnx.trial import READ, try_onnx_file
 from nitido.models.working_memory import ForeignNetwork

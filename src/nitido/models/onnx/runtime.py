@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 
 from nitido.base.printable import printable
-from nitido.models.onnx.requirement import RUNTIME, OnnxError, require
+from nitido.models.onnx.packages import RUNTIME, OnnxError, require
 
 _NO_MEMORY = ("bad allocation", "bad_alloc", "allocate memory", "Available memory")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nitido.models.publication import Objective
-from nitido.models.zoo.catalog import ZooError
+from nitido.models.zoo.shipped import ZooError
 
 LARGE = 4
 """From this enlargement on, a network that makes it in one step is wanted, where there is one."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from nitido.models.model_file import ModelDescriptor, read_descriptor
 from nitido.models.publication import Publication
-from nitido.models.zoo.catalog import ZooError, zoo_names, zoo_path
 from nitido.models.zoo.default_model import SMALL, Offer, default_model
+from nitido.models.zoo.shipped import ZooError, zoo_names, zoo_path
 
 DATASETS = ("set5", "set14", "bsd100")
 """What every model of the zoo is measured on."""

@@ -12,8 +12,8 @@ from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import Study
-from nitido.training.effects import effective
 from nitido.training.hyperparameters import Hyperparameters
+from nitido.training.unused_hyperparameters import effective
 
 Facts = list[tuple[str, str]]
 """A heading and a sentence or two, for each."""

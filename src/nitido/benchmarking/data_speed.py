@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from nitido.benchmarking.clock import Progress, ignore, interleaved, medians
+from nitido.benchmarking.data_share import DataShare, measure_share, onwards
 from nitido.benchmarking.decoded import DecodedPatches
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
-from nitido.benchmarking.shares import DataShare, measure_share, onwards
 from nitido.data import PatchSampler, prepare, resolve_all
 from nitido.study.spec import builtin_names
 from nitido.training.precision import training_device

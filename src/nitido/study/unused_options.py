@@ -7,7 +7,7 @@ import torch
 
 from nitido.architectures import Architecture, build, get_architecture, resolve_config
 from nitido.study.spec import Override, StudyError, StudyFile, Variant, merge
-from nitido.training.effects import keys, without_effect
+from nitido.training.unused_hyperparameters import keys, without_effect
 
 _SWEPT = {"learning_rate": "learning_rates", "seed": "seeds"}
 _SMALL = {"blocks": 2, "layers": 2, "depth": 4, "width": 8, "growth": 8}

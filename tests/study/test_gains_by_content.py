@@ -9,9 +9,9 @@ from PIL import Image
 
 from nitido.data import PictureSet, Store, prepare
 from nitido.evaluation.rows import table
-from nitido.study.content import study_content
+from nitido.study.gains_by_content import study_content
 from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
-from nitido.study.report.content import draw_content
+from nitido.study.report.gain_scatter import draw_content
 
 
 @pytest.fixture(scope="module")

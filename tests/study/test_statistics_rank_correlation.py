@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nitido.study.statistics.content import FEWEST_PICTURES, relate
+from nitido.study.statistics.rank_correlation import FEWEST_PICTURES, relate
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 from skimage.filters import gaussian
 
-from nitido.evaluation.content import (
+from nitido.evaluation.image_descriptors import (
     DESCRIPTORS,
     describe,
     dominant_frequency,

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from nitido.data import Store
-from nitido.evaluation.content import DESCRIPTORS, describe
+from nitido.evaluation.image_descriptors import DESCRIPTORS, describe
 from nitido.study.leaderboard import RANKED_BY, Leaderboard
-from nitido.study.statistics.content import Relation, relate
+from nitido.study.statistics.rank_correlation import Relation, relate
 from nitido.study.statistics.scores import Floats
 
 SIGNIFICANT = 0.05

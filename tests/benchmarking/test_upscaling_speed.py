@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from nitido.architectures import build, resolve_config
-from nitido.benchmarking import machine_info, upscale
-from nitido.benchmarking.upscale import enlarge_whole, measure_upscale
+from nitido.benchmarking import machine_info, upscaling_speed
+from nitido.benchmarking.upscaling_speed import enlarge_whole, measure_upscale
 from nitido.upscaling.upscaler import ImageUpscaler
 
 
@@ -23,7 +23,7 @@ def test_the_whole_picture_is_what_the_upscaler_makes(architecture: str, channel
 
 
 def test_without_bfloat16_in_hardware_it_is_left_out_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (upscale, machine_info):
+    for module in (upscaling_speed, machine_info):
         monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     found = measure_upscale(None, 0.01, 1)
     assert found.seconds_per_megapixel["nitido_bfloat16"] is None

@@ -19,8 +19,8 @@ from nitido.benchmarking.clock import (
 )
 from nitido.benchmarking.interleaved_training import InterleavedTraining
 from nitido.benchmarking.loops import BareStep, PlainFloat32
-from nitido.benchmarking.machine import FORMATS, MatrixPeak
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
+from nitido.benchmarking.matrix_peak import FORMATS, MatrixPeak
 from nitido.data import PatchSampler, Store, prepare, resolve
 from nitido.inspection import count_macs
 from nitido.training.callbacks import TrainingInterruptedError

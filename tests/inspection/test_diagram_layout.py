@@ -8,7 +8,7 @@ from nitido.architectures import architecture_names, build, get_architecture, re
 from nitido.architectures.upsamplers import UpsamplerName
 from nitido.base.errors import NitidoError
 from nitido.inspection.data_flow import Block, Flow, data_flow
-from nitido.inspection.layout import Box, Layout, Measure, lay_out
+from nitido.inspection.diagram_layout import Box, Layout, Measure, lay_out
 
 MEASURE = Measure(block=lambda block: (0.3, 0.3) if block.kind == "sum" else (1.2, 0.9), label=lambda label: 0.6)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nitido.benchmarking import machine
-from nitido.benchmarking.machine import FORMATS, MatrixPeak, flops
+from nitido.benchmarking import matrix_peak
+from nitido.benchmarking.matrix_peak import FORMATS, MatrixPeak, flops
 
 CPU = torch.device("cpu")
 
@@ -19,9 +19,9 @@ def test_operations_are_those_that_torch_counts(side: int) -> None:
 
 @pytest.mark.parametrize("number_format", FORMATS)
 def test_the_peak_is_the_median_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch, number_format) -> None:
-    monkeypatch.setattr(machine, "SIDES", (16, 64, 128))
+    monkeypatch.setattr(matrix_peak, "SIDES", (16, 64, 128))
     peak = MatrixPeak(number_format, CPU)
-    assert len(peak.rates) == machine.KEPT
+    assert len(peak.rates) == matrix_peak.KEPT
     for _ in range(3):
         peak.measure()
     assert all(len(rates) == 3 for rates in peak.rates.values())
@@ -29,5 +29,5 @@ def test_the_peak_is_the_median_of_the_fastest_product(monkeypatch: pytest.Monke
 
 
 def test_matrices_that_would_take_too_long_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "LONGEST", 0.0)
-    assert {side for _, side in MatrixPeak("float32", CPU).rates} == {machine.SIDES[0]}
+    monkeypatch.setattr(matrix_peak, "LONGEST", 0.0)
+    assert {side for _, side in MatrixPeak("float32", CPU).rates} == {matrix_peak.SIDES[0]}

@@ -14,7 +14,7 @@ from nitido.data import prepare, resolve_all
 from nitido.study.plan import RunConfig, plan
 from nitido.study.resolve import resolve
 from nitido.study.spec import load_study_file
-from nitido.training.data import samplers
+from nitido.training.batches import samplers
 
 PROFILE = "demo"
 

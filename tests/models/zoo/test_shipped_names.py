@@ -9,7 +9,7 @@ from skimage import data
 import nitido
 from nitido.models import ModelFileError, save_model
 from nitido.models.find import find_model, model_path
-from nitido.models.zoo import ZooError, catalog, zoo_names, zoo_path
+from nitido.models.zoo import ZooError, shipped, zoo_names, zoo_path
 from nitido.models.zoo.listing import choose_default
 from tests.models.zoo.shelf import fill, shelve
 
@@ -18,7 +18,7 @@ from tests.models.zoo.shelf import fill, shelve
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "zoo"
     fill(folder)
-    monkeypatch.setattr(catalog, "FOLDER", folder)
+    monkeypatch.setattr(shipped, "FOLDER", folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -65,7 +65,7 @@ def test_an_unknown_word_names_the_nearest(zoo: Path) -> None:
 
 
 def test_an_empty_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(ModelFileError, match="edsr-x2: no such model file or run directory"):
         model_path("edsr-x2")
     with pytest.raises(ZooError, match="no fidelity model to choose by itself: name a model"):

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 from nitido.base.atomic import replacing
 from nitido.base.matplotlib_style import default_style
-from nitido.study.content import SIGNIFICANT, ContentStudy
+from nitido.study.gains_by_content import SIGNIFICANT, ContentStudy
 
 _INK, _MUTED, _GRID, _POINT, _LINE = "#1b1f24", "#5b6570", "#e6e9ec", "#0072b2", "#d55e00"
 _COLUMNS = 3
