@@ -11,8 +11,7 @@ from nitido.architectures import build, resolve_config
 from nitido.data import PictureSet, Store, prepare
 from nitido.evaluation import PROTOCOL, MetricError, psnr_y, ssim_y
 from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler, UpscaledImage, evaluate
-from nitido.evaluation.comparison import compare_on
-from nitido.evaluation.model_comparison import evaluate_models, means
+from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
 from nitido.imaging import bicubic_downscale, bicubic_upscale
 
 

@@ -20,9 +20,8 @@ from nitido.evaluation.benchmark import (
     require_measurable,
     score,
 )
-from nitido.evaluation.comparison import compare_on
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricError, MetricInput, luma
-from nitido.evaluation.model_comparison import evaluate_models, means
+from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.upscaling.upscaler import ImageUpscaler
 

@@ -21,7 +21,7 @@ from nitido.base.errors import NitidoError
 from nitido.models import ModelDescriptor, ModelFileError
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.models.onnx import Export, OnnxError, OnnxNetwork, export_onnx, load_onnx_file
-from nitido.models.onnx.parity import largest_differences
+from nitido.models.onnx.export import largest_differences
 from nitido.models.self_ensemble import SelfEnsemble
 from nitido.models.working_memory import bytes_per_pixel
 from nitido.upscaling.backends import AUTO, BACKENDS, check_name, choose, prepare

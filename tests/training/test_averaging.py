@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from nitido.architectures import build, resolve_config
 from nitido.data import Store
-from nitido.training.averaging import AveragedWeights
+from nitido.training.callbacks import AveragedWeights
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.train import train
 

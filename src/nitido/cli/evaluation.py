@@ -130,7 +130,7 @@ def compare(
     Example: nitido compare photo.png bicubic runs/mine --scale 2 -o figure.png
     """
     from nitido.data import PictureSet, prepare
-    from nitido.evaluation.comparison import compare_on
+    from nitido.evaluation.model_comparison import compare_on
     from nitido.study.report.comparison import Panel, draw_comparison
 
     if output.suffix.lower() != ".png":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -101,8 +102,8 @@ def upscale(
     """
     from nitido.models.bfloat16 import precision_called
     from nitido.upscaling import batch
-    from nitido.upscaling.images.background import parsed_color
     from nitido.upscaling.images.target_size import TargetSize
+    from nitido.upscaling.images.transparency import parsed_color
     from nitido.upscaling.upscaler import BICUBIC, load_upscaler
 
     target = TargetSize(scale, width, height)
@@ -170,11 +171,29 @@ def _left_alone(others: Sequence[Path]) -> str:
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
     """The zoo's model for the largest enlargement that is asked for, which is said on standard error."""
     from nitido.models.zoo.listing import choose_default
-    from nitido.upscaling.images.largest_factor import largest_factor
 
-    name = choose_default(largest_factor(target, sources))
+    name = choose_default(_largest_factor(target, sources))
     note(f"model: {name}, the zoo's best in PSNR for this enlargement (--model takes another)")
     return name
+
+
+def _largest_factor(target: "TargetSize", sources: Sequence[Path]) -> float | None:
+    """Return the largest enlargement that `target` means for one of the `sources`; None if the model decides.
+
+    Images that cannot be read, or do not fit the target, are ignored here; they fail when they are upscaled.
+    """
+    from nitido.upscaling.images.read import read_header
+    from nitido.upscaling.images.target_size import TargetSize
+
+    if target == TargetSize() or target.scale is not None:
+        return target.scale
+    factors = [1.0]
+    for source in sources:
+        with suppress(NitidoError, OSError):
+            header = read_header(source)
+            height, width = target.of(header.height, header.width, None)
+            factors.append(max(height / header.height, width / header.width))
+    return max(factors)
 
 
 def memory_size(text: str) -> int:

@@ -1,10 +1,11 @@
 """Measure several models on several picture sets: what `nitido evaluate` prints and writes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nitido.data import Store
-from nitido.evaluation.benchmark import Upscaler, evaluate, unmeasurable
+from nitido.evaluation.benchmark import Image, Upscaler, evaluate, measure, unmeasurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 
@@ -63,3 +64,22 @@ def means(rows: Sequence[Row], images: Mapping[str, int]) -> list[Row]:
         for group, values in groups.items()
         if len(values) == images[group[1]]
     ]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model's result on one picture: `image` `(H, W, 3)` uint8, PSNR in dB and SSIM on Y."""
+
+    model: str
+    image: Image
+    psnr_y: float
+    ssim_y: float
+
+
+def compare_on(store: Store, index: int, models: Mapping[str, Upscaler], scale: int) -> list[Candidate]:
+    """Enlarge picture `index` of `store` with every model; the best PSNR-Y comes first."""
+    candidates = []
+    for name, upscale in models.items():
+        upscaled, metrics = measure(upscale, store, index, scale)
+        candidates.append(Candidate(name, upscaled.rgb, metrics["psnr_y"], metrics["ssim_y"]))
+    return sorted(candidates, key=lambda c: -c.psnr_y)

@@ -7,9 +7,8 @@ from nitido.architectures import get_architecture
 from nitido.base.errors import nearest, unknown_name
 from nitido.base.validation import FieldRole, fields_with
 from nitido.study import unused_options
-from nitido.study.errors import StudyError
 from nitido.study.settings import parse_settings
-from nitido.study.spec import Override, Profile, Study, StudyFile, Variant, merge, study_settings
+from nitido.study.spec import Override, Profile, Study, StudyError, StudyFile, Variant, merge, study_settings
 from nitido.training.hyperparameters import Hyperparameters
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nitido.base.errors import nearest
 from nitido.base.validation import dotted_keys
-from nitido.study.errors import StudyError
+from nitido.study.spec import StudyError
 from nitido.training.hyperparameters import Hyperparameters
 
 ALIASES = {

@@ -7,13 +7,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nitido.base.errors import unknown_name
+from nitido.base.errors import NitidoError, unknown_name
 from nitido.base.validation import FieldRole, StrictModel, dotted_keys, fields_with
 from nitido.base.yaml_files import parse_yaml, read_yaml, to_yaml
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
-from nitido.study.errors import StudyError as StudyError
 from nitido.study.names import check_name
 from nitido.training.hyperparameters import Hyperparameters
+
+
+class StudyError(NitidoError):
+    """A study cannot be read, resolved or continued."""
 
 
 def _as_list(value: Any) -> Any:

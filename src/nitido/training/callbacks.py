@@ -1,9 +1,12 @@
-"""Lightning callbacks and loggers: scalars, images, histograms, progress, stopping at Ctrl-C."""
+"""Lightning callbacks, loggers and profiler: scalars, images, histograms, averaging, progress, stopping at Ctrl-C."""
 
 import hashlib
+import logging
 import signal
 import threading
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,8 +14,10 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.profilers import PassThroughProfiler
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from nitido.base.errors import NitidoError
@@ -23,6 +28,7 @@ from nitido.training.module import NetworkTraining
 
 SAMPLE_SIDE = 256
 """Side in pixels of the sample pictures' centre crop."""
+_NOTHING = nullcontext()
 
 
 class TrainingInterruptedError(NitidoError):
@@ -197,3 +203,52 @@ class StopAtInterrupt(Callback):
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Restore the signal handlers."""
         self.restore()
+
+
+class AveragedWeights(WeightAveraging):
+    """After each step: average + (1 - decay) * (weights - average); running statistics too (Polyak and Juditsky 1992).
+
+    At the n-th step the decay is at most (1 + n) / (10 + n), so that the average forgets the random weights of the
+    beginning soon, however long the run. Lightning's own formula, decay * average + (1 - decay) * weights, moves
+    fixed weights by rounding; this one keeps the bits of frozen parts.
+    """
+
+    def __init__(self, decay: float) -> None:
+        """Average with `decay` in [0, 1)."""
+        self.decay = decay
+        super().__init__(multi_avg_fn=self._average)
+
+    def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], averaged: int | Tensor) -> None:
+        """Move all `averages` towards the `weights`, one by one: each stays in the cache for its operations."""
+        step = float(averaged)
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, now in zip(averages, weights, strict=True):
+            average.copy_(average + (1 - decay) * (now - average))
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning's profiler that measures nothing, without a generator for each of the fifty hooks of a step."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Return a context that does nothing."""
+        return _NOTHING
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's information lines and the warnings that do not apply to nitido's deterministic streams.
+
+    TensorBoard writes in a thread of its own, whose errors are raised again in the training: not printed twice.
+    """
+    logger = logging.getLogger("lightning.pytorch")
+    level, excepthook = logger.level, threading.excepthook
+    logger.setLevel(logging.ERROR)
+    threading.excepthook = lambda args: None if args.exc_type is OSError else excepthook(args)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+            warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
+            yield
+    finally:
+        threading.excepthook = excepthook
+        logger.setLevel(level)

@@ -17,16 +17,18 @@ from nitido.data import Store
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.training.adversarial import AdversarialTraining
-from nitido.training.averaging import AveragedWeights
 from nitido.training.batches import PatchStream, samplers
 from nitido.training.callbacks import (
+    AveragedWeights,
     Histograms,
     JsonLines,
     LinesInCheckpoint,
+    NoProfiler,
     ProgressListener,
     ReportProgress,
     SamplePictures,
     StopAtInterrupt,
+    quiet_lightning,
 )
 from nitido.training.checkpoints import AtomicCheckpoints, MovableCheckpoint, load_checkpoint
 from nitido.training.event_files import FlushedEvents, rewind_events, write_hparams
@@ -36,7 +38,6 @@ from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.loss_scaling import LossScaling
 from nitido.training.memory.limit import training_memory
 from nitido.training.precision import training_device
-from nitido.training.quiet import NoProfiler, quiet_lightning
 from nitido.training.supervised import SupervisedTraining
 
 

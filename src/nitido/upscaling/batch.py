@@ -32,8 +32,8 @@ from nitido.upscaling.images import (
     read_image,
     write_image,
 )
-from nitido.upscaling.images.background import Color, flattened
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
+from nitido.upscaling.images.transparency import Color, flattened
 from nitido.upscaling.manifest import MANIFEST, Manifest, sha256, sha256_of
 from nitido.upscaling.pipeline import overlapped
 from nitido.upscaling.tiled_inference import Advance

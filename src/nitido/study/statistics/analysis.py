@@ -1,6 +1,6 @@
 """All the statistics of a study's test rows: every variant against the base, and every variant against every other."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -8,13 +8,15 @@ import polars as pl
 
 from nitido.base.errors import unknown_name
 from nitido.study.statistics.bootstrap import RankInterval, bootstrap_scores, rank_intervals
-from nitido.study.statistics.caveats import caveats
 from nitido.study.statistics.difference import PairedDifference, paired_difference
 from nitido.study.statistics.improvement import ProbabilityOfImprovement, probability_of_improvement
 from nitido.study.statistics.multiplicity import holm
 from nitido.study.statistics.ranks import shared_ranks
-from nitido.study.statistics.scores import Scores, StatisticsError, StudyScores, gather
+from nitido.study.statistics.scores import Pictures, Scores, StatisticsError, StudyScores, gather
 from nitido.study.statistics.signed_rank import wilcoxon_signed_rank
+
+FEW_PICTURES = 10
+FEW_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -159,3 +161,32 @@ def _better(
             winner, loser = (first, second) if first_wins else (second, first)
             better[loser].append(winner)
     return better
+
+
+def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ...]:
+    """One sentence for each weakness of the evidence, the gravest first; none when there is nothing to say."""
+    said = []
+    alone = [name for name, scores in variants.items() if scores.seeds == 1]
+    if alone:
+        said.append(
+            f"one seed ({_names(alone)}): seed noise unknown, no difference to these can be told from noise; "
+            "their intervals are over pictures alone"
+        )
+    few = [name for name, scores in variants.items() if 1 < scores.seeds < FEW_SEEDS]
+    if few:
+        said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can be found")
+    if pictures.repeated:
+        said.append(
+            f"{pictures.repeated} of {len(pictures.dataset)} test pictures have the same pixels as another: intervals, "
+            "tests and rank intervals count them once, the means each time"
+        )
+    for dataset, number in zip(pictures.datasets, pictures.distinct, strict=True):
+        if number == 1:
+            said.append(f"{dataset} has one picture: no interval can be given for a mean with it")
+        elif number < FEW_PICTURES:
+            said.append(f"{dataset} has {number} pictures, fewer than {FEW_PICTURES}: other pictures may disagree")
+    return tuple(said)
+
+
+def _names(variants: list[str]) -> str:
+    return ", ".join(variants)

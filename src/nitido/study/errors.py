@@ -1,7 +1,0 @@
-"""Errors of studies."""
-
-from nitido.base.errors import NitidoError
-
-
-class StudyError(NitidoError):
-    """A study cannot be read, resolved or continued."""
