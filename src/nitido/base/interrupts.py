@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -10,14 +10,50 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class DeferredInterrupt:
+    """Remembers the first Ctrl-C or SIGTERM instead of raising; a second one acts as it did before.
+
+    The handlers that are restored are those that were set when the object was made. Only the main thread can set
+    handlers: in others, signals act as they always do. A signal that is ignored (a shell's background job) stays
+    ignored.
+
+    Attributes:
+        requested: whether one of the signals has arrived.
+    """
+
+    def __init__(self) -> None:
+        """Remember the handlers; signals act as before until `install`."""
+        self.requested = False
+        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        # None: set by someone other than Python, and could not be restored.
+        self._original: dict[int, Any] = {
+            number: was for number, was in handlers.items() if was not in (None, signal.SIG_IGN)
+        }
+
+    def install(self) -> None:
+        """Set the handlers."""
+        self._set(dict.fromkeys(self._original, self._request))
+
+    def restore(self) -> None:
+        """Restore the handlers that were set before, whoever has replaced them."""
+        self._set(self._original)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self.restore()
+
+    def _set(self, handlers: Mapping[int, Any]) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
 @contextmanager
 def postponed_interrupts() -> Iterator[Callable[[], None]]:
-    """Inside, Ctrl-C and SIGTERM are remembered; yields a function that raises KeyboardInterrupt if there was one.
+    """Defer Ctrl-C and SIGTERM; yield a function that raises KeyboardInterrupt if one has arrived.
 
     Python raises KeyboardInterrupt wherever it happens to be, and inside a callback of a C library it is printed and
-    lost. A second signal acts at once, as it did before. An interrupt that nobody asked for in time is raised at the
-    end; the handlers are given back. Only the main thread can listen: in others signals act as they always do. A
-    signal that is ignored (a shell's background job) stays ignored.
+    lost. An interrupt that was not checked for is raised at the end. `DeferredInterrupt` says which signals count.
 
     >>> try:
     ...     with postponed_interrupts() as check:
@@ -29,30 +65,15 @@ def postponed_interrupts() -> Iterator[Callable[[], None]]:
     between two pieces
     stopped
     """
-    requested = False
-    original: dict[int, Any] = {}
-
-    def request(number: int, frame: FrameType | None) -> None:
-        nonlocal requested
-        requested = True
-        give_back()
-
-    def give_back() -> None:
-        for number, handler in original.items():
-            signal.signal(number, handler)
+    interrupt = DeferredInterrupt()
 
     def check() -> None:
-        if requested:
+        if interrupt.requested:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
-        # None: set by someone other than Python, and could not be given back.
-        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        original = {number: was for number, was in handlers.items() if was not in (None, signal.SIG_IGN)}
-        for number in original:
-            signal.signal(number, request)
+    interrupt.install()
     try:
         yield check
         check()
     finally:
-        give_back()
+        interrupt.restore()

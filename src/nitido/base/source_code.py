@@ -13,6 +13,8 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
+from nitido.base.file_hash import sha256_of_file
+
 _INSTALLED: tuple[str | Path, ...] = (
     Path(__file__).parents[1],
     *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
@@ -54,8 +56,7 @@ def hash_code(module: str, package: str, file: Path, others: Iterable[str] = ())
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of the source at `path`, which is no file if it was typed into a notebook."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError:
         typed = linecache.getlines(str(path)) or (linecache.getlines(path.name) if path.name.startswith("<") else [])
         return hashlib.sha256("".join(typed).encode()).hexdigest()

@@ -1,6 +1,5 @@
 """Fetch datasets from public addresses: resumable downloads, verified archives, folders that are whole or not there."""
 
-import hashlib
 import http.client
 import lzma
 import shutil
@@ -26,6 +25,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import data_root
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, pictures_in
@@ -110,7 +110,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, largest: int = _LAR
             if sha256 is None:
                 part.unlink(missing_ok=True)
             _download(url, part, largest)
-        found = _sha256(candidate)
+        found = sha256_of_file(candidate)
         if sha256 is not None and found != sha256:
             candidate.unlink()
             raise DataError(f"{url}: refused and removed, its sha256 is {found} instead of {sha256}")
@@ -260,11 +260,6 @@ def _progress(label: str) -> Iterator[tuple[Progress, TaskID]]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(label, total=None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch_archive(download: Download, recorded: dict[str, str]) -> tuple[Path, Source]:

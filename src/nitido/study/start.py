@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.file_hash import sha256_of_file
 from nitido.data import Store
 from nitido.data.catalog import Role
 from nitido.evaluation.objectives import SELECTION_METRICS
@@ -99,11 +100,9 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
     found = find_model(path)
     said = f"pretrained {run.pretrained} ({found.descriptor.architecture} {found.descriptor.name!r})"
     report = load_weights(network, found.network.state_dict(), run.start_anew, said)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return TransferReport(
         source=run.pretrained,
-        sha256=digest,
+        sha256=sha256_of_file(path),
         learned=found.descriptor.learned or LearnedPictures(unrecorded=(run.pretrained or "",)),
         loaded=report.loaded,
         skipped=report.skipped,

@@ -2,13 +2,11 @@
 
 import hashlib
 import logging
-import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning
@@ -21,6 +19,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from nitido.base.errors import NitidoError
+from nitido.base.interrupts import DeferredInterrupt
 from nitido.data import Store, centre
 from nitido.evaluation.benchmark import BicubicUpscaler, Image, Upscaler
 from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
@@ -165,44 +164,29 @@ class StopAtInterrupt(Callback):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self.requested = False
-        # Those of before the trainer: Lightning sets its own too, and puts these back before callbacks are torn down.
-        # A signal that is ignored (in a shell's background job) stays ignored; None was not set by Python.
-        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        self.original = {s: h for s, h in handlers.items() if h not in (None, signal.SIG_IGN)}
+        # Made before the trainer: Lightning sets handlers too, and puts its own back before callbacks are torn down.
+        self.interrupt = DeferredInterrupt()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Install signal handlers (main thread only), after Lightning, whose handler for SIGTERM exits with 0."""
-        if threading.current_thread() is threading.main_thread():
-            for number in self.original:
-                signal.signal(number, self._request)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        self.restore()
-
-    def restore(self) -> None:
-        """Restore the handlers that were installed before training; Lightning may have replaced them."""
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self.original.items():
-                signal.signal(number, handler)
+        """Install the signal handlers after Lightning, whose handler for SIGTERM exits with 0."""
+        self.interrupt.install()
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Stop here if requested: the last step is complete and the next has not begun."""
-        if self.requested:
+        if self.interrupt.requested:
             trainer.save_checkpoint(self.checkpoint)
             self.check(trainer.global_step)
 
     def check(self, step: int) -> None:
         """Raise `TrainingInterruptedError` if requested to stop; called after the last step too."""
-        if self.requested:
+        if self.interrupt.requested:
             raise TrainingInterruptedError(f"interrupted after step {step}; run the same command to resume")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Restore the signal handlers."""
-        self.restore()
+        self.interrupt.restore()
 
 
 class AveragedWeights(WeightAveraging):

@@ -197,7 +197,7 @@ def train(
                 raise KeyboardInterrupt from None
             raise
         finally:
-            stop.restore()
+            stop.interrupt.restore()
     stop.check(total)
     checkpoint = load_checkpoint(best, run)
     prefix = "network."

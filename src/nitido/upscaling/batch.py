@@ -1,6 +1,7 @@
 """Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
 
 import errno
+import hashlib
 import os
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from nitido.base.atomic import check_writable, remove_drafts
 from nitido.base.errors import NitidoError
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.interrupts import postponed_interrupts
 from nitido.base.locks import exclusive
 from nitido.base.registry import plugin_code
@@ -34,7 +36,7 @@ from nitido.upscaling.images import (
 )
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
 from nitido.upscaling.images.transparency import Color, flattened
-from nitido.upscaling.manifest import MANIFEST, Manifest, sha256, sha256_of
+from nitido.upscaling.manifest import MANIFEST, Manifest
 from nitido.upscaling.pipeline import overlapped
 from nitido.upscaling.tiled_inference import Advance
 from nitido.upscaling.upscaler import ImageUpscaler, Rectangle
@@ -95,13 +97,13 @@ class Settings:
         """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
         ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
         made_by = (version("nitido"), self.model, ensemble, precision, self.target, self.preview, self.background)
-        return sha256(repr(made_by).encode())
+        return hashlib.sha256(repr(made_by).encode()).hexdigest()
 
 
 def model_identity(name_or_path: str | Path) -> str:
     """What tells the network of a run directory or a model file from all others: its weights and plugins' code."""
     path = model_path(name_or_path)
-    weights = sha256_of(path)
+    weights = sha256_of_file(path)
     if path.suffix == ".onnx":  # holds the whole network
         return weights
     descriptor = read_descriptor(path)
@@ -358,7 +360,7 @@ class _Steps:
 
     def read(self, sized: _Sized) -> _Loaded | None:
         job, _ = sized
-        source = sha256_of(job.source)
+        source = sha256_of_file(job.source)
         if self.manifest.holds(job.target, source, self.fingerprint):
             return None
         workspace = Workspace(self.folder or job.target.parent)

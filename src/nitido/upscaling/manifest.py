@@ -1,12 +1,12 @@
 """What lies finished in an output folder, by content: neither times nor sizes are trusted."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.json_files import CHECKSUM, checksum
 
 MANIFEST = ".nitido-upscale.jsonl"
@@ -55,7 +55,7 @@ class Manifest:
         Earlier versions began with a line without a hash, which says no more than that a result may be there.
         """
         written = self._written.get(self._name(target))
-        return written is not None and (not written or sha256_of(target) in written)
+        return written is not None and (not written or sha256_of_file(target) in written)
 
     def holds(self, target: Path, source: str, settings: str) -> bool:
         """Return whether the result `target` was made of `source` with `settings` and is still as it was written."""
@@ -64,14 +64,14 @@ class Manifest:
             entry is not None
             and (entry.get("source"), entry.get("settings")) == (source, settings)
             and target.is_file()
-            and entry.get("sha256") == sha256_of(target)
+            and entry.get("sha256") == sha256_of_file(target)
         )
 
     def add(self, target: Path, draft: Path, source: str, settings: str) -> None:
         """Remember that `draft`, made of `source` with `settings`, becomes the result `target`."""
         if self.path is None:
             return
-        entry = {"result": self._name(target), "source": source, "settings": settings, "sha256": sha256_of(draft)}
+        entry = {"result": self._name(target), "source": source, "settings": settings, "sha256": sha256_of_file(draft)}
         if self._entries.get(entry["result"]) == entry:
             return
         with self.path.open("ab+") as file:
@@ -100,14 +100,3 @@ def _parsed(line: bytes) -> Mapping[str, Any] | None:
         return None
     stored = entry.pop(CHECKSUM, None)
     return entry if stored in (None, checksum(entry)) else None
-
-
-def sha256(content: bytes) -> str:
-    """The SHA-256 of `content`, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of the content of the file at `path`, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

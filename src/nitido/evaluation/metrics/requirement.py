@@ -1,10 +1,10 @@
 """What a metric needs that may not be there."""
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.evaluation.metrics.pictures import MetricNotAvailableError
 
 
@@ -43,6 +43,6 @@ def _missing_weights(address: str) -> str | None:
     if not file.is_file():
         return f"its weights are not in {file.parent}: put {address} there"
     digits = file.stem.rpartition("-")[2]
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    return None if found.startswith(digits) else f"{file} is damaged: its SHA-256 does not begin with {digits}"
+    if sha256_of_file(file).startswith(digits):
+        return None
+    return f"{file} is damaged: its SHA-256 does not begin with {digits}"

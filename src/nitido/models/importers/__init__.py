@@ -4,9 +4,9 @@ A file is recognised by its content, never by its name, and reading it runs no c
 module with a `Layout`, and its line in `LAYOUTS`.
 """
 
-import hashlib
 from pathlib import Path
 
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.printable import printable
 from nitido.models.importers import (
     edsr_basicsr,
@@ -61,7 +61,7 @@ def import_model(
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
     architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
-    origin = {"file": printable(source.name), "sha256": _sha256(source), "layout": layout.title}
+    origin = {"file": printable(source.name), "sha256": sha256_of_file(source), "layout": layout.title}
     descriptor = ModelDescriptor.of(
         network, architecture, name or printable(source.stem), {"imported": origin}, other_scales=other_scales
     )
@@ -95,8 +95,3 @@ def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
 
 def _known() -> str:
     return "; ".join(layout.title for layout in LAYOUTS)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from nitido.models.importers.hdf5 import read_keras_hdf5
 from nitido.models.importers.npz import read_npz
 from nitido.models.importers.state_dict import ordinary_weights
 from nitido.models.model_file import METADATA_KEY
-from nitido.models.tensor_file import LARGEST_WEIGHTS, ModelFileError, read_tensor_file
+from nitido.models.tensor_file import ModelFileError, check_size, read_tensor_file
 
 KINDS = ".npz, .h5, .keras, .pth, .pt, .safetensors"
 """The usual endings of the files that can be read."""
@@ -25,9 +25,7 @@ _LENGTH_BYTES = 8  # of a .safetensors file: how long its header is
 
 def read_tensors(path: Path) -> dict[str, Tensor] | None:
     """The tensors of `path` by name, `None` for a file of another kind; raises `ModelFileError` for damage and code."""
-    size = path.stat().st_size
-    if size > LARGEST_WEIGHTS:
-        raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")
+    check_size(path)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.startswith(_ZIP_MAGIC):  # one that is cut short is no archive of torch's, and NumPy says what is wrong

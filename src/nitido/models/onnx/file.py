@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nitido.models.model_file import ModelFileError
-from nitido.models.tensor_file import CHECKSUM_KEY, LARGEST_WEIGHTS
+from nitido.models.tensor_file import CHECKSUM_KEY, read_weights
 
 _GRAPH, _METADATA, _TRAINING, _FUNCTIONS = 7, 14, 20, 25
 _KEY, _VALUE = 1, 2
@@ -38,15 +38,7 @@ def read_onnx_file(path: Path) -> tuple[bytes, dict[str, str]]:
     graph has what an exported network never has: control flow, functions, other operators than ONNX's own, or weights
     in other files.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
-    size = path.stat().st_size
-    if size > LARGEST_WEIGHTS:
-        raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: could not be read ({error.strerror or error})") from None
+    content = read_weights(path)
     try:
         metadata = _metadata(content)
         unusual = next(_unusual(content), None)

@@ -1,6 +1,5 @@
 """What the shown variants cost on this machine: counted, measured once, and kept in the study's `cost.json`."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.file_hash import sha256_of_file
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.validation import StrictModel
 from nitido.evaluation.cost import count, time_rounds
@@ -91,7 +91,7 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
     Times are comparable only when they are taken in turn, so one new model file has all of them timed again; what
     a model takes of memory is measured once. Both are kept in `cache`.
     """
-    hashes = {name: _digest(path) for name, path in models.items()}
+    hashes = {name: sha256_of_file(path) for name, path in models.items()}
     record = _read(cache)
     if models and (record is None or not set(hashes.values()) <= set(record.models)):
         record = _measure(models, hashes, record)
@@ -105,11 +105,6 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
             else Cost(parameters, macs)
         )
     return Costs(found, *((record.side, record.processor, record.threads) if record is not None else (0, "", 0)))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _read(cache: Path) -> _Record | None:
