@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +49,23 @@ def fork_server() -> Iterator[ForkServer]:
     """A process that has imported nitido and forks children, in which commands and functions run."""
     with ForkServer() as server:
         yield server
+
+
+class Clock:
+    """Time that passes by `sleep` alone: what is counted can then be compared exactly, on a busy machine too."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(time, "perf_counter", found)
+    return found

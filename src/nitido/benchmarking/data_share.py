@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nitido.architectures import build, get_architecture
-from nitido.benchmarking.clock import Action, interleaved, medians
+from nitido.base.clock import Action, interleaved, medians
 from nitido.benchmarking.loops import BareStep
 from nitido.data import prepare, resolve_all
 from nitido.study.plan import RunConfig, plan

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nitido.benchmarking.clock import Progress, ignore, interleaved, medians
+from nitido.base.clock import Progress, ignore, interleaved, medians
 from nitido.benchmarking.data_share import DataShare, measure_share, onwards
 from nitido.benchmarking.decoded import DecodedPatches
 from nitido.benchmarking.machine_info import MachineInfo, machine_info

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from nitido.benchmarking.clock import Action, Progress, synchronize
+from nitido.base.clock import Action, Progress, synchronize
 
 WARM_UP = 4
 """Steps of the trainer before the first turn: where something is compiled, it is compiled there."""

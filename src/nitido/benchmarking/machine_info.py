@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nitido.benchmarking.clock import RoundSeconds, spread
+from nitido.base.clock import RoundSeconds, spread
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.study.environment import processor_name
 from nitido.training.precision import has_fast_float16

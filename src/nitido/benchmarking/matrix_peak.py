@@ -6,7 +6,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from nitido.benchmarking.clock import Action, calls_for, seconds_per_call
+from nitido.base.clock import Action, calls_for, seconds_per_call
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import Format
 

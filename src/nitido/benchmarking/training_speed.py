@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.benchmarking.clock import (
+from nitido.base.clock import (
     Progress,
     RoundSeconds,
     calls_for,

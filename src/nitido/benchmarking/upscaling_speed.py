@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base.clock import Action, Progress, ignore, interleaved, medians
 from nitido.base.errors import NitidoError
 from nitido.base.out_of_memory import unless_out_of_memory
-from nitido.benchmarking.clock import Action, Progress, ignore, interleaved, medians
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import training_device

@@ -12,7 +12,7 @@ from nitido.cli import completion
 from nitido.cli.console import Json, print_table, report, say
 
 if TYPE_CHECKING:
-    from nitido.benchmarking.clock import Progress as Rounds
+    from nitido.base.clock import Progress as Rounds
     from nitido.benchmarking.machine_info import MachineInfo
 
 app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.clock import seconds_per_call
 from nitido.base.json_files import read_json, write_json
 from nitido.base.validation import ConfigError, StrictModel, describe
 from nitido.kernels.compiler import is_installed, why_no_compiler
@@ -212,14 +212,8 @@ def probe(
     """
     step = prepare(copy.deepcopy(network).to(device).train())
     lr = _noise(options.batch, network.channels, options.patch, device)
-    seconds = []
-    for _ in range(6):
-        started = time.perf_counter()
-        _calculate(step, lr, precision)
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    _calculate(step, lr, precision)
+    return min(seconds_per_call(lambda: _calculate(step, lr, precision), 1, device) for _ in range(5))
 
 
 def _patches_that_fit(

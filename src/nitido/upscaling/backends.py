@@ -1,13 +1,13 @@
 """What runs a network: PyTorch, or ONNX Runtime where it is installed; the faster one is found by trying both."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from functools import partial
 
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.clock import interleaved, medians
 from nitido.base.errors import unknown_name
 from nitido.models.bfloat16 import calculator
 from nitido.models.channels_last import channels_last
@@ -105,21 +105,13 @@ def choose(network: SuperResolutionNetwork, height: int, width: int, bfloat16: b
 
 @torch.inference_mode()
 def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: int, bfloat16: bool) -> dict[str, float]:
-    """Median seconds of each, taking turns so that a slow moment is one for all; the first run of each is not counted.
+    """Return the median seconds of each network on one tile: channels last, in the precision that it will have.
 
-    Each is run as pieces of a picture are: channels last, in the precision that it will have. Slow networks have fewer
-    turns, but at least one.
+    Slow networks have fewer rounds, but at least one.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
     lr = {name: channels_last(torch.zeros(1, net.channels, height, width)) for name, net in networks.items()}
-    calls = {name: calculator(net, bfloat16 and BACKENDS[name].has_bfloat16) for name, net in networks.items()}
-    began = time.perf_counter()
-    for turn in range(1 + _ROUNDS):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call(lr[name])
-            if turn > 0:
-                seconds[name].append(time.perf_counter() - started)
-        if turn > 0 and time.perf_counter() - began > _SECONDS:
-            break
-    return {name: median(values) for name, values in seconds.items()}
+    calls = {
+        name: partial(calculator(net, bfloat16 and BACKENDS[name].has_bfloat16), lr[name])
+        for name, net in networks.items()
+    }
+    return medians(interleaved(calls, _ROUNDS, torch.device("cpu"), at_least=0, budget=_SECONDS))

@@ -1,14 +1,15 @@
 """Running time on this machine, measured so that the machine's moods cancel between networks."""
 
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import median
 
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.clock import RoundSeconds, interleaved, medians
 
-WARM_UPS = 2
+WARM_UPS = 1
 """Runs of each network that are not counted."""
 
 AGREEING_ROUNDS = 5
@@ -22,13 +23,13 @@ def latency(
     networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
 ) -> dict[str, float]:
     """Return the median of `time_rounds` for each network."""
-    return {name: median(values) for name, values in time_rounds(networks, lr_size, rounds).items()}
+    return medians(time_rounds(networks, lr_size, rounds))
 
 
 @torch.inference_mode()
 def time_rounds(
     networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
-) -> dict[str, list[float]]:
+) -> RoundSeconds:
     """Return the seconds of one LR picture of `lr_size` (height, width), float32, whole picture, in each round.
 
     In each round every network runs once, so that a slow moment of the machine is a slow moment for all of them.
@@ -39,17 +40,9 @@ def time_rounds(
         )
         for name, network in networks.items()
     }
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(WARM_UPS + rounds):
-        for name, network in networks.items():
-            network.eval()
-            started = time.perf_counter()
-            network(pictures[name])
-            if pictures[name].is_cuda:
-                torch.cuda.synchronize()
-            if turn >= WARM_UPS:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+    device = next((picture.device for picture in pictures.values()), torch.device("cpu"))
+    calls = {name: partial(network.eval(), pictures[name]) for name, network in networks.items()}
+    return interleaved(calls, rounds, device, at_least=0)
 
 
 def agreed_ratio(seconds: Sequence[float], others: Sequence[float]) -> float | None:

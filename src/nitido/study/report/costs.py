@@ -1,6 +1,5 @@
 """What the shown variants cost on this machine: counted, measured once, and kept in the study's `cost.json`."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.clock import seconds_per_call
 from nitido.base.file_hash import sha256_of_file
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.validation import StrictModel
@@ -144,11 +144,13 @@ def choose_effort(networks: Mapping[str, SuperResolutionNetwork], budget: float 
 
     Estimated from one small picture, since time grows with the number of pixels.
     """
-    for _ in range(2):  # the first time the libraries set themselves up
-        started = time.perf_counter()
+
+    def small_pictures() -> None:
         for network in networks.values():
             network(torch.rand(1, network.channels, SIDES[-1], SIDES[-1]))
-        small = time.perf_counter() - started
+
+    small_pictures()  # the libraries set themselves up
+    small = seconds_per_call(small_pictures, 1, torch.device("cpu"))
     rounds = {side: int(budget / (small * (side / SIDES[-1]) ** 2)) - WARM_UPS for side in SIDES}
     side = next((side for side in SIDES if rounds[side] >= 3), SIDES[-1])
     return side, min(max(rounds[side], 1), ROUNDS)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nitido.benchmarking.clock import calls_for, interleaved, medians, seconds_per_call, spread
+from nitido.base.clock import calls_for, interleaved, medians, seconds_per_call, spread
 
 CPU = torch.device("cpu")
 
@@ -41,3 +41,16 @@ def test_neither_the_warm_up_nor_one_slow_moment_counts(clock) -> None:
     found = interleaved({"a": lambda: clock.sleep(next(lasting))}, 3, CPU, at_least=1)
     assert medians(found) == {"a": 1}
     assert spread(found) == 4
+
+
+def test_with_no_least_time_every_contestant_is_called_once_a_round_after_one_warm_up(clock) -> None:
+    heard: list[str] = []
+    found = interleaved({"a": lambda: heard.append("a"), "b": lambda: heard.append("b")}, 2, CPU, at_least=0)
+    assert heard == ["a", "b", "a", "b", "a", "b"]
+    assert {name: len(seconds) for name, seconds in found.items()} == {"a": 2, "b": 2}
+
+
+def test_no_round_begins_after_the_budget_but_one_is_always_completed(clock) -> None:
+    found = interleaved({"a": lambda: clock.sleep(2)}, 9, CPU, at_least=0, budget=5)
+    assert found == {"a": [2, 2]}, "a warm-up and two rounds last six seconds"
+    assert interleaved({"a": lambda: clock.sleep(9)}, 9, CPU, at_least=0, budget=5) == {"a": [9]}

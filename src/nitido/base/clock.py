@@ -37,8 +37,10 @@ def seconds_per_call(action: Action, calls: int, device: torch.device) -> float:
 
 
 def calls_for(action: Action, at_least: float, device: torch.device) -> int:
-    """How many calls last about `at_least` seconds, by trying two: the first one may have to set things up."""
+    """Return how many calls last about `at_least` seconds, after one warm-up call and, unless it is 0, a timed one."""
     action()
+    if at_least == 0:
+        return 1
     return max(1, math.ceil(at_least / max(seconds_per_call(action, 1, device), 1e-9)))
 
 
@@ -48,22 +50,27 @@ def interleaved(
     device: torch.device,
     *,
     at_least: float = 0.1,
+    budget: float = math.inf,
     progress: Progress = ignore,
 ) -> RoundSeconds:
-    """Seconds of a call of each contestant in each of `rounds` rounds, in which all have one turn.
+    """Return the seconds per call of each contestant in each of `rounds` rounds.
 
-    A turn is as many calls as last about `at_least` seconds. Two calls of each are not counted.
+    In a round, every contestant is called as often as lasts about `at_least` seconds: with 0, once. After `budget`
+    seconds no further round begins, but one is always completed.
 
     >>> found = interleaved({"a": list, "b": dict}, 3, torch.device("cpu"), at_least=0.001)
     >>> {name: len(seconds) for name, seconds in found.items()}
     {'a': 3, 'b': 3}
     """
+    began = time.perf_counter()
     calls = {name: calls_for(action, at_least, device) for name, action in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         for name, action in contestants.items():
             seconds[name].append(seconds_per_call(action, calls[name], device))
         progress(number + 1, rounds)
+        if time.perf_counter() - began > budget:
+            break
     return seconds
 
 
