@@ -1,8 +1,7 @@
 """Large pictures in pieces, to the same pixels: every piece sees as much around it as the network can see."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Self
 
@@ -14,8 +13,11 @@ from nitido.base.out_of_memory import unless_out_of_memory
 LARGEST_AREA = 512 * 512
 """LR pixels that are enlarged at once, their margin not counted."""
 
-SMALLEST_AREA = 32 * 32
-"""Smaller pieces, for want of memory, would be little but margin."""
+SMALLEST_SIDE = 16
+"""Tiles are not split further after running out of memory: they would be little but margin."""
+
+Process = Callable[["Tile", "Tile"], bool]
+"""Computes and stores the tile of a row and a column; returns False if memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,19 @@ class Tile:
         It starts at an even pixel, so that an algorithm that works on 2×2 of them finds the same ones in every tile.
         """
         return cls(first, last, max(0, first - margin) // 2 * 2, min(length, last + margin))
+
+    @property
+    def with_margin(self) -> slice:
+        """The LR pixels of the tile and its margin."""
+        return slice(self.start, self.stop)
+
+    def place(self, scale: int) -> slice:
+        """Return the pixels of the whole image, upscaled by `scale`, that the tile gives."""
+        return slice(scale * self.first, scale * self.last)
+
+    def inner(self, scale: int) -> slice:
+        """Return the pixels of the upscaled tile that do not belong to its margin."""
+        return slice(scale * (self.first - self.start), scale * (self.last - self.start))
 
 
 def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
@@ -55,51 +70,98 @@ def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
         yield Tile(tile.first, tile.last, start, start + longest)
 
 
-def _as_it_is(output: Tensor) -> Tensor:
-    assert output is not None
-    return output
+def process_tiles(
+    rows: Iterable[Tile],
+    columns: Sequence[Tile],
+    size: tuple[int, int],
+    margin: int | None,
+    process: Process,
+    *,
+    on_split: Callable[[], None] = lambda: None,
+    after_row: Callable[[], None] = lambda: None,
+) -> bool:
+    """Process all tiles of an image; one that runs out of memory, and all later ones, are split to half the side.
+
+    Args:
+        rows: The tiles of the vertical axis.
+        columns: Those of the horizontal axis.
+        size: Height and width of the image in LR pixels.
+        margin: The receptive-field radius of the network; None if it must see the whole image, which is never split.
+        process: Called for each tile.
+        on_split: Called each time the size is halved.
+        after_row: Called after each of the `rows`.
+
+    Returns:
+        Whether all tiles were processed: False if memory ran out for a tile that cannot be split further.
+    """
+    limit = max(size)
+
+    def fill(row: Tile, column: Tile) -> bool:
+        nonlocal limit
+        high, wide = row.last - row.first, column.last - column.first
+        if max(high, wide) <= limit:
+            if process(row, column):
+                return True
+            limit = max(high, wide) // 2
+            if margin is None or limit < SMALLEST_SIDE:
+                return False
+            on_split()
+        return all(
+            fill(_part(row, upper, margin or 0, size[0]), _part(column, left, margin or 0, size[1]))
+            for upper in tiles(high, limit, 0)
+            for left in tiles(wide, limit, 0)
+        )
+
+    for row in rows:
+        if not all(fill(row, column) for column in columns):
+            return False
+        after_row()
+    return True
+
+
+def _part(tile: Tile, part: Tile, margin: int, length: int) -> Tile:
+    """Return `part`, relative to the first pixel of `tile`, as a tile of the axis of `length` pixels."""
+    return Tile.around(tile.first + part.first, tile.first + part.last, margin, length)
 
 
 def upscale(
     network: SuperResolutionNetwork,
     lr: Tensor,
     largest_area: int = LARGEST_AREA,
-    finish: Callable[[Tensor], Tensor] = _as_it_is,
+    finish: Callable[[Tensor], Tensor] = lambda output: output,
 ) -> Tensor:
-    """What `network` makes of `lr`, `(N, C, h, w)`, piece by piece where it is larger than `largest_area` pixels.
+    """Upscale `lr`, `(N, C, h, w)`, with `network`, in tiles if it has more than `largest_area` pixels.
 
-    `finish` is applied to the output of every piece, pixel by pixel: as uint8 a large result needs a quarter.
+    `finish` is applied to the output of every tile, pixel by pixel: as uint8 a large result needs a quarter.
 
-    The margin of a piece is the network's receptive-field radius, so the pixels are those of the whole picture (but for
-    the order of sums). Where memory is too short for that, pieces are smaller. A network that sees the whole picture at
-    once (radius None) is not cut.
+    The margin of a tile is the network's receptive-field radius, so the pixels are those of the whole image (except
+    for the order of sums). Tiles that run out of memory are split. A network that must see the whole image (radius
+    None) is not tiled.
     """
     radius = network.receptive_field_radius
-    area = min(largest_area, lr.shape[-2] * lr.shape[-1])
-    output = None
-    while radius is not None and output is None and (area >= SMALLEST_AREA or area == largest_area):
-        output = unless_out_of_memory(partial(_in_tiles, network, lr, radius, area, finish))
-        area //= 4
-    return finish(network(lr)) if output is None else output
-
-
-def _in_tiles(
-    network: SuperResolutionNetwork, lr: Tensor, radius: int, largest_area: int, finish: Callable[[Tensor], Tensor]
-) -> Tensor:
     height, width = lr.shape[-2:]
-    scale = network.scale
-    if height * width <= largest_area:
+    if radius is None:
         return finish(network(lr))
-    side = max(1, int(largest_area**0.5))
+    whole = height * width <= largest_area
+    side = max(height, width) if whole else max(1, int(largest_area**0.5))
     output: Tensor | None = None
-    for row in tiles(height, side, radius):
-        for column in tiles(width, side, radius):
-            piece = finish(network(lr[..., row.start : row.stop, column.start : column.stop]))
-            top, left = scale * (row.first - row.start), scale * (column.first - column.start)
-            tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
-            if output is None:
-                output = piece.new_empty((*piece.shape[:-2], height * scale, width * scale))
-            target = output[..., scale * row.first : scale * row.last, scale * column.first : scale * column.last]
-            target.copy_(piece[..., top : top + tall, left : left + wide])
-    assert output is not None
+
+    def process(row: Tile, column: Tile) -> bool:
+        nonlocal output
+        tile = unless_out_of_memory(lambda: finish(network(lr[..., row.with_margin, column.with_margin])))
+        if tile is None:
+            return False
+        scale = network.scale
+        inner = tile[..., row.inner(scale), column.inner(scale)]
+        if inner.shape[-2:] == (height * scale, width * scale):
+            output = inner
+            return True
+        if output is None:
+            output = inner.new_empty((*inner.shape[:-2], height * scale, width * scale))
+        output[..., row.place(scale), column.place(scale)] = inner
+        return True
+
+    rows, columns = (list(tiles(length, side, radius)) for length in (height, width))
+    if not process_tiles(rows, columns, (height, width), radius, process) or output is None:
+        return finish(network(lr))  # raises what says how much memory is missing
     return output

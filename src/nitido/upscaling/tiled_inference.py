@@ -13,7 +13,7 @@ from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.imaging.files import Pixels
 from nitido.models.bfloat16 import calculator
 from nitido.models.channels_last import channels_last
-from nitido.models.tiling import Tile, tiles
+from nitido.models.tiling import SMALLEST_SIDE, Tile, process_tiles, tiles
 from nitido.models.working_memory import bytes_per_pixel
 from nitido.upscaling.images.target_size import UpscaleError
 from nitido.upscaling.workspace import Workspace
@@ -27,7 +27,6 @@ Note = Callable[[str], None]
 MEMORY = 1 << 31
 """Default memory limit for inference in bytes, without the image and its result."""
 
-_SMALLEST_SIDE = 16
 _LARGE_SIDE, _MANY_MARGINS = 192, 14  # larger tiles leave the caches, and their margins no longer dominate the time
 
 REDONE = "bfloat16 gave implausible pixels: these tiles were computed again in float32"
@@ -76,16 +75,28 @@ class TiledInference:
         scale = self.network.scale
         dtype = np.uint8 if bits == 8 else np.uint16
         result = context.workspace.empty((height * scale, width * scale, channels), dtype)
-        side = self._side(height, width)
-        for row in _cut(height, side, self._margin):
-            for column in _cut(width, side, self._margin):
-                side = self._fill(result, pixels, row, column, side, context)
-            context.workspace.release()
-        return result
 
-    @property
-    def _margin(self) -> int:
-        return self.network.receptive_field_radius or 0
+        def process(row: Tile, column: Tile) -> bool:
+            samples = self._samples(pixels, row, column, bits, context.note)
+            if samples is None:
+                return False
+            result[row.place(scale), column.place(scale)] = samples
+            context.advance((row.last - row.first) * (column.last - column.first) / (height * width))
+            return True
+
+        side, margin = self._side(height, width), self.network.receptive_field_radius
+        complete = process_tiles(
+            _cut(height, side, margin or 0),
+            list(_cut(width, side, margin or 0)),
+            (height, width),
+            margin,
+            process,
+            on_split=lambda: context.note(CUT_SMALLER),
+            after_row=context.workspace.release,
+        )
+        if not complete:
+            raise UpscaleError("not enough memory for a tile of the image: reduce --memory")
+        return result
 
     def _side(self, height: int, width: int) -> int:
         """Return the side, with margins, of the largest useful tile that fits the memory."""
@@ -97,34 +108,11 @@ class TiledInference:
                     f"{ceil(need * height * width / 2**20)} MB of memory, {self.memory // 2**20} MB are allowed"
                 )
             return max(height, width)
-        return _largest_side(self._margin, need, self.memory)
-
-    def _fill(self, result: Pixels, pixels: Pixels, row: Tile, column: Tile, side: int, context: TilingContext) -> int:
-        """Write one tile of `result`, in parts of at most `side`, and return the side that fits."""
-        high, wide = row.last - row.first, column.last - column.first
-        if max(high, wide) <= side:
-            samples = self._samples(pixels, row, column, result.dtype.itemsize * 8, context.note)
-            if samples is not None:
-                scale = self.network.scale
-                rows = slice(scale * row.first, scale * row.last)
-                result[rows, scale * column.first : scale * column.last] = samples
-                context.advance(high * wide / (pixels.shape[0] * pixels.shape[1]))
-                return side
-            side = max(high, wide) // 2
-            if side < _SMALLEST_SIDE or self.network.receptive_field_radius is None:
-                raise UpscaleError("not enough memory for a tile of the image: reduce --memory")
-            context.note(CUT_SMALLER)
-        for upper in tiles(high, side, 0):
-            for left in tiles(wide, side, 0):
-                part = _within(row, upper, self._margin, pixels.shape[0])
-                side = self._fill(
-                    result, pixels, part, _within(column, left, self._margin, pixels.shape[1]), side, context
-                )
-        return side
+        return _largest_side(self.network.receptive_field_radius, need, self.memory)
 
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """Return the pixels of a tile without its margin; None if memory ran out."""
-        lr = _to_tensor(pixels[row.start : row.stop, column.start : column.stop]).to(self.device)
+        lr = _to_tensor(pixels[row.with_margin, column.with_margin]).to(self.device)
         upscaled = unless_out_of_memory(lambda: self._calculate(lr))
         if upscaled is None:
             return None
@@ -134,25 +122,18 @@ class TiledInference:
             if upscaled is None:
                 return None
         scale = self.network.scale
-        top, left = scale * (row.first - row.start), scale * (column.first - column.start)
-        tall, wide = scale * (row.last - row.first), scale * (column.last - column.first)
-        return _to_samples(upscaled[..., top : top + tall, left : left + wide], bits)
+        return _to_samples(upscaled[..., row.inner(scale), column.inner(scale)], bits)
 
 
 def _largest_side(margin: int, need: float, memory: int) -> int:
     """Return the side of a tile with margins in LR pixels, if inference needs `need` bytes per LR pixel."""
     fitting_side = int((memory / need) ** 0.5)
-    return max(_SMALLEST_SIDE + 2 * margin, min(fitting_side, max(_LARGE_SIDE, _MANY_MARGINS * margin)))
+    return max(SMALLEST_SIDE + 2 * margin, min(fitting_side, max(_LARGE_SIDE, _MANY_MARGINS * margin)))
 
 
 def _cut(length: int, side: int, margin: int) -> Iterator[Tile]:
     """Cut an axis of `length` pixels into tiles of at most `side` with margins; a single tile has no margin."""
     return tiles(length, length if length <= side else side - 2 * margin, margin)
-
-
-def _within(tile: Tile, part: Tile, margin: int, length: int) -> Tile:
-    """Return `part`, relative to the first pixel of `tile`, as a tile of the axis of `length` pixels."""
-    return Tile.around(tile.first + part.first, tile.first + part.last, margin, length)
 
 
 def _impossible(upscaled: Tensor, lr: Tensor) -> bool:
