@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from nitido.base.json_files import DamagedFileError
-from nitido.cli.console import TrainingProgress
+from nitido.cli.study_progress import StudyProgress
 from nitido.evaluation.metrics import MetricError
 from nitido.study.publish import publish
 from nitido.study.resolve import resolve
@@ -56,7 +56,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flat")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NITIDO_CACHE", str(folder / "cache"))
-        with TrainingProgress() as progress:
+        with StudyProgress() as progress:
             outcome = run_study(resolve(load_study_file(str(prepared(folder))), "demo", []), folder / "out", progress)
     assert not outcome.failures
     return folder / "out"
@@ -113,5 +113,5 @@ def test_a_picture_too_small_to_score_is_refused_before_any_training(
         tmp_path / split / "sliver.png"
     )
     with pytest.raises(MetricError, match=r"sliver of .*: a picture of 40×12 is too small"):
-        run_study(resolve(load_study_file(str(file)), "demo", []), tmp_path / "out", TrainingProgress())
+        run_study(resolve(load_study_file(str(file)), "demo", []), tmp_path / "out", StudyProgress())
     assert not (tmp_path / "out" / "runs").exists()

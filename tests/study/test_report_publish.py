@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nitido.base.json_files import write_json
-from nitido.cli.console import TrainingProgress
+from nitido.cli.study_progress import StudyProgress
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.publish import publish
 from nitido.study.resolve import resolve
@@ -29,7 +29,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text(yaml.safe_dump(SMALL_STUDY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NITIDO_CACHE", str(folder / "cache"))
-        with TrainingProgress() as progress:
+        with StudyProgress() as progress:
             run_study(resolve(load_study_file(str(file)), "demo", ["seeds=0,1"]), folder / "out", progress)
     return folder / "out"
 

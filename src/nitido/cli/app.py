@@ -16,6 +16,7 @@ from nitido.base.errors import INTERRUPTED, NitidoError
 from nitido.base.plugins import load_plugins
 from nitido.cli import benchmark, data, doctor, evaluation, model, study, training, upscale
 from nitido.cli.console import note, say
+from nitido.cli.display import Display
 from nitido.cli.misuse import describe_misuse
 from nitido.cli.streams import tolerant_streams
 
@@ -104,7 +105,7 @@ def _run(arguments: list[str]) -> int:
         command = get_command(app)
         if COMPLETION in os.environ:
             command.main(arguments, prog_name=app.info.name)
-        with command.make_context(app.info.name, arguments) as context:
+        with Display().for_command(), command.make_context(app.info.name, arguments) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code

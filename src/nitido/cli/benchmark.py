@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nitido.cli import completion
 from nitido.cli.console import Json, print_table, report, say
+from nitido.cli.display import current_display
 
 if TYPE_CHECKING:
     from nitido.base.clock import Progress as Rounds
@@ -151,7 +151,7 @@ def _show(
 @contextmanager
 def _rounds() -> Iterator["Rounds"]:
     """A bar over the rounds, on a terminal; on standard error."""
-    console = Console(stderr=True)
+    display = current_display()
     columns = (
         TextColumn("measuring"),
         BarColumn(),
@@ -159,6 +159,7 @@ def _rounds() -> Iterator["Rounds"]:
         TextColumn("rounds"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    bar = Progress(*columns, console=display.console, auto_refresh=False)
+    with display.panel(bar):
         task = bar.add_task("", total=None)
         yield lambda done, rounds: bar.update(task, completed=done, total=rounds)

@@ -1,4 +1,4 @@
-"""What commands print: tables, JSON, and the progress of trainings."""
+"""Print tables, notes and JSON."""
 
 import json
 import os
@@ -8,33 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from nitido.base.atomic import check_writable, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import without_non_finite
-from nitido.base.number_text import number_text
 from nitido.base.printable import printable
 from nitido.cli.streams import is_closed
 
-if TYPE_CHECKING:
-    from nitido.study.plan import PlannedRun
-    from nitido.study.review import Review
-    from nitido.study.run_directory import Status
-    from nitido.training.callbacks import ProgressListener
-    from nitido.training.hyperparameters import Hyperparameters
-
 JSON_TO_STDOUT = "-"
-
-SHOWN = 5
-"""So many runs of a kind are named before a study begins; the rest are counted."""
 
 _stdout_of_json: ContextVar[TextIO | None] = ContextVar("stdout_of_json", default=None)
 _PROSE = 24  # columns of text with spaces are not made narrower than this, if they are that wide
@@ -49,11 +37,6 @@ def say(line: object) -> None:
 def note(line: object) -> None:
     """Print one line on standard error; what is not visible in it is shown as an escape."""
     print(printable(line), file=sys.stderr)
-
-
-def print_above(console: Console, line: object) -> None:
-    """Print one line on `console`, above the bar that may be on it; nothing in it is markup."""
-    console.print(Text(printable(line)), soft_wrap=True)
 
 
 def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
@@ -190,99 +173,3 @@ def write_json_output(value: Any, target: str) -> None:
         (_stdout_of_json.get() or sys.stdout).write(text)
         return
     write_text(Path(target), text)
-
-
-def _validation(options: "Hyperparameters", value: float) -> str:
-    """Return a validation in words: by the metric that chooses the step, and of which part of the pictures."""
-    from nitido.evaluation.objectives import SELECTION_METRICS
-
-    crop = f" (crop of {options.validation_crop} px)" if options.validation_crop else ""
-    return f"validation{crop} {SELECTION_METRICS[options.objective].words(value)}"
-
-
-class TrainingProgress:
-    """A bar with ETA for the run at hand on a terminal; a line per run anywhere else. Everything on standard error.
-
-    Before the first run it says once what the machine has, and what it must do without.
-    """
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[validation]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-
-    def __enter__(self) -> Self:
-        """Say what the machine has, and show the bar."""
-        from nitido.training.fast_path import describe_machine
-        from nitido.training.precision import training_device
-
-        self._say(f"machine: {describe_machine(training_device())}")
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Take the bar away."""
-        self.bar.stop()
-
-    def reviewed(self, review: "Review") -> None:
-        """Say what becomes of the runs that the study's directory holds already; nothing for a new directory."""
-        kept, resumed, changed = (review.of(standing) for standing in ("kept", "resumed", "changed"))
-        if kept or resumed or changed:
-            counts = f"{len(kept)} runs kept, {len(resumed)} to be resumed, {len(review.of('new'))} new"
-            self._say(f"study: {counts}, {len(changed)} to be trained again, {len(review.orphans)} orphaned")
-        for reviewed in changed[:SHOWN]:
-            self._say(
-                f"  trained again: {reviewed.run.directory} ({reviewed.reason}); the old run is kept in orphaned/"
-            )
-        for path in review.orphans[:SHOWN]:
-            self._say(f"  orphaned: {path} (not in the study any more; kept on disk, not in the table)")
-        for what, number in (("to be trained again", len(changed)), ("orphaned", len(review.orphans))):
-            if number > SHOWN:
-                self._say(f"  and {number - SHOWN} more {what}")
-
-    def started(self, run: "PlannedRun", number: int, runs: int, steps: int) -> "ProgressListener":
-        """Open a bar for the run; returns who moves it."""
-        options = run.config.hyperparameters
-        rate = number_text(options.learning_rate)
-        label = f"[{number}/{runs}] {printable(run.config.variant)} lr={rate} seed={options.seed}"
-        if not self.console.is_terminal:
-            self._say(label)
-        task = self.bar.add_task(label, total=steps, validation="")
-
-        def listen(done: int, validation: float | None) -> None:
-            self.bar.update(task, completed=done)
-            if validation is not None:
-                self.bar.update(task, validation=_validation(options, validation))
-
-        return listen
-
-    def ended(self, run: "PlannedRun", status: "Status") -> None:
-        """Leave one line for the run."""
-        from nitido.evaluation.objectives import SELECTION_METRICS
-
-        for task in self.bar.task_ids:
-            self.bar.remove_task(task)
-        options = run.config.hyperparameters
-        label = f"{run.config.variant} lr={number_text(options.learning_rate)} seed={options.seed}"
-        if status.state == "finished":
-            length = f"{status.steps} steps, {'' if status.all_seconds else 'at least '}{status.seconds:.0f} s"
-            metric = SELECTION_METRICS[options.objective].metric
-            text = f"{label}: {_validation(options, status.validation[metric])} after {length}"
-            text += f" ({status.start})" if status.start else ""
-        else:
-            text = f"{label}: {status.state}: {status.reason}"
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        print_above(self.console, text)

@@ -8,6 +8,7 @@ import typer
 from nitido.base.errors import NitidoError
 from nitido.cli import completion
 from nitido.cli.console import Json, output_file, print_table, report, say
+from nitido.cli.display import loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +59,12 @@ def evaluate(
 
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
-    from nitido.data import prepare, resolve
-    from nitido.evaluation.benchmark import require_measurable, unmeasurable
-    from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
-    from nitido.evaluation.metrics import metric as metric_called
-    from nitido.evaluation.model_comparison import evaluate_models, means
+    with loading():
+        from nitido.data import prepare, resolve
+        from nitido.evaluation.benchmark import require_measurable, unmeasurable
+        from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
+        from nitido.evaluation.metrics import metric as metric_called
+        from nitido.evaluation.model_comparison import evaluate_models, means
 
     asked = metric or list(FIDELITY_METRICS)
     named = [metric_called(name) for name in dict.fromkeys(asked) if name != ALL]
@@ -129,9 +131,10 @@ def compare(
 
     Example: nitido compare photo.png bicubic runs/mine --scale 2 -o figure.png
     """
-    from nitido.data import PictureSet, prepare
-    from nitido.evaluation.model_comparison import compare_on
-    from nitido.study.report.comparison import Panel, draw_comparison
+    with loading():
+        from nitido.data import PictureSet, prepare
+        from nitido.evaluation.model_comparison import compare_on
+        from nitido.study.report.comparison import Panel, draw_comparison
 
     if output.suffix.lower() != ".png":
         raise NitidoError(f"{output}: the figure is a PNG picture; give a name that ends in .png")

@@ -7,8 +7,10 @@ import typer
 
 from nitido.base.number_text import number_text
 from nitido.cli import completion
-from nitido.cli.console import Json, TrainingProgress, note, print_table, say
+from nitido.cli.console import Json, note, print_table, say
 from nitido.cli.console import report as report_result
+from nitido.cli.display import loading
+from nitido.cli.study_progress import StudyProgress
 
 if TYPE_CHECKING:
     from nitido.study.leaderboard import Leaderboard
@@ -59,7 +61,8 @@ def show(study: StudyName, profile: ProfileName = None, set_: Settings = None, j
 
     Example: nitido study show srcnn --profile classic
     """
-    from nitido.study.plan import describe_runs, plan
+    with loading():
+        from nitido.study.plan import describe_runs, plan
 
     resolved = _resolve(study, profile, set_ or [])
     described = describe_runs(plan(resolved))
@@ -98,11 +101,12 @@ def run(
 
     Example: nitido study run srcnn --profile demo --set seeds=0,1
     """
-    from nitido.study.run import run_study
+    with loading():
+        from nitido.study.run import run_study
 
     resolved = _resolve(study, profile, set_ or [])
     directory = out or (Path(study) if _is_study_directory(study) else _default_directory(resolved))
-    with TrainingProgress() as progress:
+    with StudyProgress() as progress:
         outcome = run_study(resolved, directory, progress)
     _print_board(outcome.board, outcome.directory, json)
     if open_:
@@ -121,7 +125,8 @@ def report(
 
     Example: nitido study report runs/srcnn
     """
-    from nitido.study.publish import publish
+    with loading():
+        from nitido.study.publish import publish
 
     _print_board(publish(directory), directory, json)
 

@@ -7,7 +7,9 @@ import typer
 
 from nitido.base.errors import NitidoError
 from nitido.cli import completion
-from nitido.cli.console import TrainingProgress, say
+from nitido.cli.console import say
+from nitido.cli.display import loading
+from nitido.cli.study_progress import StudyProgress
 
 
 def _print_keys(wanted: bool) -> None:
@@ -41,10 +43,11 @@ def train(
 
     Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine
     """
-    from nitido.architectures import architecture_names
-    from nitido.study.execute import execute
-    from nitido.study.plan import PlannedRun, single_run
-    from nitido.study.spec import builtin_names
+    with loading():
+        from nitido.architectures import architecture_names
+        from nitido.study.execute import execute
+        from nitido.study.plan import PlannedRun, single_run
+        from nitido.study.spec import builtin_names
 
     if architecture not in architecture_names() and architecture in builtin_names():
         raise NitidoError(f"{architecture} is a study, not an architecture: nitido study run {architecture}")
@@ -53,7 +56,7 @@ def train(
         if key in ("variant", "variants"):
             raise NitidoError(f"--set {setting}: the variant is an option of its own: --variant {value}")
     run = single_run(architecture, variant, set_ or [])
-    with TrainingProgress() as progress:
+    with StudyProgress() as progress:
         planned = PlannedRun(run, out)
         status = execute(run, out, lambda steps: progress.started(planned, 1, 1, steps))
         progress.ended(planned, status)

@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nitido.base.errors import INTERRUPTED, NitidoError, unknown_name
 from nitido.base.printable import printable
 from nitido.cli import completion
 from nitido.cli.backend import network_backend
-from nitido.cli.console import note, print_above, say
+from nitido.cli.console import note, say
+from nitido.cli.display import current_display, loading
 
 if TYPE_CHECKING:
     from nitido.upscaling.batch import Job
@@ -100,11 +100,12 @@ def upscale(
 
     Example: nitido upscale photos/ scan.tif -o large/ --model edsr-x2 --scale 3
     """
-    from nitido.models.bfloat16 import precision_called
-    from nitido.upscaling import batch
-    from nitido.upscaling.images.target_size import TargetSize
-    from nitido.upscaling.images.transparency import parsed_color
-    from nitido.upscaling.upscaler import BICUBIC, load_upscaler
+    with loading():
+        from nitido.models.bfloat16 import precision_called
+        from nitido.upscaling import batch
+        from nitido.upscaling.images.target_size import TargetSize
+        from nitido.upscaling.images.transparency import parsed_color
+        from nitido.upscaling.upscaler import BICUBIC, load_upscaler
 
     target = TargetSize(scale, width, height)
     part = None if preview is None else _rectangle(preview)
@@ -218,7 +219,7 @@ class UpscaleProgress:
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.display = current_display()
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -226,21 +227,21 @@ class UpscaleProgress:
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
+            console=self.display.console,
+            auto_refresh=False,
         )
         self.task = self.bar.add_task("", total=None)
         self.total = 0
+        self._panel = ExitStack()
 
     def __enter__(self) -> Self:
         """Show the bar."""
-        self.bar.start()
+        self._panel.enter_context(self.display.panel(self.bar))
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Take the bar away."""
-        self.bar.stop()
+        self._panel.close()
 
     def planned(self, pixels: int) -> None:
         """Set the length of the bar."""
@@ -277,7 +278,7 @@ class UpscaleProgress:
         self._say(f"nitido: {error}")
 
     def _say(self, line: str) -> None:
-        print_above(self.console, line)
+        self.display.print(line)
 
 
 def _rectangle(text: str) -> tuple[int, int, int, int]:

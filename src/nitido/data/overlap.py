@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nitido.base.activity import announced
 from nitido.base.notes import note
 from nitido.data.catalog import Role
 from nitido.data.pack import Store
@@ -58,7 +59,7 @@ def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) ->
     held_out: list[tuple[Role, Store]] = [("validation", validation), *tests]
     pairs: list[tuple[tuple[Role, Store], tuple[Role, Store]]] = [(("train", train), other) for other in held_out]
     pairs += [(("validation", validation), other) for other in tests]
-    found = [overlap for one, other in pairs for overlap in _between(one, other)]
+    found = [overlap for one, other in announced(pairs, "comparing image sets") for overlap in _between(one, other)]
     for number, one in enumerate(tests):
         found += _within(*one)
         found += [overlap for other in tests[number + 1 :] for overlap in _between(one, other)]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nitido.base.activity import announced
 from nitido.base.atomic import is_draft
 from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import cache_root
@@ -144,7 +145,7 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
     folder = (cache or cache_root()) / "packs" / _key(hashes, published)
     with _writing(folder):
         _mark_as_used(folder)
-        index = _open_index(folder, paths, hashes, published)
+        index = _open_index(pictures.name, folder, paths, hashes, published)
         names = unique_names(paths)
         entries = tuple(
             Entry(name=names[place], path=str(paths[place]), **described)
@@ -153,7 +154,11 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
         _tell_duplicates(pictures.name, names, index)
         _tell_conversions(pictures.name, entries)
         store = Store(pictures.name, folder, entries, tuple(scales))
-        hr = map_or_make(folder / _file(_FULL), _size(entries, _FULL), lambda: _build(folder, paths, hashes, published))
+        hr = map_or_make(
+            folder / _file(_FULL),
+            _size(entries, _FULL),
+            lambda: _build(pictures.name, folder, paths, hashes, published),
+        )
         store._views[_FULL] = _split(hr, entries, _FULL)
         for scale in scales:
             store._views[scale] = _split(_open_lr(store, scale), entries, scale)
@@ -285,7 +290,7 @@ def _writing(folder: Path) -> Iterator[None]:
         raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _open_index(folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> _Index:
+def _open_index(name: str, folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> _Index:
     """Read the index of the pack, which is built first if there is none or a damaged one."""
     try:
         return _read_index(folder / _INDEX, hashes)
@@ -293,7 +298,7 @@ def _open_index(folder: Path, paths: list[Path], hashes: list[str], published: l
         pass
     except DamagedFileError as error:
         note(str(error))
-    _build(folder, paths, hashes, published)
+    _build(name, folder, paths, hashes, published)
     return _read_index(folder / _INDEX, hashes)
 
 
@@ -308,7 +313,7 @@ def _read_index(path: Path, hashes: list[str]) -> _Index:
         raise DamagedFileError(f"{path} is damaged (it lacks a key): {way_out}") from None
 
 
-def _build(folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> None:
+def _build(name: str, folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> None:
     """Decode all pictures into `hr.bin`, then write the index; any valid files of another process are replaced.
 
     A picture with the pixels of an earlier one is left out, unless published sets hold both.
@@ -319,7 +324,8 @@ def _build(folder: Path, paths: list[Path], hashes: list[str], published: list[b
     pictures: list[int] = []
 
     def decode_all(write: Write) -> None:
-        for path, file_hash, of_published_set in zip(paths, hashes, published, strict=True):
+        files = list(zip(paths, hashes, published, strict=True))
+        for path, file_hash, of_published_set in announced(files, f"decoding {name}"):
             pixels, grey = _decode(path, file_hash)
             sha256 = content_hash(pixels)
             if sha256 not in numbers or (of_published_set and sha256 in as_published):
@@ -391,7 +397,7 @@ def _open_lr(store: Store, scale: int) -> Bytes:
     path = store.folder / _file(scale)
 
     def shrink_all(write: Write) -> None:
-        for i in range(len(store)):
+        for i in announced(range(len(store)), f"downscaling {store.name} by {scale}"):
             write(np.ascontiguousarray(bicubic_downscale(store.hr_cropped(i, scale), scale)).data)
 
     return map_or_make(path, _size(store.entries, scale), lambda: write_verified(path, shrink_all))

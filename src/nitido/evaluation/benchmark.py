@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.activity import announced
 from nitido.base.notes import note
 from nitido.data import Store, centre
 from nitido.evaluation.metrics import (
@@ -244,5 +245,5 @@ def measure(
 
 def evaluate(upscale: Upscaler, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:
     """Score every picture of `store`, one at a time, so that memory does not grow with their number."""
-    for index, name in enumerate(store.names):
+    for index, name in enumerate(announced(store.names, f"evaluating on {store.name} ×{scale}")):
         yield Score(name, measure(upscale, store, index, scale, metrics)[1])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nitido.base.activity import announced
 from nitido.data import Store
 from nitido.evaluation.benchmark import Image, Upscaler, evaluate, measure, unmeasurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
@@ -36,7 +37,7 @@ def evaluate_models(
             "value": value,
             "protocol": PROTOCOL,
         }
-        for model, upscale in models.items()
+        for model, upscale in announced(models.items(), "evaluating models")
         for dataset, store in stores.items()
         for scored in evaluate(upscale, store, scale, measured[dataset])
         for metric, value in scored.metrics.items()
@@ -79,7 +80,7 @@ class Candidate:
 def compare_on(store: Store, index: int, models: Mapping[str, Upscaler], scale: int) -> list[Candidate]:
     """Enlarge picture `index` of `store` with every model; the best PSNR-Y comes first."""
     candidates = []
-    for name, upscale in models.items():
+    for name, upscale in announced(models.items(), f"upscaling {store.names[index]}"):
         upscaled, metrics = measure(upscale, store, index, scale)
         candidates.append(Candidate(name, upscaled.rgb, metrics["psnr_y"], metrics["ssim_y"]))
     return sorted(candidates, key=lambda c: -c.psnr_y)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from nitido.base.activity import activity
 from nitido.base.atomic import is_draft, replacing
 from nitido.base.errors import NitidoError
 from nitido.base.folders import cache_root
@@ -183,6 +184,7 @@ def _load(file: Path, compiler: tuple[str, ...], arguments: tuple[str, ...]) -> 
     return library
 
 
+@activity("compiling the kernels, once on this machine")
 def _compile(compiler: tuple[str, ...], arguments: tuple[str, ...], file: Path) -> None:
     """Make `file`, which appears whole and with its checksum, or not at all."""
     _remove_old_drafts(file.parent)

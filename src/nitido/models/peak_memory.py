@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from nitido.base.activity import activity
 from nitido.base.notes import note
 from nitido.models.model_file import load_model_file
 
@@ -17,6 +18,7 @@ KILOBYTE = 1 if sys.platform == "darwin" else 1024
 RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
+@activity("measuring memory")
 def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int | None]:
     """Return for each model file the bytes by which upscaling one LR image raises a process's peak memory.
 

@@ -12,6 +12,7 @@ import polars as pl
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
+from nitido.base.activity import activity
 from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import DamagedFileError
@@ -328,6 +329,7 @@ def _build(run: RunConfig) -> SuperResolutionNetwork:
         return build(run.architecture, config)
 
 
+@activity("drawing the network")
 def _describe(directory: RunDirectory, network: SuperResolutionNetwork, run: RunConfig, start: str) -> None:
     write_text(directory.summary, f"{summarize(network)}\n" + (f"Start: {start}\n" if start else ""))
     png, title = directory.diagram.with_suffix(".png"), f"{run.architecture} · {run.variant}"

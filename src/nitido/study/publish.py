@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from nitido.base.activity import activity
 from nitido.base.atomic import write_text
 from nitido.base.json_files import DamagedFileError, without_non_finite
 from nitido.base.locks import is_busy
@@ -77,13 +78,15 @@ def publish(out: Path) -> Leaderboard:
     for variant in study.variants:
         own = [run for run in runs if run.config.variant == variant.name]
         facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
-    board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
+    with activity("computing the ranking"):
+        board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     shared = overlap_caveats(out, pictures)
     board = replace(board, caveats={objective: (*shared, *said) for objective, said in board.caveats.items()})
     for name in _NOT_ALWAYS:
         (out / name).unlink(missing_ok=True)
     # The page first, which may fail: no new table stands beside an old page.
-    _draw(out, study, runs, found, rows, board, stores, pictures)
+    with activity("writing the report"):
+        _draw(out, study, runs, found, rows, board, stores, pictures)
     write_rows(rows, out / "rows.parquet")
     write_text(
         out / "leaderboard.json",

@@ -1,6 +1,6 @@
 """Run a whole study: every planned run, bicubic, and the leaderboard at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from nitido.models.find import model_path
 from nitido.models.model_file import LearnedPictures
 from nitido.perception import PerceptualDistance
 from nitido.study.execute import Pictures, describe_failure, execute, load_pictures, measured_rows
+from nitido.study.forecast import Workload, workloads
 from nitido.study.identity import first_difference
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.overlaps import write_overlaps
@@ -28,6 +29,7 @@ from nitido.study.spec import STUDY_FILE, Study, StudyError, dump, load_resolved
 from nitido.study.start import refuse_learned, source_pictures
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.losses import PERCEPTUAL
+from nitido.training.train import count_steps
 
 
 class StudyReporter(Protocol):
@@ -35,6 +37,10 @@ class StudyReporter(Protocol):
 
     def reviewed(self, review: Review) -> None:
         """The plan was compared with the directory, where nothing was written yet."""
+        ...
+
+    def planned(self, runs: Sequence[PlannedRun], works: Mapping[Path, Workload]) -> None:
+        """Called once, before the first run, with all runs and the work of each by its directory."""
         ...
 
     def started(self, run: PlannedRun, number: int, runs: int, steps: int) -> ProgressListener:
@@ -74,6 +80,8 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
     with exclusive(out):
         _refuse_foreign(out, study)
         reporter.reviewed(review(runs, out, pictures.records))
+        steps = {run.directory: count_steps(run.config.hyperparameters, pictures.train, study.scale) for run in runs}
+        reporter.planned(runs, workloads(runs, steps))
         write_text(out / STUDY_FILE, dump(study))
         pictures.records.write(out / PICTURES_FILE)
         write_overlaps(out, pictures.overlaps, pictures.records, learned)

@@ -5,7 +5,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from nitido.base.activity import activity
 from nitido.base.errors import NitidoError
 from nitido.base.interrupts import DeferredInterrupt
 from nitido.data import Store, centre
@@ -143,6 +144,7 @@ class ReportProgress(Callback):
     def __init__(self, listener: "ProgressListener", metric: str) -> None:
         self.listener = listener
         self.scalar = VALIDATION + metric
+        self._validating = ExitStack()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -150,9 +152,20 @@ class ReportProgress(Callback):
         """Report the step."""
         self.listener(trainer.global_step, None)
 
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Announce the validation."""
+        self._validating.enter_context(activity("validating"))
+
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report the step and the validation."""
+        self._validating.close()
         self.listener(trainer.global_step, float(trainer.callback_metrics[self.scalar]))
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """End the announcement of a validation that failed."""
+        self._validating.close()
 
 
 ProgressListener = Callable[[int, float | None], None]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.activity import activity
 from nitido.base.clock import seconds_per_call
 from nitido.base.json_files import read_json, write_json
 from nitido.base.validation import ConfigError, StrictModel, describe
@@ -115,6 +116,7 @@ def _read(file: Path) -> FastPath:
     return found
 
 
+@activity("measuring the fastest way to compute a step")
 def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
     """Choose the fast path for `steps` steps of `network` on `device`; the network is not changed.
 

@@ -7,6 +7,7 @@ from statistics import median
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.activity import activity
 from nitido.base.clock import RoundSeconds, interleaved, medians
 
 WARM_UPS = 1
@@ -42,7 +43,8 @@ def time_rounds(
     }
     device = next((picture.device for picture in pictures.values()), torch.device("cpu"))
     calls = {name: partial(network.eval(), pictures[name]) for name, network in networks.items()}
-    return interleaved(calls, rounds, device, at_least=0)
+    with activity("measuring time per image"):
+        return interleaved(calls, rounds, device, at_least=0)
 
 
 def agreed_ratio(seconds: Sequence[float], others: Sequence[float]) -> float | None:
