@@ -62,6 +62,10 @@ def test_sizes_formats_and_the_self_ensemble(call, model: Path, photo: Path, tmp
 def test_a_preview_is_a_part_of_the_result(call, model: Path, photo: Path, tmp_path: Path) -> None:
     done = call("upscale", photo, "-o", tmp_path / "p.png", "--model", model, "--preview", "10,5,20,8")
     assert done.code == 0, done.err
+    size = "×".join(map(str, PHOTO.shape[1::-1]))
+    assert f"part 10,5,20,8 of {size} → 40×16" in done.err
+    again = call("upscale", photo, "-o", tmp_path / "p.png", "--model", model, "--preview", "10,5,20,8")
+    assert "there already: --existing skip or overwrite" in again.error_line, "a single result is not remembered"
     expected = nitido_package.upscale(PHOTO, model)[10:26, 20:60]
     assert np.abs(pixels(tmp_path / "p.png").astype(int) - expected).max() <= 1
 

@@ -326,6 +326,20 @@ def test_transparent_pictures_lie_on_the_background(
     assert Image.open(tmp_path / "c.webp").mode == "RGBA"
 
 
+@pytest.mark.parametrize("background", [None, (255, 255, 255)])
+def test_an_opaque_picture_with_an_alpha_channel_becomes_jpeg_without_a_word(
+    tmp_path: Path, background: tuple[int, int, int] | None
+) -> None:
+    opaque = np.full(PHOTO.shape[:2], 255, np.uint8)
+    Image.fromarray(np.dstack([PHOTO, opaque])).save(tmp_path / "a.png")
+    Image.fromarray(PHOTO).save(tmp_path / "plain.png")
+    listener, settings = Silent(), Settings(ImageUpscaler(None), "bicubic", TargetSize(2), background=background)
+    jobs = [Job(tmp_path / f"{name}.png", tmp_path / f"{name}.bmp") for name in ("a", "plain")]
+    assert run(Plan(jobs, None), settings, listener) == 0
+    assert listener.notes == []
+    assert np.array_equal(*(np.asarray(Image.open(job.target)) for job in jobs))
+
+
 TINY = [(1, 1), (1, 7), (7, 1), (2, 3)]
 NARROW = [(1, 20_000), (20_000, 1)]  # WebP holds at most 16,383 pixels a side
 

@@ -131,7 +131,8 @@ def _json_target(context: typer.Context, target: str | None) -> str | None:
             raise NitidoError("--json -: standard output is closed: name a file")
         context.with_resource(_stdout_for_json_alone())
     elif target is not None:
-        check_writable(Path(target))
+        output_file(Path(target))
+        _refuse_other_content(Path(target))
     return target
 
 
@@ -143,10 +144,41 @@ Json = Annotated[
 
 
 def output_file(target: Path | None) -> Path | None:
-    """Check before any work that the file `target` can be written: a callback for options."""
+    """Check before any work that the file `target` can be written: a callback for options.
+
+    Raises `NitidoError` if another argument of the command names the same file: an input would be lost, or one of two
+    outputs.
+    """
     if target is not None:
         check_writable(target)
+        _refuse_second_use(target)
     return target
+
+
+def _refuse_second_use(target: Path) -> None:
+    """Raise `NitidoError` if the command line names the regular file `target` more than once."""
+    if target.exists() and not target.is_file():  # a device takes the output of several
+        return
+    place = os.path.realpath(target)
+    if sum(os.path.realpath(_value(argument)) == place for argument in sys.argv[1:]) > 1:
+        raise NitidoError(f"{target}: the command names this file twice, and one of them is an output: choose another")
+
+
+def _value(argument: str) -> str:
+    """Return the value in an argument of the command line: of `--option=value`, of `-ovalue`, or all of it."""
+    if argument.startswith("--"):
+        return argument.partition("=")[2] or argument
+    return argument[2:] if argument.startswith("-") and len(argument) > 2 else argument
+
+
+def _refuse_other_content(target: Path) -> None:
+    """Raise `NitidoError` if `target` is a regular file with a content that is not JSON, which would be lost."""
+    if not target.is_file():
+        return
+    with target.open("rb") as file:
+        beginning = file.read(64).lstrip()
+    if beginning and not beginning.startswith((b"{", b"[")):
+        raise NitidoError(f"--json {target}: this file exists and holds no JSON: choose another name, or remove it")
 
 
 def report(value: Any, target: str | None, show: Callable[[], None]) -> None:

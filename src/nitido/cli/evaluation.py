@@ -151,14 +151,18 @@ def compare(
     ranked = compare_on(store, 0, upscalers, scale)
     panels = [Panel("HR", store.hr_cropped(0, scale), None, None)]
     titles = _titles(models)
-    panels += [Panel(f"{n}. {titles[c.model]}", c.image, c.psnr_y, c.ssim_y) for n, c in enumerate(ranked, start=1)]
+    ranks = [1 + sum(other.psnr_y > c.psnr_y for other in ranked) for c in ranked]  # equal figures share a rank
+    panels += [
+        Panel(f"{rank}. {titles[c.model]}", c.image, c.psnr_y, c.ssim_y) for rank, c in zip(ranks, ranked, strict=True)
+    ]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
     entries = [
-        {"rank": n, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y} for n, c in enumerate(ranked, start=1)
+        {"rank": rank, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y}
+        for rank, c in zip(ranks, ranked, strict=True)
     ]
 
     def show() -> None:
-        lines = [[str(n), c.model, f"{c.psnr_y:.2f}", f"{c.ssim_y:.4f}"] for n, c in enumerate(ranked, start=1)]
+        lines = [[str(e["rank"]), str(e["model"]), f"{e['psnr_y']:.2f}", f"{e['ssim_y']:.4f}"] for e in entries]
         print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
         say(f"figure: {output}")
 

@@ -171,10 +171,13 @@ def _left_alone(others: Sequence[Path]) -> str:
 
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
     """The zoo's model for the largest enlargement that is asked for, which is said on standard error."""
+    from nitido.models import read_descriptor
     from nitido.models.zoo.listing import choose_default
+    from nitido.models.zoo.shipped import zoo_path
 
     name = choose_default(_largest_factor(target, sources))
-    note(f"model: {name}, the zoo's best in PSNR for this enlargement (--model takes another)")
+    scale = read_descriptor(zoo_path(name)).scale
+    note(f"model: {name}, the zoo's best ×{scale} model in PSNR (--model takes another)")
     return name
 
 

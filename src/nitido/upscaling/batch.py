@@ -35,7 +35,7 @@ from nitido.upscaling.images import (
     write_image,
 )
 from nitido.upscaling.images.target_size import TargetSize, UpscaleError
-from nitido.upscaling.images.transparency import Color, flattened
+from nitido.upscaling.images.transparency import Color, flattened, without_opaque_alpha
 from nitido.upscaling.manifest import MANIFEST, Manifest
 from nitido.upscaling.pipeline import overlapped
 from nitido.upscaling.tiled_inference import Advance
@@ -252,9 +252,8 @@ def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job
     if foreign and existing == "error":
         named = ", ".join(str(job.target) for job in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
-        raise UpscaleError(
-            f"{named}{more}: there already, and not made by this command or changed since: --existing skip or overwrite"
-        )
+        reason = "" if manifest.folder is None else ", and not made by this command or changed since"
+        raise UpscaleError(f"{named}{more}: there already{reason}: --existing skip or overwrite")
     return foreign
 
 
@@ -368,8 +367,10 @@ class _Steps:
             photo = read_image(job.source, workspace)
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory to read it") from None
-        if self.settings.background is not None and not format_of(job.target).alpha:
-            photo = flattened(photo, self.settings.background, workspace)
+        if not format_of(job.target).alpha:
+            photo = without_opaque_alpha(photo)
+            if self.settings.background is not None:
+                photo = flattened(photo, self.settings.background, workspace)
         return _Loaded(photo, source, losses(photo, job.target), workspace)
 
     def upscale(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
@@ -394,7 +395,8 @@ class _Steps:
             raise UpscaleError(f"{job.source}: {error}") from None
         except MemoryError:
             raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
-        outcome = f"{width}×{height} → {pixels.shape[1]}×{pixels.shape[0]}"
+        part = f"{width}×{height}" if preview is None else f"part {','.join(map(str, preview))} of {width}×{height}"
+        outcome = f"{part} → {pixels.shape[1]}×{pixels.shape[0]}"
         upscaled = replace(photo, pixels=pixels, alpha=alpha, notes=())
         return _Enlarged(upscaled, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
 

@@ -55,6 +55,13 @@ def parsed_color(text: str) -> Color:
     return color
 
 
+def without_opaque_alpha(photo: ImageWithMetadata) -> ImageWithMetadata:
+    """Return `photo` without its alpha channel if every pixel is opaque, as in most screenshots; else as it is."""
+    if photo.alpha is None or photo.alpha.min() < np.iinfo(photo.alpha.dtype).max:
+        return photo
+    return replace(photo, alpha=None)
+
+
 def flattened(photo: ImageWithMetadata, background: Color, workspace: Workspace) -> ImageWithMetadata:
     """Return `photo` without transparency, on `background`; an opaque one as it is.
 
