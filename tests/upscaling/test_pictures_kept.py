@@ -340,6 +340,34 @@ def test_an_opaque_picture_with_an_alpha_channel_becomes_jpeg_without_a_word(
     assert np.array_equal(*(np.asarray(Image.open(job.target)) for job in jobs))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif"])
+def test_a_picture_that_says_nothing_of_its_colors_is_not_called_uncalibrated(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    Image.fromarray(PHOTO).save(tmp_path / "plain.png")
+    Image.fromarray(PHOTO).save(tmp_path / "exif.jpg", exif=exif)
+    for source in ("plain.png", "exif.jpg"):
+        done(tmp_path / source, tmp_path / f"b.{suffix}")
+        assert exiftool(tmp_path / f"b.{suffix}")["ExifIFD:ColorSpace"] == 1, source
+    exif.get_ifd(0x8769)[0xA001] = 65535
+    Image.fromarray(PHOTO).save(tmp_path / "adobe.jpg", exif=exif)
+    done(tmp_path / "adobe.jpg", tmp_path / f"c.{suffix}")
+    assert exiftool(tmp_path / f"c.{suffix}")["ExifIFD:ColorSpace"] == 65535, "what the source says stays"
+
+
+@pytest.mark.parametrize(("maker", "kept"), [("Canon", False), ("Somebody", True)])
+def test_a_maker_note_that_the_encoder_rewrites_is_reported(tmp_path: Path, maker: str, kept: bool) -> None:
+    note = struct.pack("<HHHIIHHIII", 2, 0x10, 4, 1, 0x80000001, 0x8, 4, 1, 1234567, 0)
+    exif = Image.Exif()
+    exif[0x010F] = maker
+    exif.get_ifd(0x8769)[0x927C] = note
+    Image.fromarray(PHOTO).save(tmp_path / "a.jpg", exif=exif.tobytes())
+    listener, settings = Silent(), Settings(ImageUpscaler(None), "bicubic", TargetSize(2))
+    assert run(Plan([Job(tmp_path / "a.jpg", tmp_path / "b.jpg")], None), settings, listener) == 0
+    assert (note in (tmp_path / "b.jpg").read_bytes()) is kept
+    assert listener.notes == ([] if kept else ["JPEG did not take EXIF's MakerNote"])
+
+
 TINY = [(1, 1), (1, 7), (7, 1), (2, 3)]
 NARROW = [(1, 20_000), (20_000, 1)]  # WebP holds at most 16,383 pixels a side
 

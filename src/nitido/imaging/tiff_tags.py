@@ -7,6 +7,9 @@ from typing import BinaryIO
 EXIF, GPS = 34665, 34853
 """Tags whose values are directories of EXIF (EXIF 2.3, section 4.6.3)."""
 
+MAKER_NOTE, COLOR_SPACE = 37500, 40961
+"""Tags of the camera's directory: bytes in the maker's own format, and 1 for sRGB (EXIF 2.3, section 4.6.5)."""
+
 BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338
 """Of a sample; what the samples of a pixel mean, and what those after the colours mean (TIFF 6.0, section 8 and 18)."""
 
@@ -54,6 +57,20 @@ def exif_tags(exif: bytes) -> set[int]:
     return found
 
 
+def maker_note(exif: bytes) -> bytes:
+    """Return the maker note of EXIF; empty if it has none. Raises `struct.error` as `exif_tags` does."""
+    file = BytesIO(exif.removeprefix(b"Exif\0\0"))
+    order, big, first = _head(file)
+    places = _directory(file, order, big, first).get(EXIF)
+    for tag, _, length, content in _entries(file, order, big, places[0]) if places else ():
+        if tag == MAKER_NOTE:
+            if length <= len(content):
+                return content[:length]
+            file.seek(min(struct.unpack(f"{order}{'Q' if big else 'I'}", content)[0], _LARGEST_OFFSET))
+            return file.read(min(length, len(exif)))
+    return b""
+
+
 def _head(file: BinaryIO) -> tuple[str, bool, int]:
     """Byte order, whether it is a BigTIFF, and where the first directory is."""
     file.seek(0)
@@ -66,18 +83,24 @@ def _head(file: BinaryIO) -> tuple[str, bool, int]:
     return order, big, struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
 
 
-def _directory(file: BinaryIO, order: str, big: bool, place: int) -> dict[int, tuple[int, ...]]:
+def _entries(file: BinaryIO, order: str, big: bool, place: int) -> list[tuple[int, int, int, bytes]]:
+    """Return tag, type, number of values and the last bytes, values or their offset, of each entry of a directory."""
     # TIFF 6.0, section 2; BigTIFF: offset and count have 8 bytes, an entry 20.
     offset, count, size = ("Q", "Q", 20) if big else ("I", "H", 12)
     file.seek(min(place, _LARGEST_OFFSET))
     (entries,) = struct.unpack(f"{order}{count}", file.read(struct.calcsize(count)))
+    layout = f"{order}HH{offset}"
+    found = [file.read(size) for _ in range(min(entries, 1 << 16))]
+    return [(*struct.unpack_from(layout, entry), entry[struct.calcsize(layout) :]) for entry in found]
+
+
+def _directory(file: BinaryIO, order: str, big: bool, place: int) -> dict[int, tuple[int, ...]]:
+    offset = "Q" if big else "I"
     tags: dict[int, tuple[int, ...]] = {}
-    for entry in [file.read(size) for _ in range(min(entries, 1 << 16))]:
-        tag, kind, length = struct.unpack_from(f"{order}HH{offset}", entry)
+    for tag, kind, length, content in _entries(file, order, big, place):
         tags[tag] = ()
         if kind in _FIELDS and length <= _MOST_VALUES:
             layout = f"{order}{length}{_FIELDS[kind]}"
-            content = entry[4 + struct.calcsize(offset) :]
             if struct.calcsize(layout) > len(content):
                 file.seek(min(struct.unpack(f"{order}{offset}", content)[0], _LARGEST_OFFSET))
                 content = file.read(struct.calcsize(layout))

@@ -8,6 +8,7 @@ from typing import Any
 import pyvips
 
 from nitido.imaging.files import Pixels
+from nitido.imaging.tiff_tags import COLOR_SPACE, exif_tags
 from nitido.imaging.xmp import with_size, without_lost_parts
 from nitido.upscaling.images.color_signal import ColorSignal
 
@@ -68,6 +69,14 @@ class Metadata:
             resolution, size = resolution[::-1], size[::-1]
         unit = str(image.get("resolution-unit")) if "resolution-unit" in names else None
         return cls(blobs, texts, resolution, unit, size, tuple(lost))
+
+    @property
+    def states_color_space(self) -> bool:
+        """Whether the EXIF has a tag for the color space; true for a damaged one, which is not corrected."""
+        try:
+            return COLOR_SPACE in exif_tags(self.blobs["exif-data"]) if "exif-data" in self.blobs else False
+        except struct.error:
+            return True
 
     def put_on(self, image: Any) -> Any:
         """A libvips image like `image` that carries the metadata, with the size of `image`.

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from nitido.base.atomic import replacing, write_bytes
 from nitido.imaging import PictureError
 from nitido.imaging.files import Pixels
-from nitido.imaging.tiff_tags import exif_tags
+from nitido.imaging.tiff_tags import MAKER_NOTE, exif_tags, maker_note
 from nitido.upscaling.images.avif_boxes import with_code_points
 from nitido.upscaling.images.depth import convert_depth
 from nitido.upscaling.images.formats import FileFormat, format_of
@@ -140,11 +140,13 @@ def _lost_exif(photo: ImageWithMetadata, written: bytes, kind: FileFormat) -> li
     if given is None:
         return []
     try:
-        before = exif_tags(given)
+        before, note = exif_tags(given), maker_note(given)
     except struct.error:
         return ["its EXIF is damaged: not all of it is kept"]
-    missing = sorted(before - exif_tags(written) - _EXIF_LEFT_OUT)
-    names = [str(ExifTags.TAGS.get(tag, f"0x{tag:04X}")) for tag in missing]
+    missing = before - exif_tags(written) - _EXIF_LEFT_OUT
+    if maker_note(written) != note:  # libexif writes the notes of makers that it knows in its own way
+        missing.add(MAKER_NOTE)
+    names = [str(ExifTags.TAGS.get(tag, f"0x{tag:04X}")) for tag in sorted(missing)]
     return [f"{kind.name.upper()} did not take EXIF's {', '.join(_shortly(names))}"] if names else []
 
 
@@ -201,6 +203,12 @@ def _write(
         chunks += photo.metadata.png_texts
     if points is not None:
         profile = rgb_profile("room for code points", *_SRGB_SPACE)
+    if (
+        profile is None
+        and (photo.color is None or photo.color.name == "sRGB")
+        and not photo.metadata.states_color_space
+    ):
+        image.set_type(pyvips.GValue.gstr_type, "exif-ifd2-ColorSpace", "1")  # sRGB; libexif would say "uncalibrated"
     if profile is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
 
