@@ -14,7 +14,7 @@ def test_every_cell_is_a_number_or_a_word() -> None:
     table = pl.read_csv(io.StringIO(as_csv(found)), infer_schema_length=None)
     assert table.columns[: len(FIXED)] == list(FIXED)
     assert table.columns[-len(COMPARISON) :] == list(COMPARISON)
-    words = {"variant", "status", "objective", "beyond_noise"}
+    words = {"variant", "status", "objective", "significant"}
     for name in set(table.columns) - words:
         assert table[name].dtype.is_numeric() or table[name].null_count() == len(table), name
     for line, entry in zip(table.iter_rows(named=True), found.ranked("fidelity"), strict=True):
@@ -26,7 +26,7 @@ def test_every_cell_is_a_number_or_a_word() -> None:
         if known is not None and known.difference is not None and known.difference.interval is not None:
             assert line["difference"] == pytest.approx(known.difference.value, abs=1e-12)
             assert line["difference_low"] < line["difference"] < line["difference_high"]
-    assert dict(zip(table["variant"], table["beyond_noise"], strict=True))["better"] == "better"
+    assert dict(zip(table["variant"], table["significant"], strict=True))["better"] == "yes (better)"
 
 
 def test_a_variant_without_figures_has_empty_cells() -> None:

@@ -22,7 +22,7 @@ from nitido.study.report.forest import forest
 from nitido.study.report.latex import as_latex
 from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
-from nitido.study.report.slider import Telling, crop_limit, lossless, make_view, telling_pictures
+from nitido.study.report.slider import Selected, crop_limit, lossless, make_view, select_images
 from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
 from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
@@ -52,7 +52,7 @@ def test_whiskers_of_one_seed_are_dashed_and_the_note_says_why() -> None:
     found = forest(board, "fidelity")
     assert found is not None
     assert "dashed" in found.panels[0].picture
-    assert any("other pictures only" in note for note in found.notes)
+    assert any("other images only" in note for note in found.notes)
     assert 'class="better"' not in found.panels[0].picture
 
 
@@ -151,9 +151,9 @@ def test_every_variant_has_a_line_of_its_own() -> None:
     assert len(looks) == 28
 
 
-def test_telling_pictures_are_where_the_best_gains_most_and_where_it_does_worst() -> None:
+def test_selected_images_are_where_the_best_gains_most_and_where_it_does_worst() -> None:
     board, rows = usual()
-    telling = telling_pictures(rows, board)
+    selected = select_images(rows, board)
     found = matrix(board, rows, "fidelity")
     assert found is not None
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
@@ -166,7 +166,7 @@ def test_telling_pictures_are_where_the_best_gains_most_and_where_it_does_worst(
     assert telling[0].picture == order[-1]
     assert telling[1].picture == order[0]
     assert len({(t.dataset, t.picture) for t in telling}) == 3
-    assert telling_pictures(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
+    assert select_images(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
 
 
 def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
@@ -174,14 +174,14 @@ def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
     hr = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
     worse = hr.copy()
     worse[40:80, 70:110] = 255 - worse[40:80, 70:110]
-    view = make_view(Telling("set5", "p", "why"), hr, {"bicubic": worse, "vanilla": hr // 2}, {}, 48)
+    view = make_view(Selected("set5", "p", "why"), hr, {"bicubic": worse, "vanilla": hr // 2}, {}, 48)
     assert (view.left, view.right) == ("bicubic", "vanilla")
     for name, image in {"HR": hr, "bicubic": worse, "vanilla": hr // 2}.items():
         content = base64.b64decode(view.images[name].partition(",")[2])
         with Image.open(io.BytesIO(content)) as decoded:
             np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), image[view.box.slices])
     assert view.error_limit > 1
-    whole = make_view(Telling("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
+    whole = make_view(Selected("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
     assert (whole.box.width, whole.box.height) == (120, 90)
 
 
@@ -199,7 +199,7 @@ def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
     table = leaderboard_table(board, "fidelity", {WINNER: Cost(81_123, 10**9, 1, 0.0123, 48_300_000)})
     names = [column.name for column in table.columns]
     assert names[-3:] == ["MACs", "time", "memory"]
-    assert "beyond noise" in names
+    assert "significant?" in names
     first, last = table.lines[0], table.lines[-1]
     assert (first.variant, first.best, first.placed) == (WINNER, True, True)
     assert (last.variant, last.best, last.placed) == ("prelu", False, False)
@@ -208,7 +208,7 @@ def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
     assert cells["parameters"].value == 81_123
     assert (cells["time"].text, cells["time"].value) == ("12.3 ms", 0.0123)
     assert cells["memory"].text == "48.3 MB"
-    assert cells["beyond noise"].text == "better"
+    assert cells["significant?"].text == "yes (better)"
 
 
 def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
@@ -239,7 +239,7 @@ def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
     assert cells["residual", "0.01"] == ["0, 1, 2", by, "33.72", "not chosen"]
     assert cells["residual", "0.1"] == ["–", by, "–", "diverged"]
     assert cells["vanilla", "0.01"] == ["–", by, "–", "not measured"]
-    assert "whole validation picture" in found.note
+    assert "whole validation image" in found.note
     assert "The best value chose." in found.note
 
 
@@ -271,4 +271,4 @@ def test_curves_of_a_crop_say_so() -> None:
     assert whole is not None
     assert crop is not None
     assert "crop" not in whole.title
-    assert crop.title.endswith("crop of 96 px of each picture")
+    assert crop.title.endswith("crop of 96 px of each image")

@@ -1,4 +1,4 @@
-"""Relate the gain of a study's best variant on each test image to what the image shows."""
+"""Relate the gain of the best variant on each test image to properties of the image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class ContentStudy:
     """The gain of `variant` over `base` on each test image, and descriptors of the image.
 
     Attributes:
-        pictures: (dataset, picture) of each.
-        gains: `(P,)` in dB of PSNR-Y, means over seeds.
+        pictures: (dataset, picture) of each image.
+        gains: `(P,)`, PSNR-Y in dB, means over seeds.
         descriptors: name -> `(P,)`.
-        relations: the strongest first; empty where there are too few pictures.
+        relations: strongest first; empty if there are too few images.
     """
 
     variant: str
@@ -38,25 +38,25 @@ class ContentStudy:
         """Return the result in one sentence."""
         number = len(self.pictures)
         if not self.relations:
-            return f"{number} test pictures are too few to say on which of them {self.variant} helps."
+            return f"{number} test images are too few to tell on which of them {self.variant} helps."
         best = self.relations[0]
         if best.p_value >= SIGNIFICANT:
             return (
-                f"The gain of {self.variant} over {self.base} goes with nothing "
-                f"that was measured of the {number} pictures."
+                f"The gain of {self.variant} over {self.base} is not significantly correlated with any measured "
+                f"property of the {number} images."
             )
         kind = DESCRIPTORS[best.descriptor]
         more, less = (kind.high, kind.low) if best.correlation > 0 else (kind.low, kind.high)
         return (
-            f"{self.variant} gains most over {self.base} on pictures with {more}, least on those with {less} "
-            f"(rank correlation with {best.descriptor} {best.correlation:+.2f} over {number} pictures)."
+            f"{self.variant} gains most over {self.base} on images with {more}, least on those with {less} "
+            f"(rank correlation with {best.descriptor} {best.correlation:+.2f} over {number} images)."
         )
 
 
 def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]) -> ContentStudy | None:
     """Return the gain of the best variant over the baseline, or over bicubic if the baseline itself is best.
 
-    `stores` holds the pictures of each test set. None when no trained variant has a rank, or nothing to compare with.
+    `stores` holds the images of each test set. None if no trained variant has a rank, or there are no common images.
     """
     best = board.best()
     if best is None:

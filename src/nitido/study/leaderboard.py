@@ -183,7 +183,7 @@ def rank(
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
     fidelity = [e for e in complete if e.objective == "fidelity"]
     elsewhere = any(e.variant == baseline and e.objective != "fidelity" for e in entries)
-    lack = "does not aim at fidelity" if elsewhere else "has no result here"
+    lack = "has another objective" if elsewhere else "has no result here"
     rankings: dict[Objective, _Ranking] = {"fidelity": _ranking(fidelity, rows, baseline, "fidelity", lack)}
     if any(e.objective == "perception" for e in entries):
         rankings["perception"] = _ranking(complete, rows, baseline, "perception")
@@ -299,7 +299,7 @@ def _ranking(
     by_mean = sorted(known, key=lambda variant: (selection_metric.sort_key(known[variant]), variant))
     places = {variant: place for place, variant in enumerate(by_mean, start=1)}
     if baseline not in known:
-        said = f"the baseline {baseline} {lack}: nothing is compared to it" if known else ""
+        said = f"the baseline {baseline} {lack}: there are no differences to it" if known else ""
         return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())
     chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
     tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == selection_metric.metric))

@@ -1,4 +1,4 @@
-"""The leaderboard for readers and programs: plain data for JSON, a table for people, Markdown, CSV."""
+"""Convert the leaderboard to plain data for JSON, to a table for people, to Markdown and to CSV."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.statistics import VariantStatistics
 
 FIXED = ("rank", "variant", "status", "objective", "learning_rate", "seeds", "parameters", "macs")
-COMPARISON = ("difference", "difference_low", "difference_high", "p_value_holm", "beyond_noise")
+COMPARISON = ("difference", "difference_low", "difference_high", "p_value_holm", "significant")
 
 
 def as_json(board: Leaderboard) -> dict[str, object]:
@@ -95,7 +95,7 @@ def as_table(board: Leaderboard, objective: Objective = "fidelity") -> tuple[lis
     baseline = next((e.mean(selection_metric.metric) for e in board.entries if e.variant == board.baseline), None)
     columns = "PSNR / SSIM" if objective == "fidelity" else "distance / PSNR"
     header = ["#", "variant", "lr", "seeds", "parameters", *(f"{d} {columns}" for d in board.datasets)]
-    header += [f"Δ {board.baseline}", "beyond noise"]
+    header += [f"Δ {board.baseline}", "significant?"]
     lines = []
     for entry in board.ranked(objective):
         mean, place = entry.mean(selection_metric.metric), entry.place(objective)
@@ -112,7 +112,7 @@ def as_table(board: Leaderboard, objective: Objective = "fidelity") -> tuple[lis
                 "–"
                 if math.isnan(difference) or entry.variant == board.baseline
                 else _difference(difference, known, objective),
-                verdict(known),
+                significance(known),
             ]
         )
     return header, lines
@@ -128,7 +128,7 @@ def _difference(value: float, known: VariantStatistics | None, objective: Object
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference with its sign; zero has none.
+    """Return a difference with its sign; zero has none.
 
     >>> signed(0.214, 2), signed(-0.001, 2)
     ('+0.21', '0.00')
@@ -137,19 +137,20 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text
 
 
-def verdict(known: VariantStatistics | None) -> str:
-    """Return whether the difference to the baseline is more than noise: better, worse, no, unknown; "–" without one."""
+def significance(known: VariantStatistics | None) -> str:
+    """Return whether the difference to the baseline is significant, for the column "significant?"; "–" without one."""
     if known is None or known.difference is None:
         return "–"
     if known.adjusted_p_value is None:
-        return "unknown"
-    return {True: "better", False: "worse", None: "no"}[known.improves]
+        return "needs ≥ 2 images" if known.difference.interval is None else "needs ≥ 2 seeds"
+    return {True: "yes (better)", False: "yes (worse)", None: "not shown"}[known.improves]
 
 
 def _remark(entry: Entry, objective: Objective) -> str:
+    """Say why an entry is unranked; empty if it is ranked."""
     if entry.status != "ok":
         return f" ({entry.status})"
-    return " (aims at perception)" if objective == "fidelity" and entry.objective == "perception" else ""
+    return " (objective: perception)" if objective == "fidelity" and entry.objective == "perception" else ""
 
 
 def _cell(entry: Entry, dataset: str, objective: Objective) -> str:
@@ -229,4 +230,4 @@ def _comparison(board: Leaderboard, entry: Entry, objective: Objective) -> list[
         return [None] * len(COMPARISON)
     interval = known.difference.interval
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
-    return [known.difference.value, low, high, known.adjusted_p_value, verdict(known)]
+    return [known.difference.value, low, high, known.adjusted_p_value, significance(known)]

@@ -16,8 +16,8 @@ _SHOWN = 3
 _OVERLAPS = TypeAdapter(list[Overlap])
 _LEARNED = TypeAdapter(dict[str, list[str]])
 _SEARCHED = (
-    "No test picture has the pixels of a training or validation picture, or was found to look nearly like one. They "
-    "were compared as whole pictures: a crop of less than about 80% of another's width or height is not found."
+    "No test image has the same pixels as a training or validation image, and no near duplicate was found. Whole "
+    "images were compared: a crop of less than about 80% of the width or height of another image is not found."
 )
 
 
@@ -27,9 +27,9 @@ def write_overlaps(
     pictures: PlannedPictures,
     learned: Mapping[str, LearnedPictures] | None = None,
 ) -> None:
-    """Record the overlaps that were found among `pictures`, those of the study in `out`.
+    """Record the overlaps among `pictures`, the images of the study in `out`.
 
-    `learned` is by name what the models that variants start from have learned, of which nothing is held out.
+    `learned` maps the name of each model that variants start from to the images that it was trained on.
     """
     values = {
         "pictures": pictures.digest,
@@ -43,72 +43,74 @@ def write_overlaps(
 def describe_choice(
     out: Path, pictures: PlannedPictures, *, rates: bool, steps: bool, pretrained: Iterable[str] = ()
 ) -> str:
-    """Say what the validation pictures of the study in `out` chose, and what test pictures have to do with it.
+    """Describe what was chosen on the validation images of the study in `out`, and their overlap with test images.
 
-    Only what was recorded of just these `pictures` is said.
+    Only records of exactly these `pictures` are used.
 
     Args:
-        out: The study's directory.
-        pictures: Its pictures.
+        out: The directory of the study.
+        pictures: Its images.
         rates: Whether any variant has several learning rates to choose from.
-        steps: Whether any run was validated more than once, so that it had a choice of steps.
+        steps: Whether any run was validated more than once, so that there are several steps to choose from.
         pretrained: The models that variants start from.
     """
-    what = ["the step whose weights each run kept"] if steps else []
-    what += ["each variant's learning rate"] if rates else []
-    chosen = f"The validation pictures chose {', and '.join(what) or 'nothing'}"
+    what = ["the best step of each run"] if steps else []
+    what += ["the learning rate of each variant"] if rates else []
+    chosen = f"Chosen on validation images: {' and '.join(what) or 'nothing'}."
     if not steps:
-        chosen += "; each run was validated once, at its end, and kept those weights"
+        chosen += " Each run was validated once, at its end, and kept its final weights."
     record = _read(out / _FILE, pictures)
     if record is None:
-        return f"{chosen}; whether they show the same as test pictures was not recorded."
+        return f"{chosen} Whether they overlap with test images was not recorded."
     found = record.overlaps
     of_tests = _of_tests(found)
     if of_tests:
-        sentences = [f"{chosen}.", f"Test pictures show nearly the same as others: {_listed(of_tests)}."]
+        sentences = [chosen, f"Test images are near duplicates of others: {_listed(of_tests)}."]
     else:
-        sentences = [f"{chosen}; test pictures chose nothing.", _SEARCHED]
+        sentences = [chosen, "Nothing was chosen on test images.", _SEARCHED]
     twice = _twice(found)
     if twice:
-        sentences.append(f"Test pictures that show the same, or nearly: {_listed(twice)}.")
+        sentences.append(f"Duplicates or near duplicates among the test images: {_listed(twice)}.")
     elif not record.tests_compared:
-        sentences.append("Whether two test pictures show nearly the same was not recorded.")
+        sentences.append("Near duplicates among the test images were not searched for.")
     learnt = [overlap for overlap in found if overlap.roles == ("train", "validation")]
     if learnt:
-        sentences.append(f"Validation pictures show nearly the same as training pictures: {_listed(learnt)}.")
+        sentences.append(f"Validation images are near duplicates of training images: {_listed(learnt)}.")
     for model in dict.fromkeys(pretrained):
         for unrecorded in record.learned.get(model, [model]):
             sentences.append(
-                f"What {unrecorded} was trained on, from which variants start, is not recorded: test pictures may be "
-                "among it."
+                f"The training images of {unrecorded}, from which variants start, are not recorded: they may include "
+                "test images."
             )
         if record.learned.get(model) == []:
             sentences.append(
-                f"No test picture has the same pixels as one that {model} was trained on or chosen by; similar "
-                "pictures were not looked for."
+                f"No test image has the same pixels as a training or validation image of {model}; near duplicates were "
+                "not searched for."
             )
     return " ".join(sentences)
 
 
 def overlap_caveats(out: Path, pictures: PlannedPictures) -> tuple[str, ...]:
-    """Say what the figures of the study in `out` suffer from, as far as overlaps among `pictures` were recorded."""
+    """Return the caveats of the study in `out` that follow from recorded overlaps among `pictures`."""
     record = _read(out / _FILE, pictures)
     found = record.overlaps if record is not None else []
     said = []
     if of_tests := _of_tests(found):
         said.append(
-            f"test pictures show nearly the same as pictures that trained or chose ({_listed(of_tests)}): figures may "
-            "be too good"
+            f"test images are near duplicates of training or validation images ({_listed(of_tests)}): results may be "
+            "too good"
         )
     if twice := [overlap for overlap in _twice(found) if overlap.kind == "near"]:
         said.append(
-            f"test pictures show nearly the same as other test pictures ({_listed(twice)}) and count as different "
-            "ones: intervals may be too narrow"
+            f"near duplicates among the test images ({_listed(twice)}) count as different images: intervals may be too "
+            "narrow"
         )
     learned = record.learned if record is not None else {}
     if unrecorded := dict.fromkeys(name for names in learned.values() for name in names):
         names = ", ".join(unrecorded)
-        said.append(f"what {names} learned, from which variants start, is not recorded: test pictures may be among it")
+        said.append(
+            f"the training images of {names}, from which variants start, are not recorded: they may include test images"
+        )
     return tuple(said)
 
 
@@ -122,9 +124,12 @@ def _twice(found: Sequence[Overlap]) -> list[Overlap]:
 
 @dataclass(frozen=True)
 class _Record:
-    """`tests_compared` tells that test pictures were also compared with each other for being nearly the same.
+    """The contents of `overlaps.json`.
 
-    `learned` has by model to start from those whose pictures are not recorded.
+    Attributes:
+        overlaps: Duplicates and near duplicates.
+        tests_compared: Whether near duplicates were also searched for among the test images.
+        learned: For each model to start from, the models whose training images are not recorded.
     """
 
     overlaps: list[Overlap]
@@ -133,16 +138,16 @@ class _Record:
 
 
 def _read(path: Path, pictures: PlannedPictures) -> _Record | None:
-    """What was found among `pictures`; None if nothing was recorded of them."""
+    """Return the record of `pictures`; None if there is none."""
     if not path.exists():
         return None
-    way_out = "run the study again, which writes it anew"
-    values = read_json(path, way_out)
+    remedy = "run the study again to recreate it"
+    values = read_json(path, remedy)
     try:
         found = _OVERLAPS.validate_python(values.get("overlaps"))
         learned = _LEARNED.validate_python(values.get("pretrained", {}))
     except ValidationError:
-        raise DamagedFileError(f"{path} is damaged (no record of overlaps): {way_out}") from None
+        raise DamagedFileError(f"{path} is damaged (no record of overlaps): {remedy}") from None
     known = values.get("pictures") == pictures.digest
     return _Record(found, values.get("tests_compared") is True, learned) if known else None
 

@@ -37,7 +37,7 @@ from nitido.study.report.latex import as_latex
 from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
-from nitido.study.report.slider import Telling, View, crop_limit, make_view, telling_pictures
+from nitido.study.report.slider import Selected, View, crop_limit, make_view, select_images
 from nitido.study.report.words import duration
 from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
@@ -46,26 +46,27 @@ from nitido.study.spec import Study, StudyError, Transfer, load_resolved
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
 PICTURES_FILE = "pictures.json"
-"""The pictures of the plan by their content, in a study's directory."""
+"""The images of the plan with their hashes, in the directory of a study."""
 
 RANKING_FILES: Mapping[Objective, str] = {"fidelity": "leaderboard", "perception": "perception"}
-"""The name, without ending, of a ranking's table."""
+"""The file name of each ranking's table, without suffix."""
 
-_NOT_ALWAYS = ("perception.csv", "perception.png", "ranking.png", "curves.png", "leaderboard.png", "content.png")
-"""Files that a study without the results for them does not have; an earlier leaderboard's would contradict this one."""
+_OPTIONAL_FILES = ("perception.csv", "perception.png", "ranking.png", "curves.png", "leaderboard.png", "content.png")
+"""Files that not every study has. Earlier ones are removed so that they cannot contradict the new leaderboard."""
 
 
 def publish(out: Path) -> Leaderboard:
     """Rank the study in `out` and write `rows.parquet`, `leaderboard.{csv,json,md,tex,png}` and `report.html` there.
 
-    What the variants cost is measured once and kept in `cost.json`. Runs that are missing or did not finish are in the
-    table without figures. Raises `LeaderboardError` when there are no rows at all, `StudyError` when `out` holds no
-    study.
+    The costs of the variants are measured once and kept in `cost.json`. Runs that are missing or did not finish are in
+    the table without figures. Raises `LeaderboardError` if there are no rows, `StudyError` if `out` holds no study.
     """
     study = load_resolved(out)
     runs = plan(study)
     if not (out / PICTURES_FILE).exists():
-        raise StudyError(f"{out}: the study has not begun, or an earlier version ran it: run 'nitido study run {out}'")
+        raise StudyError(
+            f"{out}: the study has not started, or an earlier version ran it: run 'nitido study run {out}'"
+        )
     pictures = PlannedPictures.read(out / PICTURES_FILE)
     stores = _test_stores(study, pictures)
     found = _once(out, runs, {run.directory: _found(out, run, runs, pictures) for run in runs})
@@ -82,9 +83,9 @@ def publish(out: Path) -> Leaderboard:
         board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     shared = overlap_caveats(out, pictures)
     board = replace(board, caveats={objective: (*shared, *said) for objective, said in board.caveats.items()})
-    for name in _NOT_ALWAYS:
+    for name in _OPTIONAL_FILES:
         (out / name).unlink(missing_ok=True)
-    # The page first, which may fail: no new table stands beside an old page.
+    # The page is written first because it may fail: a new table must not be next to an old page.
     with activity("writing the report"):
         _draw(out, study, runs, found, rows, board, stores, pictures)
     write_rows(rows, out / "rows.parquet")
@@ -102,14 +103,14 @@ def publish(out: Path) -> Leaderboard:
 
 
 def _test_stores(study: Study, pictures: PlannedPictures) -> dict[str, Store]:
-    """The test pictures by set; raises `StudyError` if they are not those that the figures are of."""
+    """Return the test images by set; raises `StudyError` if they have changed since they were measured."""
     stores = {}
     for dataset in study.data.test:
         store = prepare(resolve(dataset, "test"), [study.scale])
         if picture_records(store) != pictures.test.get(dataset):
             raise StudyError(
-                f"{dataset}: the pictures are not those that were measured: "
-                "run the study again, which measures them without training"
+                f"{dataset}: the images have changed since they were measured: "
+                "run the study again to measure them (without training)"
             )
         stores[dataset] = store
     return stores
@@ -157,7 +158,7 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
 
 
 def _once(out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -> dict[Path, _Found]:
-    """Leave each training's figures in one place: runs of a variant that hold the same weights are one training."""
+    """Count runs of a variant that hold the same weights once, because they are one training."""
     first: dict[tuple[str, str], Path] = {}
     once = dict(found)
     for run in runs:
@@ -167,7 +168,7 @@ def _once(out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -
         other = first.setdefault((run.config.variant, it.status.weights), directory)
         if other != directory:
             note(
-                f"{out / directory} holds the weights of {out / other}: one training is not counted twice; "
+                f"{out / directory} holds the weights of {out / other}: the same training is not counted twice; "
                 "remove it and run the study again"
             )
             same_rate = other.parent == directory.parent
@@ -188,7 +189,7 @@ def _bicubic(out: Path, pictures: PlannedPictures) -> _Found:
 
 
 def _cover(rows: pl.DataFrame, pictures: PlannedPictures) -> bool:
-    """Whether `rows` are of the planned pictures, of all of them and of no others, by their content."""
+    """Return whether `rows` are of exactly the planned images, compared by hash."""
     measured = set(rows.select("split", "dataset", "picture", "content").unique().iter_rows())
     planned = {("test", d, r.name, r.sha256) for d, records in pictures.test.items() for r in records}
     tested = {row for row in measured if row[0] == "test"}
@@ -197,10 +198,10 @@ def _cover(rows: pl.DataFrame, pictures: PlannedPictures) -> bool:
 
 
 def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
-    """A variant's size, its learning rates whose every run finished, and its status.
+    """Return the size of a variant, the learning rates whose runs all finished, and its status.
 
-    A learning rate that diverged or failed has lost and is left out; the variant is "ok" as long as another one is
-    whole. A run that is still to come leaves the choice open: the variant's status is that run's.
+    A learning rate that diverged or failed is left out; the variant is "ok" if another one is complete. While a run is
+    pending, the choice is open and the status of the variant is the status of that run.
     """
     states: dict[float, list[str]] = {}
     for run, state in zip(runs, found, strict=True):
@@ -238,7 +239,7 @@ def _draw(
     crops = {run.config.hyperparameters.validation_crop for run in runs}
     crop = crops.pop() if len(crops) == 1 else None
     _draw_curves(out, shown, crop)
-    views = _look(out, study, shown, rows, board, stores)
+    views = _views(out, study, shown, rows, board, stores)
     compared = [(f"{views[0].picture} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
     content = Content(
         pictures=compared,
@@ -259,7 +260,7 @@ def _draw(
 def _on_content(
     out: Path, rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, Store]
 ) -> tuple[str, Path | None]:
-    """On which pictures the best variant gains: a sentence, and `content.png` where there are pictures enough."""
+    """Say on which images the best variant gains; draw `content.png` if there are enough images."""
     found = study_content(rows, board, stores)
     if found is None:
         return "", None
@@ -272,14 +273,14 @@ def _on_content(
 def _shown_runs(
     out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found], board: Leaderboard
 ) -> dict[str, PlannedRun]:
-    """For each variant with results the run that stands for it: its chosen learning rate, its first seed."""
+    """Return for each variant with results its run with the chosen learning rate and the first seed."""
     shown: dict[str, PlannedRun] = {}
     for run in runs:
         status, variant = found[run.directory].status, run.config.variant
         if variant in shown or status is None or found[run.directory].state != "finished":
             continue
         chosen = run.config.hyperparameters.learning_rate == board.entry(variant).learning_rate
-        otherwise = "the report does without it; run the study again, which makes it from the checkpoints"
+        otherwise = "left out of the report; run the study again to recreate it from the checkpoints"
         if chosen and finished_model(RunDirectory(out / run.directory), status, otherwise) is not None:
             shown[variant] = run
     order = [entry.variant for entry in board.entries]
@@ -293,7 +294,7 @@ def _costs(out: Path, shown: Mapping[str, PlannedRun], board: Leaderboard) -> Co
 
 
 def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[str, list[Curve]]:
-    """By the yardstick of each ranking, the validations of every run."""
+    """Return the validations of every run by the selection metric of each ranking."""
     rates = {entry.variant: entry.learning_rate for entry in board.entries}
     return {
         SELECTION_METRICS[objective].metric: [
@@ -313,7 +314,7 @@ def _curves(out: Path, runs: Sequence[PlannedRun], board: Leaderboard) -> dict[s
 def _draw_curves(out: Path, shown: Mapping[str, PlannedRun], crop: int | None) -> None:
     """Draw `curves.png`, unless no shown run was validated: by the metric that chose the steps of all shown runs.
 
-    Where some were chosen by perceptual distance and others by PSNR, the picture shows PSNR; the page has both.
+    If some were chosen by perceptual distance and others by PSNR, the figure shows PSNR; the page has both.
     """
     objectives = {run.config.hyperparameters.objective for run in shown.values()}
     objective = objectives.pop() if len(objectives) == 1 else "fidelity"
@@ -323,7 +324,7 @@ def _draw_curves(out: Path, shown: Mapping[str, PlannedRun], crop: int | None) -
         draw_training_curves(curves, out / "curves.png", objective, crop)
 
 
-def _look(
+def _views(
     out: Path,
     study: Study,
     shown: Mapping[str, PlannedRun],
@@ -332,40 +333,40 @@ def _look(
     stores: Mapping[str, Store],
 ) -> list[View]:
     """Upscale the most informative images with every shown variant; the first one becomes `leaderboard.png`."""
-    telling = telling_pictures(rows, board) if shown else []
-    if not telling:
+    selected = select_images(rows, board) if shown else []
+    if not selected:
         return []
     models: dict[str, Upscaler] = {BICUBIC: BicubicUpscaler(study.scale)}
     for name, run in shown.items():
         models[name] = NetworkUpscaler(load_model_file(RunDirectory(out / run.directory).model).network)
     order = [BICUBIC, *(entry.variant for entry in board.entries if entry.variant in shown)]
     views = []
-    for index, chosen in enumerate(telling):
+    for index, chosen in enumerate(selected):
         hr, results = _upscaled(stores[chosen.dataset], study.scale, models, chosen)
         if index == 0:
             _draw_comparison(out, study, board, chosen, hr, [results[name] for name in order])
         scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
-        side = crop_limit(len(order) + 1, len(telling))
+        side = crop_limit(len(order) + 1, len(selected))
         views.append(make_view(chosen, hr, {name: results[name].image for name in order}, scores, side))
     return views
 
 
 def _upscaled(
-    store: Store, scale: int, models: Mapping[str, Upscaler], chosen: Telling
+    store: Store, scale: int, models: Mapping[str, Upscaler], chosen: Selected
 ) -> tuple[Image, dict[str, Candidate]]:
-    """The original of one picture, and every model's result."""
+    """Return the original of one image and the result of every model."""
     index = store.names.index(chosen.picture)
     found = compare_on(store, index, models, scale)
     return store.hr_cropped(index, scale), {candidate.model: candidate for candidate in found}
 
 
 def _draw_comparison(
-    out: Path, study: Study, board: Leaderboard, chosen: Telling, hr: Image, candidates: Sequence[Candidate]
+    out: Path, study: Study, board: Leaderboard, chosen: Selected, hr: Image, candidates: Sequence[Candidate]
 ) -> None:
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
-    heading = f"{study.study} ×{study.scale} · {chosen.picture} ({chosen.dataset}), in the order of the leaderboard"
+    heading = f"{study.study} ×{study.scale} · {chosen.picture} ({chosen.dataset}), ordered by rank"
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 
 
@@ -397,7 +398,7 @@ def _steps(directory: RunDirectory, status: Status | None) -> int | None:
 
 
 def _time(directory: RunDirectory, status: Status | None) -> str:
-    """Return the training time of a run in words, and its sessions where there were several."""
+    """Return the training time of a run in words, with its sessions if there were several."""
     if status is None:
         return "–"
     sessions = directory.read_sessions()
@@ -410,7 +411,7 @@ def _time(directory: RunDirectory, status: Status | None) -> str:
 
 
 def _validation(run: PlannedRun, status: Status) -> str:
-    """Return what the kept weights of a run validated with, by the metric that chose them; "" for none."""
+    """Return the validation result of the kept weights of a run by its selection metric; "" if there is none."""
     options = run.config.hyperparameters
     value = status.validation.get(SELECTION_METRICS[options.objective].metric)
     if value is None:

@@ -1,10 +1,10 @@
-"""How a study is shown: pictures and one web page, made from arrays, numbers and the leaderboard alone."""
+"""Draw the figures and the web page of a study from arrays, numbers and the leaderboard; loads no model."""
 
 from nitido.base.errors import NitidoError
 
 BICUBIC = "bicubic"
-"""The name under which bicubic interpolation stands in the leaderboard."""
+"""Name of bicubic interpolation in the leaderboard."""
 
 
 class ReportError(NitidoError):
-    """Something cannot be shown: nothing to draw, or pictures that do not belong together."""
+    """There is nothing to draw, or the images do not belong together."""

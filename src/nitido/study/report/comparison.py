@@ -1,4 +1,4 @@
-"""The ranked side-by-side picture: every version whole, zoomed, and with its error."""
+"""Draw the ranked side-by-side figure: every version as a whole, magnified, and its error map."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from nitido.study.report import ReportError
 from nitido.study.report.crop import Box, choose_box, crop_side
 
 COLUMN = 432
-"""Width of a panel in pixels; the sides that `crop_side` gives divide half of it."""
+"""Width of a panel in pixels; the sides that `crop_side` returns divide half of it."""
 
 _PER_ROW = 5
 _GAP, _MARGIN = 24, 36
@@ -32,12 +32,12 @@ _INK, _MUTED, _MARK = "#1b1f24", "#5b6570", (255, 196, 0)
 _ERRORS = colormaps["inferno"]
 
 Picture = NDArray[np.uint8]
-_Tiles = list[tuple[int, int, Picture]]  # left, top and what to paste there
+_Tiles = list[tuple[int, int, Picture]]  # left, top and the image to paste there
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One version of the picture: `image` is `(H, W, 3)` uint8; the scores are printed under it unless None."""
+    """One version of the image, `(H, W, 3)` uint8; the scores are printed under it unless None."""
 
     title: str
     image: Picture
@@ -47,7 +47,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Place:
-    """A panel's tiles on the canvas, and where its words go."""
+    """Positions of a panel: its tiles on the canvas, and its left edge, title and caption in pixels."""
 
     tiles: _Tiles
     left: int
@@ -61,9 +61,9 @@ def draw_comparison(
 ) -> None:
     """Draw `panels` in their order to the PNG `path`, at most five in a row and 2400 pixels wide.
 
-    Each shows the whole picture with the crop's outline, the crop's absolute luma error against `reference` (one
-    scale for all; none for the reference itself) and the crop with its pixels magnified. `box` defaults to the window
-    that `choose_box` finds. Raises `ReportError` when there is nothing to draw or the pictures' shapes differ.
+    Each panel shows the whole image with the outline of the crop, the absolute luma error of the crop against
+    `reference` (one scale for all; none for the reference itself) and the magnified crop. `box` defaults to the window
+    that `choose_box` returns. Raises `ReportError` if there is nothing to draw or the shapes of the images differ.
     """
     _check(panels, reference, box)
     images = [panel.image for panel in panels]
@@ -81,11 +81,11 @@ def draw_comparison(
     for place in places:
         for x, y, tile in place.tiles:
             canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    _save(_write_words(canvas, panels, places, heading, box, limit), path)
+    _save(_write_texts(canvas, panels, places, heading, box, limit), path)
 
 
 def _arrange(cells: Sequence[_Tiles], columns: int) -> list[_Place]:
-    """Put the cells into a grid, row by row."""
+    """Arrange the cells in a grid, row by row."""
     cell_height = max(top + tile.shape[0] for tiles in cells for _, top, tile in tiles)
     places = []
     for index, tiles in enumerate(cells):
@@ -98,7 +98,7 @@ def _arrange(cells: Sequence[_Tiles], columns: int) -> list[_Place]:
 
 
 def error_maps(images: Sequence[Picture], reference: Picture | None, box: Box) -> list[NDArray[np.float64] | None]:
-    """Absolute luma error `(h, w)` inside `box`, in units of 1/255; None for the reference itself or without one."""
+    """Return the absolute luma error `(h, w)` inside `box` in units of 1/255; None for or without the reference."""
     if reference is None:
         return [None] * len(images)
     target = rgb_to_y(reference[box.slices])
@@ -108,14 +108,15 @@ def error_maps(images: Sequence[Picture], reference: Picture | None, box: Box) -
 
 
 def error_limit(errors: Sequence[NDArray[np.float64] | None]) -> float | None:
-    """The common end of the error maps' scale: 99.5 % of all pixels lie below it; None when there is no map."""
+    """Return the common upper end of the error maps: the 99.5th percentile of all pixels; None without maps."""
     found = [error.ravel() for error in errors if error is not None]
     return float(max(1, math.ceil(np.percentile(np.concatenate(found), 99.5)))) if found else None
 
 
 def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) -> None:
+    """Raise `ReportError` unless there are panels of one size and `box` is inside them."""
     if not panels:
-        raise ReportError("there is no picture to compare")
+        raise ReportError("there is no image to compare")
     pictures = [(panel.title, panel.image) for panel in panels]
     pictures += [("the reference", reference)] if reference is not None else []
     first = panels[0].image.shape
@@ -126,14 +127,14 @@ def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) 
         if image.shape != first:
             raise ReportError(
                 f"{title} has {image.shape[1]}x{image.shape[0]} pixels but {panels[0].title} has {size}: "
-                "only pictures of one size can be compared"
+                "only images of one size can be compared"
             )
     if box is None:
         return
     inside = 0 <= box.left <= first[1] - box.width and 0 <= box.top <= first[0] - box.height
     if not inside or not (1 <= box.width <= COLUMN and 1 <= box.height <= COLUMN):
         raise ReportError(
-            f"the crop {box.width}x{box.height} at ({box.left}, {box.top}) must lie inside the picture of "
+            f"the crop {box.width}x{box.height} at ({box.left}, {box.top}) must be inside the image of "
             f"{size} pixels and be at most {COLUMN}x{COLUMN}"
         )
 
@@ -141,7 +142,7 @@ def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) 
 def _cell(
     image: Picture, box: Box, error: NDArray[np.float64] | None, limit: float | None, with_errors: bool
 ) -> _Tiles:
-    """A panel's tiles relative to its corner: overview and error map side by side, under them the crop."""
+    """Return the tiles of a panel relative to its corner: overview and error map side by side, the crop below."""
     half = COLUMN // 2
     if with_errors:
         overview = _overview(image, box, half - _INNER_GAP, half)
@@ -158,12 +159,12 @@ def _cell(
 
 
 def magnify(image: Picture, factor: int) -> Picture:
-    """Every pixel of `(H, W, 3)` as a square of `factor` x `factor`."""
+    """Return `image` `(H, W, 3)` with every pixel as a square of `factor` x `factor`."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _overview(image: Picture, box: Box, width: int, height: int) -> Picture:
-    """The whole picture inside `width` x `height`, with the box outlined."""
+    """Return the whole image reduced to fit `width` x `height`, with `box` outlined."""
     ratio = min(width / image.shape[1], height / image.shape[0])
     small = _resized(image, ratio)
     for thickness, colour in ((3, (0, 0, 0)), (2, _MARK)):
@@ -172,7 +173,7 @@ def _overview(image: Picture, box: Box, width: int, height: int) -> Picture:
 
 
 def _outline(image: Picture, box: Box, ratio: float, thickness: int, colour: tuple[int, int, int]) -> None:
-    """Draw the frame of `box`, scaled by `ratio`, outward from its edge onto `image`."""
+    """Draw the frame of `box`, scaled by `ratio`, outside its edge onto `image`."""
     top, bottom = round(box.top * ratio), round((box.top + box.height) * ratio)
     left, right = round(box.left * ratio), round((box.left + box.width) * ratio)
     frame = np.zeros(image.shape[:2], bool)
@@ -182,36 +183,36 @@ def _outline(image: Picture, box: Box, ratio: float, thickness: int, colour: tup
 
 
 def _resized(image: Picture, ratio: float) -> Picture:
-    """Reduce smoothly, or magnify with sharp pixels."""
+    """Resize by `ratio`: Lanczos to reduce, nearest neighbor to magnify."""
     resampling = Image.Resampling.LANCZOS if ratio < 1 else Image.Resampling.NEAREST
     size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
     return np.array(Image.fromarray(image).resize(size, resampling))
 
 
-def _write_words(
+def _write_texts(
     canvas: Picture, panels: Sequence[Panel], places: Sequence[_Place], heading: str, box: Box, limit: float | None
 ) -> Figure:
     height, width = canvas.shape[:2]
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     FigureCanvasAgg(figure)
     figure.figimage(canvas, 0, 0, origin="upper")
-    words = _Writer(figure, height)
-    words.write(heading, _MARGIN, 50, 30, room=width - 2 * _MARGIN, weight="bold")
+    writer = _Writer(figure, height)
+    writer.write(heading, _MARGIN, 50, 30, max_width=width - 2 * _MARGIN, weight="bold")
     factor = COLUMN // max(box.width, box.height)
     note = f"crop {box.width} × {box.height} px at ({box.left}, {box.top}), magnified ×{factor}"
-    words.write(note, _MARGIN, 88, 17, room=COLUMN, colour=_MUTED)
+    writer.write(note, _MARGIN, 88, 17, max_width=COLUMN, colour=_MUTED)
     if limit is not None:
-        _colour_bar(figure, words, height, limit)
+        _colour_bar(figure, writer, height, limit)
     best_psnr = max((panel.psnr for panel in panels if panel.psnr is not None), default=None)
     best_ssim = max((panel.ssim for panel in panels if panel.ssim is not None), default=None)
     for panel, place in zip(panels, places, strict=True):
-        words.write(panel.title, place.left, place.title + 30, 21, room=COLUMN, weight="bold")
+        writer.write(panel.title, place.left, place.title + 30, 21, max_width=COLUMN, weight="bold")
         end = float(place.left)
         for text, best in ((_psnr(panel.psnr), _psnr(best_psnr)), (_ssim(panel.ssim), _ssim(best_ssim))):
             if text:
                 text = " · " * (end > place.left) + text
                 weight = "bold" if text.endswith(best) else "normal"
-                end = words.write(text, end, place.caption + 30, 20, room=COLUMN, weight=weight)
+                end = writer.write(text, end, place.caption + 30, 20, max_width=COLUMN, weight=weight)
     return figure
 
 
@@ -223,17 +224,17 @@ def _ssim(value: float | None) -> str:
     return f"SSIM {value:.4f}" if value is not None else ""
 
 
-def _colour_bar(figure: Figure, words: "_Writer", height: int, limit: float) -> None:
-    """The error maps' common scale: a strip of colour with its ends named, right of the note on the crop."""
+def _colour_bar(figure: Figure, writer: "_Writer", height: int, limit: float) -> None:
+    """Draw the common color bar of the error maps, right of the note on the crop."""
     left = float(_MARGIN + COLUMN + _GAP)
-    left = words.write("luma error  0 ", left, 88, 17, room=COLUMN, colour=_MUTED)
+    left = writer.write("luma error  0 ", left, 88, 17, max_width=COLUMN, colour=_MUTED)
     strip = (_ERRORS(np.tile(np.linspace(0, 1, 120), (16, 1)))[..., :3] * 255).round().astype(np.uint8)
     figure.figimage(strip, int(left), height - 90, origin="upper")
-    words.write(f" ≥ {limit:.0f} of 255", left + 120, 88, 17, room=COLUMN, colour=_MUTED)
+    writer.write(f" ≥ {limit:.0f} of 255", left + 120, 88, 17, max_width=COLUMN, colour=_MUTED)
 
 
 class _Writer:
-    """Writes words at pixel positions counted from the top left corner, small enough for the room they have."""
+    """Writer of text at pixel positions from the top left corner, shrunk to fit the available width."""
 
     def __init__(self, figure: Figure, height: int) -> None:
         self.figure = figure
@@ -246,11 +247,11 @@ class _Writer:
         baseline: float,
         size: float,
         *,
-        room: float,
+        max_width: float,
         weight: str = "normal",
         colour: str = _INK,
     ) -> float:
-        """Write `text`, at most `room` pixels wide, in letters of `size` pixels or smaller; return where it ends."""
+        """Write `text` at most `max_width` pixels wide in font size `size` or smaller; return its right end."""
         label: Text = self.figure.text(
             left / self.figure.bbox.width,
             1 - baseline / self.height,
@@ -262,8 +263,8 @@ class _Writer:
             parse_math=False,
         )
         wide = label.get_window_extent().width
-        while wide > room and size > 2:  # hinting makes the width of letters uneven in their size
-            size *= min(room / wide, 0.98)
+        while wide > max_width and size > 2:  # hinting: the width is not proportional to the font size
+            size *= min(max_width / wide, 0.98)
             label.set_fontsize(size * 72 / _DPI)
             wide = label.get_window_extent().width
         return left + float(wide)

@@ -1,4 +1,4 @@
-"""What the shown variants cost on this machine: counted, measured once, and kept in the study's `cost.json`."""
+"""Measure the costs of the variants on this machine once and keep them in `cost.json` of the study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,20 +22,24 @@ from nitido.study.environment import processor_name
 
 FILE = "cost.json"
 SIDES = (256, 128, 64, 32)
-"""Sides of the square LR picture that is timed, the first that fits the budget."""
+"""Sides of the square LR image that is timed; the first that fits the budget is used."""
 BUDGET = 12.0
-"""Seconds for timing all variants together."""
+"""Seconds for the timing of all variants together."""
 ROUNDS = 9
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One variant's costs: `macs` for an output of 1280×720, `macs_small` and `activations` for 256×256 LR.
+    """The costs of one variant; None means unknown.
 
-    None is not known.
-
-    `latency` is in seconds and `peak_memory` in bytes for an LR picture of `Costs.side` squared, float32.
-    `rounds` are the seconds of each round, in which all variants were timed; `latency` is their median.
+    Attributes:
+        parameters: Number of parameters.
+        macs: MACs for an output of 1280×720.
+        activations: Number of activations for a 256×256 LR image.
+        latency: Seconds for an LR image of `Costs.side` squared in float32, the median of `rounds`.
+        peak_memory: Bytes for the same image.
+        macs_small: MACs for a 256×256 LR image.
+        rounds: Seconds of each interleaved round, in which all variants were timed.
     """
 
     parameters: int
@@ -49,7 +53,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """The costs of variants, and under which conditions they were measured."""
+    """The costs of all variants, and the conditions of the measurement."""
 
     by_variant: Mapping[str, Cost]
     side: int
@@ -58,15 +62,15 @@ class Costs:
 
     @property
     def conditions(self) -> str:
-        """In words."""
+        """The conditions in words."""
         return (
-            f"Time (median of interleaved runs) and peak memory: one LR picture of {self.side}×{self.side}, float32, "
-            f"whole picture, {self.processor}, {self.threads} thread{'s' if self.threads > 1 else ''}."
+            f"Time (median of interleaved rounds) and peak memory: one LR image of {self.side}×{self.side}, float32, "
+            f"untiled, {self.processor}, {self.threads} thread{'s' if self.threads > 1 else ''}."
         )
 
 
 class _Measured(StrictModel):
-    """What `cost.json` holds of a model file."""
+    """The measurements of one model file in `cost.json`."""
 
     macs_small: int
     activations: int
@@ -76,7 +80,7 @@ class _Measured(StrictModel):
 
 
 class _Record(StrictModel):
-    """`cost.json`: by the SHA-256 of the model files, so that a new training is measured anew."""
+    """The contents of `cost.json`; keyed by the SHA-256 of the model files, so that new weights are measured."""
 
     format: Literal[1] = 1
     side: int
@@ -86,10 +90,10 @@ class _Record(StrictModel):
 
 
 def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]], cache: Path) -> Costs:
-    """The costs of each variant's model file; `sizes` gives (parameters, MACs) of all, with a model or without.
+    """Return the costs of each variant; `sizes` gives (parameters, MACs) of all, also of those without a model file.
 
-    Times are comparable only when they are taken in turn, so one new model file has all of them timed again; what
-    a model takes of memory is measured once. Both are kept in `cache`.
+    Times are comparable only if they are taken in interleaved rounds, so all models are timed again if one is new.
+    The peak memory of each model is measured once. Both are kept in `cache`.
     """
     hashes = {name: sha256_of_file(path) for name, path in models.items()}
     record = _read(cache)
@@ -108,7 +112,7 @@ def measure_costs(models: Mapping[str, Path], sizes: Mapping[str, tuple[int, int
 
 
 def _read(cache: Path) -> _Record | None:
-    """What was measured before; None where there is nothing, or nothing that can be read: it is measured again."""
+    """Return earlier measurements; None if there are none or the file is damaged, so that they are repeated."""
     if not cache.exists():
         return None
     try:
@@ -140,17 +144,17 @@ def _measure(models: Mapping[str, Path], hashes: Mapping[str, str], old: _Record
 
 @torch.inference_mode()
 def choose_effort(networks: Mapping[str, SuperResolutionNetwork], budget: float = BUDGET) -> tuple[int, int]:
-    """The side of the timed picture and the number of rounds that keep all of it within about `budget` seconds.
+    """Return the side of the timed image and the number of rounds that take about `budget` seconds in total.
 
-    Estimated from one small picture, since time grows with the number of pixels.
+    Estimated from one small image, because the time is proportional to the number of pixels.
     """
 
-    def small_pictures() -> None:
+    def small_images() -> None:
         for network in networks.values():
             network(torch.rand(1, network.channels, SIDES[-1], SIDES[-1]))
 
-    small_pictures()  # the libraries set themselves up
-    small = seconds_per_call(small_pictures, 1, torch.device("cpu"))
+    small_images()  # the first pass includes the initialization of libraries
+    small = seconds_per_call(small_images, 1, torch.device("cpu"))
     rounds = {side: int(budget / (small * (side / SIDES[-1]) ** 2)) - WARM_UPS for side in SIDES}
     side = next((side for side in SIDES if rounds[side] >= 3), SIDES[-1])
     return side, min(max(rounds[side], 1), ROUNDS)

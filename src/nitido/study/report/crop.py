@@ -1,4 +1,4 @@
-"""Where to look: the part of a picture in which the compared versions differ most."""
+"""Find the part of an image in which the compared versions differ most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from nitido.imaging import rgb_to_y
 
-_SIDES = (72, 54, 36, 24, 18, 12)  # they divide a column of the comparison evenly
+_SIDES = (72, 54, 36, 24, 18, 12)  # divisors of half a column of the comparison
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of pixels: `left` and `top` are the first column and row in it."""
+    """A rectangle of pixels; `left` and `top` are its first column and row."""
 
     left: int
     top: int
@@ -28,7 +28,7 @@ class Box:
 
 
 def crop_side(height: int, width: int) -> int:
-    """A square crop's side in pixels that suits a picture: at most a quarter of its shorter side where possible.
+    """Return the side in pixels of a square crop: at most a quarter of the shorter side of the image if possible.
 
     >>> crop_side(512, 512), crop_side(2000, 160), crop_side(24, 24), crop_side(5, 90)
     (72, 36, 12, 5)
@@ -38,12 +38,12 @@ def crop_side(height: int, width: int) -> int:
 
 
 def choose_box(images: Sequence[NDArray[np.uint8]], size: int, *, reference: NDArray[np.uint8] | None = None) -> Box:
-    """The `size` x `size` window that tells `images`, each `(H, W, 3)` uint8, apart best.
+    """Return the `size` x `size` window in which `images`, each `(H, W, 3)` uint8, differ most.
 
-    With a reference: the window with the widest gap in squared luma error between the worst image (mostly bicubic)
-    and the best one; images equal to the reference do not count. Without: the largest variance of luma between the
-    images. Where nothing differs, the largest gradient energy. The outermost pixels, which borders spoil and the
-    metrics shave, are left out where there is room. The same pictures give the same box.
+    With a reference: the window with the largest difference in squared luma error between the worst image (usually
+    bicubic) and the best one; images equal to the reference are ignored. Without: the largest variance of luma between
+    the images. If all images are equal: the largest gradient energy. The outermost pixels, which have border effects
+    and which the metrics leave out, are excluded if the image is large enough. The result is deterministic.
     """
     height, width = images[0].shape[:2]
     size = min(size, height, width)
@@ -67,7 +67,7 @@ def choose_box(images: Sequence[NDArray[np.uint8]], size: int, *, reference: NDA
 
 
 def _window_sums(plane: NDArray[Any], size: int) -> NDArray[np.float64]:
-    """Sum of every `size` x `size` window of `plane`, by its integral image; index = the window's first pixel."""
+    """Return the sum of every `size` x `size` window of `plane`, indexed by its first pixel (integral image)."""
     integral = np.pad(plane, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     sums: NDArray[np.float64] = (
         integral[size:, size:] - integral[:-size, size:] - integral[size:, :-size] + integral[:-size, :-size]

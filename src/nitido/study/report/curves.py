@@ -1,4 +1,4 @@
-"""The training curves of all runs: one line each, named by a legend that shows and hides variants."""
+"""Draw the training curves of all runs, with a legend that shows and hides variants."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from nitido.evaluation.metrics import METRICS
 from nitido.study.report.svg import Axis, drawing, element
 
 COLOURS = 7
-"""Colours of lines in the page's CSS, `c0` to `c6`; after them the same again with another dash, `d1` to `d3`."""
+"""Number of line colors in the CSS, `c0` to `c6`; further lines repeat them with other dashes, `d1` to `d3`."""
 DASHES = 4
 WIDTHS = {"wide": 720.0, "narrow": 340.0}
-"""Every chart is drawn for a desk and for a phone, since letters must not shrink with it."""
+"""Every chart is drawn for wide and narrow screens, so that the font size does not depend on the width."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 20.0, 10.0, 40.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's validations, (step, value); `chosen` tells that its learning rate is its variant's."""
+    """The validations of one run as (step, value); `chosen`: its learning rate is the chosen one of its variant."""
 
     variant: str
     learning_rate: float
@@ -30,13 +30,13 @@ class Curve:
 
     @property
     def finite(self) -> list[tuple[int, float]]:
-        """Its points in the order of steps, without those that are no number."""
+        """The finite points in the order of steps."""
         return sorted((step, value) for step, value in self.points if math.isfinite(value))
 
 
 @dataclass(frozen=True)
 class CurveChart:
-    """All runs by one metric. `legend` names the variants with their line's classes, `silent` those without a point."""
+    """All runs by one metric. `legend`: variants with their CSS classes; `silent`: runs without a finite point."""
 
     title: str
     pictures: dict[str, Markup]
@@ -45,7 +45,7 @@ class CurveChart:
 
 
 def line_class(index: int) -> str:
-    """The colour and dash of the variant `index`.
+    """Return the CSS classes for color and dash of the variant `index`.
 
     >>> line_class(0), line_class(8)
     ('c0 d0', 'c1 d1')
@@ -56,9 +56,9 @@ def line_class(index: int) -> str:
 def curve_chart(
     curves: Sequence[Curve], metric: str, order: Sequence[str], crop: int | None = None
 ) -> CurveChart | None:
-    """The chart of `metric`; `order` gives the variants their colours. None when no run has a finite validation.
+    """Return the chart of `metric`; None if no run has a finite validation. `order` determines the colors.
 
-    `crop` is the side in pixels of the part of each picture that was measured; None for all of it.
+    `crop` is the side in pixels of the validated center of each image; None for whole images.
     """
     drawn = [curve for curve in curves if curve.finite]
     if not drawn:
@@ -68,7 +68,7 @@ def curve_chart(
     silent = [f"{c.variant} (lr {number_text(c.learning_rate)}, seed {c.seed})" for c in curves if not c.finite]
     return CurveChart(
         title=f"Validation during training: {METRICS[metric].label}"
-        + (f", crop of {crop} px of each picture" if crop else ""),
+        + (f", crop of {crop} px of each image" if crop else ""),
         pictures={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
         legend=tuple((variant, classes[variant]) for variant in order if variant in shown),
         silent=tuple(silent),
@@ -76,7 +76,7 @@ def curve_chart(
 
 
 def limits(curves: Sequence[Curve], *, higher_is_better: bool) -> tuple[float, float]:
-    """The ends of the value axis: from a little beyond the worst final value to the best value.
+    """Return the ends of the value axis: from a little below the worst final value to the best value.
 
     A bad first validation, or a run that diverged before its last one, must not flatten the rest.
     """

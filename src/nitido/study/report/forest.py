@@ -1,4 +1,4 @@
-"""The forest plot: every variant's difference to the baseline with its interval, overall and on each test set."""
+"""Draw the forest plot: the difference of every variant to the baseline with its interval, overall and per test set."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from nitido.study.statistics import PairedDifference
 WIDTH = 360.0
 _ROW, _EDGE, _FOOT = 40.0, 10.0, 38.0
 _NAME = 34
-"""Letters of a name that fit beside its figures; the whole name is the row's title."""
+"""Characters of a name that fit beside the figures; the tooltip shows the whole name."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One variant on one panel. `improves` is the verdict over all test sets: True, False, or None for neither."""
+    """One variant on one panel. `improves`: significantly better (True) or worse (False) overall, or None."""
 
     variant: str
     difference: PairedDifference
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: over all test sets, or on a single one."""
+    """One drawing: of all test sets, or of a single one."""
 
     title: str
     picture: Markup
@@ -38,7 +38,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Forest:
-    """The panels of one aim, and what a reader must know of their whiskers."""
+    """The panels of one objective, and the notes that explain their whiskers."""
 
     objective: Objective
     title: str
@@ -47,7 +47,7 @@ class Forest:
 
 
 def forest(board: Leaderboard, objective: Objective) -> Forest | None:
-    """The plots of one aim; None when nothing was compared to the baseline."""
+    """Return the plots of one objective; None if no variant was compared to the baseline."""
     known = [board.versus_baseline(entry.variant, objective) for entry in board.ranked(objective)]
     found = [statistics for statistics in known if statistics is not None]
     overall = [Line(s.variant, s.difference, s.improves) for s in found if s.difference is not None]
@@ -62,15 +62,15 @@ def forest(board: Leaderboard, objective: Objective) -> Forest | None:
 
 
 def _notes(lines: Sequence[Line], objective: Objective) -> list[str]:
-    better = "right" if SELECTION_METRICS[objective].higher_is_better else "left"
-    notes = [f"Better lies to the {better}. Whiskers: 95% intervals, each for itself."]
+    better = "Right" if SELECTION_METRICS[objective].higher_is_better else "Left"
+    notes = [f"{better} is better. The 95% intervals are individual, not simultaneous."]
     if any(line.difference.covers == "seeds and pictures" for line in lines):
-        notes.append("Solid whiskers allow for other seeds and other pictures.")
+        notes.append("Solid: the interval covers other seeds and other images.")
     if any(line.difference.covers == "pictures" and line.difference.interval for line in lines):
-        notes.append("Dashed whiskers allow for other pictures only: seed noise is unknown, and they are too short.")
+        notes.append("Dashed: the interval covers other images only and is too short, because seed noise is unknown.")
     if any(line.difference.interval is None for line in lines):
-        notes.append("A point without whiskers has no interval: a test set has a single picture.")
-    notes.append("Blue or orange: better or worse beyond noise after Holm's correction. Grey: not told from noise.")
+        notes.append("No whiskers: a test set has a single image, so there is no interval.")
+    notes.append("Blue: significantly better. Orange: significantly worse (5%, Holm-corrected). Grey: inconclusive.")
     return notes
 
 
@@ -94,9 +94,9 @@ def _draw(lines: Sequence[Line], objective: Objective) -> Markup:
 
 
 def limits(lines: Sequence[Line]) -> tuple[float, float]:
-    """The ends of the axis: all trained variants, 0, and whiskers up to three times the largest difference.
+    """Return the ends of the axis: all trained variants, 0, and whiskers up to three times the largest difference.
 
-    Bicubic and whiskers of two seeds may reach many times as far; they run out of the picture with an arrow.
+    Bicubic and the whiskers of two seeds may be many times as long; an arrow shows that they continue.
     """
     trained = [line for line in lines if line.variant != BICUBIC] or list(lines)
     reach = max(3 * max(abs(line.difference.value) for line in trained), 1e-4)
@@ -110,7 +110,7 @@ def limits(lines: Sequence[Line]) -> tuple[float, float]:
 
 
 def figures(difference: PairedDifference, objective: Objective) -> str:
-    """The difference and its interval as text."""
+    """Return the difference and its interval as text."""
     digits = SELECTION_METRICS[objective].decimals
     text = signed(difference.value, digits)
     span = difference.interval
@@ -133,7 +133,7 @@ def _row(line: Line, axis: Axis, top: float, objective: Objective) -> Markup:
 
 
 def _whisker(line: Line, axis: Axis, y: float) -> list[Markup]:
-    """The interval as far as the axis reaches, with an arrow where it goes on; an arrow too for a point outside."""
+    """Draw the interval within the axis, with an arrow where it or the point continues outside."""
     span = line.difference.interval
     low, high = (span.low, span.high) if span is not None else (line.difference.value,) * 2
     ends = [min(max(axis(end), axis.start), axis.end) for end in (low, high)]
@@ -141,9 +141,9 @@ def _whisker(line: Line, axis: Axis, y: float) -> list[Markup]:
     parts = []
     if ends[1] > ends[0]:
         parts.append(element("line", x1=ends[0], x2=ends[1], y1=y, y2=y, class_=f"whisker{dashed}"))
-    for beyond, x, way in ((low < axis.low, axis.start, 1), (high > axis.high, axis.end, -1)):
-        if beyond:
-            arrow = f"M{x + 6 * way:.1f} {y - 5:.1f}L{x:.1f} {y:.1f}L{x + 6 * way:.1f} {y + 5:.1f}"
+    for outside, x, sign in ((low < axis.low, axis.start, 1), (high > axis.high, axis.end, -1)):
+        if outside:
+            arrow = f"M{x + 6 * sign:.1f} {y - 5:.1f}L{x:.1f} {y:.1f}L{x + 6 * sign:.1f} {y + 5:.1f}"
             parts.append(element("path", d=arrow, class_="arrow"))
     return parts
 

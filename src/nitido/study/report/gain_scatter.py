@@ -1,4 +1,4 @@
-"""The picture of what a gain goes with."""
+"""Draw how the gain on each image depends on its content."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ _COLUMNS = 3
 
 @default_style()
 def draw_content(found: ContentStudy, path: Path) -> None:
-    """Draw the gain of each picture over each descriptor to the PNG `path`: one panel a descriptor, strongest first.
+    """Draw the gain on each image against each descriptor to the PNG `path`, one panel per descriptor, strongest first.
 
-    The horizontal axis is the rank of the descriptor among the pictures, as the correlation is one of ranks; a line is
-    drawn where the relation is more than chance.
+    The horizontal axis is the rank of the descriptor among the images, because the correlation is a rank correlation.
+    A line is drawn if the correlation is significant.
     """
     rows = -(-len(found.relations) // _COLUMNS)
     figure = Figure(figsize=(11, 1.1 + 2.7 * rows), dpi=150, layout="constrained")
@@ -33,9 +33,9 @@ def draw_content(found: ContentStudy, path: Path) -> None:
         if certain:
             slope, intercept = np.polyfit(ranks, found.gains, 1)
             axes.plot([0, 1], [intercept, intercept + slope], color=_LINE, linewidth=1.8)
-        verdict = f"{relation.correlation:+.2f}" + ("" if certain else ", may be chance")
+        verdict = f"{relation.correlation:+.2f}" + ("" if certain else " (not significant)")
         axes.set_title(f"{relation.descriptor}: {verdict}", fontsize=10, color=_INK, loc="left")
-        axes.set_xlabel("pictures from least to most", fontsize=8, color=_MUTED)
+        axes.set_xlabel("images, from lowest to highest", fontsize=8, color=_MUTED)
         axes.tick_params(labelsize=8, colors=_MUTED, length=0)
         axes.grid(color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""The study's web page: one file with everything in it, readable offline and for years."""
+"""Write the web page of a study: one self-contained file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,16 +32,17 @@ SCRIPTS = ("sort", "curves", "pareto", "viewer")
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows besides the leaderboard; whatever is empty has no section.
+    """The content of the page besides the leaderboard; empty parts have no section.
 
     Attributes:
-        pictures: (caption, image file), embedded as they are.
-        curves: by metric, every run's validations.
-        rows: the study's long table, for the matrix.
-        costs: by variant, and in `conditions` how they were measured.
-        asked: the metrics that the study wanted.
-        crop: the side in pixels of what validations during training saw of each picture; None for all of it.
-        on_content: a sentence on which pictures the best variant gains, and its picture if there is one.
+        pictures: (caption, image file); the files are embedded unchanged.
+        curves: metric -> validations of every run.
+        rows: the rows of the study, for the matrix.
+        costs: variant -> cost.
+        conditions: how the costs were measured.
+        asked: the metrics that the study names.
+        crop: the side in pixels of the center of each image that training validates on; None for whole images.
+        on_content: a sentence about the images on which the best variant gains, and its figure if there is one.
     """
 
     pictures: Sequence[tuple[str, Path]] = ()
@@ -60,8 +61,8 @@ class Content:
 def write_report(directory: Path, board: Leaderboard, content: Content) -> Path:
     """Write `directory/report.html` atomically and return its path.
 
-    Pictures and diagrams are embedded, so the page needs no other file and no network. Raises `ReportError` when one
-    of them cannot be read.
+    Images and diagrams are embedded: the page needs no other file and no network. Raises `ReportError` if one of them
+    cannot be read.
     """
     page = _environment().get_template("page.html.j2").render(_sections(board, content))
     target = directory / "report.html"
@@ -77,7 +78,7 @@ def _environment() -> Environment:
     environment.filters["link"] = lambda relative: quote(f"./{relative}/")
 
     def inlined(name: str) -> Markup:
-        """A file of ours as it is: style and scripts hold no word of a study."""
+        """Return a style sheet or script of the package unescaped; it contains no text of the study."""
         source, _, _ = loader.get_source(environment, name)
         return Markup(source)
 
@@ -96,10 +97,10 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
         "tables": [leaderboard_table(board, objective, content.costs) for objective in objectives],
         "metrics": metrics_table(board, content.asked),
         "rates": rates_table(board),
-        "forests": _there(forest(board, objective) for objective in objectives),
-        "paretos": _there(pareto(board, objective, content.costs) for objective in objectives),
-        "matrices": _there(matrix(board, content.rows, objective) for objective in objectives),
-        "charts": _there(curve_chart(curves, metric, order, content.crop) for metric, curves in content.curves.items()),
+        "forests": _existing(forest(board, objective) for objective in objectives),
+        "paretos": _existing(pareto(board, objective, content.costs) for objective in objectives),
+        "matrices": _existing(matrix(board, content.rows, objective) for objective in objectives),
+        "charts": _existing(curve_chart(c, metric, order, content.crop) for metric, c in content.curves.items()),
         "conditions": content.conditions,
         "views": content.views,
         "view_data": [{"images": dict(v.images), "limit": v.error_limit} for v in content.views],
@@ -112,6 +113,6 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
     }
 
 
-def _there(found: Iterable[Section | None]) -> list[Section]:
-    """Those that there are."""
+def _existing(found: Iterable[Section | None]) -> list[Section]:
+    """Return `found` without None."""
     return [one for one in found if one is not None]

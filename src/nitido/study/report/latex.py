@@ -1,4 +1,4 @@
-"""The leaderboard as a LaTeX table for papers; it needs the package `booktabs` alone."""
+"""Write the leaderboard as a LaTeX table for papers; it needs only the package `booktabs`."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _SPECIAL = str.maketrans(
 
 
 def escape(text: str) -> str:
-    r"""`text` as LaTeX prints it.
+    r"""Return `text` with LaTeX's special characters escaped.
 
     >>> print(escape("pixel_shuffle & 50%"))
     pixel\_shuffle \& 50\%
@@ -42,7 +42,7 @@ def escape(text: str) -> str:
 
 
 def as_latex(board: Leaderboard) -> str:
-    r"""One `table` for each ranking: the best trained mean of each column bold, intervals, and the protocol below."""
+    r"""Return one `table` per ranking: best trained mean of each column in bold, intervals, protocol below."""
     return "\n".join(_table(board, objective) for objective in board.objectives())
 
 
@@ -95,7 +95,7 @@ def _rows(board: Leaderboard, objective: Objective) -> list[str]:
 
 
 def _metrics(objective: Objective) -> tuple[tuple[str, int, bool], tuple[str, int, bool]]:
-    """Metric, decimals and direction of the two columns of a test set."""
+    """Return (metric, decimals, higher is better) of the two columns of a test set."""
     if objective == "fidelity":
         return ("psnr_y", 2, True), ("ssim_y", 4, True)
     return ("perceptual_distance", 4, False), ("psnr_y", 2, True)
@@ -127,32 +127,32 @@ def _difference(board: Leaderboard, entry: Entry, objective: Objective) -> str:
 def _remark(entry: Entry, objective: Objective) -> str:
     if entry.status != "ok":
         return f" ({entry.status})"
-    return " (aims at perception)" if objective == "fidelity" and entry.objective == "perception" else ""
+    return " (objective: perception)" if objective == "fidelity" and entry.objective == "perception" else ""
 
 
 def _choice(board: Leaderboard) -> list[str]:
-    """Say what chose the learning rates, if any variant has several."""
+    """Say how the learning rates were chosen, if any variant has several."""
     tried = [len(entry.choice.rates) for entry in board.entries if entry.choice is not None]
-    return ["The learning rate of each variant was chosen on validation pictures."] if max(tried, default=0) > 1 else []
+    return ["The learning rate of each variant was chosen on validation images."] if max(tried, default=0) > 1 else []
 
 
 def _bold(board: Leaderboard, objective: Objective) -> str:
-    """Say what bold means: others in the column may be better."""
+    """Explain bold figures: unranked variants and bicubic may be better."""
     apart = objective == "fidelity" and any(entry.objective != objective for entry in board.entries)
-    group = f", which aim at {objective}" if apart else ""
-    return f"Bold: the best of the ranked trained variants{group}; bicubic and unranked ones are never bold."
+    group = f" with the objective {objective}" if apart else ""
+    return f"Bold: the best of the ranked trained variants{group}; bicubic and unranked variants are never bold."
 
 
 def _note(board: Leaderboard, objective: Objective) -> list[str]:
     counts = sorted({len(entry.seeds) for entry in board.entries if entry.seeds})
     seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "no"
     said = [
-        f"Means over pictures and {seeds} seed{'' if counts == [1] else 's'}; protocol {board.protocol}.",
+        f"Means over images and {seeds} seed{'' if counts == [1] else 's'}; protocol {board.protocol}.",
         *_choice(board),
         _bold(board, objective),
         f"Brackets: 95% intervals of the paired difference to {board.baseline}.",
     ]
     caveats = "; ".join(board.caveats.get(objective, ()))
     note = escape(" ".join([*said, f"Caveats: {caveats}."] if caveats else said))
-    star = r"$^{*}$: beyond noise at 5\% after Holm's correction."
+    star = r"$^{*}$: significant at the 5\% level, Holm-corrected."
     return [rf"\par\smallskip{{\footnotesize {note} {star}\par}}"]

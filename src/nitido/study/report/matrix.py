@@ -1,4 +1,4 @@
-"""The per-picture matrix: each variant's difference to the baseline on each test picture, and who wins where."""
+"""Build the per-image matrix: the difference of each variant to the baseline on each test image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nitido.study.report.words import signed
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """`strength` in [-1, 1] is how strongly the cell is coloured: positive is better than the baseline."""
+    """A difference; `strength` in [-1, 1] is the intensity of its color, positive if better than the baseline."""
 
     text: str
     strength: float
@@ -23,7 +23,7 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One picture; `base` is the baseline's own value there."""
+    """One image; `base` is the value of the baseline."""
 
     dataset: str
     picture: str
@@ -33,7 +33,7 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Pictures down, variants across. `wins` counts for each variant, the baseline first, where it is the best."""
+    """Rows are images, columns variants. `wins` and `base_wins` count the images on which each one is the best."""
 
     objective: Objective
     title: str
@@ -46,7 +46,7 @@ class Matrix:
 
 
 def matrix(board: Leaderboard, rows: pl.DataFrame, objective: Objective) -> Matrix | None:
-    """The matrix of one aim, at each variant's chosen learning rate; None without results of the baseline."""
+    """Return the matrix of one objective at the chosen learning rates; None without results of the baseline."""
     selection_metric = SELECTION_METRICS[objective]
     values = _values(board, rows, selection_metric.metric)
     if board.baseline not in values.columns:
@@ -87,7 +87,7 @@ def _wins(cells: Sequence[MatrixCell | None]) -> int:
 
 
 def _values(board: Leaderboard, rows: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Pictures × variants, the mean over seeds at the chosen learning rate; null where there is no finite value."""
+    """Return images × variants, means over seeds at the chosen learning rates; null if there is no finite value."""
     chosen = pl.DataFrame(
         {"variant": [e.variant for e in board.entries], "lr": [e.learning_rate for e in board.entries]},
         schema={"variant": pl.String, "lr": pl.Float64},
@@ -99,7 +99,7 @@ def _values(board: Leaderboard, rows: pl.DataFrame, metric: str) -> pl.DataFrame
 
 
 def _full_strength(gains: pl.DataFrame) -> float:
-    """The difference of full colour: 95% of all lie below it, lest one picture make all others pale."""
+    """Return the difference that gets full color: the 95th percentile, so that an outlier does not fade the rest."""
     found = np.abs(gains.to_numpy().astype(np.float64))
     found = found[np.isfinite(found)]
     return float(max(np.quantile(found, 0.95), 1e-4)) if len(found) else 1e-4

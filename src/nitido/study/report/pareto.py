@@ -1,4 +1,4 @@
-"""Picture quality against each cost: which variants nothing beats in both."""
+"""Draw quality against each cost, with the Pareto front."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ _LABEL = 13.0
 
 @dataclass(frozen=True)
 class Measure:
-    """A cost by name: what it is called, how it is read from a variant's costs, and how it is printed."""
+    """A kind of cost: its title, and functions that read it from `Cost` and format it."""
 
     key: str
     title: str
@@ -41,7 +41,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Point:
-    """A variant: its place in the leaderboard, what it costs, how good it is."""
+    """A variant: its number in the chart, its cost and its quality."""
 
     number: int
     variant: str
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True)
 class ParetoChart:
-    """One cost: drawn for a desk and for a phone, with the names that the phone's numbers stand for."""
+    """The charts of one cost for wide and narrow screens; `key` explains the numbers of the narrow one."""
 
     measure: Measure
     pictures: dict[str, Markup]
@@ -61,7 +61,7 @@ class ParetoChart:
 
 @dataclass(frozen=True)
 class Pareto:
-    """The charts of one aim."""
+    """The charts of one objective."""
 
     objective: Objective
     title: str
@@ -69,14 +69,14 @@ class Pareto:
 
 
 def pareto(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> Pareto | None:
-    """The charts of every cost that was measured; None when no trained variant has both a cost and a result."""
+    """Return a chart for every measured cost; None if no trained variant has both a cost and a result."""
     charts = [chart for measure in MEASURES if (chart := _chart(board, objective, costs, measure)) is not None]
     title = f"{SELECTION_METRICS[objective].title} against cost"
     return Pareto(objective, title, tuple(charts)) if charts else None
 
 
 def dominated(points: Sequence[Point], *, higher_is_better: bool) -> set[str]:
-    """The variants that another one beats: no worse in quality and in cost, and better in one of them."""
+    """Return the dominated variants: another one is at least as good in quality and cost, and better in one."""
     sign = 1 if higher_is_better else -1
     return {
         p.variant
@@ -144,7 +144,7 @@ def _draw(
 
 
 def _cost_axis(costs: Sequence[float], start: float, end: float) -> Axis:
-    """Logarithmic from a factor of 4 on; a cost that all share stands in the middle."""
+    """Return the cost axis: logarithmic from a factor of 4 on; a single value is centered."""
     low, high = min(costs), max(costs)
     if high / low > 4:
         return Axis(low * 0.9, high * 1.1, start, end, log=True)
@@ -167,7 +167,7 @@ def _axes(across: Axis, up: Axis, right: float, height: float, measure: Measure)
 
 
 def _front(points: Sequence[Point], beaten: set[str], across: Axis, up: Axis, right: float) -> list[Markup]:
-    """The staircase through what nothing dominates."""
+    """Draw the Pareto front as a staircase."""
     front = sorted((across(p.cost), up(p.quality)) for p in points if p.variant not in beaten)
     path = f"M{front[0][0]:.1f} {front[0][1]:.1f}"
     for x, y in front[1:]:

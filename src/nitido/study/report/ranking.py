@@ -1,4 +1,4 @@
-"""Charts of a study: the ranking as gains over bicubic, and the training curves."""
+"""Draw the charts of a study: the ranking as gains over bicubic, and the training curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,19 @@ _DASHES = ("-", "--", "-.", ":")
 
 @default_style()
 def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelity") -> None:
-    """Draw each variant's gain over bicubic by the yardstick of `objective`, one column of bars per test set.
+    """Draw the gain of each variant over bicubic by the metric of `objective`, one column of bars per test set.
 
-    For fidelity the gain is in dB (mean PSNR-Y over pictures), for perception how much nearer than bicubic it looks.
+    For fidelity the gain is in dB (mean PSNR-Y over images), for perception the reduction of perceptual distance.
 
-    The best stands on top. A whisker is the standard deviation over seeds; a dashed line marks the baseline variant;
-    variants without a result are named in grey, without a bar. Raises `ReportError` when the board has no bicubic.
+    The best variant is on top. A whisker is the standard deviation over seeds; a dashed line marks the baseline;
+    variants without a result are named in grey, without a bar. Raises `ReportError` if the board has no bicubic.
     """
     bicubic = next((entry for entry in board.entries if entry.variant == BICUBIC), None)
     selection_metric = SELECTION_METRICS[objective]
     metric, entries = selection_metric.metric, board.ranked(objective)
     datasets = [name for name in board.datasets if bicubic is not None and metric in bicubic.means.get(name, {})]
     if bicubic is None or not datasets:
-        raise ReportError(f"study {board.study!r} has no results of {BICUBIC}: gains over it cannot be drawn")
+        raise ReportError(f"study {board.study!r} has no results of {BICUBIC}: cannot draw gains over it")
     names = 0.7 + 0.08 * max(len(entry.variant) for entry in entries)  # inches
     width, height = max(7.5, names + 0.3 + 3.0 * len(datasets)), 1.5 + 0.46 * len(entries)
     figure = Figure(figsize=(width, height), dpi=_DPI)
@@ -52,9 +52,9 @@ def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelit
     figure.subplots_adjust(
         left=names / width, right=1 - 0.25 / width, top=1 - 0.95 / height, bottom=0.5 / height, wspace=0.12
     )
-    gain = "gain over bicubic in dB" if objective == "fidelity" else "how much nearer than bicubic it looks"
+    gain = "gain over bicubic in dB" if objective == "fidelity" else "reduction of bicubic's perceptual distance"
     heading = f"{board.study} ×{board.scale}: {gain}"
-    note = f"{selection_metric.title}, mean over pictures · dashed: {board.baseline}"
+    note = f"{selection_metric.title}, mean over images · dashed: {board.baseline}"
     note += " · whisker: sd over seeds" if any(entry.deviations for entry in entries) else ""
     for text, below, size, colour, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
         figure.text(
@@ -66,7 +66,7 @@ def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelit
 def _gain_bars(
     axes: Axes, entries: Sequence[Entry], baseline: str, bicubic: Entry, dataset: str, selection_metric: SelectionMetric
 ) -> None:
-    """One test set's column: a bar per variant, its figure beside it, and the baseline's dashed line."""
+    """Draw the column of one test set: a bar per variant, its value, and the dashed line of the baseline."""
     metric, digits = selection_metric.metric, selection_metric.decimals
     zero = selection_metric.sort_key(bicubic.means[dataset][metric])
     measured = {row: e.means[dataset][metric] for row, e in enumerate(entries) if metric in e.means.get(dataset, {})}
@@ -110,10 +110,10 @@ def _gain_bars(
 
 
 def _name(axes: Axes, row: int, entry: Entry, objective: Objective, *, bold: bool) -> None:
-    """A variant's name and size, right-aligned beside its bar."""
+    """Write the name and size of a variant, right-aligned beside its bar."""
     known = entry.place(objective) is not None
     facts = [] if entry.status == "ok" else [entry.status]
-    facts += ["aims at perception"] if objective == "fidelity" and entry.objective == "perception" else []
+    facts += ["objective: perception"] if objective == "fidelity" and entry.objective == "perception" else []
     facts += [f"{entry.parameters:,} parameters"] if entry.parameters else []
     texts = [(entry.variant, 9.5, _INK if known else _FAINT, 5.0 if facts else 0.0)]
     texts += [(" · ".join(facts), 7.5, _MUTED if known else _FAINT, -6.0)] if facts else []
@@ -143,17 +143,17 @@ def draw_training_curves(
 ) -> None:
     """Draw validations over training steps; `curves` maps a variant to its points `(step, value)`.
 
-    The values are by the yardstick of `objective`, of the middle `crop` pixels of each picture or of all of it.
+    The values are in the metric of `objective`, of the middle `crop` pixels of each image or of the whole image.
 
-    Every line is named at its end. The axis ends a little beyond the worst final value, so that a bad first validation
-    does not flatten the rest. Raises `ReportError` when no curve has a finite point.
+    Every line is labelled at its end. The axis ends a little below the worst final value, so that a bad first
+    validation does not flatten the rest. Raises `ReportError` if no curve has a finite point.
     """
     finite = {
         name: [(step, value) for step, value in points if math.isfinite(value)] for name, points in curves.items()
     }
     finite = {name: sorted(points) for name, points in finite.items() if points}
     if not finite:
-        raise ReportError("there are no training curves to draw: no run has been validated yet")
+        raise ReportError("no training curves to draw: no run has been validated yet")
     selection_metric = SELECTION_METRICS[objective]
     labels = {name: f"{name}  {points[-1][1]:.{selection_metric.decimals}f}" for name, points in finite.items()}
     width = 6.95 + 0.07 * max(map(len, labels.values()))  # inches
@@ -200,7 +200,7 @@ def draw_training_curves(
 
 
 def spread_labels(wanted: Mapping[str, float], low: float, high: float, gap: float) -> dict[str, float]:
-    """Label heights as near to the wanted ones as a distance of `gap` (less where the room is short) allows."""
+    """Return label heights near `wanted` that are at least `gap` apart, or less if there is not enough space."""
     names = sorted(wanted, key=lambda name: (wanted[name], name))
     gap = min(gap, (high - low) / len(names))
     heights: dict[str, float] = {}

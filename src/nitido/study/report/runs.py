@@ -1,4 +1,4 @@
-"""Every run of a study: its difference, its network, what became of it."""
+"""Collect the facts about each run of a study: configuration, network, status."""
 
 import mimetypes
 from base64 import b64encode
@@ -11,12 +11,17 @@ from nitido.study.report import ReportError
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the page says of one run. `directory` is relative to the page; `difference` is its config's to the base.
+    """The facts about one run.
 
-    `summary` is the table of layers, and `reason` says why a run ended early; both may be empty.
-    `validation` is what the kept weights validated with during training, in words. `steps` are those of the last
-    checkpoint, None where that is not recorded, and `time` is the training time in words, with the sessions where there
-    were several.
+    Attributes:
+        status: How the run ended.
+        steps: Steps of the last checkpoint; None if not recorded.
+        time: Training time in words, with the number of sessions if there were several.
+        directory: Path relative to the page.
+        difference: Difference of its configuration to the baseline, as YAML.
+        summary: Table of layers; may be empty.
+        reason: Why a run ended early; may be empty.
+        validation: Validation result of the kept weights during training, in words.
     """
 
     variant: str
@@ -49,7 +54,7 @@ class VariantRuns:
 
 
 def by_variant(runs: Sequence[RunFacts]) -> list[VariantRuns]:
-    """The runs grouped, with each variant's difference, diagram and summary once."""
+    """Group the runs by variant, with difference, diagram and summary once per variant."""
     grouped: dict[str, list[RunFacts]] = {}
     for run in runs:
         grouped.setdefault(run.variant, []).append(run)
@@ -68,13 +73,13 @@ def by_variant(runs: Sequence[RunFacts]) -> list[VariantRuns]:
 
 
 def _states(runs: Sequence[RunFacts]) -> str:
-    """How many runs are in which state, such as "5 finished, 1 diverged"."""
+    """Count the runs by status, e.g. "5 finished, 1 diverged"."""
     names = dict.fromkeys(run.status for run in runs)
     return ", ".join(f"{sum(run.status == name for run in runs)} {name}" for name in names)
 
 
 def data_uri(path: Path) -> str:
-    """The image file as a `data:` address. Raises `ReportError` when it cannot be read or is not an image."""
+    """Return the image file as a `data:` URL. Raises `ReportError` if it cannot be read or is not an image."""
     kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith("image/"):
         raise ReportError(f"{path} cannot be embedded in the report: expected an image such as .png or .svg")

@@ -1,4 +1,4 @@
-"""How a study was made, in words: the training, the protocol, the machines."""
+"""Describe in words how a study was made: training, protocol, machines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,27 +16,27 @@ from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.unused_hyperparameters import effective
 
 Facts = list[tuple[str, str]]
-"""A heading and a sentence or two, for each."""
+"""Pairs of a heading and one or two sentences."""
 
 
 def protocol_words(protocol: str) -> str:
-    """What is measured and how; a protocol of another version is only named."""
+    """Describe the protocol; one of another version is only named."""
     if protocol != PROTOCOL:
         return f"Measured under the protocol {protocol}."
     return (
-        "The low-resolution picture is MATLAB's bicubic of the 8-bit original, cropped to a multiple of the scale. The "
-        "result is rounded to 8 bits; PSNR and SSIM are taken on Y of BT.601 (studio range, as MATLAB's rgb2ycbcr, not "
-        "rounded) without a border of as many pixels as the scale. PSNR is per picture, then the mean over pictures. A "
-        "grey picture is its own Y; a network that works on Y alone is scored on its own Y, and its colour is bicubic."
+        "The low-resolution image is MATLAB's bicubic of the 8-bit original, cropped to a multiple of the scale. The "
+        "output is rounded to 8 bits. PSNR and SSIM are computed on the Y channel of BT.601 (studio range, as MATLAB's "
+        "rgb2ycbcr, not rounded), without a border of `scale` pixels, per image; then the mean over images is taken. "
+        "A gray image is used as Y. A network for Y only is scored on its Y output; its color channels are bicubic."
     )
 
 
 def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Facts:
-    """The study's training, data and machines."""
+    """Return the facts about training, data and machines."""
     return [
         ("Compared", _compared(study, runs, out, pictures)),
         ("Training", _training(study, runs)),
-        ("Pictures", _pictures(study)),
+        ("Images", _pictures(study)),
         *_machines(runs, out),
     ]
 
@@ -47,7 +47,7 @@ def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: Pla
         tried.setdefault(run.config.variant, set()).add(run.config.hyperparameters.learning_rate)
     rates = sorted(set().union(*tried.values()))
     alike = all(own == set(rates) for own in tried.values())
-    words = f"× {_count(len(rates), 'learning rate')}" if alike else "with learning rates of their own"
+    words = f"× {_count(len(rates), 'learning rate')}" if alike else "with individual learning rates"
     several = any(len(own) > 1 for own in tried.values())
     steps = any(_chose_its_step(run, out) for run in runs)
     models = [c.pretrained for c in (run.config for run in runs) if c.pretrained and c.source_variant is None]
@@ -60,7 +60,7 @@ def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: Pla
 
 
 def _chose_its_step(run: PlannedRun, out: Path) -> bool:
-    """Whether a run is validated more than once, at its end."""
+    """Return whether a run is validated before its end, so that its best step is chosen."""
     h = run.config.hyperparameters
     if h.steps is not None:
         return h.steps > h.validate_every
@@ -68,32 +68,41 @@ def _chose_its_step(run: PlannedRun, out: Path) -> bool:
 
 
 def _training(study: Study, runs: Sequence[PlannedRun]) -> str:
-    """The hyperparameters of the baseline; a run's own stand in its config.yaml."""
+    """Describe the hyperparameters of the baseline; those of each run are in its config.yaml."""
     run = next((r for r in runs if r.config.variant == study.baseline), runs[0])
     h = run.config.hyperparameters
     length = f"{h.steps:,} steps" if h.steps is not None else f"{h.epochs:g} epochs"
-    loss = " + ".join(f"{weight:g} {name}" for name, weight in h.loss.items())
-    crop = f" on the middle {h.validation_crop} px of each validation picture" if h.validation_crop else ""
+    loss = " + ".join(f"{_loss_title(name)} loss (weight {weight:g})" for name, weight in h.loss.items())
+    crop = f" on the middle {h.validation_crop} px of each validation image" if h.validation_crop else ""
     return (
         f"{study.baseline}: {length} of {h.batch} patches of {h.patch}×{h.patch} low-resolution pixels, "
-        f"loss {loss}, {h.optimizer}, schedule {h.schedule}, validated every {h.validate_every:,} steps{crop}."
+        f"{loss}, {h.optimizer}, {h.schedule} schedule, validated every {h.validate_every:,} steps{crop}."
         f"{_unusual(h)}"
     )
 
 
-_IN_WORDS = (
+def _loss_title(name: str) -> str:
+    """Return the usual spelling of a loss: acronyms and norms in capitals.
+
+    >>> _loss_title("l1"), _loss_title("charbonnier")
+    ('L1', 'charbonnier')
+    """
+    return name.upper() if name in ("l1", "l2", "ssim") else name
+
+
+_DESCRIBED = (
     *("loss", "optimizer", "learning_rate", "schedule", "steps", "epochs", "batch", "patch", "seed"),
     *("validate_every", "validation_crop", "log_every"),
 )
-"""Hyperparameters that other words tell, or that change no weights."""
+"""Hyperparameters that are described elsewhere or do not change the weights."""
 
 
 def _unusual(h: Hyperparameters) -> str:
-    """Every other hyperparameter that has an effect and is not the default, as its name and value."""
+    """List every other hyperparameter that has an effect and differs from its default."""
     said = effective(h.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
-    others = {key: value for key, value in said.items() if key not in _IN_WORDS}
+    others = {key: value for key, value in said.items() if key not in _DESCRIBED}
     words = [f"{key} {_value(value)}" for key, value in others.items()]
-    return f" Other than by default: {', '.join(words)}." if words else ""
+    return f" Non-default settings: {', '.join(words)}." if words else ""
 
 
 def _value(value: Any) -> str:
@@ -108,7 +117,7 @@ def _pictures(study: Study) -> str:
 
 
 def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
-    """Processors, versions and commits of all sessions of all runs that left them; several where they differ."""
+    """Return the processors, versions and commits of all recorded sessions; several if they differ."""
     begun = [directory for run in runs if (directory := RunDirectory(out / run.directory)).identity.exists()]
     recorded = [sessions for directory in begun if (sessions := directory.read_sessions()).sessions]
     found = [session.environment for sessions in recorded for session in sessions.sessions]
@@ -124,10 +133,10 @@ def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
         )
         for e in found
     )
-    commits = dict.fromkeys(str(e.get("git_commit") or "none in some sessions") for e in found)
-    lost = f"; not recorded of {_count(len(begun) - len(recorded), 'run')}" if len(recorded) < len(begun) else ""
+    commits = dict.fromkeys(str(e.get("git_commit") or "unknown in some sessions") for e in found)
+    lost = f"; not recorded for {_count(len(begun) - len(recorded), 'run')}" if len(recorded) < len(begun) else ""
     if partly := sum(not sessions.complete for sessions in recorded):
-        lost += f"; only the last session is recorded of {_count(partly, 'run')}"
+        lost += f"; only the last session is recorded for {_count(partly, 'run')}"
     facts = [("Machine", "; ".join(machines) + f"{lost}."), ("Software", "; ".join(versions) + f"{lost}.")]
     return facts + ([("Commit", "; ".join(commits))] if any(e.get("git_commit") for e in found) else [])
 

@@ -1,4 +1,4 @@
-"""Test pictures to look into: the same crop by every model, lossless, to lay over one another in the page."""
+"""Select test images for the viewer of the page and encode the same crop of every model losslessly."""
 
 import io
 from base64 import b64encode
@@ -18,14 +18,14 @@ from nitido.study.report.crop import Box, choose_box
 Picture = NDArray[np.uint8]
 
 BYTES = 9_000_000
-"""About how much of the page the crops may take."""
-_BYTES_A_PIXEL = 2.2  # a lossless WebP of a photograph, in base64
+"""Approximate number of bytes of all crops in the page."""
+_BYTES_PER_PIXEL = 2.2  # a lossless WebP of a photograph, in base64
 _SIDES = (160, 512)
 
 
 @dataclass(frozen=True)
-class Telling:
-    """A picture worth looking at, and why."""
+class Selected:
+    """A test image for the viewer, and why it was selected."""
 
     dataset: str
     picture: str
@@ -34,7 +34,7 @@ class Telling:
 
 @dataclass(frozen=True)
 class View:
-    """One picture in the page: `images` maps "HR", bicubic and the variants to `data:` addresses of the same crop."""
+    """One image in the viewer: `images` maps "HR", bicubic and the variants to `data:` URLs of the same crop."""
 
     dataset: str
     picture: str
@@ -47,11 +47,11 @@ class View:
     right: str
 
 
-def telling_pictures(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> list[Telling]:
-    """Up to `count` test pictures: where the best variant gains most over its rival, where least, and over bicubic.
+def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> list[Selected]:
+    """Return up to `count` test images: largest and smallest gain of the best variant over its rival, and over bicubic.
 
-    The rival is the baseline, or the next variant when the baseline is the best. Pictures that bicubic or a variant
-    lacks are not chosen.
+    The rival is the baseline, or the second best variant if the baseline is the best. Images without a value of one of
+    the two are not selected.
     """
     trained = [e for e in board.entries if e.learning_rate is not None and e.score is not None]
     if not trained:
@@ -60,19 +60,19 @@ def telling_pictures(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> 
     rival = next((e for e in others if e.variant == board.baseline), None) or next(iter(others), None)
     values = _by_picture(rows, board)
     over_bicubic = pl.col(best.variant) - pl.col(BICUBIC)
-    wanted = [(over_bicubic, True, f"where {best.variant} gains most over bicubic")]
+    wanted = [(over_bicubic, True, f"largest gain of {best.variant} over bicubic")]
     if rival is not None:
         gain = pl.col(best.variant) - pl.col(rival.variant)
-        wanted.insert(0, (gain, True, f"where {best.variant} gains most over {rival.variant}"))
-        wanted.insert(1, (gain, False, f"where {best.variant} does worst against {rival.variant}"))
-    found: dict[tuple[str, str], Telling] = {}
+        wanted.insert(0, (gain, True, f"largest gain of {best.variant} over {rival.variant}"))
+        wanted.insert(1, (gain, False, f"smallest gain of {best.variant} over {rival.variant}"))
+    found: dict[tuple[str, str], Selected] = {}
     for key, descending, why in wanted:
         if not set(key.meta.root_names()) <= set(values.columns):
             continue
         order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[descending, False, False])
         for dataset, picture in order.select("dataset", "picture").iter_rows():
             if (dataset, picture) not in found:
-                found[dataset, picture] = Telling(dataset, picture, why)
+                found[dataset, picture] = Selected(dataset, picture, why)
                 break
     return list(found.values())[:count]
 
@@ -88,19 +88,19 @@ def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
 
 
 def crop_limit(models: int, pictures: int) -> int:
-    """The largest side of a crop that keeps the page small.
+    """Return the largest side of a crop that keeps the page small.
 
     >>> crop_limit(10, 3), crop_limit(3, 1), crop_limit(100, 3)
     (369, 512, 160)
     """
-    side = int((BYTES / (_BYTES_A_PIXEL * max(models * pictures, 1))) ** 0.5)
+    side = int((BYTES / (_BYTES_PER_PIXEL * max(models * pictures, 1))) ** 0.5)
     return min(max(side, _SIDES[0]), _SIDES[1])
 
 
 def make_view(
-    telling: Telling, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
+    selected: Selected, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
 ) -> View:
-    """The view of one picture: all of it, or the `side` x `side` window in which the models differ most.
+    """Return the view of one image: the whole image, or the `side` x `side` window in which the models differ most.
 
     `images` are bicubic's and the variants' results in the order of the leaderboard, `(H, W, 3)` uint8 like `hr`.
     """
@@ -109,9 +109,9 @@ def make_view(
     limit = error_limit(error_maps(list(everything.values()), hr, box))
     best = next((name for name in images if name != BICUBIC), BICUBIC)
     return View(
-        dataset=telling.dataset,
-        picture=telling.picture,
-        why=telling.why,
+        dataset=selected.dataset,
+        picture=selected.picture,
+        why=selected.why,
         box=box,
         images={name: lossless(image[box.slices]) for name, image in everything.items()},
         scores=scores,
@@ -129,7 +129,7 @@ def _box(hr: Picture, images: Sequence[Picture], side: int) -> Box:
 
 
 def lossless(image: Picture) -> str:
-    """A `data:` address of the picture, bit for bit, as WebP."""
+    """Return the image as a `data:` URL of a lossless WebP."""
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(content, format="WEBP", lossless=True, method=2, exact=True)
     return f"data:image/webp;base64,{b64encode(content.getvalue()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""Just enough to draw a chart as inline SVG: elements, axes and where their ticks stand. Colours are the page's CSS."""
+"""Draw charts as inline SVG: elements, axes and tick positions. Colors come from the CSS of the page."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 
 
 def element(tag: str, *content: str, **attributes: object) -> Markup:
-    """An SVG element; text and values are escaped, `class_` is `class`, and `_` in a name is `-`.
+    """Return an SVG element; text and values are escaped, `class_` becomes `class`, and `_` in names becomes `-`.
 
     >>> element("text", "a < b", x=3, text_anchor="end", class_="tick")
     Markup('<text x="3" text-anchor="end" class="tick">a &lt; b</text>')
@@ -18,19 +18,19 @@ def element(tag: str, *content: str, **attributes: object) -> Markup:
 
 
 def drawing(width: float, height: float, label: str, *content: str) -> Markup:
-    """A whole picture; `label` is what a screen reader says of it."""
+    """Return a whole drawing; `label` is its text for screen readers."""
     size = f"0 0 {_short(width)} {_short(height)}"
     return element("svg", *content, viewBox=size, role="img", aria_label=label)
 
 
 def _short(value: object) -> object:
-    """Coordinates to a tenth of a pixel."""
+    """Round coordinates to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to pixels: `low` lies at `start`, `high` at `end`; logarithmic where `log`."""
+    """Map from values to pixels: `low` to `start`, `high` to `end`; logarithmic if `log`."""
 
     low: float
     high: float
@@ -39,21 +39,21 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where `value` lies; beyond the ends when it does."""
+        """Return the position of `value`, which may be outside the axis."""
         low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
 
     def inside(self, value: float) -> bool:
-        """Whether `value` lies between the ends."""
+        """Return whether `value` is between the ends."""
         return self.low <= value <= self.high
 
     def ticks(self, count: int) -> list[float]:
-        """About `count` round values."""
+        """Return about `count` round values."""
         return log_ticks(self.low, self.high, count) if self.log else ticks(self.low, self.high, count)
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """About `count` round values between `low` and `high`.
+    """Return about `count` round values between `low` and `high`.
 
     >>> ticks(0.0, 1.0, 5)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -69,7 +69,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, count: int) -> list[float]:
-    """At most `count` values 1, 2 or 5 times a power of ten; evenly spread ones where there are fewer than two.
+    """Return at most `count` values 1, 2 or 5 times a power of ten; `ticks` if there are fewer than two.
 
     >>> log_ticks(900.0, 120_000.0, 4)
     [1000.0, 10000.0, 100000.0]

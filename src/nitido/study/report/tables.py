@@ -1,4 +1,4 @@
-"""The leaderboards as sortable tables, and every metric that was measured."""
+"""Build the sortable tables of the report: leaderboards, learning rates, all metrics."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ UNKNOWN = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `descending` says which way a first click sorts it."""
+    """A column; `descending` is the order after the first click."""
 
     name: str
     descending: bool = False
@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is printed, and what is sorted by; None comes last either way."""
+    """A cell: the printed text and the value that is sorted by; None comes last in both orders."""
 
     text: str
     value: float | str | None
@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One variant: `placed` in this ranking or only mentioned, and whether it is the first of the trained ones."""
+    """One variant: whether it is ranked (`placed`), and whether it is the best trained one."""
 
     variant: str
     cells: tuple[Cell, ...]
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose columns can be sorted."""
+    """A table with sortable columns."""
 
     title: str
     note: str
@@ -54,14 +54,14 @@ class Table:
 
 
 def leaderboard_table(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> Table:
-    """A ranking with its costs: the cells of `as_table`, then MACs, time and memory."""
+    """Return a ranking with its costs: the cells of `as_table`, then MACs, time and memory."""
     header, texts = as_table(board, objective)
     entries = board.ranked(objective)
     known = {entry.variant: costs.get(entry.variant) or Cost(entry.parameters, entry.macs) for entry in entries}
     selection_metric = SELECTION_METRICS[objective]
     higher = {name for name in header if name.startswith("Δ") or name.endswith(("SSIM", "distance / PSNR"))}
     columns = [Column(name, descending=name in higher and selection_metric.higher_is_better) for name in header]
-    columns += [Column(name) for name in ("MACs", "time", "memory")]
+    columns += [Column(name) for name in ("MACs", "time per image", "memory")]
     best = next((e for e in entries if e.place(objective) is not None and e.learning_rate is not None), None)
     lines = []
     for entry, cells in zip(entries, texts, strict=True):
@@ -69,27 +69,28 @@ def leaderboard_table(board: Leaderboard, objective: Objective, costs: Mapping[s
         shown = [Cell(_unbroken(text), value) for text, value in zip(cells, values, strict=True)]
         shown += _cost_cells(known[entry.variant])
         lines.append(Line(entry.variant, tuple(shown), entry.place(objective) is not None, entry is best))
-    title = "Leaderboard" if objective == "fidelity" else f"Leaderboard by {selection_metric.title} (smaller is better)"
+    title = "Leaderboard" if objective == "fidelity" else f"Leaderboard by {selection_metric.title} (lower is better)"
     return Table(title, _shared(board, objective), tuple(columns), tuple(lines))
 
 
 def _unbroken(text: str) -> str:
-    """Where an interval stands in the text, a line breaks only before it."""
+    """Return `text` with non-breaking spaces, so that a line breaks only before an interval."""
     value, bracket, rest = text.partition(" [")
     return f"{value.replace(' ', chr(160))} [{rest.replace(' ', chr(160))}" if bracket else text
 
 
 def _shared(board: Leaderboard, objective: Objective) -> str:
+    """Explain how the ranks were assigned; empty if they need no explanation."""
     places = [entry.place(objective) for entry in board.entries if entry.place(objective) is not None]
     if len(set(places)) < len(places):
-        return "By the mean; those that cannot be told apart share a rank: 1 + the number known to be better."
+        return "Sorted by the mean. Rank: 1 + the number of significantly better variants, never above a better mean."
     if objective in board.statistics and any(s.seeds == 1 for s in board.statistics[objective].variants):
-        return "One seed: the ranks are those of the means, and nothing here can be told from noise."
+        return "One seed: the ranks follow the means, and every difference is inconclusive."
     return ""
 
 
 def _sort_values(board: Leaderboard, entry: Entry, objective: Objective) -> list[float | str | None]:
-    """What the columns of `as_table` are sorted by."""
+    """Return the values by which the columns of `as_table` are sorted."""
     metric = SELECTION_METRICS[objective].metric
     mean = entry.mean(metric)
     base = next((e.mean(metric) for e in board.entries if e.variant == board.baseline), None)
@@ -120,9 +121,9 @@ def _cost_cells(cost: Cost) -> list[Cell]:
 
 
 def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | None:
-    """Every metric of the rows, the mean over the test sets' means; None without results.
+    """Return the mean over the test sets of every metric in the rows; None without results.
 
-    `asked` are the metrics that the study wanted: the note says why one of them is not there.
+    `asked` are the metrics that the study names: the note says why one of them is missing.
     """
     measured = {metric for entry in board.entries for means in entry.means.values() for metric in means}
     metrics = [METRICS[name] for name in METRICS if name in measured]
@@ -130,7 +131,7 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
         return None
     columns = [Column("variant")]
     columns += [
-        Column(f"{m.label} ({_way(higher_is_better=m.higher_is_better)})", descending=m.higher_is_better)
+        Column(f"{m.label} ({_direction(higher_is_better=m.higher_is_better)})", descending=m.higher_is_better)
         for m in metrics
     ]
     entries = [entry for entry in board.entries if entry.means]
@@ -144,12 +145,12 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
     note = absent_metrics(board, asked)
-    bold = "Bold: the best of the variants that finished their training; bicubic is never bold."
+    bold = "Bold: the best of the finished variants; bicubic is never bold."
     return Table("Every metric", f"{bold} {note}".strip(), tuple(columns), tuple(lines))
 
 
 def rates_table(board: Leaderboard) -> Table | None:
-    """Return the learning rates of every variant with the value that decided between them; None without a choice."""
+    """Return all learning rates of all variants with their validation results; None if nothing was trained."""
     lines = []
     for entry in board.entries:
         if entry.choice is None:
@@ -170,26 +171,26 @@ def rates_table(board: Leaderboard) -> Table | None:
             lines.append(Line(entry.variant, cells, rate.value is not None, best=False))
     if not lines:
         return None
-    names = ("variant", "lr", "seeds", "by", "validation, whole pictures", "result")
+    names = ("variant", "lr", "seeds", "metric", "validation, whole images", "result")
     pictures = max(entry.choice.pictures for entry in board.entries if entry.choice is not None)
     several = any(entry.choice is not None and len(entry.choice.rates) > 1 for entry in board.entries)
     note = (
-        f"Measured after training on {pictures} whole validation picture{'s' if pictures != 1 else ''} with the "
-        "weights that each run kept: the mean over pictures, then over seeds."
-        + (" The best value chose." if several else "")
+        f"Measured after training on {pictures} whole validation image{'s' if pictures != 1 else ''} with the "
+        "weights that each run kept: the mean over images, then over seeds."
+        + (" The best value was chosen." if several else "")
     )
-    return Table("Choice of the learning rates", note, tuple(map(Column, names)), tuple(lines))
+    return Table("Choice of learning rates", note, tuple(map(Column, names)), tuple(lines))
 
 
 def _chosen_word(entry: Entry) -> str:
-    """What to call the learning rate of an entry, which is open as long as runs of others are to come."""
+    """Return the result of the best learning rate of an entry; it is final only after all runs have finished."""
     if not entry.decided:
         return "best so far"
     alone = entry.choice is not None and len(entry.choice.rates) == 1
     return "the only one" if alone else "chosen"
 
 
-def _way(*, higher_is_better: bool) -> str:
+def _direction(*, higher_is_better: bool) -> str:
     return "higher is better" if higher_is_better else "lower is better"
 
 
@@ -200,7 +201,7 @@ def _best(entries: list[Entry], metric: str, *, higher_is_better: bool) -> float
 
 
 def absent_metrics(board: Leaderboard, asked: Sequence[str]) -> str:
-    """Say which metrics of the rows and of those `asked` have no mean, and why: of no variant, or of the first."""
+    """Say which metrics in the rows or in `asked` have no mean, and why; names the first variant without one."""
     entries = [entry for entry in board.entries if entry.means]
     measured = {metric for entry in entries for means in entry.means.values() for metric in means}
     metrics = [METRICS[name] for name in METRICS if name in measured or (measured and name in asked)]

@@ -1,4 +1,4 @@
-"""What a study found, in words: the change, its interval, its cost, and whether it is more than noise."""
+"""Summarize the result of a study in words: the best change, its interval, its cost and its significance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from nitido.study.report.words import change, listed, signed
 from nitido.study.statistics import VariantStatistics
 
 _NOTABLE = 0.05
-"""A share of time that is worth a word."""
+"""Smallest relative difference of time that the headline mentions."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one aim, what belongs to it, and what to know before believing it."""
+    """The result for one objective, with further sentences and caveats."""
 
     objective: Objective
     headline: str
@@ -27,12 +27,12 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """Headline and sentences in one paragraph."""
+        """Headline and sentences as one paragraph."""
         return " ".join([self.headline, *self.sentences])
 
 
 def verdict(board: Leaderboard, objective: Objective = "fidelity", costs: Mapping[str, Cost] | None = None) -> Verdict:
-    """The verdict of one aim. It never calls a variant better that cannot be told from noise."""
+    """Return the verdict for one objective. It calls a variant better only if the difference is significant."""
     sentences = [*_over_bicubic(board, objective), *_others(board, objective)]
     if objective == "fidelity":
         sentences += _unfinished(board)
@@ -41,18 +41,18 @@ def verdict(board: Leaderboard, objective: Objective = "fidelity", costs: Mappin
     )
 
 
-def _aims(entry: Entry, objective: Objective) -> bool:
-    """Whether an entry belongs to a ranking: one of perception has every variant in it."""
+def _belongs(entry: Entry, objective: Objective) -> bool:
+    """Return whether an entry belongs to the ranking of `objective`; the one of perception contains all variants."""
     return objective == "perception" or entry.objective == objective
 
 
 def _group(board: Leaderboard, objective: Objective) -> str:
-    """What "no variant" and "the best" are said of, where others have results too; empty where they are all."""
-    return "" if all(_aims(entry, objective) for entry in board.entries) else f" that aims at {objective}"
+    """Return the words that restrict "no variant" to one objective; empty if all variants have this objective."""
+    return "" if all(_belongs(entry, objective) for entry in board.entries) else f" with the objective {objective}"
 
 
 def _is_behind_bicubic(board: Leaderboard, entry: Entry, objective: Objective) -> bool:
-    """Whether bicubic, which is no trained variant, has a better mean than `entry`."""
+    """Return whether bicubic has a better mean than `entry`."""
     selection_metric = SELECTION_METRICS[objective]
     means = [e.mean(selection_metric.metric) for e in board.entries if e.variant == BICUBIC]
     mean, zero = entry.mean(selection_metric.metric), means[0] if means else None
@@ -62,11 +62,12 @@ def _is_behind_bicubic(board: Leaderboard, entry: Entry, objective: Objective) -
 
 
 def _trained(board: Leaderboard, objective: Objective) -> list[Entry]:
-    """The trained variants that have a place, the best first."""
+    """Return the ranked trained variants, best first."""
     return [e for e in board.ranked(objective) if e.place(objective) is not None and e.learning_rate is not None]
 
 
 def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost]) -> str:
+    """Return the result of one objective in one or two sentences."""
     trained = _trained(board, objective)
     group = _group(board, objective)
     if not trained:
@@ -74,62 +75,73 @@ def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost
     if all(entry.variant != board.baseline for entry in trained) and board.baseline != BICUBIC:
         first = trained[0]
         value = _value(first, objective)
-        lack = "has no result" if _aims(board.entry(board.baseline), objective) else f"does not aim at {objective}"
+        lack = "has no result" if _belongs(board.entry(board.baseline), objective) else "has another objective"
         place = "is the best trained variant" if _is_behind_bicubic(board, first, objective) else "ranks first"
-        return f"{first.variant} {place} with {value}; {board.baseline}, the baseline, {lack}."
+        return f"{first.variant} {place} with {value}; the baseline {board.baseline} {lack}."
     changes = [entry for entry in trained if entry.variant != board.baseline]
     if not changes:
         value = _value(trained[0], objective)
-        others = [e for e in board.entries if e.variant not in (board.baseline, BICUBIC) and _aims(e, objective)]
+        others = [e for e in board.entries if e.variant not in (board.baseline, BICUBIC) and _belongs(e, objective)]
         if group and not others:
-            return f"Nothing to compare: no variant but {board.baseline}, the baseline, aims at {objective} ({value})."
-        only = f"of the variants{group.replace('aims', 'aim')}, only" if group else "only"
-        return f"Nothing to compare yet: {only} {board.baseline}, the baseline, has a result ({value})."
+            return f"Nothing to compare: only the baseline {board.baseline} has the objective {objective} ({value})."
+        among = f"among the variants{group}, " if group else ""
+        return f"Nothing to compare yet: {among}only the baseline {board.baseline} has a result ({value})."
     known = {entry.variant: board.versus_baseline(entry.variant, objective) for entry in changes}
     improving = [entry for entry in changes if (found := known[entry.variant]) is not None and found.improves]
     first = (improving or changes)[0]
-    among = " of those" if group else " of the trained" if _is_behind_bicubic(board, trained[0], objective) else ""
-    return _judged(_gain(board, first, objective, costs), known[first.variant], board, trained[0], group, among)
+    behind = _is_behind_bicubic(board, trained[0], objective)
+    among = " of these variants" if group else " of the trained variants" if behind else ""
+    gain = _gain(board, first, objective, costs)
+    return _judged(first.variant, gain, known[first.variant], board, trained[0], group, among)
 
 
 def _judged(
-    gain: str, known: VariantStatistics | None, board: Leaderboard, first: Entry, group: str, among: str
+    variant: str,
+    gain: str,
+    known: VariantStatistics | None,
+    board: Leaderboard,
+    first: Entry,
+    group: str,
+    among: str,
 ) -> str:
+    """Return the headline for `variant`, the best change; `first` is the best trained variant."""
+    if known is not None and known.improves:
+        return f"{variant} is significantly better: {gain}."
+    if known is not None and known.improves is False:
+        return f"No change{group} improves on {board.baseline}. The closest, {variant}, is significantly worse: {gain}."
+    if first.variant == board.baseline:
+        evidence = f"{board.baseline} has the best mean{among}. Closest: {variant}, {gain}."
+    else:
+        evidence = f"Best mean{among}: {variant}, {gain}."
     if known is None or known.adjusted_p_value is None:
-        return f"{_unknown(known)}: {gain}."
-    if known.improves:
-        return f"{gain}: better beyond noise."
-    if known.improves is False:
-        return f"No change{group} improved on {board.baseline}: the nearest, {gain}, is worse beyond noise."
-    best = f"the best mean{among}"
-    nearest = f"{board.baseline} has {best}; the nearest" if first.variant == board.baseline else best
-    return f"No change{group} can be told from noise: {nearest}, {gain}."
+        return f"{_inconclusive(known)}. {evidence}"
+    return f"No change{group} improves significantly on {board.baseline}. {evidence}"
 
 
-def _unknown(known: VariantStatistics | None) -> str:
-    """Why nothing can be said about noise."""
+def _inconclusive(known: VariantStatistics | None) -> str:
+    """Say why there is no p-value."""
     if known is None:
-        return "Cannot be told from noise, for want of statistics"
+        return "Inconclusive: no statistics"
     if known.difference is not None and known.difference.interval is None:
-        return "Cannot be told from noise, as a test set has a single picture"
-    return "Cannot be told from noise with one seed"
+        return "Inconclusive: a test set has a single image"
+    return "Inconclusive: one seed only"
 
 
 def _gain(board: Leaderboard, entry: Entry, objective: Objective, costs: Mapping[str, Cost]) -> str:
-    """Who, by how much, over what, at what cost."""
+    """Return the difference to the baseline with its interval, and the difference in cost."""
     metric, base = SELECTION_METRICS[objective].metric, board.entry(board.baseline)
     known = board.versus_baseline(entry.variant, objective)
     if known is not None and known.difference is not None:
         amount, _, span = figures(known.difference, objective).partition(" ")
     else:
         mean, zero = entry.mean(metric), base.mean(metric)
-        assert mean is not None  # whoever has a place has a mean
+        assert mean is not None  # ranked entries have a mean
         assert zero is not None
         amount, span = signed(mean - zero, SELECTION_METRICS[objective].decimals), ""
     unit = " dB" if objective == "fidelity" else " perceptual distance"
-    over = "over" if amount.startswith("+") and objective == "fidelity" else "against"
+    over = "over" if amount.startswith("+") and objective == "fidelity" else "compared with"
     price = f" {_cost(entry, base, costs)}" if base.parameters and entry.parameters else ""
-    return f"{entry.variant}: {amount}{unit}{' ' if span else ''}{span} {over} {board.baseline}{price}"
+    return f"{amount}{unit}{' ' if span else ''}{span} {over} {board.baseline}{price}"
 
 
 def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
@@ -137,7 +149,7 @@ def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
     here, there = (costs[e.variant].rounds if e.variant in costs else () for e in (entry, base))
     ratio = agreed_ratio(here, there)
     if ratio is not None and abs(ratio - 1) >= _NOTABLE:
-        words += f" and {change(ratio, 1.0, 'time', 'less')} a picture"
+        words += f" and {change(ratio, 1.0, 'time', 'less')} per image"
     return words
 
 
@@ -149,7 +161,7 @@ def _value(entry: Entry, objective: Objective) -> str:
 
 
 def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
-    """Whether the best trained variant is any better than no network at all."""
+    """Compare the best trained variant with bicubic."""
     selection_metric, trained = SELECTION_METRICS[objective], _trained(board, objective)
     bicubic = next((e for e in board.entries if e.variant == BICUBIC), None)
     zero = bicubic.mean(selection_metric.metric) if bicubic is not None else None
@@ -157,29 +169,31 @@ def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
         return []
     best = trained[0]
     mean = best.mean(selection_metric.metric)
-    assert mean is not None  # whoever has a place has a mean
+    assert mean is not None  # ranked entries have a mean
     unit = " dB" if objective == "fidelity" else ""
     group = _group(board, objective)
     if selection_metric.sort_key(mean) >= selection_metric.sort_key(zero):
-        against = f"{zero:.{selection_metric.decimals}f}{unit}"
+        level = f"{zero:.{selection_metric.decimals}f}{unit}"
         value = _value(best, objective)
-        return [f"No variant{group} beats bicubic: the best, {best.variant}, has {value} against {against}."]
+        return [f"No variant{group} beats bicubic: the best, {best.variant}, has {value}, bicubic {level}."]
     where = f" on {listed(list(board.datasets))}"
     gain = signed(mean - zero, selection_metric.decimals)
-    of = f" of a variant{group}" if group else ""
-    return [f"The best mean{of}, {best.variant}, is {_value(best, objective)}{where}, {gain}{unit} against bicubic."]
+    of = f" of the variants{group}" if group else ""
+    value = _value(best, objective)
+    return [f"Best mean{of}: {best.variant} with {value}{where}, {gain}{unit} compared with bicubic."]
 
 
 def _others(board: Leaderboard, objective: Objective) -> list[str]:
-    """Every variant that differs from the baseline beyond noise."""
+    """Name every variant that differs significantly from the baseline."""
     known = [board.versus_baseline(entry.variant, objective) for entry in _trained(board, objective)]
     sides = {side: [s.variant for s in known if s is not None and s.improves is side] for side in (True, False)}
-    said = [f"Better beyond noise: {listed(sides[True])}."] if len(sides[True]) > 1 else []
-    return said + ([f"Worse beyond noise: {listed(sides[False])}."] if sides[False] else [])
+    said = [f"Significantly better: {listed(sides[True])}."] if len(sides[True]) > 1 else []
+    return said + ([f"Significantly worse: {listed(sides[False])}."] if sides[False] else [])
 
 
 def _unfinished(board: Leaderboard) -> list[str]:
+    """Name the unranked variants with the reason."""
     failed = [f"{e.variant} ({e.status})" for e in board.entries if e.status not in ("ok", "incomplete")]
     incomplete = [entry.variant for entry in board.entries if entry.status == "incomplete"]
-    said = [f"Without a rank, since not all runs finished: {listed(failed)}."] if failed else []
-    return said + ([f"Without a rank, since values are missing: {listed(incomplete)}."] if incomplete else [])
+    said = [f"Unranked because not all runs finished: {listed(failed)}."] if failed else []
+    return said + ([f"Unranked because values are missing: {listed(incomplete)}."] if incomplete else [])

@@ -1,8 +1,8 @@
-"""Numbers as people say them."""
+"""Format numbers for people."""
 
 
 def duration(seconds: float) -> str:
-    """A time span for people.
+    """Format a time span.
 
     >>> duration(7.25), duration(247), duration(7500)
     ('7.2 s', '4 min 07 s', '2 h 05 min')
@@ -14,7 +14,7 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """A short time.
+    """Format a short time in milliseconds.
 
     >>> milliseconds(0.0123), milliseconds(2.5)
     ('12.3 ms', '2.50 s')
@@ -23,7 +23,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def amount(value: float, unit: str = "") -> str:
-    """Three digits and a prefix of a thousand.
+    """Format `value` with three digits and a metric prefix.
 
     >>> amount(109_827), amount(12_400_000_000), amount(48_300_000, "B"), amount(0)
     ('110 k', '12.4 G', '48.3 MB', '0')
@@ -35,7 +35,7 @@ def amount(value: float, unit: str = "") -> str:
 
 
 def signed(value: float, decimals: int) -> str:
-    """With its sign, and a minus that is as wide as the plus.
+    """Format `value` with its sign; the minus is U+2212, as wide as the plus.
 
     >>> signed(0.214, 2), signed(-0.214, 2), signed(-0.001, 2)
     ('+0.21', '−0.21', '+0.00')
@@ -44,7 +44,7 @@ def signed(value: float, decimals: int) -> str:
 
 
 def interval(low: float, high: float, decimals: int) -> str:
-    """Both ends.
+    """Format an interval.
 
     >>> interval(0.17, 0.258, 2), interval(-0.02, 0.1, 2)
     ('[0.17, 0.26]', '[−0.02, 0.10]')
@@ -54,7 +54,7 @@ def interval(low: float, high: float, decimals: int) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Names in a sentence.
+    """Join names for a sentence.
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -63,7 +63,7 @@ def listed(names: list[str]) -> str:
 
 
 def change(value: float, base: float, thing: str, less: str = "fewer") -> str:
-    """How much more of `thing` one has than another, in words.
+    """Compare `value` with `base` in words.
 
     >>> change(81_123, 109_827, "parameters"), change(300, 100, "parameters"), change(1.0, 2.0, "time", "less")
     ('26% fewer parameters', '3.0 times the parameters', '50% less time')

@@ -164,27 +164,27 @@ def _better(
 
 
 def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ...]:
-    """One sentence for each weakness of the evidence, the gravest first; none when there is nothing to say."""
+    """Return one sentence per weakness of the evidence, most serious first."""
     said = []
     alone = [name for name, scores in variants.items() if scores.seeds == 1]
     if alone:
         said.append(
-            f"one seed ({_names(alone)}): seed noise unknown, no difference to these can be told from noise; "
-            "their intervals are over pictures alone"
+            f"one seed only ({_names(alone)}): seed noise is unknown, so their differences are inconclusive and their "
+            "intervals cover other images only"
         )
     few = [name for name, scores in variants.items() if 1 < scores.seeds < FEW_SEEDS]
     if few:
-        said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can be found")
+        said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can become significant")
     if pictures.repeated:
         said.append(
-            f"{pictures.repeated} of {len(pictures.dataset)} test pictures have the same pixels as another: intervals, "
-            "tests and rank intervals count them once, the means each time"
+            f"{pictures.repeated} of {len(pictures.dataset)} test images have the same pixels as another: intervals, "
+            "tests and rank intervals count them once, means each time"
         )
     for dataset, number in zip(pictures.datasets, pictures.distinct, strict=True):
         if number == 1:
-            said.append(f"{dataset} has one picture: no interval can be given for a mean with it")
+            said.append(f"{dataset} has one image: a mean that includes it has no interval")
         elif number < FEW_PICTURES:
-            said.append(f"{dataset} has {number} pictures, fewer than {FEW_PICTURES}: other pictures may disagree")
+            said.append(f"{dataset} has {number} images, fewer than {FEW_PICTURES}: other images may disagree")
     return tuple(said)
 
 

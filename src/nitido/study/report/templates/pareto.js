@@ -1,4 +1,4 @@
-// Quality against cost: buttons choose the cost for all charts.
+// Quality against cost: the buttons select the cost for all charts.
 "use strict";
 (() => {
   const buttons = [...document.querySelectorAll(".pareto > .buttons button")];

@@ -1,9 +1,9 @@
-// Tables that sort by a click on a column's name, or on a phone by a choice.
+// Tables that are sorted by a click on a column's name, or with a menu on narrow screens.
 "use strict";
 (() => {
   const value = (row, column) => row.cells[column].dataset.value;
 
-  // Numbers before words; what is not known comes last either way; equals keep their order.
+  // Numbers come before words, missing values last in both orders; the sort is stable.
   const compare = (a, b, sign) => {
     if (a === "" || b === "") return (a === "") - (b === "");
     const [x, y] = [Number(a), Number(b)];

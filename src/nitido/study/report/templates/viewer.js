@@ -1,4 +1,4 @@
-// Pictures laid over one another with a divider; all panes of a viewer zoom and move together.
+// Two images with a divider between them; all panes of a viewer zoom and move together.
 "use strict";
 (() => {
   const source = document.getElementById("view-data");
@@ -60,16 +60,16 @@
       const choice = find(`select.${side}`);
       const name = choice.value;
       find(`.tag.at-${side}`).textContent = choice.selectedOptions[0].textContent;
-      const wanted = errors.getAttribute("aria-pressed") === "true";
-      if (wanted) maps[name] ??= errorMap(images[name], images.HR, limit);
-      const address = wanted ? await maps[name] : images[name];
+      const showErrors = errors.getAttribute("aria-pressed") === "true";
+      if (showErrors) maps[name] ??= errorMap(images[name], images.HR, limit);
+      const address = showErrors ? await maps[name] : images[name];
       const image = find(`img.${side}`);
-      if (choice.value === name && (errors.getAttribute("aria-pressed") === "true") === wanted) image.src = address;
-      image.alt = (wanted ? "Error map of " : "") + name;
+      if (choice.value === name && (errors.getAttribute("aria-pressed") === "true") === showErrors) image.src = address;
+      image.alt = (showErrors ? "Error map of " : "") + name;
       draw();
     };
 
-    // The point (u, v) of the pane, in shares of its size, stays where it is.
+    // The point (u, v) of the pane, as fractions of its size, stays in place.
     const zoomTo = (zoom, u = 0.5, v = 0.5) => {
       const next = clamp(zoom, 1, LARGEST);
       view.x = u - ((u - view.x) * next) / view.zoom;
@@ -124,7 +124,7 @@
         pane.setPointerCapture(event.pointerId);
         fingers.set(event.pointerId, share(event));
         const near = Math.abs(share(event)[0] * 100 - view.divider) < 5;
-        moving = pane === stage && (view.zoom === 1 || near) ? "divider" : "picture";
+        moving = pane === stage && (view.zoom === 1 || near) ? "divider" : "image";
       });
       pane.addEventListener("pointermove", (event) => {
         const before = fingers.get(event.pointerId);
@@ -149,7 +149,7 @@
     }
 
     find("img.hr").src = images.HR;
-    find("img.hr").alt = "HR, the original";
+    find("img.hr").alt = "HR (original)";
     show("left");
     show("right");
   };
