@@ -348,7 +348,7 @@ def test_a_report_without_a_model_does_not_say_that_it_was_made_again(pictures: 
     shutil.copy2(pictures / "out" / PLAIN / "model.safetensors", pictures / "out" / RESIDUAL / "model.safetensors")
     done = call("study", "report", "out")
     assert done.code == 0
-    assert "not the weights of this run: the report does without it; run the study again" in " ".join(done.err.split())
+    assert "not the weights of this run: left out of the report; run the study again" in " ".join(done.err.split())
 
 
 def test_a_validation_that_is_not_the_one_which_chose_is_noticed(pictures: Path, call: Nitido) -> None:

@@ -9,7 +9,7 @@ from nitido.study.report.costs import Cost
 from nitido.study.report.curves import Curve
 from nitido.study.report.html import Content, write_report
 from nitido.study.report.runs import RunFacts
-from nitido.study.report.slider import Selected, crop_limit, make_view
+from nitido.study.report.slider import SelectedImage, crop_limit, make_view
 from tests.study.report_boards import RATE, WINNER, board_of, rows_of
 
 VARIANTS = [WINNER, "residual", "vanilla", "prelu", "leaky_relu", "gelu", "pixel_shuffle", "a_name_without_any_end" * 3]
@@ -26,7 +26,7 @@ def views() -> list:
         hr = getattr(data, name)()
         images = {n: np.clip(hr + rng.normal(0, 2 + i, hr.shape), 0, 255).astype(np.uint8) for i, n in enumerate(names)}
         scores = {n: f"{40 - i:.2f} dB" for i, n in enumerate(names)}
-        found.append(make_view(Selected("samples", name, "where it shows"), hr, images, scores, side))
+        found.append(make_view(SelectedImage("samples", name, "where it shows"), hr, images, scores, side))
     return found
 
 

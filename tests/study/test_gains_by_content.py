@@ -46,8 +46,8 @@ def test_a_gain_on_fine_texture_is_found_said_and_drawn(store: Store, tmp_path: 
     assert found is not None
     strongest = {r.descriptor: r.correlation for r in found.relations}
     assert strongest["dominant frequency"] == pytest.approx(1, abs=0.02)
-    assert "better gains most over base on pictures with" in found.sentence
-    assert "over 14 pictures" in found.sentence
+    assert "better gains most over base on images with" in found.sentence
+    assert "over 14 images" in found.sentence
     draw_content(found, tmp_path / "content.png")
     with Image.open(tmp_path / "content.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
@@ -72,7 +72,7 @@ def test_a_gain_by_chance_is_called_so(store: Store, tmp_path: Path) -> None:
     rows, board = study(store, lambda index: float(noise[index]))
     found = study_content(rows, board, {"waves": store})
     assert found is not None
-    assert found.sentence == "The gain of better over base goes with nothing that was measured of the 14 pictures."
+    assert found.sentence.endswith("is not significantly correlated with any measured property of the 14 images.")
     draw_content(found, tmp_path / "content.png")
     with Image.open(tmp_path / "content.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
@@ -84,7 +84,7 @@ def test_few_pictures_say_nothing(store: Store) -> None:
     found = study_content(rows, board, {"waves": store})
     assert found is not None
     assert found.relations == ()
-    assert found.sentence == "4 test pictures are too few to say on which of them better helps."
+    assert found.sentence == "4 test images are too few to tell on which of them better helps."
 
 
 def test_where_the_baseline_is_best_its_gain_over_bicubic_is_looked_at(store: Store) -> None:

@@ -143,7 +143,7 @@ def looks(variant: str, lr: float | None, seed: int | None, validation: float, t
     return tested + chosen
 
 
-def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
+def test_a_variant_with_the_objective_perception_is_ranked_apart() -> None:
     rows = BICUBIC + looks("bicubic", None, None, 0.5, 0.5)
     rows += run_rows("vanilla", 1e-3, 0, 31.0, (34.0, 35.0)) + looks("vanilla", 1e-3, 0, 0.4, 0.4)
     # The better PSNR of one learning rate and the better look of the other: perception is chosen by looks.
@@ -160,13 +160,13 @@ def test_a_variant_that_aims_at_perception_is_ranked_apart() -> None:
     assert best is not None
     assert best.variant == "vanilla"
     _, fidelity = as_table(found)
-    assert fidelity[-1][:2] == ["–", "gan (aims at perception)"]
+    assert fidelity[-1][:2] == ["–", "gan (objective: perception)"]
     header, perception = as_table(found, "perception")
     assert perception[0][:2] == ["1", "gan"]
     assert perception[0][header.index("set5 distance / PSNR")] == "0.2000 / 32.50"
     assert perception[0][header.index("Δ vanilla")] == "-0.2000 [-0.2000, -0.2000]"
-    told = {e["variant"]: (e["rank"], e["perceptual_rank"], e["objective"]) for e in as_json(found)["entries"]}
-    assert told == {
+    ranks = {e["variant"]: (e["rank"], e["perceptual_rank"], e["objective"]) for e in as_json(found)["entries"]}
+    assert ranks == {
         "vanilla": (1, 2, "fidelity"),
         "bicubic": (2, 3, "fidelity"),
         "gan": (None, 1, "perception"),
@@ -194,21 +194,21 @@ def reference(pictures: int = 12):
     )
 
 
-def test_variants_that_cannot_be_told_apart_share_a_rank() -> None:
+def test_variants_that_do_not_differ_significantly_share_a_rank() -> None:
     facts = FACTS | {"twin": VariantFacts(90, 950)}
     rows = reference() + seeded("vanilla", 1.0) + seeded("twin", 1.001) + seeded("better", 1.5)
     found = board(rows, facts)
     assert {e.variant: e.rank for e in found.entries} == {"better": 1, "vanilla": 2, "twin": 2, "bicubic": 4}
     header, lines = as_table(found)
-    said = {line[1]: line[header.index("beyond noise")] for line in lines}
-    assert said == {"better": "better", "twin": "no", "vanilla": "–", "bicubic": "worse"}
+    said = {line[1]: line[header.index("significant?")] for line in lines}
+    assert said == {"better": "yes (better)", "twin": "not shown", "vanilla": "–", "bicubic": "yes (worse)"}
     shown = next(line for line in lines if line[1] == "better")[header.index("Δ vanilla")]
     assert shown.startswith("+0.50 dB [+0.4")
-    told = next(e for e in as_json(found)["entries"] if e["variant"] == "better")["versus_baseline"]["fidelity"]
-    assert told["difference"] == pytest.approx(0.5)
-    assert told["interval"][0] < 0.5 < told["interval"][1]
-    assert (told["improves"], told["covers"]) == (True, "seeds and pictures")
-    assert told["probability_of_improvement"] == 1
+    versus = next(e for e in as_json(found)["entries"] if e["variant"] == "better")["versus_baseline"]["fidelity"]
+    assert versus["difference"] == pytest.approx(0.5)
+    assert versus["interval"][0] < 0.5 < versus["interval"][1]
+    assert (versus["improves"], versus["covers"]) == (True, "seeds and pictures")
+    assert versus["probability_of_improvement"] == 1
 
 
 def test_with_one_seed_the_order_is_that_of_the_means_and_nothing_is_called_better() -> None:
@@ -216,8 +216,8 @@ def test_with_one_seed_the_order_is_that_of_the_means_and_nothing_is_called_bett
     found = board(rows)
     assert [(e.variant, e.rank) for e in found.entries] == [("better", 1), ("vanilla", 2), ("bicubic", 3)]
     header, lines = as_table(found)
-    assert {line[header.index("beyond noise")] for line in lines} == {"unknown", "–"}
-    assert "seed noise unknown" in found.caveats["fidelity"][0]
+    assert {line[header.index("significant?")] for line in lines} == {"needs ≥ 2 seeds", "–"}
+    assert "seed noise is unknown" in found.caveats["fidelity"][0]
 
 
 def without(rows, **where: object):
@@ -380,7 +380,7 @@ def test_constant_values_are_ranked_without_a_winner(level: float, pictures: int
     found = board(rows)
     json.dumps(as_json(found), allow_nan=False)
     header, lines = as_table(found)
-    assert not {"better", "worse"} & {line[header.index("beyond noise")] for line in lines}
+    assert not {"yes (better)", "yes (worse)"} & {line[header.index("significant?")] for line in lines}
     assert {e.score for e in found.entries} == {level}
 
 
@@ -399,5 +399,5 @@ def test_a_name_is_one_cell_of_the_markdown_and_shown_as_it_is(name: str) -> Non
 def test_a_baseline_that_diverged_is_said() -> None:
     rows = reference() + seeded("better", 1.5)
     found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
-    assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: nothing is compared to it",)
+    assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: there are no differences to it",)
     assert found.entry("better").rank == 1

@@ -19,7 +19,7 @@ PICTURES, OTHERS = (
     )
     for train in ("1", "4")
 )
-CLAIM = "test pictures chose nothing"
+CLAIM = "Nothing was chosen on test images"
 LEAK = Overlap("near", ("train", "test"), ("bsds200", "set5"), ("302003", "woman"))
 CHOSEN = Overlap("near", ("validation", "test"), ("set14", "set5"), ("face", "head"))
 TWICE = Overlap("exact", ("test", "test"), ("set5", "./copy"), ("baby", "baby"))
@@ -45,7 +45,7 @@ def test_what_was_found_is_said_in_place_of_the_claim(tmp_path: Path) -> None:
 def test_pictures_in_two_test_sets_are_said(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [TWICE], PICTURES)
     assert (
-        "Test pictures that show the same, or nearly: baby of ./copy (test) and baby of set5 (test)."
+        "Duplicates or near duplicates among the test images: baby of ./copy (test) and baby of set5 (test)."
         in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
     )
     assert CLAIM in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
@@ -62,7 +62,7 @@ def test_what_was_found_among_other_pictures_says_nothing(tmp_path: Path) -> Non
 def test_one_learning_rate_is_not_called_a_choice(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [], PICTURES)
     assert "learning rate" not in describe_choice(tmp_path, PICTURES, rates=False, steps=True)
-    assert "each variant's learning rate" in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
+    assert "the learning rate of each variant" in describe_choice(tmp_path, PICTURES, rates=True, steps=True)
 
 
 @pytest.mark.parametrize("found", [None, 3, [{}], [{"kind": "near"}]])
@@ -79,34 +79,35 @@ def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
     }
     write_overlaps(tmp_path, [], PICTURES, learned)
     words = describe_choice(tmp_path, PICTURES, rates=True, steps=True, pretrained=["./known", "./warm", "./later"])
-    assert "No test picture has the same pixels as one that ./known was trained on or chosen by" in words
-    assert "What edsr-x2 was trained on, from which variants start, is not recorded" in words
-    assert "What ./later was trained on, from which variants start, is not recorded" in words
-    assert "same pixels as one that ./warm" not in words
+    assert "No test image has the same pixels as a training or validation image of ./known" in words
+    assert "The training images of edsr-x2, from which variants start, are not recorded" in words
+    assert "The training images of ./later, from which variants start, are not recorded" in words
+    assert "validation image of ./warm" not in words
     assert overlap_caveats(tmp_path, PICTURES) == (
-        "what edsr-x2 learned, from which variants start, is not recorded: test pictures may be among it",
+        "the training images of edsr-x2, from which variants start, are not recorded: they may include test images",
     )
 
 
 def test_a_record_of_version_0_1_says_nothing_of_models_to_start_from(tmp_path: Path) -> None:
     write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": []})
     words = describe_choice(tmp_path, PICTURES, rates=True, steps=True, pretrained=["./warm"])
-    assert "What ./warm was trained on, from which variants start, is not recorded" in words
+    assert "The training images of ./warm, from which variants start, are not recorded" in words
 
 
 def test_the_claim_names_how_pictures_were_compared(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [], PICTURES)
     words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
-    assert "They were compared as whole pictures: a crop of less than about 80%" in words
-    assert "none of them is" not in words
+    assert "Whole images were compared: a crop of less than about 80%" in words
 
 
 def test_a_single_validation_chose_no_step(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [], PICTURES)
     words = describe_choice(tmp_path, PICTURES, rates=False, steps=False)
-    assert words.startswith("The validation pictures chose nothing; each run was validated once, at its end, and kept")
+    assert words.startswith("Chosen on validation images: nothing. Each run was validated once, at its end, and kept")
     words = describe_choice(tmp_path, PICTURES, rates=True, steps=False)
-    assert words.startswith("The validation pictures chose each variant's learning rate; each run was validated once")
+    assert words.startswith(
+        "Chosen on validation images: the learning rate of each variant. Each run was validated once"
+    )
 
 
 def test_what_makes_figures_doubtful_is_a_caveat(tmp_path: Path) -> None:
@@ -115,14 +116,14 @@ def test_what_makes_figures_doubtful_is_a_caveat(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [LEAK, near, TWICE], PICTURES)
     leak, twice = overlap_caveats(tmp_path, PICTURES)
     assert leak == (
-        "test pictures show nearly the same as pictures that trained or chose (woman of set5 (test) and 302003 of "
-        "bsds200 (train)): figures may be too good"
+        "test images are near duplicates of training or validation images (woman of set5 (test) and 302003 of "
+        "bsds200 (train)): results may be too good"
     )
-    assert "(a.jpg of ./test (test) and a of ./test (test)) and count as different ones" in twice
+    assert "(a.jpg of ./test (test) and a of ./test (test)) count as different images" in twice
     assert overlap_caveats(tmp_path, OTHERS) == ()
 
 
 def test_a_record_of_an_earlier_version_says_nothing_of_tests_among_each_other(tmp_path: Path) -> None:
     write_json(tmp_path / "overlaps.json", {"pictures": PICTURES.digest, "overlaps": []})
     words = describe_choice(tmp_path, PICTURES, rates=True, steps=True)
-    assert "Whether two test pictures show nearly the same was not recorded." in words
+    assert "Near duplicates among the test images were not searched for." in words

@@ -126,11 +126,11 @@ def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> Non
     assert [h.partition(":")[0] for h in headings] == [
         "Leaderboard",
         "Differences to vanilla",
-        "Picture by picture",
+        "Image by image",
         "Quality against cost",
         "Training",
         "Side by side",
-        "How it was made",
+        "Methods",
         "Runs",
     ]
 
@@ -167,7 +167,7 @@ def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
     return {
         "diverged with rows": (rows_of({**good, "prelu": 50.0}), {"prelu": "diverged"}, "prelu (diverged)"),
         "missing": (rows_of(good), {"prelu": "missing", "gelu": "running"}, "prelu (missing)"),
-        "one seed": (rows_of(good, seeds=1), {}, "seed noise unknown"),
+        "one seed": (rows_of(good, seeds=1), {}, "seed noise is unknown"),
         "all NaN": (rows_of(good).with_columns(nan), {}, "Nothing to compare yet"),
         "a hole": (rows_of(good).filter(~hole), {}, f"{WINNER} is not ranked: it lacks 3 of 15 values"),
         "infinite": (
@@ -178,7 +178,7 @@ def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
         "no bicubic": (rows_of({WINNER: 33.91, "vanilla": 33.70}), {}, WINNER),
         "only bicubic": (rows_of({"bicubic": 32.49}), {"vanilla": "failed"}, "No trained variant has a result yet."),
         "baseline failed": (rows_of({WINNER: 33.9, "bicubic": 32.4}), {"vanilla": "failed"}, "has no result"),
-        "one picture": (rows_of(good, sets={"one": 1}), {}, "one has one picture"),
+        "one picture": (rows_of(good, sets={"one": 1}), {}, "one has one image"),
     }
 
 
@@ -210,7 +210,7 @@ def test_a_perceptual_ranking_has_its_own_table_forest_and_matrix(tmp_path: Path
     costs = {name: Cost(100, 100) for name in ("gan", "vanilla")}
     page = Page(write_report(tmp_path, board, Content(rows=rows, costs=costs)).read_text(encoding="utf-8"))
     for heading in (
-        "Leaderboard by perceptual distance (smaller is better)",
+        "Leaderboard by perceptual distance (lower is better)",
         "Differences to vanilla: perceptual distance",
         "perceptual distance, difference to vanilla",
         "perceptual distance against cost",
@@ -218,7 +218,7 @@ def test_a_perceptual_ranking_has_its_own_table_forest_and_matrix(tmp_path: Path
         assert heading in page.text
 
 
-def test_the_protocol_is_told_in_words_and_a_strange_one_only_by_name() -> None:
+def test_the_protocol_is_described_and_a_strange_one_only_by_name() -> None:
     assert "MATLAB" in protocol_words(PROTOCOL)
     assert protocol_words("other/2") == "Measured under the protocol other/2."
 

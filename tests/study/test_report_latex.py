@@ -32,7 +32,7 @@ def test_names_are_escaped_the_best_is_bold_and_intervals_and_protocol_are_there
     assert "\\textbf" not in lines["vanilla"]
     assert re.search(r"\$\+0\.2\d\\,\[\+0\.\d\d, \+0\.\d\d\]\^\{\*\}\$", winner)
     assert "^{*}" not in lines["vanilla"]
-    assert "Bold: the best of the ranked trained variants; bicubic and unranked ones are never bold." in text
+    assert "Bold: the best of the ranked trained variants; bicubic and unranked variants are never bold." in text
     assert "protocol bt601-y/test/1" in text
     assert "3 seeds" in text
     assert f"Caveats: {'; '.join(board.caveats['fidelity'])}." in text
@@ -56,8 +56,8 @@ def test_perception_has_a_table_of_its_own_where_the_smallest_is_bold() -> None:
     second = text.partition("\\end{table}")[2]
     assert re.search(r"^gan & .*\\textbf\{0\.30\d\d\}", second, re.M)
     first = text.partition("\\end{table}")[0]
-    assert "aims at perception" in first
-    assert "Bold: the best of the ranked trained variants, which aim at fidelity; bicubic" in first
+    assert "objective: perception" in first
+    assert "Bold: the best of the ranked trained variants with the objective fidelity; bicubic" in first
 
 
 def test_every_special_character_is_escaped() -> None:

@@ -73,7 +73,7 @@ def test_what_diverged_or_is_missing_is_marked_and_never_first(study: Path, tmp_
     (broken / "cost.json").write_text("{broken")
     board, page = published(broken)
     assert board.entry("residual").rank is None
-    assert "Without a rank, since not all runs finished: residual (diverged)." in page
+    assert "Unranked because not all runs finished: residual (diverged)." in page
     assert "diverged: the loss was not finite" in page
     assert "residual (diverged)" in page
 

@@ -22,7 +22,7 @@ from nitido.study.report.forest import forest
 from nitido.study.report.latex import as_latex
 from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
-from nitido.study.report.slider import Selected, crop_limit, lossless, make_view, select_images
+from nitido.study.report.slider import SelectedImage, crop_limit, lossless, make_view, select_images
 from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
 from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
@@ -163,9 +163,9 @@ def test_selected_images_are_where_the_best_gains_most_and_where_it_does_worst()
         .pivot("variant", index="picture", values="value")
     )
     order = means.sort(pl.col(WINNER) - pl.col("vanilla"))["picture"].to_list()
-    assert telling[0].picture == order[-1]
-    assert telling[1].picture == order[0]
-    assert len({(t.dataset, t.picture) for t in telling}) == 3
+    assert selected[0].picture == order[-1]
+    assert selected[1].picture == order[0]
+    assert len({(t.dataset, t.picture) for t in selected}) == 3
     assert select_images(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
 
 
@@ -174,14 +174,14 @@ def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
     hr = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
     worse = hr.copy()
     worse[40:80, 70:110] = 255 - worse[40:80, 70:110]
-    view = make_view(Selected("set5", "p", "why"), hr, {"bicubic": worse, "vanilla": hr // 2}, {}, 48)
+    view = make_view(SelectedImage("set5", "p", "why"), hr, {"bicubic": worse, "vanilla": hr // 2}, {}, 48)
     assert (view.left, view.right) == ("bicubic", "vanilla")
     for name, image in {"HR": hr, "bicubic": worse, "vanilla": hr // 2}.items():
         content = base64.b64decode(view.images[name].partition(",")[2])
         with Image.open(io.BytesIO(content)) as decoded:
             np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), image[view.box.slices])
     assert view.error_limit > 1
-    whole = make_view(Selected("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
+    whole = make_view(SelectedImage("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
     assert (whole.box.width, whole.box.height) == (120, 90)
 
 
@@ -198,7 +198,7 @@ def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
     board = board_of(rows, broken={"prelu": "diverged"})
     table = leaderboard_table(board, "fidelity", {WINNER: Cost(81_123, 10**9, 1, 0.0123, 48_300_000)})
     names = [column.name for column in table.columns]
-    assert names[-3:] == ["MACs", "time", "memory"]
+    assert names[-3:] == ["MACs", "time per image", "memory"]
     assert "significant?" in names
     first, last = table.lines[0], table.lines[-1]
     assert (first.variant, first.best, first.placed) == (WINNER, True, True)
@@ -206,7 +206,7 @@ def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
     assert "(diverged)" in last.cells[1].text
     cells = dict(zip(names, first.cells, strict=True))
     assert cells["parameters"].value == 81_123
-    assert (cells["time"].text, cells["time"].value) == ("12.3 ms", 0.0123)
+    assert (cells["time per image"].text, cells["time per image"].value) == ("12.3 ms", 0.0123)
     assert cells["memory"].text == "48.3 MB"
     assert cells["significant?"].text == "yes (better)"
 
@@ -219,7 +219,7 @@ def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
     assert table.columns[1].descending
     assert [line.variant for line in table.lines if line.cells[1].best] == [WINNER]
     assert "MS-SSIM on Y is not available" in table.note
-    assert table.note.startswith("Bold: the best of the variants that finished their training; bicubic is never bold.")
+    assert table.note.startswith("Bold: the best of the finished variants; bicubic is never bold.")
 
 
 def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
@@ -240,7 +240,7 @@ def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
     assert cells["residual", "0.1"] == ["–", by, "–", "diverged"]
     assert cells["vanilla", "0.01"] == ["–", by, "–", "not measured"]
     assert "whole validation image" in found.note
-    assert "The best value chose." in found.note
+    assert "The best value was chosen." in found.note
 
 
 def test_a_learning_rate_is_called_chosen_only_if_there_was_a_choice_and_it_is_over() -> None:

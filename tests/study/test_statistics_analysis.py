@@ -125,15 +125,15 @@ def test_one_seed_is_said_and_nothing_is_called_real() -> None:
     assert (better.improves, better.adjusted_p_value) == (None, None)
     assert better.difference is not None
     assert better.difference.covers == "pictures"
-    assert found.caveats[0].startswith("one seed (base, better): seed noise unknown")
+    assert found.caveats[0].startswith("one seed only (base, better): seed noise is unknown")
 
 
 def test_caveats_say_what_is_weak_and_only_that(found: StudyStatistics) -> None:
-    assert found.caveats == ("set5 has 5 pictures, fewer than 10: other pictures may disagree",)
+    assert found.caveats == ("set5 has 5 images, fewer than 10: other images may disagree",)
     weak = analyse(simulate({"base": 0.0, "other": 0.0}, 2, {"a": 1, "b": 12}), "base", higher_is_better=True)
     assert weak.caveats == (
-        "fewer than 3 seeds (base, other): only very large differences can be found",
-        "a has one picture: no interval can be given for a mean with it",
+        "fewer than 3 seeds (base, other): only very large differences can become significant",
+        "a has one image: a mean that includes it has no interval",
     )
     assert weak.variant("other").by_dataset["b"].interval is not None
 
@@ -208,5 +208,5 @@ def test_pictures_that_occur_twice_count_once_and_are_said() -> None:
         assert theirs.interval is not None
         assert theirs.interval.high == pytest.approx(ours.interval.high)
         assert found.variant(name).wilcoxon_p_value == pytest.approx(known.variant(name).wilcoxon_p_value)
-    assert any(line.startswith("14 of 28 test pictures have the same pixels as another") for line in found.caveats)
+    assert any(line.startswith("14 of 28 test images have the same pixels as another") for line in found.caveats)
     assert not any("same pixels" in line for line in known.caveats)

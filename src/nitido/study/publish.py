@@ -37,7 +37,7 @@ from nitido.study.report.latex import as_latex
 from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
-from nitido.study.report.slider import Selected, View, crop_limit, make_view, select_images
+from nitido.study.report.slider import SelectedImage, View, crop_limit, make_view, select_images
 from nitido.study.report.words import duration
 from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
@@ -352,7 +352,7 @@ def _views(
 
 
 def _upscaled(
-    store: Store, scale: int, models: Mapping[str, Upscaler], chosen: Selected
+    store: Store, scale: int, models: Mapping[str, Upscaler], chosen: SelectedImage
 ) -> tuple[Image, dict[str, Candidate]]:
     """Return the original of one image and the result of every model."""
     index = store.names.index(chosen.picture)
@@ -361,7 +361,7 @@ def _upscaled(
 
 
 def _draw_comparison(
-    out: Path, study: Study, board: Leaderboard, chosen: Selected, hr: Image, candidates: Sequence[Candidate]
+    out: Path, study: Study, board: Leaderboard, chosen: SelectedImage, hr: Image, candidates: Sequence[Candidate]
 ) -> None:
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]

@@ -24,7 +24,7 @@ _SIDES = (160, 512)
 
 
 @dataclass(frozen=True)
-class Selected:
+class SelectedImage:
     """A test image for the viewer, and why it was selected."""
 
     dataset: str
@@ -47,7 +47,7 @@ class View:
     right: str
 
 
-def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> list[Selected]:
+def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> list[SelectedImage]:
     """Return up to `count` test images: largest and smallest gain of the best variant over its rival, and over bicubic.
 
     The rival is the baseline, or the second best variant if the baseline is the best. Images without a value of one of
@@ -65,14 +65,14 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
         gain = pl.col(best.variant) - pl.col(rival.variant)
         wanted.insert(0, (gain, True, f"largest gain of {best.variant} over {rival.variant}"))
         wanted.insert(1, (gain, False, f"smallest gain of {best.variant} over {rival.variant}"))
-    found: dict[tuple[str, str], Selected] = {}
+    found: dict[tuple[str, str], SelectedImage] = {}
     for key, descending, why in wanted:
         if not set(key.meta.root_names()) <= set(values.columns):
             continue
         order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[descending, False, False])
         for dataset, picture in order.select("dataset", "picture").iter_rows():
             if (dataset, picture) not in found:
-                found[dataset, picture] = Selected(dataset, picture, why)
+                found[dataset, picture] = SelectedImage(dataset, picture, why)
                 break
     return list(found.values())[:count]
 
@@ -98,7 +98,7 @@ def crop_limit(models: int, pictures: int) -> int:
 
 
 def make_view(
-    selected: Selected, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
+    selected: SelectedImage, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
 ) -> View:
     """Return the view of one image: the whole image, or the `side` x `side` window in which the models differ most.
 
