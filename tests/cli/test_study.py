@@ -258,7 +258,7 @@ def test_pictures_that_count_twice_are_a_caveat_of_the_report(call, small_study:
     assert done.code == 0, done.err
     caveats = json.loads((out / "leaderboard.json").read_text())["caveats"]["fidelity"]
     assert caveats[0].startswith("near duplicates among the test images (astronaut.png of ./tests")
-    assert any(line.startswith("3 of 7 test pictures have the same pixels as another") for line in caveats)
+    assert any(line.startswith("3 of 7 test images have the same pixels as another") for line in caveats)
     assert "intervals may be too narrow" in (out / "report.html").read_text()
 
 

@@ -128,6 +128,6 @@ def test_pictures_that_cannot_be_compared(tmp_path: Path, second: np.ndarray, bo
     panels = [Panel("first", first, None, None), Panel("other", second, None, None)]
     with pytest.raises(ReportError, match=message):
         draw_comparison(panels, tmp_path / "f.png", reference=None, heading="", box=box)
-    with pytest.raises(ReportError, match="no picture"):
+    with pytest.raises(ReportError, match="no image"):
         draw_comparison([], tmp_path / "f.png", reference=None, heading="")
     assert not list(tmp_path.iterdir())
