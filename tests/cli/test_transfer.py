@@ -28,7 +28,7 @@ ADVERSARIAL_STUDY = SMALL_STUDY | {
             "variant": "debug",
             "config": {"second_half_block": "dense"},
             "pretrained": "variant:plain",
-            "start_anew": ["body.1"],
+            "reinitialize": ["body.1"],
             "freeze": "first_half",
         },
     ],

@@ -137,7 +137,7 @@ def train_transfer(nitido: Nitido) -> None:
         shutil.rmtree(nitido.folder / name, ignore_errors=True)
     command = ["train", "edsr", "--variant", "debug", *DATA, *HYPERPARAMETERS]
     assert nitido(*command, "--out", "first").code == 0
-    words = ["pretrained=first", "start_anew=second_half", "freeze=first_half"]
+    words = ["pretrained=first", "reinitialize=second_half", "freeze=first_half"]
     ended = nitido(*command, "--out", "second", *(word for text in words for word in ("--set", text)))
     assert ended.code == 0, ended
 

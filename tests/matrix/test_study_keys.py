@@ -65,14 +65,14 @@ STUDIES: Mapping[str, tuple[Mapping[type[BaseModel], tuple[str, ...]], Mapping[s
         },
     ),
     "transfers": (
-        {Transfer: ("pretrained", "start_anew", "freeze")},
+        {Transfer: ("pretrained", "reinitialize", "freeze")},
         {
             "architecture": "edsr",
             "variants": [
                 "debug",
                 {**A, "name": "b", "pretrained": "variant:debug"},
-                {**A, "name": "c", "pretrained": "variant:debug", "start_anew": "second_half"},
-                {**A, "name": "d", "pretrained": "variant:debug", "start_anew": ["head*"]},
+                {**A, "name": "c", "pretrained": "variant:debug", "reinitialize": "second_half"},
+                {**A, "name": "d", "pretrained": "variant:debug", "reinitialize": ["head*"]},
                 {**A, "name": "e", "freeze": "first_half"},
                 {**A, "name": "f", "freeze": ["head*"]},
             ],

@@ -33,7 +33,7 @@ def started(name: str) -> tuple[SuperResolutionNetwork, tuple[str, ...]]:
     found = network(run)
     if run.source_variant is not None:
         source = network(DEMO[f"{run.study}.{run.source_variant}"])
-        load_weights(found, source.state_dict(), run.start_anew, "source")
+        load_weights(found, source.state_dict(), run.reinitialize, "source")
     return found, freeze(found, run.freeze) if run.freeze is not None else ()
 
 

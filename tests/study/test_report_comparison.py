@@ -120,7 +120,7 @@ def test_long_names_and_dollars_stay_in_their_column(tmp_path: Path) -> None:
         (np.zeros((30, 31, 3), np.uint8), None, "other has 31x30 pixels but first has 30x30"),
         (np.zeros((30, 30), np.uint8), None, "other: expected"),
         (np.zeros((30, 30, 3), np.float32), None, "other: expected"),
-        (np.zeros((30, 30, 3), np.uint8), Box(20, 0, 12, 12), r"crop 12x12 at \(20, 0\) must lie inside"),
+        (np.zeros((30, 30, 3), np.uint8), Box(20, 0, 12, 12), r"crop 12x12 at \(20, 0\) must be inside"),
     ],
 )
 def test_pictures_that_cannot_be_compared(tmp_path: Path, second: np.ndarray, box: Box | None, message: str) -> None:

@@ -202,7 +202,8 @@ def test_one_variant_for_perception_lets_all_be_measured_for_it(study_file) -> N
     [
         ({"pretrained": "variant:plian"}, "variant 'later' starts from unknown variant 'plian': did you mean 'plain'"),
         ({"pretrained": "variant:later"}, "in a circle: later → later"),
-        ({"pretrained": None, "start_anew": ["body"]}, "pretrained is not given"),
+        ({"pretrained": None, "reinitialize": ["body"]}, "reinitialize has no effect without pretrained"),
+        ({"reinitialize": ["body"], "start_anew": ["body"]}, "unknown key 'start_anew'"),
         ({"freeze": 3}, "freeze"),
     ],
 )
@@ -213,19 +214,32 @@ def test_impossible_starts_are_named(study_file, later: dict[str, object], messa
 
 
 def test_a_resolved_study_with_starts_is_read_back(study_file, tmp_path: Path) -> None:
-    patterns = LATER | {"freeze": ["extraction*"], "start_anew": ["mapping"]}
+    patterns = LATER | {"freeze": ["extraction*"], "reinitialize": ["mapping"]}
     study = resolve(load_study_file(study_file(variants=[PLAIN, patterns])), "demo")
     (tmp_path / "study.yaml").write_text(dump(study))
     assert load_resolved(tmp_path) == study
     assert study.variants[1].freeze == ("extraction*",)
 
 
+def test_the_name_that_version_0_1_gave_to_reinitialize_is_read(study_file) -> None:
+    runs = {}
+    for key in ("reinitialize", "start_anew"):
+        old = LATER | {key: ["mapping"]}
+        runs[key] = plan(resolve(load_study_file(study_file(variants=[PLAIN, old])), "demo"))[-1].config
+        single = single_run("srcnn", "debug", ["pretrained=runs/mine", f"{key}=mapping"])
+        assert single.reinitialize == ("mapping",)
+    assert runs["start_anew"] == runs["reinitialize"]
+    assert runs["start_anew"].reinitialize == ("mapping",)
+    with pytest.raises(StudyError, match="reinitialize has a value already"):
+        single_run("srcnn", "debug", ["pretrained=runs/mine", "start_anew=mapping", "reinitialize=mapping"])
+
+
 def test_a_single_run_may_start_from_a_model_but_not_from_a_variant() -> None:
     run = single_run(
-        "srcnn", "debug", ["pretrained=runs/mine", "freeze=first_half", "start_anew=mapping,reconstruction"]
+        "srcnn", "debug", ["pretrained=runs/mine", "freeze=first_half", "reinitialize=mapping,reconstruction"]
     )
     assert (run.pretrained, run.freeze) == ("runs/mine", "first_half")
-    assert run.start_anew == ("mapping", "reconstruction")
+    assert run.reinitialize == ("mapping", "reconstruction")
     with pytest.raises(StudyError, match="only a study has variants to start from"):
         single_run("srcnn", "debug", ["pretrained=variant:plain"])
 

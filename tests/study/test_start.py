@@ -36,7 +36,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_a_run_starts_from_a_run_directory_and_reports_it(model: Path, tmp_path: Path) -> None:
     net, directory = network(0), RunDirectory(tmp_path / "run")
-    asked = run(f"pretrained={model.parent}", "freeze=first_half", "start_anew=reconstruction")
+    asked = run(f"pretrained={model.parent}", "freeze=first_half", "reinitialize=reconstruction")
     report = begin_from(net, asked, directory, None)
     assert report is not None
     taught = network(7).state_dict()

@@ -24,7 +24,7 @@ def test_equal_networks_become_equal() -> None:
 
 def test_another_shape_is_an_error_until_a_pattern_allows_it() -> None:
     source, target = network(0), network(1, second_half_block="dense")
-    with pytest.raises(TransferError, match=r"source has no body\.2\..*'body\.2' under start_anew"):
+    with pytest.raises(TransferError, match=r"source has no body\.2\..*'body\.2' under reinitialize"):
         load_weights(target, source.state_dict(), (), "source")
     fresh = {name: value.clone() for name, value in target.state_dict().items()}
     report = load_weights(target, source.state_dict(), ("body.[23]",), "source")
@@ -51,7 +51,7 @@ def test_a_deeper_source_is_an_error_until_a_pattern_allows_it() -> None:
 
 
 def test_patterns_that_name_nothing_or_everything_are_refused() -> None:
-    with pytest.raises(TransferError, match="pattern 'bodi' of start_anew names nothing"):
+    with pytest.raises(TransferError, match="pattern 'bodi' of reinitialize names nothing"):
         load_weights(network(1), network(0).state_dict(), ("bodi",), "source")
-    with pytest.raises(TransferError, match="leaves nothing to take over"):
+    with pytest.raises(TransferError, match="leaves no weights to load"):
         load_weights(network(1), network(0).state_dict(), ("*",), "source")

@@ -17,6 +17,7 @@ from nitido.data import Store
 from nitido.evaluation.metrics import metric
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.study.plan import RunConfig
+from nitido.study.spec import RENAMED_KEYS
 
 
 class PictureRecord(StrictModel):
@@ -82,8 +83,10 @@ class RunIdentity(StrictModel):
 
     @property
     def digest(self) -> str:
-        """A hash of everything but the pictures' names, which change no weights."""
+        """A hash of everything except the names of the images, which do not affect the weights."""
         values = self.model_dump(mode="json")
+        names = {new: old for old, new in RENAMED_KEYS.items()}  # as in version 0.1, whose rows carry this hash
+        values["configuration"] = {names.get(key, key): value for key, value in values["configuration"].items()}
         if not self.plugin_code:  # as in version 0.1, whose rows carry this hash
             del values["plugin_code"]
         for split in ("train", "validation"):

@@ -1,4 +1,4 @@
-"""From a resolved study to its runs: the product of variants, learning rates and seeds."""
+"""Plan the runs of a resolved study: the product of variants, learning rates and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,10 +32,12 @@ from nitido.training.hyperparameters import Hyperparameters
 
 
 class RunConfig(Transfer):
-    """Everything a run is a function of.
+    """The configuration of a run, from which it can be repeated.
 
-    `metrics` are what its evaluation measures. `scales` are what the network learns, mixed, where it learns several:
-    its own, which `patch` speaks of, comes first, and one that is named twice has twice the steps.
+    Attributes:
+        metrics: The metrics of its evaluation.
+        scales: The scales of a network that learns several. The first is its own scale, to which `patch` refers; a
+            scale that is named twice gets twice the steps.
     """
 
     study: str | None = None
@@ -87,9 +89,9 @@ class PlannedRun:
 
 
 def plan(study: Study) -> list[PlannedRun]:
-    """Every run of the study, validated: unknown variants and impossible values fail here, before any training.
+    """Return every run of the study. Unknown variants and impossible values raise errors here, before any training.
 
-    A variant that starts from another comes after it. When one of them aims at perception, all are measured for it.
+    A variant that starts from another comes after it. If one has the objective perception, all are measured for it.
     """
     runs = [
         _run(study, variant, learning_rate, seed)
@@ -106,7 +108,7 @@ def plan(study: Study) -> list[PlannedRun]:
 
 
 def _in_order(variants: Sequence[Variant]) -> list[Variant]:
-    """The variants in their own order, but none ahead of the one it starts from."""
+    """Return the variants in their order, but each after the one that it starts from."""
     by_name = {variant.name: variant for variant in variants}
     ordered: dict[str, Variant] = {}
 
@@ -140,18 +142,18 @@ def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> Pla
 
 
 def _check_patch(options: Hyperparameters, scale: int) -> None:
-    """Refuse patches that the run's discriminator could not judge."""
+    """Raise an error for patches that do not fit the discriminator of the run."""
     if options.is_adversarial:
         check_side(options.patch * scale)
         check_batch(options.adversarial.discriminator, options.batch, options.patch * scale)
 
 
 def single_run(architecture: str, variant: str | None, settings: Sequence[str]) -> RunConfig:
-    """The run of `nitido train`: an architecture's variant with `KEY=VALUE` settings.
+    """Return the run of `nitido train`: a variant of an architecture with `KEY=VALUE` settings.
 
-    A key is a hyperparameter, a key of the network's configuration, `data.train`, `data.validation`, `data.test`, or
-    says how to start: `pretrained`, `start_anew`, `freeze`. `scales` are several that one network learns; the first is
-    the network's own.
+    A key is a hyperparameter, a key of the network's configuration, `data.train`, `data.validation`, `data.test`, a key
+    of `Transfer` (`pretrained`, `reinitialize`, `freeze`), or `scales`: several scales that one network learns, of which
+    the first is its own.
     """
     family = get_architecture(architecture)
     variant = variant or family.base
@@ -192,7 +194,7 @@ def setting_keys() -> dict[str, list[str]]:
     groups = {
         "hyperparameters": dotted_keys(Hyperparameters),
         "data and start": [*(f"data.{split}" for split in DataSplit.model_fields), *Transfer.model_fields, "scales"],
-        "of studies alone": [key for key in study_settings() if not key.startswith("data.")],
+        "only of studies": [key for key in study_settings() if not key.startswith("data.")],
     }
     networks = (get_architecture(name) for name in architecture_names())
     return groups | {f"of {family.name}": [*family.config_class.model_fields] for family in networks}
@@ -204,7 +206,7 @@ def _first(value: Any) -> Any:
 
 
 def _check_scales(run: RunConfig) -> None:
-    """Refuse several scales where the loss, or the network, is for one."""
+    """Raise an error for several scales if the loss or the network supports only one."""
     check_scales(run.hyperparameters, run.every_scale)
     if run.scales is not None:
         network = _shapes(run)
@@ -214,20 +216,20 @@ def _check_scales(run: RunConfig) -> None:
 
 @dataclass(frozen=True)
 class Size:
-    """What a network costs: weights, and multiply-accumulates for a 1280×720 output."""
+    """The size of a network: parameters, and MACs for a 1280×720 output."""
 
     parameters: int
     macs: int
 
 
 def network_size(run: RunConfig) -> Size:
-    """The size of a run's network, counted on shapes alone."""
+    """Return the size of the network of a run, counted on the meta device."""
     network = _shapes(run)
     return Size(count_parameters(network), count_macs(network, *hd_lr_size(run.scale)))
 
 
 def _shapes(run: RunConfig) -> SuperResolutionNetwork:
-    """The run's network without its weights."""
+    """Return the network of a run on the meta device, without weights."""
     family = get_architecture(run.architecture)
     with torch.device("meta"):
         return build(run.architecture, family.config_class.parse(run.config, f"variant {run.variant!r}"))
@@ -244,18 +246,18 @@ def _check_size(run: RunConfig) -> None:
     family = get_architecture(run.architecture)
     config = family.config_class.parse(run.config, f"variant {run.variant!r}")
     shallow = {key: min(run.config[key], few) for key, few in _FEW_LAYERS.items() if key in run.config}
-    for built in (config.model_copy(update=shallow), config):  # the first is built at once, however deep the network
+    for built in (config.model_copy(update=shallow), config):  # the first one is fast to build, however deep the network
         parameters = _parameters(family.name, built)
         if parameters > MOST_PARAMETERS:
             raise StudyError(
                 f"variant {run.variant!r}: at least {parameters:,} parameters; training them needs "
-                f"{16 * parameters / 1e9:,.0f} GB for weights, gradients and the optimiser alone, and at most "
-                f"{MOST_PARAMETERS:,} are possible"
+                f"{16 * parameters / 1e9:,.0f} GB for weights, gradients and optimizer state alone; at most "
+                f"{MOST_PARAMETERS:,} are allowed"
             )
 
 
 def describe_runs(runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """Each run as plain data: variant, architecture, scale, lr, seed, parameters, macs."""
+    """Return each run as plain data: variant, architecture, scale, lr, seed, parameters, macs."""
     sizes: dict[str, Size] = {}
     described = []
     for run in (planned.config for planned in runs):

@@ -6,7 +6,7 @@ from typing import Any
 
 from nitido.base.errors import nearest
 from nitido.base.validation import dotted_keys
-from nitido.study.spec import StudyError
+from nitido.study.spec import RENAMED_KEYS, StudyError
 from nitido.training.hyperparameters import Hyperparameters
 
 ALIASES = {
@@ -75,6 +75,7 @@ def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, A
     nested = {key.partition(".")[0] for key in dotted_keys(Hyperparameters) if "." in key}
     for setting in settings:
         key, equals, text = setting.partition("=")
+        key = RENAMED_KEYS.get(key, key)
         *groups, name = key.split(".")
         if not equals or not all([*groups, name]) or not text:
             raise SettingError(f"--set {setting}: expected KEY=VALUE")

@@ -58,22 +58,38 @@ class DataSplit(StrictModel):
     test: Words = ("samples",)
 
 
+RENAMED_KEYS: Mapping[str, str] = {"start_anew": "reinitialize"}
+"""Keys of version 0.1 that are still read, with their present names."""
+
+
 class Transfer(StrictModel):
     """How a run starts from a trained network, and which parts are frozen.
 
-    `pretrained` is a model (a name of the zoo, a run directory or a file) or `variant:NAME`, the best run of another
-    variant of the study with the same seed. `start_anew` are shell patterns for modules or parameters that begin with
-    random weights all the same, or `second_half`, the second half of the body's blocks: everything else must fit.
+    Attributes:
+        pretrained: A model (a name of the zoo, a run directory or a file) or `variant:NAME`, the best run of another
+            variant of the study with the same seed.
+        reinitialize: Shell patterns of modules or parameters that keep their random initialization, or `second_half`,
+            the second half of the body's blocks; all other weights must fit. Version 0.1 called it `start_anew`.
+        freeze: Shell patterns of modules or parameters that are not trained, or `first_half` of the body's blocks.
     """
 
     pretrained: str | None = Field(default=None, min_length=1)
-    start_anew: Literal["second_half"] | Patterns = ()
+    reinitialize: Literal["second_half"] | Patterns = ()
     freeze: Literal["first_half"] | Patterns | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        """Accept keys of version 0.1, unless the present key is given too."""
+        if not isinstance(values, Mapping):
+            return values
+        renamed = {old: new for old, new in RENAMED_KEYS.items() if new not in values}
+        return {renamed.get(key, key): value for key, value in values.items()}
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> Self:
-        if self.start_anew and self.pretrained is None:
-            raise ValueError("start_anew says what is not taken from a pretrained network, but pretrained is not given")
+        if self.reinitialize and self.pretrained is None:
+            raise ValueError("reinitialize has no effect without pretrained")
         return self
 
     @property

@@ -99,7 +99,7 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
     path = source or model_path(run.pretrained)
     found = find_model(path)
     said = f"pretrained {run.pretrained} ({found.descriptor.architecture} {found.descriptor.name!r})"
-    report = load_weights(network, found.network.state_dict(), run.start_anew, said)
+    report = load_weights(network, found.network.state_dict(), run.reinitialize, said)
     return TransferReport(
         source=run.pretrained,
         sha256=sha256_of_file(path),

@@ -42,13 +42,13 @@ class TransferReport(StrictModel):
         """One line for people."""
         parts = []
         if self.source is not None:
-            parts.append(f"{len(self.loaded)} tensors from {self.source}, {len(self.skipped)} start anew")
+            parts.append(f"{len(self.loaded)} tensors from {self.source}, {len(self.skipped)} reinitialized")
         if self.frozen:
             parts.append(f"{len(self.frozen)} parameters frozen")
         return "; ".join(parts)
 
 
-StartAnew = Literal["second_half"] | tuple[str, ...]
+Reinitialize = Literal["second_half"] | tuple[str, ...]
 """What begins with random weights: the second half of the body's blocks, or modules and parameters by pattern."""
 
 
@@ -62,21 +62,21 @@ class Loaded:
 
 
 def load_weights(
-    network: SuperResolutionNetwork, source: Mapping[str, Tensor], start_anew: StartAnew, where: str
+    network: SuperResolutionNetwork, source: Mapping[str, Tensor], reinitialize: Reinitialize, where: str
 ) -> Loaded:
     """Copy the weights and buffers of `source` into `network` by name.
 
-    A tensor that only one of them has, or whose shape differs, is an error unless a shell pattern of `start_anew`
+    A tensor that only one of them has, or whose shape differs, is an error unless a shell pattern of `reinitialize`
     names it or a module it lies in; a tensor of the network that a pattern names keeps its random start even when it
     would fit. Raises `TransferError` with the first tensor that does not fit, and for a pattern that names nothing.
     `where` is the source's name in errors.
     """
     target = network.state_dict()
-    patterns = _second_half(network) if start_anew == "second_half" else start_anew
+    patterns = _second_half(network) if reinitialize == "second_half" else reinitialize
     allowed = {name for name in {*target, *source} if any(matches(name, pattern) for pattern in patterns)}
     for pattern in patterns:
         if not any(matches(name, pattern) for name in allowed):
-            raise TransferError(f"{where}: pattern {pattern!r} of start_anew names nothing in either network")
+            raise TransferError(f"{where}: pattern {pattern!r} of reinitialize names nothing in either network")
     for name, tensor in target.items():
         if name in allowed:
             continue
@@ -90,7 +90,7 @@ def load_weights(
         raise TransferError(f"{where} has {extra}, which this network has no place for: {_advice(extra)}")
     loaded = {name: source[name] for name in target if name not in allowed}
     if not loaded:
-        raise TransferError(f"{where}: start_anew leaves nothing to take over")
+        raise TransferError(f"{where}: reinitialize leaves no weights to load")
     network.load_state_dict(target | loaded)
     return Loaded(
         loaded=tuple(loaded),
@@ -102,10 +102,10 @@ def load_weights(
 def _second_half(network: SuperResolutionNetwork) -> tuple[str, ...]:
     body = getattr(network, "body", None)
     if not isinstance(body, nn.Sequential | nn.ModuleList):
-        raise TransferError(f"start_anew: a {type(network).__name__} has no body of blocks with a second half")
+        raise TransferError(f"reinitialize: a {type(network).__name__} has no body of blocks with a second half")
     return tuple(f"body.{index}" for index in range(len(body) // 2, len(body)))
 
 
 def _advice(name: str) -> str:
     module = ".".join(name.split(".")[:2])
-    return f"list a pattern such as {module!r} under start_anew if that part shall begin with random weights"
+    return f"list a pattern such as {module!r} under reinitialize to give this part random weights"

@@ -38,7 +38,7 @@ def made_by(command: str) -> RunConfig:
             None,
             [
                 *("loss.l1=0.01", "loss.perceptual=1", "loss.adversarial=0.005", "adversarial.kind=relativistic"),
-                *("adversarial.discriminator.width=8", "pretrained=runs/first", "start_anew=head,body.0"),
+                *("adversarial.discriminator.width=8", "pretrained=runs/first", "reinitialize=head,body.0"),
             ],
         ),
     ],
