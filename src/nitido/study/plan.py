@@ -152,8 +152,8 @@ def single_run(architecture: str, variant: str | None, settings: Sequence[str]) 
     """Return the run of `nitido train`: a variant of an architecture with `KEY=VALUE` settings.
 
     A key is a hyperparameter, a key of the network's configuration, `data.train`, `data.validation`, `data.test`, a key
-    of `Transfer` (`pretrained`, `reinitialize`, `freeze`), or `scales`: several scales that one network learns, of which
-    the first is its own.
+    of `Transfer` (`pretrained`, `reinitialize`, `freeze`), or `scales`: several scales that one network learns, its own
+    scale first.
     """
     family = get_architecture(architecture)
     variant = variant or family.base
@@ -246,7 +246,7 @@ def _check_size(run: RunConfig) -> None:
     family = get_architecture(run.architecture)
     config = family.config_class.parse(run.config, f"variant {run.variant!r}")
     shallow = {key: min(run.config[key], few) for key, few in _FEW_LAYERS.items() if key in run.config}
-    for built in (config.model_copy(update=shallow), config):  # the first one is fast to build, however deep the network
+    for built in (config.model_copy(update=shallow), config):  # the first one is fast to build at any depth
         parameters = _parameters(family.name, built)
         if parameters > MOST_PARAMETERS:
             raise StudyError(
