@@ -58,7 +58,7 @@ def _setting(word: str, context: Any, has_settings: bool) -> str | None:
         key
         for group, names in groups
         for key in names
-        if (not group.startswith("of ") or (group == "of studies alone") is not of_training)
+        if (not group.startswith("of ") or (group == "of studies only") is not of_training)
     }
     if not of_training:
         keys -= {"seed", "learning_rate"}  # a study has a list of each

@@ -194,7 +194,7 @@ def setting_keys() -> dict[str, list[str]]:
     groups = {
         "hyperparameters": dotted_keys(Hyperparameters),
         "data and start": [*(f"data.{split}" for split in DataSplit.model_fields), *Transfer.model_fields, "scales"],
-        "only of studies": [key for key in study_settings() if not key.startswith("data.")],
+        "of studies only": [key for key in study_settings() if not key.startswith("data.")],
     }
     networks = (get_architecture(name) for name in architecture_names())
     return groups | {f"of {family.name}": [*family.config_class.model_fields] for family in networks}
