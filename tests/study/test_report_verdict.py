@@ -130,7 +130,7 @@ def test_the_best_is_chosen_among_those_with_the_objective_fidelity() -> None:
     text = verdict(board).text
     assert "No change with the objective fidelity improves significantly on vanilla. " in text
     assert "est mean of these variants" in text
-    assert "Best mean of the variants with the objective fidelity: " in text
+    assert "The best of the variants with the objective fidelity, " in text
 
 
 def test_a_baseline_with_the_objective_perception_is_not_called_without_a_result() -> None:

@@ -178,9 +178,8 @@ def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
         return [f"No variant{group} beats bicubic: the best, {best.variant}, has {value}, bicubic {level}."]
     where = f" on {listed(list(board.datasets))}"
     gain = signed(mean - zero, selection_metric.decimals)
-    of = f" of the variants{group}" if group else ""
-    value = _value(best, objective)
-    return [f"Best mean{of}: {best.variant} with {value}{where}, {gain}{unit} compared with bicubic."]
+    first = f"The best of the variants{group}, {best.variant}," if group else best.variant
+    return [f"{first} has a mean of {_value(best, objective)}{where}, {gain}{unit} compared with bicubic."]
 
 
 def _others(board: Leaderboard, objective: Objective) -> list[str]:
