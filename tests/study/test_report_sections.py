@@ -169,6 +169,23 @@ def test_selected_images_are_where_the_best_gains_most_and_where_it_does_worst()
     assert select_images(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
 
 
+def test_the_captions_of_the_selected_images_are_true_of_them() -> None:
+    """`best` loses to bicubic everywhere, and gains over the baseline on two images of three."""
+    values = {"bicubic": (35.0, 34.0, 33.0), "vanilla": (20.0, 20.0, 20.0), "best": (29.0, 25.0, 19.0)}
+    rows = rows_of(dict.fromkeys(values, 30.0), sets={"s0": 1, "s1": 1, "s2": 1})
+    wanted = {f"{variant} s{place}": value for variant, each in values.items() for place, value in enumerate(each)}
+    key = pl.col("variant") + " " + pl.col("dataset")
+    measured = (pl.col("split") == "test") & (pl.col("metric") == "psnr_y")
+    value = pl.when(measured).then(key.replace_strict(wanted, default=None)).otherwise(pl.col("value"))
+    rows = rows.with_columns(value.alias("value"))
+    selected = {s.dataset: s.why for s in select_images(rows, board_of(rows))}
+    assert selected == {
+        "s0": "largest gain of best over vanilla",
+        "s2": "largest loss of best against vanilla",
+        "s1": "second smallest loss of best against bicubic",
+    }
+
+
 def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)

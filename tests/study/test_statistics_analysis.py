@@ -208,5 +208,5 @@ def test_pictures_that_occur_twice_count_once_and_are_said() -> None:
         assert theirs.interval is not None
         assert theirs.interval.high == pytest.approx(ours.interval.high)
         assert found.variant(name).wilcoxon_p_value == pytest.approx(known.variant(name).wilcoxon_p_value)
-    assert any(line.startswith("14 of 28 test images have the same pixels as another") for line in found.caveats)
+    assert any(line.startswith("14 of 28 test images repeat the pixels of another") for line in found.caveats)
     assert not any("same pixels" in line for line in known.caveats)

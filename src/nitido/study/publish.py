@@ -249,6 +249,7 @@ def _draw(
         costs=costs.by_variant,
         conditions=costs.conditions if shown else "",
         views=views,
+        shown_seed=_seed_words(shown, board),
         setting=describe_setting(study, runs, out, pictures),
         asked=runs[0].config.metrics,
         crop=crop,
@@ -344,11 +345,21 @@ def _views(
     for index, chosen in enumerate(selected):
         hr, results = _upscaled(stores[chosen.dataset], study.scale, models, chosen)
         if index == 0:
-            _draw_comparison(out, study, board, chosen, hr, [results[name] for name in order])
+            _draw_comparison(
+                out, study, board, chosen, hr, [results[name] for name in order], _seed_words(shown, board)
+            )
         scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
         side = crop_limit(len(order) + 1, len(selected))
         views.append(make_view(chosen, hr, {name: results[name].image for name in order}, scores, side))
     return views
+
+
+def _seed_words(shown: Mapping[str, PlannedRun], board: Leaderboard) -> str:
+    """Say of which seeds the shown runs are; "" if no variant has another seed."""
+    if all(len(board.entry(name).seeds) == 1 for name in shown):
+        return ""
+    seeds = sorted({run.config.hyperparameters.seed for run in shown.values()})
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _upscaled(
@@ -361,12 +372,19 @@ def _upscaled(
 
 
 def _draw_comparison(
-    out: Path, study: Study, board: Leaderboard, chosen: SelectedImage, hr: Image, candidates: Sequence[Candidate]
+    out: Path,
+    study: Study,
+    board: Leaderboard,
+    chosen: SelectedImage,
+    hr: Image,
+    candidates: Sequence[Candidate],
+    seed: str,
 ) -> None:
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
     heading = f"{study.study} ×{study.scale} · {chosen.picture} ({chosen.dataset}), ordered by rank"
+    heading += f", {seed}" if seed else ""
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 
 

@@ -42,6 +42,7 @@ class Content:
         conditions: how the costs were measured.
         asked: the metrics that the study names.
         crop: the side in pixels of the center of each image that training validates on; None for whole images.
+        shown_seed: the seed of the runs in `views`, in words; "" if there is only one.
         on_content: a sentence about the images on which the best variant gains, and its figure if there is one.
     """
 
@@ -52,6 +53,7 @@ class Content:
     costs: Mapping[str, Cost] = field(default_factory=dict)
     conditions: str = ""
     views: Sequence[View] = ()
+    shown_seed: str = ""
     setting: Facts = field(default_factory=list)
     asked: tuple[str, ...] = ()
     crop: int | None = None
@@ -103,6 +105,7 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
         "charts": _existing(curve_chart(c, metric, order, content.crop) for metric, c in content.curves.items()),
         "conditions": content.conditions,
         "views": content.views,
+        "shown_seed": content.shown_seed,
         "view_data": [{"images": dict(v.images), "limit": v.error_limit} for v in content.views],
         "pictures": [(caption, data_uri(path)) for caption, path in content.pictures],
         "content_sentence": content.on_content[0],

@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
     """Return up to `count` test images: largest and smallest gain of the best variant over its rival, and over bicubic.
 
     The rival is the baseline, or the second best variant if the baseline is the best. Images without a value of one of
-    the two are not selected.
+    the two are not selected. An image that was selected already is passed over, and `why` says so ("second largest").
     """
     trained = [e for e in board.entries if e.learning_rate is not None and e.score is not None]
     if not trained:
@@ -60,21 +61,34 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
     rival = next((e for e in others if e.variant == board.baseline), None) or next(iter(others), None)
     values = _by_picture(rows, board)
     over_bicubic = pl.col(best.variant) - pl.col(BICUBIC)
-    wanted = [(over_bicubic, True, f"largest gain of {best.variant} over bicubic")]
+    wanted = [(over_bicubic, True, BICUBIC)]
     if rival is not None:
         gain = pl.col(best.variant) - pl.col(rival.variant)
-        wanted.insert(0, (gain, True, f"largest gain of {best.variant} over {rival.variant}"))
-        wanted.insert(1, (gain, False, f"smallest gain of {best.variant} over {rival.variant}"))
+        wanted = [(gain, True, rival.variant), (gain, False, rival.variant), *wanted]
     found: dict[tuple[str, str], SelectedImage] = {}
-    for key, descending, why in wanted:
+    for key, largest, other in wanted:
         if not set(key.meta.root_names()) <= set(values.columns):
             continue
-        order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[descending, False, False])
-        for dataset, picture in order.select("dataset", "picture").iter_rows():
+        order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[largest, False, False])
+        passed = Counter[bool]()
+        for dataset, picture, value in order.select("dataset", "picture", key.alias("gain")).iter_rows():
             if (dataset, picture) not in found:
+                change = _change(value, largest, passed[value < 0])
+                why = f"{change} of {best.variant} {'over' if value >= 0 else 'against'} {other}"
                 found[dataset, picture] = SelectedImage(dataset, picture, why)
                 break
+            passed[value < 0] += 1
     return list(found.values())[:count]
+
+
+def _change(gain: float, largest: bool, passed: int) -> str:
+    """Name the place of a gain or loss after `passed` others of its sign: `largest` says that gains descend.
+
+    >>> _change(0.5, True, 0), _change(0.2, True, 1), _change(-0.3, True, 0), _change(-2.0, False, 0)
+    ('largest gain', 'second largest gain', 'smallest loss', 'largest loss')
+    """
+    ordinal = ("", "second ", "third ")[passed]
+    return f"{ordinal}{'largest' if largest == (gain >= 0) else 'smallest'} {'gain' if gain >= 0 else 'loss'}"
 
 
 def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:

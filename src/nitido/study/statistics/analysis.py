@@ -177,7 +177,7 @@ def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ..
         said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can become significant")
     if pictures.repeated:
         said.append(
-            f"{pictures.repeated} of {len(pictures.dataset)} test images have the same pixels as another: intervals, "
+            f"{pictures.repeated} of {len(pictures.dataset)} test images repeat the pixels of another: intervals, "
             "tests and rank intervals count them once, means each time"
         )
     for dataset, number in zip(pictures.datasets, pictures.distinct, strict=True):
