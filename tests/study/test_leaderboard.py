@@ -220,6 +220,15 @@ def test_with_one_seed_the_order_is_that_of_the_means_and_nothing_is_called_bett
     assert "seed noise is unknown" in found.caveats["fidelity"][0]
 
 
+def test_with_one_seed_equal_means_share_a_rank() -> None:
+    rows = reference() + seeded("vanilla", 1.0, seeds=1) + seeded("same", 1.0, seeds=1) + seeded("worse", 0.5, seeds=1)
+    facts = dict.fromkeys(("vanilla", "same", "worse"), FACTS["vanilla"]) | {"bicubic": FACTS["bicubic"]}
+    found = board(rows, facts)
+    ranks = {entry.variant: entry.rank for entry in found.entries}
+    assert ranks["vanilla"] == ranks["same"] == 1
+    assert ranks["worse"] == 3
+
+
 def without(rows, **where: object):
     """`rows` without those of which every column in `where` has the given value."""
     return [row for row in rows if not all(row[column] == value for column, value in where.items())]

@@ -311,7 +311,7 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path, number: s
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "nitido: interrupted: the same command goes on"
+    assert errors.splitlines()[-1] == "nitido: interrupted: run the same command to resume"
     left = [file for file in out.iterdir() if file.name not in (".lock", MANIFEST)]
     assert 1 <= len(left) < 20
     for file in left:

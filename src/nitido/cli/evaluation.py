@@ -184,7 +184,9 @@ def _learned(name: str, store: "Store") -> dict[str, int]:
     }
     for count, words in ((counts["trained_on"], "trained on"), (counts["chosen_by"], "chosen by")):
         if count:
-            note(f"{name} was {words} {count} of the {len(store)} images of {store.name}: it does better on them")
+            note(
+                f"{name} was {words} {count} of the {len(store)} images of {store.name}: its figures there are no measure of new images"
+            )
     return counts if any(counts.values()) else {}
 
 

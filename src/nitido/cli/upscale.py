@@ -96,7 +96,7 @@ def upscale(
 
     What a format cannot keep is said: of TIFF the EXIF data, which libvips neither reads nor writes there.
 
-    The same command goes on with an interrupted folder, and skips what is finished.
+    Run the same command to resume an interrupted folder; finished images are skipped.
 
     Example: nitido upscale photos/ scan.tif -o large/ --model edsr-x2 --scale 3
     """
@@ -130,7 +130,8 @@ def upscale(
         with UpscaleProgress() as progress:
             failures = batch.run(planned, settings, progress, existing)
     except KeyboardInterrupt:
-        raise InterruptedBatchError("interrupted: the same command goes on") from None
+        remedy = "nothing was written" if planned.folder is None else "run the same command to resume"
+        raise InterruptedBatchError(f"interrupted: {remedy}") from None
     if len(planned.jobs) > 1:
         say(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
     if failures:

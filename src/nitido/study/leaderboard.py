@@ -297,7 +297,8 @@ def _ranking(
     means = {entry.variant: entry.mean(selection_metric.metric) for entry in entries}
     known = {variant: mean for variant, mean in means.items() if mean is not None}
     by_mean = sorted(known, key=lambda variant: (selection_metric.sort_key(known[variant]), variant))
-    places = {variant: place for place, variant in enumerate(by_mean, start=1)}
+    keys = {variant: selection_metric.sort_key(mean) for variant, mean in known.items()}
+    places = {variant: 1 + sum(other < keys[variant] for other in keys.values()) for variant in by_mean}
     if baseline not in known:
         said = f"the baseline {baseline} {lack}: there are no differences to it" if known else ""
         return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())

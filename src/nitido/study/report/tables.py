@@ -81,11 +81,11 @@ def _unbroken(text: str) -> str:
 
 def _shared(board: Leaderboard, objective: Objective) -> str:
     """Explain how the ranks were assigned; empty if they need no explanation."""
+    if objective in board.statistics and max(s.seeds for s in board.statistics[objective].variants) == 1:
+        return "One seed: the ranks follow the means, and every difference is inconclusive."
     places = [entry.place(objective) for entry in board.entries if entry.place(objective) is not None]
     if len(set(places)) < len(places):
         return "Sorted by the mean. Rank: 1 + the number of significantly better variants, never above a better mean."
-    if objective in board.statistics and any(s.seeds == 1 for s in board.statistics[objective].variants):
-        return "One seed: the ranks follow the means, and every difference is inconclusive."
     return ""
 
 
