@@ -184,9 +184,8 @@ def _learned(name: str, store: "Store") -> dict[str, int]:
     }
     for count, words in ((counts["trained_on"], "trained on"), (counts["chosen_by"], "chosen by")):
         if count:
-            note(
-                f"{name} was {words} {count} of the {len(store)} images of {store.name}: its figures there are no measure of new images"
-            )
+            which = f"{count} of the {len(store)} images of {store.name}"
+            note(f"{name} was {words} {which}: its figures there are no measure of new images")
     return counts if any(counts.values()) else {}
 
 
