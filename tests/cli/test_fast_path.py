@@ -44,7 +44,7 @@ def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
     assert done.code == 0, done.err
     (line,) = machine_lines(done)
     assert line == done.err.splitlines()[0]
-    assert line.startswith("machine: 1 core; ")
+    assert line.startswith("machine: 1 thread; ")
     assert line.endswith("; no C++ compiler: steps are not compiled")
     files = sorted((tmp_path / "out").rglob("fast_path.json"))
     assert len(files) == 2, "one a run"

@@ -101,6 +101,13 @@ def test_a_picture_that_claims_to_be_huge_is_a_finding_without_work(folder: Path
         assert "60000×60000 pixels are more than 134 million" in finding.message
 
 
+def test_a_broken_link_with_the_name_of_a_picture_is_a_finding(folder: Path) -> None:
+    Image.fromarray(_noise()).save(folder / "a.png")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "notes").symlink_to(folder / "nowhere")
+    assert _problems(check_folder(folder)) == [("gone.png", "unreadable")]
+
+
 def test_subfolders_are_checked(folder: Path) -> None:
     (folder / "sub").mkdir()
     Image.fromarray(_noise()).save(folder / "a.png")

@@ -18,7 +18,7 @@ metrics: [psnr_y, ssim_y]
 variants:
   - {name: a, variant: debug}
   - {name: b, variant: debug, config: {residual: false, widths: [3, 5]}, learning_rates: [1.0e-3]}
-  - {name: c, variant: debug, pretrained: 'variant:a', hyperparameters: {loss: {l1: 1, ssim: 0.5}, optimizer: adamw}}
+  - {name: c, variant: debug, pretrained: 'variant:a', hyperparameters: {weight_decay: 0.1, optimizer: adamw}}
 profiles:
   demo:
     description: tiny

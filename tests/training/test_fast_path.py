@@ -460,7 +460,7 @@ def test_what_is_too_much_for_float32_as_well_ends_the_run(small_store: Store, t
 def test_a_machine_with_everything_is_described_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert describe_machine(CPU) == "2 cores; bfloat16; C++ compiler"
+    assert describe_machine(CPU) == "2 threads; bfloat16; C++ compiler"
 
 
 @pytest.mark.usefixtures("no_compiler")
@@ -468,7 +468,7 @@ def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert describe_machine(CPU) == (
-        "1 core; no bfloat16 in hardware: steps in float32; no C++ compiler: steps are not compiled"
+        "1 thread; no bfloat16 in hardware: steps in float32; no C++ compiler: steps are not compiled"
     )
 
 

@@ -45,12 +45,16 @@ def check_folder(folder: Path) -> list[Finding]:
     name is not reported. Near duplicates are looked for among the first `MOST_COMPARED` pictures. Raises
     `nitido.imaging.PictureError` when there is no such folder or no picture in it.
     """
-    from nitido.imaging import PictureError, find_pictures
+    from nitido.imaging import FORMATS, PictureError, find_pictures, walk
 
     findings: list[Finding] = []
     first: dict[str, Path] = {}
     different: dict[Path, npt.NDArray[np.uint8]] = {}
-    for path in find_pictures(folder):
+    paths = find_pictures(folder)
+    for path, reason in walk(folder).left_out.items():
+        if path.suffix.lower() in FORMATS:
+            findings.append(Finding(path, "unreadable", f"{path}: {reason.replace('(s)', '')}"))
+    for path in paths:
         try:
             picture = decode(path)
         except PictureError as error:

@@ -31,6 +31,7 @@ from nitido.base.notes import note
 from nitido.data.catalog import DataError, PictureSet
 from nitido.data.decode import decode
 from nitido.data.pack_file import DamagedPackError, Write, map_or_make, map_verified, write_verified
+from nitido.data.published_images import replaced_images
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -153,6 +154,7 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
         )
         _tell_duplicates(pictures.name, names, index)
         _tell_conversions(pictures.name, entries)
+        _tell_replaced(entries, pictures.published)
         store = Store(pictures.name, folder, entries, tuple(scales))
         hr = map_or_make(
             folder / _file(_FULL),
@@ -369,6 +371,17 @@ def _tell_conversions(name: str, entries: Sequence[Entry]) -> None:
         more = f" and {len(pictures) - _SHOWN} more" if len(pictures) > _SHOWN else ""
         shown = ", ".join(pictures[:_SHOWN])
         note(f"{name}: {words} in {len(pictures)} of {len(entries)} pictures: {shown}{more}")
+
+
+def _tell_replaced(entries: Sequence[Entry], published: frozenset[Path]) -> None:
+    """Say which images stand in the folder of a published set and are not of it."""
+    absolute = frozenset(path.absolute() for path in published)
+    for dataset, names in replaced_images(entries, absolute).items():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        note(
+            f"{dataset}: {', '.join(names[:_SHOWN])}{more}: not the published images of this set; "
+            "published figures are not comparable"
+        )
 
 
 def _tell_duplicates(name: str, names: Sequence[str], index: _Index) -> None:

@@ -246,12 +246,9 @@ def _calculate(step: Step, lr: Tensor, precision: Format) -> None:
 
 
 def describe_machine(device: torch.device) -> str:
-    """Return one line about what training on `device` can use and what is missing.
-
-    Threads are called cores because PyTorch starts one per core that it may use.
-    """
+    """Return one line about what training on `device` can use and what is missing."""
     threads = torch.get_num_threads()
-    where = f"{threads} core{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
+    where = f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
     if has_fast_bfloat16(device):
         number_format = "bfloat16"
     else:

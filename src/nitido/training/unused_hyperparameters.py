@@ -38,6 +38,8 @@ def _without_effect(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     optimizer = values.get("optimizer", "adam")
     if "momentum" in values and optimizer not in ("muon", "sgd"):
         yield "momentum", f"momentum has no effect with optimizer {optimizer!r}: it is of muon, sgd"
+    if optimizer == "adamw" and not values.get("weight_decay"):
+        yield "optimizer", "optimizer 'adamw' has no effect without weight_decay: it is adam then"
     loss = values.get("loss", ())
     terms = [loss] if isinstance(loss, str) else loss
     for group in (PERCEPTUAL, ADVERSARIAL):
