@@ -7,8 +7,10 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from nitido.base.json_files import write_json
 from nitido.cli.study_progress import StudyProgress
@@ -91,3 +93,22 @@ def test_a_finished_run_that_lost_its_rows_is_named_and_its_variant_not_ranked(s
     assert board.entry("residual").rank is None
     assert "residual (rows missing)" in page
     assert {e.variant: e.rank for e in board.entries if e.rank is not None}.keys() == {"plain", "bicubic"}
+
+
+def test_other_images_under_the_name_of_a_published_set_are_a_caveat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NITIDO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NITIDO_DATA", str(tmp_path))
+    (tmp_path / "set5").mkdir()
+    for number in range(5):
+        noise = np.random.default_rng(number).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "set5" / f"{number}.png")
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
+    settings = ["variants=plain", "data.test=set5", "steps=2", "validate_every=2"]
+    study = resolve(load_study_file(str(tmp_path / "small.yaml")), "demo", settings)
+    with StudyProgress() as progress:
+        board = run_study(study, tmp_path / "out", progress).board
+    said = "set5: 0, 1, 2, 3, 4: not the published images; published figures are not comparable"
+    assert said in board.caveats["fidelity"]
+    assert said in unescape((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))

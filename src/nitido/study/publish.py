@@ -14,6 +14,7 @@ from nitido.base.locks import is_busy
 from nitido.base.notes import note
 from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
+from nitido.data.published_images import replaced_images
 from nitido.evaluation.benchmark import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
 from nitido.evaluation.model_comparison import Candidate, compare_on
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
@@ -82,6 +83,7 @@ def publish(out: Path) -> Leaderboard:
     with activity("computing the ranking"):
         board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
     shared = overlap_caveats(out, pictures)
+    shared += _replaced_caveats(stores)
     board = replace(board, caveats={objective: (*shared, *said) for objective, said in board.caveats.items()})
     for name in _OPTIONAL_FILES:
         (out / name).unlink(missing_ok=True)
@@ -114,6 +116,19 @@ def _test_stores(study: Study, pictures: PlannedPictures) -> dict[str, Store]:
             )
         stores[dataset] = store
     return stores
+
+
+def _replaced_caveats(stores: Mapping[str, Store]) -> tuple[str, ...]:
+    """Name the test images that have the name of a published set and are not of it."""
+    said: dict[str, None] = {}
+    for dataset, store in stores.items():
+        published = frozenset(path.absolute() for path in resolve(dataset, "test").published)
+        for name, images in replaced_images(store.entries, published).items():
+            more = f" and {len(images) - 5} more" if len(images) > 5 else ""
+            said[
+                f"{name}: {', '.join(images[:5])}{more}: not the published images; published figures are not comparable"
+            ] = None
+    return tuple(said)
 
 
 @dataclass(frozen=True)
