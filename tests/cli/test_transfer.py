@@ -41,7 +41,7 @@ def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, t
     out = tmp_path / "out"
     done = nitido("study", "run", study, "--out", out)
     assert done.code == 0, done.err
-    order = [line.split()[1] for line in done.err.splitlines() if line.startswith("[")]
+    order = list(dict.fromkeys(line.split()[1] for line in done.err.splitlines() if line.startswith("[")))
     assert order == ["plain", "gan", "half"]
 
     board = {e["variant"]: e for e in json.loads((out / "leaderboard.json").read_text())["entries"]}
