@@ -1,4 +1,4 @@
-"""One network at several scales: the same layers in all of them, and nothing else different from a network built so."""
+"""Tests that a network at several scales shares its layers and otherwise equals a network built for each scale."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def unsettled(recipe: Recipe) -> SuperResolutionNetwork:
 
 
 @pytest.mark.parametrize("recipe", SERVING, ids=str)
-def test_it_equals_a_network_built_at_that_scale_with_the_same_weights(recipe: Recipe) -> None:
+def test_at_scale_equals_a_network_built_for_that_scale(recipe: Recipe) -> None:
     network = unsettled(recipe)
     for scale in other_scales(recipe):
         torch.manual_seed(11)
@@ -62,7 +62,7 @@ def test_it_equals_a_network_built_at_that_scale_with_the_same_weights(recipe: R
 
 
 @pytest.mark.parametrize("recipe", SERVING, ids=str)
-def test_what_one_learns_the_other_has_learnt(recipe: Recipe) -> None:
+def test_training_one_scale_trains_the_other(recipe: Recipe) -> None:
     network = recipe.build()
     scale = other_scales(recipe)[0]
     other = network.at_scale(scale)
@@ -84,13 +84,13 @@ def test_what_one_learns_the_other_has_learnt(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", SERVING[:3], ids=str)
-def test_its_receptive_field_is_exact(recipe: Recipe, measured_radius: Callable[[SuperResolutionNetwork], int]) -> None:
+def test_the_receptive_field_is_exact(recipe: Recipe, measured_radius: Callable[[SuperResolutionNetwork], int]) -> None:
     for scale in other_scales(recipe):
         other = recipe.build().eval().at_scale(scale)
         assert measured_radius(other) == other.receptive_field_radius
 
 
-def test_statistics_that_stand_still_stay_so() -> None:
+def test_frozen_statistics_stay_frozen() -> None:
     network = unsettled(debug("vdsr", normalization="batch")).train()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -101,7 +101,7 @@ def test_statistics_that_stand_still_stay_so() -> None:
     assert not any(norm.training for norm in norms)
 
 
-def test_its_own_scale_is_the_network_itself_and_the_way_back_works() -> None:
+def test_the_own_scale_returns_the_network_itself() -> None:
     network = debug("vdsr").build()
     assert network.at_scale(2) is network
     lr = torch.rand(1, 1, 6, 6)
@@ -118,7 +118,7 @@ def test_no_weights_are_drawn_or_counted_twice() -> None:
     assert count_parameters(other) == count_parameters(network)
 
 
-def test_the_self_ensemble_of_it() -> None:
+def test_the_self_ensemble_has_the_expected_pixels() -> None:
     network = debug("srcnn").build().eval()
     lr = torch.rand(1, 3, 6, 7)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_weights_for_one_scale_are_refused(architecture: str, upsampler: str) ->
         network.at_scale(3)
 
 
-def test_a_scale_the_architecture_does_not_know_is_refused() -> None:
+def test_an_unsupported_scale_is_refused() -> None:
     with pytest.raises(ConfigError, match="VDSR at scale 5: scale: input should be less than or equal to 4"):
         debug("vdsr").build().at_scale(5)
     with pytest.raises(ConfigError, match="SRResNet at scale 3: scale"):
@@ -156,7 +156,7 @@ class Deceptive(SuperResolutionNetwork):
 
 
 def test_other_shapes_are_never_shared() -> None:
-    with pytest.raises(NitidoError, match="at scale 3: it would have other weights than at scale 2"):
+    with pytest.raises(NitidoError, match="at scale 3: its weights would have other names or shapes than at scale 2"):
         Deceptive(Deceptive.Config()).at_scale(3)
 
 
@@ -185,7 +185,7 @@ class Nested(SuperResolutionNetwork):
         return self.offset + self.body(lr)
 
 
-def test_a_module_with_weights_and_parts_keeps_its_scale_but_not_its_weights() -> None:
+def test_a_module_with_children_shares_only_its_weights() -> None:
     network = Nested(Nested.Config())
     other = network.at_scale(4)
     assert other(torch.rand(1, 3, 5, 5)).shape == (1, 3, 20, 20)

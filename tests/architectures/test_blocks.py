@@ -133,7 +133,7 @@ def test_rrdb_is_the_papers_up_to_the_factor_by_which_its_features_grow() -> Non
     torch.testing.assert_close(1.2 * block(features), features + 0.2 * through)
 
 
-def test_dense_is_the_papers() -> None:
+def test_the_dense_branch_matches_the_paper() -> None:
     block = make_block("dense", BlockSettings(6, "relu")).double()
     *grown, fusion = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
     features = gathered = torch.randn(1, 6, 9, 9, dtype=torch.float64)
@@ -160,7 +160,7 @@ def test_an_untrained_block_is_close_to_the_identity_but_not_the_identity(
 @pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize(("normalization", "order"), [("none", "conv_norm_act"), ("batch", "pre_activation")])
 @pytest.mark.parametrize(("architecture", "blocks"), [("edsr", 32), ("srresnet", 16)])
-def test_depth_does_not_blow_the_features_up(
+def test_feature_magnitude_does_not_grow_with_depth(
     architecture: str, blocks: int, normalization: str, order: str, name: str
 ) -> None:
     torch.manual_seed(0)
@@ -173,7 +173,7 @@ def test_depth_does_not_blow_the_features_up(
     assert 0.1 < seen[0].std() < 10
 
 
-def test_reaches_add_up_and_the_whole_picture_stays_the_whole_picture() -> None:
+def test_reaches_add_up() -> None:
     assert block_reach([]) == 0
     assert block_reach(["plain", "bottleneck", "dense", "rrdb"]) == 2 + 1 + 4 + 15
     assert block_reach(["plain", "channel_attention", "plain"]) is None
@@ -218,7 +218,7 @@ def test_a_block_may_have_no_weights() -> None:
 
 
 @pytest.mark.parametrize("gate_first", [False, True])
-def test_what_is_damped_is_the_end_of_the_branch_and_never_a_gate(gate_first: bool) -> None:
+def test_the_last_layer_of_a_branch_is_damped_but_never_a_gate(gate_first: bool) -> None:
     torch.manual_seed(0)
     gate, convolution = ChannelAttention(8, "relu"), same_convolution(8, 8, 3)
     before = [gate.excite.weight.clone(), convolution.weight.clone()]

@@ -38,7 +38,7 @@ def test_no_architecture_is_left_out() -> None:
     assert {recipe.architecture for recipe in RECIPES} == set(architecture_names()) == set(NARROW)
 
 
-def test_every_pair_of_choices_is_asked_together() -> None:
+def test_all_combinations_of_choices_work() -> None:
     choices: dict[str, Sequence[str]] = {
         "block": block_names(),
         "upsampler": get_args(UpsamplerName),
@@ -67,9 +67,9 @@ def test_forward_and_backward_at_odd_sizes(recipe: Recipe, size: tuple[int, int]
 
 
 @every_network
-def test_what_stands_in_a_row_passes_its_output_on(recipe: Recipe) -> None:
+def test_module_sequences_pass_on_their_outputs(recipe: Recipe) -> None:
     network = recipe.build()
-    names = [name for row in network.rows() for name in row]
+    names = [name for row in network.module_sequences() for name in row]
     given: dict[str, list[Tensor]] = {name: [] for name in names}
     made: dict[str, list[Tensor]] = {name: [] for name in names}
 
@@ -83,7 +83,7 @@ def test_what_stands_in_a_row_passes_its_output_on(recipe: Recipe) -> None:
     for name in names:
         listen(name)
     network(torch.rand(1, network.channels, 7, 9))
-    for row in network.rows():
+    for row in network.module_sequences():
         for before, after in pairwise(row):
             assert len(given[after]) == len(made[before]) == 1
             assert given[after][0] is made[before][0]
@@ -126,7 +126,7 @@ SHALLOW = [
 
 
 @pytest.mark.parametrize("recipe", SHALLOW, ids=str)
-def test_a_change_beyond_the_radius_changes_nothing(recipe: Recipe) -> None:
+def test_pixels_beyond_the_radius_have_no_effect(recipe: Recipe) -> None:
     network = recipe.build().double().eval()
     radius, scale = network.receptive_field_radius, network.scale
     assert radius is not None
@@ -163,7 +163,7 @@ NORMALIZED = [
 
 
 @pytest.mark.parametrize("recipe", NORMALIZED, ids=str)
-def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch(recipe: Recipe) -> None:
+def test_batch_and_running_statistics_agree_on_a_constant_batch(recipe: Recipe) -> None:
     network = recipe.build(residual=False)
     lr = torch.rand(4, network.channels, 24, 24)
     with torch.no_grad():
@@ -177,7 +177,7 @@ def test_batch_statistics_agree_with_the_running_ones_on_a_still_batch(recipe: R
 
 
 @pytest.mark.parametrize("recipe", NORMALIZED, ids=str)
-def test_the_picture_and_the_reconstruction_are_never_normalised(recipe: Recipe) -> None:
+def test_input_and_output_are_never_normalized(recipe: Recipe) -> None:
     network = recipe.build()
     calls: list[nn.Module] = []
     for module in network.modules():
@@ -202,7 +202,7 @@ HALVES = [
 
 
 @pytest.mark.parametrize("recipe", HALVES, ids=str)
-def test_the_first_half_is_what_data_passes_first(recipe: Recipe) -> None:
+def test_the_first_half_comes_first_in_the_data_flow(recipe: Recipe) -> None:
     network = recipe.build()
     inside = {id(parameter) for module in network.first_half() for parameter in module.parameters()}
     order: list[bool] = []

@@ -18,7 +18,7 @@ CONVOLUTION, NORM, ACTIVATION = "convolution", "norm", "activation"
         ("pre_activation", "batch", False, [NORM, ACTIVATION, CONVOLUTION]),
     ],
 )
-def test_a_unit_is_in_the_order_its_name_says(
+def test_a_unit_has_the_order_of_its_name(
     order: OrderName, normalization: NormalizationName, activated: bool, names: list[str]
 ) -> None:
     settings = BlockSettings(4, "prelu", normalization, order)

@@ -58,7 +58,7 @@ MEAN = (0.4488, 0.4371, 0.404)
 
 @pytest.mark.parametrize("upsampler", ["bicubic", "pixel_shuffle"])
 @pytest.mark.parametrize("residual", [False, True])
-def test_the_mean_colour_is_taken_off_first_and_added_last(upsampler: str, residual: bool) -> None:
+def test_the_mean_color_is_subtracted_first_and_added_last(upsampler: str, residual: bool) -> None:
     overrides: dict[str, object] = {"upsampler": upsampler, "residual": residual}
     usual, shifted = make("debug", overrides).double(), make("debug", {**overrides, "rgb_mean": MEAN}).double()
     assert shifted.state_dict().keys() == usual.state_dict().keys()
@@ -68,8 +68,8 @@ def test_the_mean_colour_is_taken_off_first_and_added_last(upsampler: str, resid
         torch.testing.assert_close(shifted(lr), usual(lr - mean) + mean)
 
 
-def test_a_network_of_luma_has_no_mean_colour() -> None:
-    with pytest.raises(ConfigError, match=r"edsr\.debug: rgb_mean must be \(0, 0, 0\) where channels is 1"):
+def test_a_luma_network_has_no_mean_color() -> None:
+    with pytest.raises(ConfigError, match=r"edsr\.debug: rgb_mean must be \(0, 0, 0\) if channels is 1"):
         resolve_config("edsr", "debug", {"channels": 1, "rgb_mean": MEAN})
     with pytest.raises(ConfigError, match=r"rgb_mean\.0: input should be less than or equal to 1"):
         resolve_config("edsr", "debug", {"rgb_mean": (114.4, 111.5, 103.0)})

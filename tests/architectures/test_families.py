@@ -41,7 +41,7 @@ def test_duplicates_are_refused(name: str) -> None:
     assert architecture_names().count("srcnn") == 1
 
 
-def test_a_base_that_is_no_variant_is_refused() -> None:
+def test_a_base_that_is_not_a_variant_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown base variant of other 'vanila'"):
         register_architecture(replace(ARCHITECTURE, name="other", base="vanila"))
     assert "other" not in architecture_names()

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from nitido.architectures.layers import BicubicUpscale, ColourShift, same_convolution
+from nitido.architectures.layers import BicubicUpscale, ColorShift, same_convolution
 
 
 def matlab_bicubic(image: Tensor, scale: int) -> Tensor:
@@ -34,8 +34,8 @@ def test_same_convolution_keeps_height_and_width(kernel_size: int) -> None:
     assert same_convolution(2, 4, kernel_size, groups=2)(torch.rand(1, 2, 5, 7)).shape == (1, 4, 5, 7)
 
 
-def test_a_colour_shift_is_no_weight() -> None:
-    shift = ColourShift((0.25, -0.5, 0.0))
+def test_a_color_shift_has_no_weights() -> None:
+    shift = ColorShift((0.25, -0.5, 0.0))
     assert shift.state_dict() == {}
     shifted = shift(torch.zeros(1, 3, 2, 2))
     assert shifted[0, :, 1, 0].tolist() == [0.25, -0.5, 0.0]

@@ -37,7 +37,7 @@ def test_layers_are_as_many_as_in_the_keras_weights_and_normalise_as_keras_does(
     assert slopes == [64] * 19
 
 
-def test_without_normalisation_there_is_none() -> None:
+def test_no_normalization_gives_no_layer() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in make("compact_plain", {}).modules())
 
 
@@ -49,7 +49,7 @@ def test_plain_with_batch_normalisation_is_the_recipe_batch() -> None:
 
 
 @pytest.mark.parametrize("blocks", [1, 5, 6])
-def test_the_second_half_may_have_blocks_of_its_own(blocks: int) -> None:
+def test_the_second_half_may_have_other_blocks(blocks: int) -> None:
     network = make("debug", {"second_half_block": "dense", "blocks": blocks})
     recipes = [block.recipe for block in network.body]
     assert recipes == ["plain"] * (blocks // 2) + ["dense"] * (blocks - blocks // 2)
@@ -95,7 +95,7 @@ def test_the_network_is_what_the_paper_draws(output: str) -> None:
         torch.testing.assert_close(network(lr), expected)
 
 
-def test_a_tanh_output_is_one_box_of_the_diagram_and_a_picture() -> None:
+def test_a_tanh_output_is_one_box_and_bounds_the_image() -> None:
     network = make("keras", {"blocks": 2, "width": 4})
     assert [block.lines for block in data_flow(network).values()][-2:] == [("UnitTanh",), ("SR image",)]
     nn.init.normal_(network.reconstruction.weight)
@@ -121,7 +121,7 @@ def test_equal_blocks_are_one_box_of_the_diagram(tmp_path: Path) -> None:
         ("srresnet", {"scale": 3}, "scale: input should be 2 or 4, got 3"),
         ("srresnet", {"block": "plan"}, "block: .*did you mean 'plain'"),
         ("srresnet", {"activation": "gleu"}, "activation: .*did you mean 'gelu'"),
-        ("compact", {"output": "tanh"}, "srresnet.compact: a tanh output is the picture itself"),
+        ("compact", {"output": "tanh"}, "srresnet.compact: a tanh output is the image itself"),
         ("srresnet", {"output": "tan"}, "output: .*did you mean 'tanh'"),
         ("srresnet", {"batch_norm_momentum": 0}, "batch_norm_momentum: input should be greater than 0, got 0"),
         ("compact", {"upsampler": "pixelshuffle"}, "upsampler: .*did you mean 'pixel_shuffle'"),

@@ -21,7 +21,7 @@ def test_transposed_convolution_enlarges_exactly(scale: int) -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("upsampler", GROWING)
-def test_one_step_enlarges_exactly(upsampler: UpsamplerName, scale: int) -> None:
+def test_one_step_upscales_exactly(upsampler: UpsamplerName, scale: int) -> None:
     channels = 2 * scale**2
     grown = make_upsampler(upsampler, channels, scale, "relu")(torch.rand(1, channels, 5, 7))
     assert grown.shape == (1, upsampled_channels(upsampler, channels, scale), 5 * scale, 7 * scale)

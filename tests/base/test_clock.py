@@ -18,9 +18,9 @@ def test_short_calls_are_repeated_and_long_ones_are_not(clock, lasts: float, at_
     assert calls_for(lambda: clock.sleep(lasts), at_least, CPU) == calls
 
 
-def test_contestants_take_turns(clock) -> None:
+def test_contestants_alternate(clock) -> None:
     heard: list[str] = []
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def contestant(name: str, lasts: float):
         def call() -> None:
@@ -30,9 +30,9 @@ def test_contestants_take_turns(clock) -> None:
         return call
 
     contestants = {"a": contestant("a", 1), "b": contestant("b", 0.5)}
-    found = interleaved(contestants, 3, CPU, at_least=1, progress=lambda *where: told.append(where))
+    found = interleaved(contestants, 3, CPU, at_least=1, progress=lambda *where: reported.append(where))
     assert heard == ["a", "a", "b", "b", *["a", "b", "b"] * 3], "two calls each that do not count, then by turns"
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
     assert found == {"a": [1, 1, 1], "b": [0.5, 0.5, 0.5]}
 
 

@@ -29,7 +29,7 @@ from nitido.training.hyperparameters import Hyperparameters
         ({"learning_rate": "inf"}, "learning_rate: input should be a finite number, got 'inf'"),
         ({"learning_rate": "1e999"}, "learning_rate: 1e999: the number is too large"),
         ({"learning_rate": "1:30"}, "learning_rate: input should be a valid number, got '1:30'"),
-        ({"learning_rate": ["0", "001"]}, r"learning_rate: .*a decimal point is meant\? 0\.001"),
+        ({"learning_rate": ["0", "001"]}, r"learning_rate: .*use a decimal point: 0\.001\?"),
         ({"augment": 1}, "augment: input should be true or false, got 1"),
         ({"augment": "yes"}, "augment: input should be true or false, got 'yes'"),
         ({"compile": "on"}, "compile: input should be auto, kernels, true or false, got 'on'"),
@@ -83,7 +83,7 @@ def test_the_swept_values_of_a_study_are_not_converted(key: str, value: list[obj
         Study.parse(values | {key: value}, "test")
 
 
-def test_text_of_the_command_line_stands_for_numbers_and_truth_values() -> None:
+def test_text_of_the_command_line_is_parsed_as_numbers_and_bools() -> None:
     options = Hyperparameters.parse(
         {"steps": "010", "learning_rate": "1e-3", "augment": "false", "compile": "true", "validation_crop": "64"},
         "test",

@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_a_write_makes_its_folders_and_keeps_the_suffix_for_libraries_that_look_at_it(tmp_path: Path) -> None:
+def test_a_write_creates_folders_and_keeps_the_suffix(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b" / "picture.png"
     with replacing(target) as draft:
         assert draft.suffix == ".png"
@@ -62,7 +62,7 @@ class Outer(StrictModel):
         ({"kind": 3}, "here: kind: input should be a valid string, got 3"),
     ],
 )
-def test_a_wrong_configuration_is_one_line(values: dict[str, object], message: str) -> None:
+def test_a_wrong_configuration_gives_one_line(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Outer.parse(values, "here")
     assert str(caught.value) == message

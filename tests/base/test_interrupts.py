@@ -11,7 +11,7 @@ from nitido.base.interrupts import postponed_interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_waits_for_the_check(number: signal.Signals) -> None:
+def test_an_interrupt_is_raised_by_the_check(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     reached = []
 
@@ -29,7 +29,7 @@ def test_an_interrupt_waits_for_the_check(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
-def test_a_second_interrupt_acts_at_once() -> None:
+def test_a_second_interrupt_acts_immediately() -> None:
     reached = []
 
     def work() -> None:
@@ -44,12 +44,12 @@ def test_a_second_interrupt_acts_at_once() -> None:
     assert reached == ["after the first"]
 
 
-def test_an_interrupt_is_not_lost_when_nobody_looks() -> None:
+def test_an_unchecked_interrupt_is_raised_at_the_end() -> None:
     with pytest.raises(KeyboardInterrupt), postponed_interrupts():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with postponed_interrupts() as check:

@@ -22,14 +22,14 @@ def test_a_directory_is_busy_until_its_process_ends_even_by_kill(tmp_path: Path)
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match="another process is at work there"), exclusive(tmp_path):
+        with pytest.raises(BusyError, match="another process is using it"), exclusive(tmp_path):
             pass
         other.kill()
     with exclusive(tmp_path):
         pass
 
 
-def test_it_is_given_back_after_an_error(tmp_path: Path) -> None:
+def test_memory_is_returned_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), exclusive(tmp_path):
         raise ZeroDivisionError
     with exclusive(tmp_path):

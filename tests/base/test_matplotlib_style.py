@@ -64,7 +64,7 @@ def divide_by_zero() -> float:
     return 1 / 0
 
 
-def test_the_style_is_put_back_after_an_error() -> None:
+def test_the_style_is_restored_after_an_error() -> None:
     before = matplotlib.rcParams["figure.dpi"]
     with matplotlib.rc_context({"figure.dpi": 33.0}):
         with pytest.raises(ZeroDivisionError):

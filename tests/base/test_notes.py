@@ -9,7 +9,7 @@ import pytest
 from nitido.base.notes import note
 
 
-def test_a_note_is_said_once_and_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_is_printed_once_as_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         note("a\nb\x1b[2J: \udcff")
     output = capsys.readouterr()

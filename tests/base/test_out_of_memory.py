@@ -27,7 +27,7 @@ with torch.no_grad():
 """
 
 
-def test_what_is_calculated_is_returned() -> None:
+def test_the_result_is_returned() -> None:
     assert unless_out_of_memory(lambda: 7) == 7
 
 
@@ -50,7 +50,7 @@ def test_other_mistakes_are_raised() -> None:
     assert not is_out_of_memory_error(ValueError("DefaultCPUAllocator: not enough memory"))
 
 
-def test_nothing_of_a_failed_calculation_stays_in_memory() -> None:
+def test_memory_of_a_failed_calculation_is_released() -> None:
     made = []
 
     def calculate() -> torch.Tensor:

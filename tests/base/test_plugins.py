@@ -122,7 +122,7 @@ def test_a_command_loads_both_kinds_before_it_runs(nitido: Nitido, home: Path) -
         ("nowhere.py", None, "plugin nowhere.py: no such file"),
         ("~/nowhere.py", None, "plugin ~/nowhere.py: no such file"),
         ("./words.txt", "", "plugin ./words.txt: not a Python file"),
-        ("nowhere", None, "plugin nowhere: no such module (a file is named with its ending: nowhere.py)"),
+        ("nowhere", None, "plugin nowhere: no such module (for a file, add the suffix: nowhere.py)"),
         ("no.where", None, "plugin no.where: ModuleNotFoundError: No module named 'no'"),
         ("bad.py", "import nowhere", "plugin bad.py, line 2: ModuleNotFoundError: No module named 'nowhere'"),
         ("bad.py", "def f():\n    raise ValueError('a\\nb')\nf()", "plugin bad.py, line 3: ValueError: a b"),
@@ -135,7 +135,9 @@ def test_a_command_loads_both_kinds_before_it_runs(nitido: Nitido, home: Path) -
         ),
     ],
 )
-def test_a_broken_plugin_is_one_line(nitido: Nitido, home: Path, plugin: str, text: str | None, message: str) -> None:
+def test_a_broken_plugin_gives_one_line(
+    nitido: Nitido, home: Path, plugin: str, text: str | None, message: str
+) -> None:
     if text is not None:
         words(home / plugin, text)
     done = nitido(plugin)
@@ -148,7 +150,7 @@ def test_a_broken_plugin_is_one_line(nitido: Nitido, home: Path, plugin: str, te
     ("value", "message"),
     [
         ("their_words", "plugin their_words of the installed package their-words, line 2: ZeroDivisionError: "),
-        ("their_words:register", "names a module, nothing in it"),
+        ("their_words:register", "must name a module, without"),
         ("not_there", "plugin not_there of the installed package their-words: no such module"),
     ],
 )

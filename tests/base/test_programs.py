@@ -55,19 +55,19 @@ def test_endless_output_ends(program, monkeypatch: pytest.MonkeyPatch) -> None:
         run_program([program("yes")], 60)
 
 
-def test_children_that_keep_the_output_open_are_not_waited_for(program) -> None:
+def test_children_with_open_output_do_not_block(program) -> None:
     started = time.monotonic()
     assert run_program([program("sleep 20 & echo done")], 10) == b"done\n"
     assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("command", [["/no/such/program"], ["/"], ["a\0b"]])
-def test_what_cannot_be_started_is_one_reason(command: list[str]) -> None:
+def test_a_program_that_cannot_be_started_gives_one_reason(command: list[str]) -> None:
     with pytest.raises(ProgramError, match="it cannot be started"):
         run_program(command, 10)
 
 
-def test_what_is_not_executable_is_one_reason(tmp_path: Path) -> None:
+def test_a_file_that_is_not_executable_gives_one_reason(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"\x00\x01\x02")
     garbage.chmod(0o755)

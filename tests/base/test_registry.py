@@ -20,7 +20,7 @@ def test_an_entry_is_found_by_its_name(cups: Registry[int]) -> None:
     assert cups.names() == ["cappuccino", "espresso"]
 
 
-def test_a_wrong_name_is_told_the_nearest(cups: Registry[int]) -> None:
+def test_an_unknown_name_suggests_the_nearest(cups: Registry[int]) -> None:
     with pytest.raises(ConfigError, match="unknown cup 'expresso': did you mean 'espresso'"):
         cups["expresso"]
 
@@ -31,7 +31,7 @@ def test_a_taken_name_is_refused_and_its_entry_stays(cups: Registry[int]) -> Non
     assert cups["espresso"] == 40
 
 
-def test_a_field_may_hold_registered_names_only_and_later_ones_too(cups: Registry[int]) -> None:
+def test_a_field_accepts_only_registered_names(cups: Registry[int]) -> None:
     class Order(BaseModel):
         cup: Annotated[str, AfterValidator(cups.check)]
 

@@ -93,7 +93,7 @@ def test_a_module_that_another_plugin_imported_first_counts_too(code: Code, tmp_
     assert code(os.pathsep.join(["first.py", "words.py"])) == code("words.py")
 
 
-def test_the_code_is_that_which_was_imported(code: Code, tmp_path: Path) -> None:
+def test_the_hash_is_of_the_imported_code(code: Code, tmp_path: Path) -> None:
     words = tmp_path / "words.py"
     words.write_text(f"{REGISTER}{WORD.format(0.1)}")
     before = code("words.py")
@@ -102,14 +102,14 @@ def test_the_code_is_that_which_was_imported(code: Code, tmp_path: Path) -> None
     assert code("words.py") != before
 
 
-def test_code_that_was_typed_in_counts(code: Code) -> None:
+def test_code_of_a_notebook_cell_is_hashed(code: Code) -> None:
     typed = "import linecache\ntext = {!r}\nlinecache.cache['<cell>'] = (0, None, text.splitlines(True), '<cell>')\n"
     run = "exec(compile(text, '<cell>', 'exec'), {'__name__': '__main__'})"
     one, other = (code(statement=typed.format(f"{REGISTER}{WORD.format(slope)}") + run) for slope in (0.1, -3.0))
     assert one != other
 
 
-def test_installed_packages_and_what_is_not_there_do_not_count(tmp_path: Path) -> None:
+def test_installed_and_missing_modules_do_not_count(tmp_path: Path) -> None:
     one, other = tmp_path / "one" / "words.py", tmp_path / "other" / "words.py"
     for file in (one, other):
         file.parent.mkdir()

@@ -46,7 +46,7 @@ from nitido.base.yaml_files import MOST_BYTES, MOST_LEVELS, YamlError, parse_yam
         ("１２", "１２"),
     ],
 )
-def test_words_mean_what_yaml_1_2_says(word: str, value: object) -> None:
+def test_scalars_follow_yaml_1_2(word: str, value: object) -> None:
     read = parse_yaml(f"key: {word}\n".encode(), "f.yaml")["key"]
     assert read == value
     assert type(read) is type(value)
@@ -60,9 +60,9 @@ LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
 @pytest.mark.parametrize(
     ("content", "line", "column", "message"),
     [
-        (b"a: 1\nb: {c: 1}\na: 2\n", 3, 1, "the key 'a' stands in line 1 already"),
-        (b"a:\n  b: 1\n  c: 1\n  b: 1\n", 4, 3, "the key 'b' stands in line 2 already"),
-        (b"a: {b: 1, 'b': 2}\n", 1, 11, "the key 'b' stands"),
+        (b"a: 1\nb: {c: 1}\na: 2\n", 3, 1, "duplicate key 'a', first used in line 1"),
+        (b"a:\n  b: 1\n  c: 1\n  b: 1\n", 4, 3, "duplicate key 'b', first used in line 2"),
+        (b"a: {b: 1, 'b': 2}\n", 1, 11, "duplicate key 'b'"),
         (b"a: !!int 1", 1, 4, "tag"),
         (b"a: !thing {b: 1}", 1, 4, "tag"),
         (b"a: !!python/object/apply:os.system [ls]", 1, 4, "tag"),
@@ -149,11 +149,11 @@ def _typed(value: Any) -> Any:
 @given(values=st.dictionaries(TEXTS, VALUES, max_size=5))
 @example(values={"a": "\u2028", "b": "\ufeff", "c": "\x85", "d": "x" * 300, "e": "word " * 60, "f": "\udce9"})
 @example(values={"010": 1e22, "1:30": 5e-324, "true": -0.0, "=": "<<", "<<": "="})
-def test_what_is_written_reads_back_equal(values: dict[str, Any]) -> None:
+def test_written_values_read_back_equal(values: dict[str, Any]) -> None:
     written = to_yaml(values).encode("utf-8")
     assert _typed(parse_yaml(written, "f.yaml")) == _typed(values)
 
 
 @given(values=st.dictionaries(TEXTS, st.one_of(TEXTS, st.booleans(), st.integers(), st.floats(-1e9, 1e9))))
-def test_what_is_written_means_the_same_to_other_readers(values: dict[str, Any]) -> None:
+def test_written_yaml_has_the_same_meaning_for_other_readers(values: dict[str, Any]) -> None:
     assert yaml.safe_load(to_yaml(values)) == values

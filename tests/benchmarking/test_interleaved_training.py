@@ -11,9 +11,11 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (3, 2), (5, 4)])
 def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int) -> None:
     others: list[int] = []
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     done = 0
-    seconds = InterleavedTraining(steps, rounds, CPU, lambda: others.append(done), lambda *found: told.append(found))
+    seconds = InterleavedTraining(
+        steps, rounds, CPU, lambda: others.append(done), lambda *found: reported.append(found)
+    )
     for number in range(1, seconds.length + 1):
         done = number
         seconds(done, None)
@@ -21,7 +23,7 @@ def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int
     assert len(seconds.seconds) == rounds
     assert others == [WARM_UP + (1 + steps) * (turn + 1) for turn in range(rounds)]
     assert others[-1] < seconds.length, "the step before the validation is in no turn"
-    assert told == [(turn + 1, rounds) for turn in range(rounds)]
+    assert reported == [(turn + 1, rounds) for turn in range(rounds)]
 
 
 def test_the_others_and_the_first_step_of_a_turn_are_not_counted(clock) -> None:

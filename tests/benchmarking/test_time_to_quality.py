@@ -81,7 +81,7 @@ def test_changes_win_over_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("data.train=t91,set14", "unknown training pictures under the rules 'set14'"),
         ("data.train=bsds200_test", "did you mean 'bsds200_test[20:]'"),
@@ -93,10 +93,10 @@ def test_changes_win_over_the_recipe() -> None:
         ("seed=3", "the repeats have the seeds"),
     ],
 )
-def test_what_is_against_the_rules_is_refused(change: str, told: str) -> None:
+def test_what_is_against_the_rules_is_refused(change: str, message: str) -> None:
     with pytest.raises(RulesError) as problem:
         SRCNN.check(SRCNN.recipe.changed([change]))
-    assert told in str(problem.value)
+    assert message in str(problem.value)
     assert "\n" not in str(problem.value)
 
 

@@ -78,7 +78,7 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
 
     wrong = call("evaluate", run, "--data", "samples", "--scale", "3")
     assert wrong.code == 1
-    assert "this model enlarges ×2, not ×3" in wrong.error_line
+    assert "this model upscales by ×2, not by ×3" in wrong.error_line
 
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(tmp_path / "photo.png")

@@ -69,7 +69,7 @@ def test_compare_names_the_formats_that_it_reads(call, tmp_path: Path, content: 
     upscaled = call("upscale", f"a.{content.lower()}", "-o", "b.png", "--model", "bicubic", "--scale", 2)
     for done in (compared, upscaled):
         assert done.code == 1
-        assert "not a PNG, JPEG, BMP, TIFF, WebP or AVIF picture" in done.error_line
+        assert "not a PNG, JPEG, BMP, TIFF, WebP or AVIF image" in done.error_line
 
 
 def test_an_avif_can_be_compared(call, tmp_path: Path) -> None:

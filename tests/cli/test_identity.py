@@ -419,7 +419,7 @@ def test_nothing_is_written_where_another_process_works(
     with another_process_in(out):
         refused = run("--set", "seeds=0,1,2")
     assert refused.code == 1
-    assert "another process is at work there" in refused.error_line
+    assert "another process is using it" in refused.error_line
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     with another_process_in(tmp_path / "single"):
         refused = call("train", "srcnn", "--variant", "debug", "--set", "steps=2", "--out", "single")

@@ -57,7 +57,7 @@ def test_one_network_is_trained_measured_and_used_at_three_scales(nitido, call, 
 
     wrong = call("evaluate", "run", "--data", "samples/test[:1]", "--scale", "5")
     assert wrong.code == 1
-    assert "this model enlarges ×2 or ×3 or ×4, not ×5" in wrong.error_line
+    assert "this model upscales by ×2 or ×3 or ×4, not by ×5" in wrong.error_line
 
     compared = call("compare", photo, "run", "bicubic", "--scale", 3, "-o", tmp_path / "f.png", "--json", "-")
     assert compared.code == 0, compared.err

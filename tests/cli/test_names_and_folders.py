@@ -34,7 +34,7 @@ def test_a_name_of_the_zoo(call: Call, folder: Path) -> None:
         json.loads(shown.out)["publication"]
         == find_model(zoo_path("srcnn-x2")).descriptor.model_dump(mode="json")["publication"]
     )
-    assert "note: srcnn-x2 is the model of the zoo; for the one in this directory write ./srcnn-x2" in shown.err
+    assert "note: srcnn-x2 is a model of the zoo; for the one in this directory write ./srcnn-x2" in shown.err
     measured = ["--data", "pictures", "--scale", "2", "--metric", "psnr_y", "--json", "-"]
     by_name, by_path, of_zoo = (
         json.loads(call("evaluate", model, *measured).out)["means"][0]["value"]
@@ -56,7 +56,7 @@ def test_what_a_run_starts_from(call: Call, folder: Path) -> None:
 
 
 def test_bicubic(call: Call, folder: Path) -> None:
-    assert "'bicubic', in small letters" in call("model", "show", "bicubic").error_line
+    assert "accept 'bicubic' (in lower case)" in call("model", "show", "bicubic").error_line
     assert call("model", "show", "./bicubic").code == 0
 
 

@@ -118,7 +118,7 @@ def test_a_run_of_version_0_1_is_kept_by_its_plugins_file(nitido: Nitido, finish
 
 def test_a_model_says_when_its_plugin_has_other_code(nitido: Nitido, finished: Path) -> None:
     command = ["evaluate", MINE, "--data", "test", "--scale", "2", "--json", "-"]
-    words = "the code of the plugin of activation mine has changed since it was trained"
+    words = "the plugin code of activation mine has changed since it was trained"
     right = nitido(*command)
     assert words not in right.err
     slope(finished, -3.0)
@@ -150,4 +150,4 @@ def test_a_model_of_version_0_1_says_that_its_plugins_code_is_not_recorded(nitid
     save_file(tensors, path, {"nitido": json.dumps(descriptor)})
     done = nitido("evaluate", MINE, "--data", "test", "--scale", "2")
     assert done.code == 0
-    assert "which code of the plugin of activation mine it was trained with is not recorded" in done.err
+    assert "the plugin code of activation mine with which it was trained is not recorded" in done.err

@@ -242,7 +242,7 @@ def test_a_test_set_that_is_named_twice_is_refused(call, small_study: Path) -> N
     done = call("study", "run", small_study, "--set", "data.test=samples/test,samples/test[:3]")
     assert done.code == 1
     assert done.error_line == (
-        "nitido: test sets samples/test and samples/test[:3] are the same pictures: name one of them"
+        "nitido: test sets samples/test and samples/test[:3] contain the same images: specify only one"
     )
 
 

@@ -65,7 +65,7 @@ def test_a_preview_is_a_part_of_the_result(call, model: Path, photo: Path, tmp_p
     size = "×".join(map(str, PHOTO.shape[1::-1]))
     assert f"part 10,5,20,8 of {size} → 40×16" in done.err
     again = call("upscale", photo, "-o", tmp_path / "p.png", "--model", model, "--preview", "10,5,20,8")
-    assert "there already: --existing skip or overwrite" in again.error_line, "a single result is not remembered"
+    assert "already exists: use --existing skip or overwrite" in again.error_line, "a single result is not remembered"
     expected = nitido_package.upscale(PHOTO, model)[10:26, 20:60]
     assert np.abs(pixels(tmp_path / "p.png").astype(int) - expected).max() <= 1
 
@@ -94,7 +94,7 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PHOTO.astype(np.uint16) * 257, photometric="rgb")
     done = call("upscale", tmp_path / "a.tif", "-o", tmp_path / "b.jpg", "--model", "bicubic", "--scale", "2")
     assert done.code == 0
-    assert f"note: {tmp_path / 'b.jpg'}: JPEG holds 8 bits a sample, not 16" in done.err
+    assert f"note: {tmp_path / 'b.jpg'}: JPEG stores 8 bits per sample, not 16" in done.err
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
     [
         (["a.png", "-o", "b.png", "--model", "nowhere"], "nowhere: no such model file"),
         (["a.png", "-o", "b.png", "--model", "bicubic"], "bicubic has no scale of its own"),
-        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "0.5"], "scale 0.5: it must be more than 1"),
-        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--width", "99"], "scale and width were given"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "0.5"], "scale 0.5: it must be greater than 1"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--width", "99"], "scale and width exclude"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the picture is 50 pixels wide"),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"],
@@ -117,11 +117,14 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         ),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "40,0,20,9"],
-            "a.png: the part 40,0,20,9 does not lie in the picture of 50×40",
+            "a.png: the part 40,0,20,9 is not within the image of 50×40",
         ),
         (["a.png", "-o", "out", "--model", "bicubic", "--scale", "2", "--format", "pgn"], "did you mean 'png'?"),
-        (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--format", "webp"], "says another format"),
-        (["a.png", "-o", "a.png", "--model", "bicubic", "--scale", "2"], "would overwrite a picture"),
+        (
+            ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--format", "webp"],
+            "suffix is of another format",
+        ),
+        (["a.png", "-o", "a.png", "--model", "bicubic", "--scale", "2"], "would overwrite an input image"),
         (["none.png", "-o", "b.png", "--model", "bicubic", "--scale", "2"], "none.png: no such file or folder"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--memory", "plenty"], "such as 512MB or 2GB"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--memory", "1MB"], "at least 64MB are needed"),

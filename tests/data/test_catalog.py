@@ -75,7 +75,7 @@ def test_datasets_lie_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mon
         resolve("set5")
     assert str(missing.value) == (
         f"dataset 'set5' is not in {tmp_path / 'data' / 'set5'}: run 'nitido data fetch set5', "
-        "or set $NITIDO_DATA to the folder that holds set5/"
+        "or set $NITIDO_DATA to the folder that contains set5/"
     )
     monkeypatch.setenv("NITIDO_DATA", str(tmp_path / "elsewhere"))
     assert _names("set5", "test") == names
@@ -94,7 +94,7 @@ def test_splits_lie_in_folders_of_their_own(tmp_path: Path) -> None:
 
 def test_a_dataset_with_the_wrong_number_of_pictures_is_refused(tmp_path: Path) -> None:
     _fill(tmp_path / "data" / "set5", 4)
-    with pytest.raises(DataError, match=r"'set5' has 5 pictures, but .*set5 holds 4"):
+    with pytest.raises(DataError, match=r"'set5' has 5 pictures, but .*set5 contains 4"):
         resolve("set5")
 
 
@@ -173,4 +173,4 @@ def test_a_folder_stands_for_all_pictures_below_it(folder: Path, capsys: pytest.
     for name in ("b.png", "sub/a.jpe", "notes.md"):
         (folder / name).write_bytes(b"x")
     assert [path.name for path in resolve(str(folder)).paths] == ["b.png", "a.jpe"]
-    assert capsys.readouterr().err == f"note: {folder}: left out: 1 file(s) of other types (notes.md)\n"
+    assert capsys.readouterr().err == f"note: {folder}: skipped 1 file(s) of other types (notes.md)\n"

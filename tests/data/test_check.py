@@ -98,7 +98,7 @@ def test_a_picture_that_claims_to_be_huge_is_a_finding_without_work(folder: Path
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
     assert [problem for _, problem in _problems(findings)] == ["unreadable"] * 6
     for finding in findings[:2]:
-        assert "60000×60000 pixels are more than 134 million" in finding.message
+        assert "60000×60000 pixels exceed the limit of 134 million" in finding.message
 
 
 def test_a_broken_link_with_the_name_of_a_picture_is_a_finding(folder: Path) -> None:
@@ -135,4 +135,4 @@ def test_a_picture_that_looks_nearly_like_another_is_named(folder: Path) -> None
     cat.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
     findings = check_folder(folder)
     assert _problems(findings) == [("cat.png", "near duplicate"), ("turned.png", "near duplicate")]
-    assert findings[0].message.endswith("nearly the same picture as cat again.jpg")
+    assert findings[0].message.endswith("nearly the same image as cat again.jpg")

@@ -10,7 +10,7 @@ from nitido.base import notes
 from nitido.data import prepare, resolve
 from nitido.imaging import lost_in_rgb8, write_picture
 
-ALPHA = "an alpha channel is left out, and colors under transparent pixels count"
+ALPHA = "the alpha channel is ignored, so colors of transparent pixels count"
 DEPTH = "more than 8 bits per channel are rounded to 8"
 
 

@@ -135,7 +135,7 @@ def test_a_dropped_connection_is_taken_up_again(server: Server, tmp_path: Path, 
 
 def test_a_server_that_always_drops_leaves_only_the_part(server: Server, tmp_path: Path) -> None:
     server.drops = [DROP, 0]
-    with pytest.raises(DataError, match=f"the connection was lost after {DROP} bytes, run the same command again"):
+    with pytest.raises(DataError, match=f"the connection was lost after {DROP} bytes: run the same command to resume"):
         fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
     assert [path.name for path in tmp_path.iterdir()] == ["file.bin.part"]
     fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
@@ -150,7 +150,7 @@ def test_a_wrong_checksum_is_refused_and_removed(server: Server, tmp_path: Path,
         (tmp_path / "file.bin.part").write_bytes(begun)
     else:
         expected = "0" * 64
-    with pytest.raises(DataError, match=f"refused and removed, its sha256 is .* instead of {expected}"):
+    with pytest.raises(DataError, match=f"the download was removed, because its sha256 is .* instead of {expected}"):
         fetch(f"{server.url}/file.bin", tmp_path / "file.bin", expected)
     assert list(tmp_path.iterdir()) == []
 
@@ -281,7 +281,7 @@ def test_what_was_seen_at_first_use_is_demanded_later(
     for name in PICTURES:
         (root / "mine" / name).unlink()
     server.files["/set.tgz"] = _tar({f"set/images/{name}": _png(99) for name in PICTURES})
-    with pytest.raises(DataError, match="refused and removed"):
+    with pytest.raises(DataError, match="the download was removed"):
         fetch_dataset("mine")
     assert _files(root) == {f"mine/{SOURCE_FILE}"}
     server.files["/set.tgz"] = ARCHIVE
@@ -309,8 +309,8 @@ def test_two_datasets_from_one_archive_download_it_once(
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (ARCHIVE[: len(ARCHIVE) // 2], "the archive is broken and was removed"),
-        (b"<html>moved</html>", "the archive is broken and was removed"),
+        (ARCHIVE[: len(ARCHIVE) // 2], "the archive was damaged and removed"),
+        (b"<html>moved</html>", "the archive was damaged and removed"),
         (_tar({"set/images/0.png": PICTURES["0.png"]}), "holds 1 pictures instead of 3"),
     ],
     ids=["cut short", "a web page", "a picture too few"],
@@ -331,14 +331,14 @@ def test_files_of_the_user_are_never_replaced(server: Server, root: Path, monkey
     _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
     (root / "mine").mkdir(parents=True)
     (root / "mine" / "holiday.png").write_bytes(PICTURES["0.png"])
-    with pytest.raises(DataError, match="holds something else than the whole dataset: move it away"):
+    with pytest.raises(DataError, match="contains other files than the complete dataset: move it away"):
         fetch_dataset("mine")
     assert _files(root) == {"mine/holiday.png"}
     assert server.asked == []
 
 
 def test_datasets_without_an_address_say_where_to_get_them(root: Path) -> None:
-    with pytest.raises(DataError, match=r"ScSR\.rar.*put the pictures into .*t91"):
+    with pytest.raises(DataError, match=r"ScSR\.rar.*copy the pictures to .*t91"):
         fetch_dataset("t91")
     with pytest.raises(DataError, match="did you mean 'set14'"):
         fetch_dataset("set41")
@@ -412,8 +412,8 @@ def _twice() -> bytes:
         ("tar", _tar_bomb, "unpacks to more than"),
         *(("tar", partial(_tar_description, kind), "claims 64 MB for the names") for kind in (b"x", b"g", b"X")),
         *(("tar", partial(_tar_description, kind), "claims 64 MB for the names") for kind in (b"L", b"K")),
-        ("tar", partial(_tar_description, tarfile.GNUTYPE_SPARSE), "as a sparse file"),
-        ("tar", _twice, r"it holds 0\.png twice"),
+        ("tar", partial(_tar_description, tarfile.GNUTYPE_SPARSE), "the sparse file"),
+        ("tar", _twice, r"it contains 0\.png twice"),
         ("tar", lambda: _tar({"set/images/0.png": b"no picture"}), r"0\.png: not a PNG"),
         ("zip", lambda: _zip({"set/images/a\x1b[2J.png": _png(0)}), "holds 0 pictures instead of 1"),
         ("tar", lambda: bytes(10_000), "holds 0 pictures instead of 1"),
@@ -487,7 +487,7 @@ def test_an_archive_that_is_called_encoded_arrives_as_it_is(tmp_path: Path, enco
 
 def test_a_download_leaves_room_on_the_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**26 + 1_000_000))
-    with pytest.raises(DataError, match="3 MB are missing, but only 68 MB of the disk are free"):
+    with pytest.raises(DataError, match="3 MB are needed, but only 68 MB of the disk are free"):
         fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 from skimage import data as skimage_data
 
 from nitido.data import DataError, PictureSet, Store, prepare, refuse_chosen_tests, refuse_equal_tests, resolve
-from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
+from nitido.data.overlap import Overlap, find_overlaps, report_overlaps
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 
@@ -115,7 +115,7 @@ def test_equal_test_sets_are_refused(folder: Path) -> None:
     one, two = (_store(folder, name, _pictures("chelsea", "coffee")) for name in ("one", "two"))
     part = _store(folder, "part", _pictures("chelsea"))
     refuse_equal_tests(one, part)
-    with pytest.raises(DataError, match="test sets one and two are the same pictures: name one of them"):
+    with pytest.raises(DataError, match="test sets one and two contain the same images: specify only one"):
         refuse_equal_tests(one, part, two)
 
 
@@ -129,13 +129,13 @@ def test_pictures_that_choose_cannot_test(folder: Path) -> None:
     validation = _store(folder, "validation", _pictures("chelsea", "rocket"))
     refuse_chosen_tests(validation, _store(folder, "other", _pictures("coffee")))
     test = _store(folder, "test", {"cat": _pictures("chelsea")["chelsea"]})
-    with pytest.raises(DataError, match="chelsea is also in test: cat; pictures that choose cannot also test: take"):
+    with pytest.raises(DataError, match="chelsea is also in test: cat; validation and test sets must not"):
         refuse_chosen_tests(validation, test)
 
 
 def test_warnings_are_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_overlaps([Overlap("near", ("train", "test"), ("a", "b"), (f"p{n}", f"q{n}")) for n in range(9)])
+    report_overlaps([Overlap("near", ("train", "test"), ("a", "b"), (f"p{n}", f"q{n}")) for n in range(9)])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
     assert lines[0] == "note: q0 of b (test) and p0 of a (train) look nearly the same"
-    assert lines[-1] == "note: 4 more pairs of pictures look nearly the same"
+    assert lines[-1] == "note: 4 more pairs of images look nearly the same"

@@ -185,7 +185,7 @@ def test_a_damaged_pack_is_made_again_and_says_so(
                 np.testing.assert_array_equal(again.lr(i, scale), bicubic_downscale(_noise(30, 24, i), scale))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"note: {packed} is damaged")
-    assert line.endswith("made again from the pictures")
+    assert line.endswith("generated again from the pictures")
 
 
 @pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
@@ -259,7 +259,7 @@ def test_pictures_with_the_same_pixels_count_once(folder: Path, capsys: pytest.C
     assert store.names == ("a", "b", "c")
     np.testing.assert_array_equal(store.hr(2), _noise(20, 20, 2))
     assert capsys.readouterr().err == (
-        f"note: {folder}: 2 of 5 pictures left out, because they repeat the pixels of another: d = b, e = a\n"
+        f"note: {folder}: 2 of 5 pictures skipped, because their pixels equal those of another: d = b, e = a\n"
     )
 
 
@@ -287,7 +287,7 @@ def test_a_published_set_counts_as_it_was_published(
     shutil.copytree(folder / "t91", folder / "copy")
     both = prepare(resolve_all(["t91", f"{folder}/copy"]), [2])
     assert [entry.sha256 for entry in both.entries] == [entry.sha256 for entry in store.entries]
-    assert "91 of 182 pictures left out" in capsys.readouterr().err
+    assert "91 of 182 pictures skipped" in capsys.readouterr().err
 
 
 def test_a_picture_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +424,7 @@ def test_training_on_held_out_pictures_is_refused(folder: Path) -> None:
     refuse_overlap(train, other)
     with pytest.raises(DataError) as refused:
         refuse_overlap(train, other, test)
-    assert str(refused.value) == ("train: y is also in test: z; training on pictures that are held out is refused")
+    assert str(refused.value) == ("train: y is also in test: z; training on validation or test images is refused")
 
 
 def test_a_long_overlap_is_one_short_line(folder: Path) -> None:

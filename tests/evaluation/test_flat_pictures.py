@@ -117,7 +117,7 @@ def test_a_flat_result_of_a_picture_that_is_not_flat_is_named(tmp_path: Path, ca
     assert told == "note: noise of dead: the enlarged picture is one flat colour, its source is not\n"
     told_of_upscaling: list[str] = []
     ImageUpscaler(network).upscale(noise, None, 96, 128, note=told_of_upscaling.append)
-    assert told_of_upscaling == ["the network's output is one flat colour, the picture is not"]
+    assert told_of_upscaling == ["the network's output is a single flat color, but the input is not"]
 
 
 def test_pictures_too_large_for_a_metric_are_named_before_any_work(

@@ -28,8 +28,8 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path, capsys: pytest.Ca
     os.mkfifo(tmp_path / "pipe.png")
     assert find_pictures(tmp_path) == [tmp_path / "a.png"]
     assert capsys.readouterr().err == (
-        f"note: {tmp_path}: left out: 1 broken link(s), 2 file(s) of other types, 1 folder(s) that were visited "
-        "already, 1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
+        f"note: {tmp_path}: skipped 1 broken link(s), 2 file(s) of other types, 1 already visited folder(s), "
+        "1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
     )
 
 
@@ -40,7 +40,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "pictures")
     found = walk(tmp_path / "pictures")
     assert [path.name for path in found.pictures].count("a.png") == 1
-    assert set(found.left_out.values()) == {"folder(s) that were visited already"}
+    assert set(found.left_out.values()) == {"already visited folder(s)"}
     assert len(found.left_out) == 2
 
 
@@ -65,7 +65,7 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
     _touch(tmp_path, "sub/notes.txt")
     with pytest.raises(PictureError, match="no pictures in this folder"):
         find_pictures(tmp_path)
-    with pytest.raises(PictureError, match="a file: name the folder it is in"):
+    with pytest.raises(PictureError, match="a file, but a folder is required"):
         find_pictures(tmp_path / "sub" / "notes.txt")
     with pytest.raises(PictureError, match="no such folder"):
         find_pictures(tmp_path / "nowhere")

@@ -80,7 +80,7 @@ def test_equal_blocks_in_a_row_become_one() -> None:
     assert users(flow, "head") == [chain.name, "add"]
 
 
-def test_a_block_says_its_recipe_however_nested_it_is() -> None:
+def test_a_nested_block_shows_its_recipe() -> None:
     overrides = {"block": "rrdb", "second_half_block": "channel_attention", "normalization": "none", "blocks": 5}
     flow = data_flow(build("srresnet", resolve_config("srresnet", "debug", overrides)))
     blocks = [(block.lines, block.repeats) for block in flow.values() if block.kind == "block"]

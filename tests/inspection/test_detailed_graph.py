@@ -39,7 +39,9 @@ def test_without_graphviz_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.M
         ("kill -9 $$", "it was ended by signal 9"),
     ],
 )
-def test_a_broken_graphviz_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str) -> None:
+def test_a_broken_graphviz_gives_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
     dot = tmp_path / "bin" / "dot"
     dot.parent.mkdir()
     dot.write_text(f"#!/bin/sh\n{text}\n")

@@ -40,7 +40,7 @@ def svg_texts(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_shows_what_it_is_made_of(tmp_path: Path, variant: str) -> None:
+def test_every_diagram_shows_the_layers_of_its_variant(tmp_path: Path, variant: str) -> None:
     network = build("srcnn", resolve_config("srcnn", variant, {}))
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", f"SRCNN · {variant}")
     texts = svg_texts(tmp_path / "m.svg")
@@ -59,15 +59,15 @@ def test_the_same_network_gives_the_same_svg(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_network_that_sees_the_whole_picture_says_so(tmp_path: Path) -> None:
+def test_an_unlimited_receptive_field_is_stated(tmp_path: Path) -> None:
     network = build("edsr", resolve_config("edsr", "debug", {"block": "channel_attention"}))
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", "attention")
     texts = svg_texts(tmp_path / "m.svg")
-    assert any(text.endswith("sees the whole picture") for text in texts)
+    assert any(text.endswith("receptive field: whole image") for text in texts)
     assert "channel attention" in texts
 
 
-def test_the_user_s_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
+def test_the_matplotlibrc_of_the_user_has_no_effect(tmp_path: Path) -> None:
     """Each line of it would end the drawing, or change it; LaTeX is not even installed everywhere."""
     lines = [
         "text.usetex: True",
@@ -93,7 +93,7 @@ def test_the_user_s_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "changed" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
 
 
-def test_a_title_is_shown_as_it_is(tmp_path: Path) -> None:
+def test_a_title_is_shown_verbatim(tmp_path: Path) -> None:
     network = build("srcnn", resolve_config("srcnn", "debug", {}))
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", r"cost $\frac{ & <b> _x^ $")
     assert "cost $\\frac{ &amp; &lt;b&gt; _x^ $" in svg_texts(tmp_path / "m.svg")
@@ -141,13 +141,13 @@ def test_networks_with_different_configurations_have_different_diagrams(tmp_path
         ("edsr", "compact_residual_scale", {}, ["branch × 0.1", "× 0.1"]),
         ("edsr", "compact_batch", {}, ["BatchNorm2d", "Inside ResidualBlock · batch · BatchNorm2d"]),
         ("edsr", "compact_separable", {}, ["Depthwise conv 3×3", "Conv 1×1"]),
-        ("edsr", "compact_channel_attention", {}, ["Mean over the picture", "Sigmoid", "Multiply"]),
+        ("edsr", "compact_channel_attention", {}, ["Mean over the image", "Sigmoid", "Multiply"]),
         ("edsr", "compact_rrdb", {}, ["3 × ResidualBlock", "4 × Dense layer", "branch × 0.2"]),
-        ("edsr", "debug", {"rgb_mean": [0.4, 0.4, 0.5]}, ["ColourShift", "rgb_mean: 0.4, 0.4, 0.5"]),
+        ("edsr", "debug", {"rgb_mean": [0.4, 0.4, 0.5]}, ["ColorShift", "rgb_mean: 0.4, 0.4, 0.5"]),
         ("srresnet", "compact", {"batch_norm_momentum": 0.3}, ["batch_norm_momentum: 0.3"]),
     ],
 )
-def test_a_block_is_drawn_open(
+def test_the_inside_of_a_block_is_drawn(
     tmp_path: Path, architecture: str, variant: str, changes: dict[str, object], expected: list[str]
 ) -> None:
     drawn(tmp_path, architecture, resolve_config(architecture, variant, changes))

@@ -36,7 +36,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_summary_tells_layers_parameters_macs_and_receptive_field() -> None:
+def test_the_summary_states_layers_parameters_macs_and_receptive_field() -> None:
     text = summarize(build("srcnn", resolve_config("srcnn", "vanilla", {})), (32, 24))
     assert "Conv2d (extraction)" in text
     assert "[1, 128, 64, 48]" in text
@@ -52,6 +52,6 @@ def test_output_size_is_the_true_one_when_the_scale_does_not_divide_hd() -> None
     assert "MACs, 1281x720 output:" in text
 
 
-def test_a_network_that_sees_the_whole_picture_says_so() -> None:
+def test_an_unlimited_receptive_field_is_stated() -> None:
     text = summarize(build("edsr", resolve_config("edsr", "debug", {"block": "channel_attention"})))
-    assert text.splitlines()[-1].split(":")[1].strip() == "the whole picture"
+    assert text.splitlines()[-1].split(":")[1].strip() == "whole image"

@@ -1,6 +1,7 @@
-"""The kernels, each of them; where the processor has no bfloat16 vectors, what needs them is not collected.
+"""Fixtures for every kernel source.
 
-Where it has no matrix tiles, those are emulated.
+Tests that need bfloat16 vectors are not collected on a processor without them. Matrix tiles are emulated if the
+processor has none.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ HEADER = Path(__file__).with_name("emulated_tiles.h")
 EMULATED = replace(
     TILES,
     available=WINOGRAD.available,
-    flags=f"{TILES.flags} -include {HEADER} -DHEADER={crc32(HEADER.read_bytes())}",  # another one makes another library
+    flags=f"{TILES.flags} -include {HEADER} -DHEADER={crc32(HEADER.read_bytes())}",  # part of the key
 )
 SOURCES = {"tiles": TILES if TILES.available() else EMULATED, "winograd": WINOGRAD}
 
@@ -32,7 +33,7 @@ collect_ignore = (
         "test_library_files.py",
         "test_narrow.py",
         "test_operands.py",
-        "test_twin.py",
+        "test_accelerated_network.py",
     ]
 )
 
@@ -44,7 +45,7 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:
-    """Tests may set PyTorch's threads, which are the kernels' too."""
+    """Restore the number of PyTorch's threads, which the kernels use too."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

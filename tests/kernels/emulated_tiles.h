@@ -1,4 +1,4 @@
-/* Intel's matrix tiles by other means, included ahead of everything: so tiles.c runs where there are none. */
+/* Emulates Intel's matrix tiles with vectors, so that tiles.c runs on other processors. Included before all else. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-"""Whole networks with chains in them, beside the networks as they are."""
+"""Compares accelerated networks with the original networks."""
 
 import pytest
 import torch
@@ -22,14 +22,14 @@ NETWORKS = {
     "edsr bottleneck": ("edsr", "compact_bottleneck", {"blocks": 2}, (3, 3)),
     "edsr dense": ("edsr", "compact_dense", {"blocks": 1}, (4, 3)),
     "rdn": ("rdn", "compact", {}, (5, 4)),
-    "rdn with as many channels grown as there are": ("rdn", "compact", {"growth": 32, "blocks": 2}, (13, 10)),
+    "rdn with equal growth and width": ("rdn", "compact", {"growth": 32, "blocks": 2}, (13, 10)),
     "srresnet without normalisation": ("srresnet", "compact_plain", {"blocks": 2}, (8, 8)),
     "srcnn paper": ("srcnn", "paper_9_1_5", {}, (2, 1)),
 }
-"""Name -> architecture, variant, changes; modules that call kernels by tiles, and by Winograd's algorithm."""
+"""Name -> architecture, variant, changes, and the number of replaced layers (by tiles, by Winograd's algorithm)."""
 
-AS_NEAR = {"tiles": 1.3, "winograd": 2.0}
-"""How many times as far from float32 as autocast a twin may be: Winograd's algorithm rounds sums."""
+MAX_ERROR_RATIO = {"tiles": 1.3, "winograd": 2.0}
+"""Maximum error relative to that of autocast, both against float32; Winograd's algorithm rounds sums."""
 
 
 def make(architecture: str, variant: str, changes: dict[str, object]) -> SuperResolutionNetwork:
@@ -42,7 +42,7 @@ def edsr(**changes: object) -> SuperResolutionNetwork:
 
 
 def step(call, network: nn.Module, lr: Tensor, enabled: bool = True) -> dict[str, Tensor]:
-    """The output and all gradients of a step in bfloat16, or in float32."""
+    """Return the output and all gradients of a step in bfloat16, or in float32."""
     network.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         sr = call(lr)
@@ -51,7 +51,7 @@ def step(call, network: nn.Module, lr: Tensor, enabled: bool = True) -> dict[str
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_twin_is_as_near_to_float32_as_autocast(kernels: Kernels, name: str) -> None:
+def test_errors_are_close_to_those_of_autocast(kernels: Kernels, name: str) -> None:
     *which, (by_tiles, by_winograd) = NETWORKS[name]
     network = make(*which)
     accelerated = AcceleratedNetwork(network, kernels)
@@ -64,12 +64,12 @@ def test_a_twin_is_as_near_to_float32_as_autocast(kernels: Kernels, name: str) -
     )
     for part, value in exact.items():
         off, allowed = ((found[part] - value).norm().item() for found in (own, plain))
-        assert off <= AS_NEAR[kernels.source.name] * allowed + 1e-7, part
+        assert off <= MAX_ERROR_RATIO[kernels.source.name] * allowed + 1e-7, part
     assert own["output"].dtype == exact["output"].dtype
-    assert any(not torch.equal(own[part], plain[part]) for part in plain), "it was calculated by kernels"
+    assert any(not torch.equal(own[part], plain[part]) for part in plain), "the kernels were not used"
 
 
-def test_a_twin_of_batch_normalisation_learns_the_same_statistics(kernels: Kernels) -> None:
+def test_batch_normalization_learns_the_same_statistics(kernels: Kernels) -> None:
     networks = [edsr(block="batch") for _ in range(2)]
     lr = torch.rand(4, 3, 16, 16)
     step(networks[0], networks[0], lr)
@@ -80,7 +80,7 @@ def test_a_twin_of_batch_normalisation_learns_the_same_statistics(kernels: Kerne
         torch.testing.assert_close(statistics[1][name], value, rtol=2e-2, atol=2e-3)
 
 
-def test_a_twin_has_the_network_s_own_weights(kernels: Kernels) -> None:
+def test_weights_are_shared_with_the_network(kernels: Kernels) -> None:
     network = edsr()
     accelerated = AcceleratedNetwork(network, kernels)
     lr = torch.rand(2, 3, 16, 16)
@@ -89,10 +89,10 @@ def test_a_twin_has_the_network_s_own_weights(kernels: Kernels) -> None:
         for parameter in network.parameters():
             parameter.mul_(1.1)
     assert not torch.allclose(step(accelerated, network, lr)["output"], before, atol=1e-3)
-    assert all(type(module) is not Chains for module in network.modules()), "the network itself is left alone"
+    assert all(type(module) is not Chains for module in network.modules()), "the network itself must not change"
 
 
-def test_outside_of_bfloat16_the_network_itself_is_called(kernels: Kernels) -> None:
+def test_without_bfloat16_autocast_the_network_itself_is_called(kernels: Kernels) -> None:
     network = edsr()
     lr = torch.rand(2, 3, 16, 16)
     assert torch.equal(AcceleratedNetwork(network, kernels)(lr), network(lr))
@@ -100,7 +100,7 @@ def test_outside_of_bfloat16_the_network_itself_is_called(kernels: Kernels) -> N
         assert torch.equal(AcceleratedNetwork(network, kernels)(lr), network(lr))
 
 
-def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
+def test_frozen_layers_are_not_replaced(kernels: Kernels) -> None:
     network = edsr(block="batch")
     whole = AcceleratedNetwork(network, kernels).replaced_layers
     freeze(network, "first_half")
@@ -111,9 +111,9 @@ def test_what_is_frozen_is_in_no_chain(kernels: Kernels) -> None:
     freeze(network, "first_half")
     with torch.autocast("cpu", torch.bfloat16):
         accelerated(torch.rand(2, 3, 16, 16))
-    moved = {name for name, value in network.named_buffers() if not torch.equal(value, before[name])}
-    assert moved
-    assert not any(name.startswith("body.0.") for name in moved), "its statistics stand still in the twin too"
+    changed = {name for name, value in network.named_buffers() if not torch.equal(value, before[name])}
+    assert changed
+    assert not any(name.startswith("body.0.") for name in changed), "statistics of frozen layers must not change"
 
 
 def test_several_scales_share_their_weights(kernels: Kernels) -> None:

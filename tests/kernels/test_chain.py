@@ -1,4 +1,4 @@
-"""Chains of convolutions beside PyTorch's own convolutions, in double precision on the same bfloat16 numbers."""
+"""Compares chains with PyTorch's convolutions in double precision on the same bfloat16 numbers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nitido.kernels import Chain, Chains, Kernels
-from nitido.kernels.chain import LINEAR, fits
+from nitido.kernels.chain import LINEAR, is_chainable
 
 ROUNDING = 2**-8
-"""What bfloat16 may be off by, relative to the number."""
+"""Relative rounding error of bfloat16."""
 
 RELU, LEAKY = 0.0, 0.2
 
 NOISE = {"tiles": ROUNDING, "winograd": 2 * ROUNDING}
-"""What a convolution may be off by: Winograd's algorithm rounds sums of features and of weights."""
+"""Relative error of a convolution; Winograd's algorithm rounds sums of features and of weights."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A chain and what is sent through it."""
+    """A chain and the size of its input."""
 
     pictures: int
     height: int
@@ -72,10 +72,10 @@ def chains(kernels: Kernels, convolutions: Sequence[nn.Conv2d], slopes: Sequence
 def expected(
     features: Tensor, convolutions: Sequence[nn.Conv2d], slopes: Sequence[float], stages: Sequence[Tensor], skip: bool
 ) -> Tensor:
-    """What a chain is to give, in double.
+    """Return the exact output of a chain in double precision.
 
-    Each convolution is given what the chain itself made so far, `stages`, and an activation is open where the chain's
-    is: so nothing adds up, and no number near zero lies on the other side.
+    The input of each convolution and the sign of each activation are taken from the chain's own intermediate results,
+    `stages`. Errors therefore do not accumulate, and numbers near zero have the same sign.
     """
     flow = features.double()
     for layer, slope, stage in zip(convolutions, slopes, stages, strict=True):
@@ -88,7 +88,7 @@ def expected(
 
 
 def outcome(call, features: Tensor, gradient: Tensor, convolutions: Sequence[nn.Conv2d]) -> list[Tensor]:
-    """The output, then the gradients of the features and of all weights and biases, in double."""
+    """Return the output and the gradients of the features and of all weights and biases, in double precision."""
     features = features.clone().requires_grad_()
     for layer in convolutions:
         layer.zero_grad()
@@ -99,7 +99,7 @@ def outcome(call, features: Tensor, gradient: Tensor, convolutions: Sequence[nn.
 
 
 def both(kernels: Kernels, case: Case, bias: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each of a chain's results, beside PyTorch's."""
+    """Yield each result of a chain with the expected one."""
     convolutions = case.convolutions(bias)
     features, gradient = case.features(case.channels[0]), case.features(case.channels[-1])
     parts = [(convolutions[:n], case.slopes[:n]) for n in range(1, len(convolutions) + 1)]
@@ -125,34 +125,34 @@ def assert_near(kernels: Kernels, case: Case, bias: bool = True) -> None:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), threads=st.integers(1, 3))
-def test_a_chain_is_its_convolutions(kernels: Kernels, data: st.DataObject, threads: int) -> None:
+def test_a_chain_computes_its_convolutions(kernels: Kernels, data: st.DataObject, threads: int) -> None:
     torch.set_num_threads(threads)
     assert_near(kernels, data.draw(cases(kernels.source.kernel_sizes or frozenset({1, 3, 5}))))
 
 
 def test_sums_over_pixels_are_taken_in_float32(kernels: Kernels) -> None:
-    """So gradients of biases are; those of weights are of rounded numbers where Winograd's algorithm rounds."""
+    """Bias gradients are exact sums; weight gradients are sums of numbers that Winograd's algorithm has rounded."""
     case = Case(3, 33, 47, 3, (64, 96), (LINEAR,), skip=False)
-    _, _, of_weight, of_bias = (apart(*pair) for pair in both(kernels, case))
-    assert of_weight < {"tiles": 1e-5, "winograd": ROUNDING}[kernels.source.name]
-    assert of_bias < 1e-5
+    _, _, weight_gradient, bias_gradient = (apart(*pair) for pair in both(kernels, case))
+    assert weight_gradient < {"tiles": 1e-5, "winograd": ROUNDING}[kernels.source.name]
+    assert bias_gradient < 1e-5
 
 
-def test_all_of_a_large_picture_is_summed(kernels: Kernels) -> None:
-    """A picture of many bands, wider than a band is long."""
+def test_all_pixels_of_a_large_image_are_summed(kernels: Kernels) -> None:
+    """The image has many bands and is wider than a band."""
     assert_near(kernels, Case(1, 5, 1500, 3, (32, 32), (RELU,), skip=False))
 
 
 def test_borders_stay_zero_when_shapes_change(kernels: Kernels) -> None:
-    """The memory of a call is used by the next one, whose pictures may lie in it in another way."""
+    """The next call uses the same memory with another layout."""
     torch.set_num_threads(1)
     for channels in ((96, 32), (32, 96), (32, 32), (96, 96)):
         for height, width in ((6, 7), (7, 6), (6, 7)):
             assert_near(kernels, Case(2, height, width, 3, channels, (LINEAR,), skip=False))
 
 
-def test_chains_in_a_row_are_one_after_the_other(kernels: Kernels) -> None:
-    """With skips, without, and from one width to another."""
+def test_consecutive_chains_equal_separate_calls(kernels: Kernels) -> None:
+    """Chains with and without skips, and between different widths."""
     cases = [
         Case(3, 19, 14, 3, (64, 64, 64), (RELU, LINEAR), skip=True, seed=1),
         Case(3, 19, 14, 3, (64, 96), (LEAKY,), skip=False, seed=2),
@@ -176,10 +176,8 @@ def test_chains_in_a_row_are_one_after_the_other(kernels: Kernels) -> None:
 
 @pytest.mark.parametrize("pictures", [1, 2, 5])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_without_gradients_and_by_any_number_of_threads_the_bits_are_the_same(
-    kernels: Kernels, pictures: int, threads: int
-) -> None:
-    """Features lie in fewer places then, and threads may share a picture."""
+def test_gradients_and_threads_do_not_change_the_bits(kernels: Kernels, pictures: int, threads: int) -> None:
+    """Without gradients, features reuse memory; several threads may share an image."""
     cases = [
         Case(pictures, 23, 14, 3, (64, 64, 64), (RELU, LINEAR), skip=True, seed=1),
         Case(pictures, 23, 14, 3, (64, 64, 32, 96), (LEAKY, LINEAR, RELU), skip=False, seed=2),
@@ -208,8 +206,8 @@ def test_the_same_call_has_the_same_bits(kernels: Kernels) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_what_is_no_number_passes(kernels: Kernels) -> None:
-    """A run that diverges must be seen to."""
+def test_nan_propagates(kernels: Kernels) -> None:
+    """The trainer detects a diverging run by NaN."""
     features = torch.zeros(1, 32, 9, 9)
     features[0, 0, 4, 4] = torch.nan
     out = chains(kernels, [nn.Conv2d(32, 32, 3, padding=1)], [RELU])(features)
@@ -217,11 +215,11 @@ def test_what_is_no_number_passes(kernels: Kernels) -> None:
 
 
 def test_features_of_another_width_are_refused(kernels: Kernels) -> None:
-    with pytest.raises(ValueError, match="convolutions of 32 channels were given 64"):
+    with pytest.raises(ValueError, match="convolutions of 32 channels got 64"):
         chains(kernels, [nn.Conv2d(32, 32, 3, padding=1)], [RELU])(torch.zeros(1, 64, 8, 8))
 
 
-def test_pytorch_s_own_tiles_are_left_as_they_were(kernels: Kernels) -> None:
+def test_the_tile_configuration_of_pytorch_is_restored(kernels: Kernels) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(64, 64, 3, padding=1).bfloat16().to(memory_format=torch.channels_last)
     features = torch.randn(2, 64, 20, 20).bfloat16().contiguous(memory_format=torch.channels_last)
@@ -249,20 +247,20 @@ def test_pytorch_s_own_tiles_are_left_as_they_were(kernels: Kernels) -> None:
     ],
     ids=lambda layer: f"{layer} {next(layer.parameters(), torch.empty(0)).dtype}",
 )
-def test_other_layers_do_not_fit(layer: nn.Module, kernels: Kernels) -> None:
-    assert not fits(layer, kernels)
+def test_other_layers_are_not_chainable(layer: nn.Module, kernels: Kernels) -> None:
+    assert not is_chainable(layer, kernels)
 
 
 @torch.no_grad()
-def test_where_nothing_learns_what_is_frozen_fits(kernels: Kernels) -> None:
-    assert fits(nn.Conv2d(64, 64, 3, padding=1).requires_grad_(requires_grad=False), kernels)
+def test_frozen_layers_are_chainable_without_gradients(kernels: Kernels) -> None:
+    assert is_chainable(nn.Conv2d(64, 64, 3, padding=1).requires_grad_(requires_grad=False), kernels)
 
 
 @pytest.mark.parametrize("padding", [1, "same"])
-def test_convolutions_that_keep_the_size_fit(padding: int | str, kernels: Kernels) -> None:
-    assert fits(nn.Conv2d(64, 256, 3, padding=padding, bias=False), kernels)
+def test_convolutions_that_preserve_the_size_are_chainable(padding: int | str, kernels: Kernels) -> None:
+    assert is_chainable(nn.Conv2d(64, 256, 3, padding=padding, bias=False), kernels)
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_other_kernel_sizes_are_for_tiles(size: int, kernels: Kernels) -> None:
-    assert fits(nn.Conv2d(64, 64, size, padding="same"), kernels) is (kernels.source.name == "tiles")
+def test_only_tiles_support_other_kernel_sizes(size: int, kernels: Kernels) -> None:
+    assert is_chainable(nn.Conv2d(64, 64, size, padding="same"), kernels) is (kernels.source.name == "tiles")

@@ -1,4 +1,4 @@
-"""Models in use in bfloat16: by kernels where those are the fastest, in pieces to the same pixels as whole."""
+"""Tests inference in bfloat16: kernels are used where they are fastest, and tiles give the pixels of the whole."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def _no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Gets a word whenever chains are called."""
+    """A list that grows with each call of a chain."""
     calls: list[str] = []
     forward = Chains.forward
 
@@ -47,7 +47,7 @@ def upscaled(network: SuperResolutionNetwork, **options: object) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("memory", [1 << 18, 1 << 21])
-def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory: int) -> None:
+def test_tiles_have_the_bits_of_the_whole(called: list[str], scale: int, memory: int) -> None:
     network = edsr(scale=scale)
     whole = upscaled(network)
     assert len(set(called)) == 1
@@ -60,11 +60,11 @@ def test_pieces_have_the_bits_of_the_whole(called: list[str], scale: int, memory
 def test_a_part_has_the_bits_of_the_whole(x: int, y: int) -> None:
     network = edsr()
     size = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
-    part, _ = ImageUpscaler(network, precision="bfloat16").enlarge_part(PHOTO, None, *size, (x, y, 40, 30))
+    part, _ = ImageUpscaler(network, precision="bfloat16").upscale_part(PHOTO, None, *size, (x, y, 40, 30))
     np.testing.assert_array_equal(part, upscaled(network)[2 * y : 2 * y + 60, 2 * x : 2 * x + 80])
 
 
-def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
+def test_smaller_tiles_have_the_bits_of_the_whole(called: list[str]) -> None:
     network = edsr()
     whole = upscaled(network)
     notes: list[str] = []
@@ -84,7 +84,7 @@ def test_pieces_cut_smaller_have_the_bits_too(called: list[str]) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"self_ensemble": True}])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_kernels_change_no_more_than_bfloat16_does(
+def test_errors_of_kernels_are_close_to_those_of_bfloat16(
     called: list[str], monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], frozen: bool
 ) -> None:
     network = edsr().requires_grad_(not frozen)
@@ -95,11 +95,11 @@ def test_kernels_change_no_more_than_bfloat16_does(
     called.clear()
     monkeypatch.setenv("CXX", "no-such-compiler")
     allowed = np.abs(upscaled(network, **options) - exact)
-    assert not called, "without a compiler PyTorch's own convolutions are taken"
+    assert not called, "without a compiler, PyTorch's convolutions must be used"
     assert 0 < off.mean() <= 2 * allowed.mean()
 
 
-def test_with_tiles_pytorch_calculates(called: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytorch_is_used_on_a_processor_with_matrix_tiles(called: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     network, lr = edsr(), torch.rand(1, 3, 12, 12)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     with torch.inference_mode():
@@ -109,7 +109,7 @@ def test_with_tiles_pytorch_calculates(called: list[str], monkeypatch: pytest.Mo
     assert not called
 
 
-def test_what_no_kernel_fits_is_called_itself() -> None:
+def test_a_network_without_supported_layers_is_called_directly() -> None:
     network = edsr(width=24)
     seen: list[int] = []
     network.register_forward_pre_hook(lambda module, _: seen.append(id(module)))

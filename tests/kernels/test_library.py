@@ -1,4 +1,4 @@
-"""The kernels' libraries: made once, the fastest for the processor, and one clear line where none can be made."""
+"""Tests that the fastest kernels for the processor are compiled once, and that failures give one clear line."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.kernels.conftest import EMULATED
 
 @pytest.fixture
 def processor(monkeypatch: pytest.MonkeyPatch):
-    """Makes a processor that has bfloat16 vectors and tiles, or not, as far as loading asks."""
+    """Return a function that sets which instructions the processor appears to have."""
 
     def pretend(*, vectors: bool, tiles: bool) -> None:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
@@ -31,7 +31,7 @@ def test_a_processor_without_bfloat16_is_refused(processor, tiles: bool) -> None
 
 
 @pytest.mark.parametrize(("tiles", "source"), [(False, WINOGRAD), (True, TILES)])
-def test_tiles_are_taken_where_there_are_some(
+def test_tiles_are_preferred_if_the_processor_has_them(
     processor, tiles: bool, source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     processor(vectors=True, tiles=tiles)
@@ -46,7 +46,7 @@ def test_tiles_are_taken_where_there_are_some(
     assert asked == [(source, f"false {source.name}")]
 
 
-def test_what_the_compiler_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_compiler_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
     with pytest.raises(KernelsUnavailableError) as refused:
         load_source(WINOGRAD, "g++ --no-such-option")
@@ -54,10 +54,10 @@ def test_what_the_compiler_says_is_passed_on(tmp_path: Path, monkeypatch: pytest
     assert line.startswith("g++ cannot compile the kernels: ")
     assert "no-such-option" in line
     assert "\n" not in line
-    assert not list((tmp_path / "kernels").iterdir()), "nothing half made is left"
+    assert not list((tmp_path / "kernels").iterdir()), "no partial files remain"
 
 
-def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_gives_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path / "file"))
     with pytest.raises(KernelsUnavailableError, match=r"winograd-\w+\.so: (Not a directory|File exists)"):
@@ -65,7 +65,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("source", [WINOGRAD, EMULATED], ids=lambda source: source.name)
-def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
+def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
     compiler = compiler_name() + " -DONCE"
     assert load_source(source, compiler) is load_source(source, compiler)
@@ -74,8 +74,8 @@ def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, so
     assert made.suffix == ".so"
 
 
-def test_tiles_that_the_system_keeps_back_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it may on a processor that has them; on one without, it always does."""
+def test_tiles_that_the_system_does_not_allow_give_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may refuse the request on a processor with tiles, and always does on one without."""
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path))
     with pytest.raises(KernelsUnavailableError, match=r"does not let this process use the processor's matrix tiles"):
         load_source(TILES, f"{compiler_name()} -Dsyscall(...)=-1 -D_UNISTD_H")

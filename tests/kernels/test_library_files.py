@@ -1,6 +1,6 @@
-"""Compiled kernels in the cache: only what was compiled here is loaded, whatever happened to the files since.
+"""Tests that damaged or foreign libraries in the cache are never loaded.
 
-A library that was cut short ends a process by SIGBUS when it is loaded, one of zeros by SIGSEGV when it is called.
+A truncated library ends a process by SIGBUS when it is loaded, a library of zeros by SIGSEGV when it is called.
 """
 
 import logging
@@ -19,19 +19,19 @@ from torch import nn
 from nitido.kernels import Chain, Chains, Kernels, KernelsUnavailableError
 from nitido.kernels import compiler as compiler_module
 from nitido.kernels import library as library_module
-from nitido.kernels.compiler import compiler_name, failed_trial, why_no_compiler
+from nitido.kernels.compiler import compiler_name, compiler_problem, trial_failure
 from nitido.kernels.library import WINOGRAD, load_source
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compiled library as the linker leaves it."""
+    """A compiled library without the appended checksum."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NITIDO_CACHE", str(folder))
         load_source.__wrapped__(WINOGRAD, compiler_name())
     (file,) = (folder / "kernels").iterdir()
-    content, _, _ = file.read_bytes().rpartition(library_module.MARK)
+    content, _, _ = file.read_bytes().rpartition(library_module.CHECKSUM_MARK)
     plain = folder / "plain.so"
     plain.write_bytes(content)
     return plain
@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def compiler(tmp_path: Path, made: Path) -> Callable[..., str]:
-    """Make a compiler for which `body` stands where the kernels are compiled; `$out` is the output's name."""
+    """Return a function that writes a compiler script; `body` replaces compiling the kernels to `$out`."""
 
     def write(body: str, trial: str = f'exec {compiler_name()} "$@"', name: str = "compiler") -> str:
         script = tmp_path / name
@@ -68,12 +68,12 @@ COPY = 'cp "$made" "$out"'
 
 
 def load(compiler: str) -> Kernels:
-    """As a new process does."""
+    """Load the kernels without the memory cache, as a new process does."""
     return load_source.__wrapped__(WINOGRAD, compiler)
 
 
 def compiled(tmp_path: Path) -> int:
-    """How often kernels were compiled."""
+    """Return how often kernels were compiled."""
     return len((tmp_path / "count").read_text().splitlines())
 
 
@@ -126,9 +126,9 @@ REFUSED = {
     "no output": ("exit 0", "it succeeds without writing its output"),
     "garbage on its standard streams": ("echo garbage; echo rubbish >&2", "it succeeds without writing its output"),
     "an empty file": (': > "$out"', "it writes an empty file"),
-    "text": ('echo text > "$out"', "what it writes is no shared library"),
-    "half a library": ('head -c 30000 "$made" > "$out"', "what it writes is cut short"),
-    "a header": ('head -c 64 "$made" > "$out"', "what it writes is cut short"),
+    "text": ('echo text > "$out"', "its output is not a shared library"),
+    "half a library": ('head -c 30000 "$made" > "$out"', "its output is truncated"),
+    "a header": ('head -c 64 "$made" > "$out"', "its output is truncated"),
     "an error": ("echo 'cannot find cc1plus' >&2; exit 1", "cannot find cc1plus"),
     "an error without words": ("exit 7", "exit code 7"),
     "killed": ("kill -9 $$", "it was ended by signal 9"),
@@ -139,10 +139,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("when", ["trial", "kernels"])
-def test_a_compiler_that_makes_nothing_is_one_line(
+def test_a_failing_compiler_gives_one_line(
     cache: Path, compiler, kind: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that makes small libraries, but not the kernels."""
+    """This includes compilers that can compile small libraries, but not the kernels."""
     monkeypatch.setattr(compiler_module, "TRIAL_SECONDS", 1.0)
     monkeypatch.setattr(library_module, "COMPILE_SECONDS", 1.0)
     body, reason = REFUSED[kind]
@@ -159,15 +159,15 @@ def test_a_compiler_that_makes_nothing_is_one_line(
     assert list(cache.iterdir()) == []
 
 
-def test_what_has_no_kernels_in_it_is_one_line(cache: Path, compiler) -> None:
+def test_a_library_without_kernels_gives_one_line(cache: Path, compiler) -> None:
     command = compiler(f'{compiler_name()} -x c++ -shared -fPIC /dev/null -o "$out"')
     with pytest.raises(KernelsUnavailableError, match="undefined symbol: nitido_chains_allowed"):
         load(command)
 
 
 @pytest.mark.parametrize("command", ["", "  ", "g++ 'unclosed"])
-def test_what_is_no_command_is_one_line(cache: Path, command: str) -> None:
-    with pytest.raises(KernelsUnavailableError, match="is no command"):
+def test_an_invalid_command_gives_one_line(cache: Path, command: str) -> None:
+    with pytest.raises(KernelsUnavailableError, match="is not a command"):
         load(command)
 
 
@@ -175,11 +175,11 @@ def test_a_compiler_that_hangs_is_tried_once(compiler, monkeypatch: pytest.Monke
     monkeypatch.setattr(compiler_module, "TRIAL_SECONDS", 1.0)
     monkeypatch.setenv("CXX", compiler(COPY, trial="sleep 1000"))
     for _ in range(2):
-        assert why_no_compiler() == f"no working C++ compiler ({os.environ['CXX']}: it did not end within 1 s)"
-    assert failed_trial.cache_info().hits > 0
+        assert compiler_problem() == f"no working C++ compiler ({os.environ['CXX']}: it did not end within 1 s)"
+    assert trial_failure.cache_info().hits > 0
 
 
-def test_two_processes_compile_at_once(tmp_path: Path, cache: Path, compiler) -> None:
+def test_two_processes_may_compile_at_the_same_time(tmp_path: Path, cache: Path, compiler) -> None:
     command = compiler("sleep 1; " + COPY)
     code = f"""
 from nitido.kernels.library import WINOGRAD, load_source
@@ -196,7 +196,7 @@ print(kernels.library.nitido_chains_allowed())
     assert_works(load(command))
 
 
-def test_a_process_killed_while_it_compiles_leaves_nothing_that_stays(
+def test_drafts_of_a_killed_process_are_removed_later(
     tmp_path: Path, cache: Path, compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = compiler(f'head -c 20000 "$made" > "$out"; [ -e {tmp_path}/fast ] || sleep 30; {COPY}')
@@ -210,20 +210,22 @@ def test_a_process_killed_while_it_compiles_leaves_nothing_that_stays(
     (draft,) = cache.iterdir()
     (tmp_path / "fast").touch()
     assert_works(load(command))
-    assert draft in list(cache.iterdir()), "it may be another process's"
-    monkeypatch.setattr(library_module, "DRAFT_LIFE", 0.0)
+    assert draft in list(cache.iterdir()), "it may belong to another process"
+    monkeypatch.setattr(library_module, "DRAFT_LIFETIME", 0.0)
     load(compiler(COPY, name="another"))
     assert draft not in list(cache.iterdir())
 
 
-def test_code_of_other_users_is_not_run(tmp_path: Path, cache: Path, compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_other_users_is_not_loaded(
+    tmp_path: Path, cache: Path, compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = compiler(COPY)
     load(command)
     (file,) = cache.iterdir()
     file.chmod(0o777)
     cache.chmod(0o777)
     load(command)
-    assert compiled(tmp_path) == 2, "anybody could have written it"
+    assert compiled(tmp_path) == 2, "a file that anybody can write must be compiled again"
     assert (file.stat().st_mode & 0o022, cache.stat().st_mode & 0o022) == (0, 0)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     if cache.stat().st_uid == 0:
@@ -232,7 +234,7 @@ def test_code_of_other_users_is_not_run(tmp_path: Path, cache: Path, compiler, m
         load(command)
 
 
-def test_other_processors_and_compilers_have_libraries_of_their_own(
+def test_each_processor_and_compiler_has_its_own_library(
     cache: Path, compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = compiler(COPY)
@@ -246,14 +248,14 @@ def test_other_processors_and_compilers_have_libraries_of_their_own(
     assert len(list(cache.iterdir())) == 3
 
 
-def test_without_proc_they_are_loaded_too(cache: Path, compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_loaded_without_proc(cache: Path, compiler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library_module, "MAPS", cache / "maps")
     monkeypatch.setattr(library_module, "CPUINFO", cache / "cpuinfo")
     assert_works(load(compiler(COPY)))
 
 
 def test_kernels_use_the_openmp_of_pytorch_whatever_else_is_loaded() -> None:
-    """FLIP's package brings a runtime of its own, which a process without FLIP cannot find."""
+    """FLIP's package contains another runtime, which a process without FLIP cannot find."""
     code = "import flip_evaluator, torch; from nitido.kernels.library import _openmp_runtimes\n"
     code += "from pathlib import Path\n"
     code += "(file,) = _openmp_runtimes(); print(Path(file).is_relative_to(Path(torch.__file__).parent))"

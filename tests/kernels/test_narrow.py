@@ -1,4 +1,4 @@
-"""Convolutions that make a picture of features, beside PyTorch's in double precision."""
+"""Compares convolutions from features to an image with PyTorch's in double precision."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from nitido.kernels import Kernels
 from nitido.kernels.narrow import Narrow, is_narrow
 
 ROUNDING = 2**-8
-"""What bfloat16 may be off by, relative to the number."""
+"""Relative rounding error of bfloat16."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A convolution, and what is sent through it and back."""
+    """A convolution and the size of its input."""
 
     pictures: int
     height: int
@@ -40,7 +40,7 @@ class Case:
 
 
 def outcome(layer: nn.Module, convolution: nn.Conv2d, features: Tensor, gradient: Tensor) -> list[Tensor]:
-    """The picture, then the gradients of the features and of all parameters, in double."""
+    """Return the image and the gradients of the features and of all parameters, in double precision."""
     features = features.clone().requires_grad_()
     convolution.zero_grad()
     picture = layer(features)
@@ -49,7 +49,7 @@ def outcome(layer: nn.Module, convolution: nn.Conv2d, features: Tensor, gradient
 
 
 def results(kernels: Kernels, case: Case, rounded: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each result beside PyTorch's; weights and gradient may be `rounded` to bfloat16 beforehand."""
+    """Yield each result with PyTorch's; if `rounded`, weights and gradient are bfloat16 numbers."""
     convolution = case.convolution()
     features, gradient = case.tensors()
     if rounded:
@@ -77,13 +77,13 @@ cases = st.builds(
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases, threads=st.integers(1, 3))
-def test_a_narrow_convolution_is_pytorch_s(kernels: Kernels, case: Case, threads: int) -> None:
-    """Sums are not rounded, but for the features' gradient, which is bfloat16 itself."""
+def test_results_equal_those_of_pytorch(kernels: Kernels, case: Case, threads: int) -> None:
+    """Sums are not rounded, except for the features' gradient, which is bfloat16."""
     torch.set_num_threads(threads)
-    picture, of_features, *others = results(kernels, case, rounded=True)
+    picture, features_gradient, *others = results(kernels, case, rounded=True)
     for mine, right in (picture, *others):
         torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(*of_features, rtol=ROUNDING, atol=1e-5)
+    torch.testing.assert_close(*features_gradient, rtol=ROUNDING, atol=1e-5)
 
 
 def test_weights_and_gradients_are_rounded_to_bfloat16(kernels: Kernels) -> None:
@@ -92,7 +92,7 @@ def test_weights_and_gradients_are_rounded_to_bfloat16(kernels: Kernels) -> None
         assert (mine - right).norm() <= ROUNDING * right.norm()
 
 
-def test_gradients_may_come_in_another_layout_and_need_not_reach_the_features(kernels: Kernels) -> None:
+def test_gradients_of_any_layout_give_the_same_weight_gradients(kernels: Kernels) -> None:
     case = Case(2, 9, 11, 5, 32, 3)
     convolution = case.convolution()
     features, gradient = case.tensors()
@@ -107,7 +107,7 @@ def test_gradients_may_come_in_another_layout_and_need_not_reach_the_features(ke
 
 
 def test_features_of_another_width_are_refused(kernels: Kernels) -> None:
-    with pytest.raises(ValueError, match="convolutions of 32 channels were given 64"):
+    with pytest.raises(ValueError, match="convolutions of 32 channels got 64"):
         Narrow(kernels, nn.Conv2d(32, 3, 3, padding=1))(torch.zeros(1, 64, 8, 8))
 
 
@@ -121,5 +121,5 @@ def test_features_of_another_width_are_refused(kernels: Kernels) -> None:
         (nn.Conv2d(64, 3, 3), False),
     ],
 )
-def test_what_is_narrow(layer: nn.Module, expected: bool) -> None:
+def test_is_narrow(layer: nn.Module, expected: bool) -> None:
     assert is_narrow(layer) is expected

@@ -1,7 +1,7 @@
-"""Tensors in any layout give what PyTorch gives for them; those that C must not read are one clear error.
+"""Tests that tensors of any layout give PyTorch's results, and that tensors that C must not read are refused.
 
-C is given addresses alone, so a slice, a permutation or an expanded tensor that it walks as if it were dense ends in
-other numbers, and a tensor of another device or size in a crash.
+The C code gets only addresses. A slice, a permutation or an expanded tensor that is read as if it were dense gives
+wrong numbers, and a tensor of another device or size a crash.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def noise(*size: int) -> Tensor:
 
 
 def unaligned(*size: int) -> Tensor:
-    """Numbers that begin at an odd address."""
+    """Return random numbers that are stored at an odd address."""
     count = torch.Size(size).numel()
     memory = bytearray(2 * count + 1)
     values = torch.frombuffer(memory, dtype=torch.bfloat16, offset=1, count=count).view(*size)
@@ -48,7 +48,7 @@ VIEWS: dict[str, Callable[[int], Tensor]] = {
     "every other picture": lambda c: noise(4, c, 8, 7).contiguous(memory_format=LAST)[::2],
     "planes": lambda c: noise(2, c, 8, 7),
     "height and width swapped": lambda c: noise(2, c, 7, 8).contiguous(memory_format=LAST).transpose(2, 3),
-    "all axes turned around": lambda c: noise(7, 8, c, 2).permute(3, 2, 1, 0),
+    "all axes reversed": lambda c: noise(7, 8, c, 2).permute(3, 2, 1, 0),
     "channels and pictures swapped": lambda c: noise(c, 2, 8, 7).contiguous(memory_format=LAST).transpose(0, 1),
     "one picture expanded": lambda c: noise(1, c, 8, 7).contiguous(memory_format=LAST).expand(2, -1, -1, -1),
     "one channel expanded": lambda c: noise(2, 1, 8, 7).expand(-1, c, -1, -1),
@@ -84,7 +84,7 @@ def by_pytorch(features: Tensor, layers: list[nn.Conv2d], skip: bool) -> Tensor:
 
 
 def results(call: Callable[[Tensor], Tensor], features: Tensor, layers: list[nn.Conv2d], gradient: Tensor | None):
-    """The output and the gradients of the features and of all parameters, in double."""
+    """Return the output and the gradients of the features and of all parameters, in double precision."""
     features = features.detach().requires_grad_()
     out = call(features)
     of = (features, *(p for layer in layers for p in layer.parameters()))
@@ -128,7 +128,7 @@ def test_gradients_in_any_layout(kernels: Kernels, make, view: str) -> None:
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_views_have_the_bits_of_their_dense_copies(kernels: Kernels, data: st.DataObject) -> None:
-    """Axes of a larger tensor in any order, cut, thinned out and expanded at random; also of the gradient."""
+    """Features and gradients are random views: axes permuted, sliced with steps and expanded."""
 
     def draw(size: tuple[int, ...]) -> Tensor:
         order = data.draw(st.permutations(range(4)))
@@ -155,14 +155,14 @@ WEIGHT_VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "a slice": lambda w: torch.cat([w, w], dim=1).contiguous(memory_format=LAST)[:, : w.shape[1]],
     "transposed": lambda w: w.transpose(0, 1).contiguous().transpose(0, 1),
     "expanded": lambda w: w[:, :1].expand(-1, w.shape[1], -1, -1),
-    "turned": lambda w: w.transpose(2, 3),
+    "height and width swapped": lambda w: w.transpose(2, 3),
 }
 
 
 @pytest.mark.parametrize("make", [chain, narrow])
 @pytest.mark.parametrize("view", WEIGHT_VIEWS)
 def test_weights_and_biases_in_any_layout(kernels: Kernels, make, view: str) -> None:
-    """Also ones that were put in the place of those that the module was made with."""
+    """The parameters are replaced after the module was constructed."""
     torch.manual_seed(0)
     module, layers = make(kernels)
     for layer in layers:
@@ -177,7 +177,7 @@ def test_weights_and_biases_in_any_layout(kernels: Kernels, make, view: str) -> 
 
 @pytest.mark.parametrize("make", [chain, narrow])
 @pytest.mark.parametrize("learns", ["features", "weights", "weight only", "nothing"])
-def test_what_needs_gradients_gets_them(kernels: Kernels, make, learns: str) -> None:
+def test_exactly_the_tensors_that_require_gradients_get_them(kernels: Kernels, make, learns: str) -> None:
     module, layers = make(kernels)
     features = noise(2, C, 6, 5).requires_grad_(learns == "features")
     for layer in layers:
@@ -221,12 +221,12 @@ def no_storage() -> Tensor:
         (lambda: torch.zeros(1, C, 4, 4, dtype=torch.complex64), "need floating point"),
         (lambda: torch.zeros(C, 4, 4), r"\(N, C, H, W\)"),
         (lambda: torch.zeros(1, 1, C, 4, 4), r"\(N, C, H, W\)"),
-        (lambda: torch.zeros(1, C, 0, 4), "nothing to convolve"),
-        (lambda: torch.zeros(1, C, 4, 0), "nothing to convolve"),
-        (lambda: torch.zeros(1, 1, 4, 4), f"{C} channels were given 1"),
-        (lambda: torch.zeros(1, 0, 4, 4), f"{C} channels were given 0"),
+        (lambda: torch.zeros(1, C, 0, 4), "are empty"),
+        (lambda: torch.zeros(1, C, 4, 0), "are empty"),
+        (lambda: torch.zeros(1, 1, 4, 4), f"{C} channels got 1"),
+        (lambda: torch.zeros(1, 0, 4, 4), f"{C} channels got 0"),
         (lambda: torch.zeros(1, 1, 1, 1).expand(1, C, 50000, 50000), "too large"),
-        (no_storage, "not stored"),
+        (no_storage, "too small for its elements"),
         (lambda: noise(1, C, 4, 4).to_sparse(), "strided"),
     ],
 )
@@ -254,14 +254,14 @@ def test_features_that_c_must_not_read_are_refused(kernels: Kernels, make, featu
     ],
 )
 def test_weights_that_c_must_not_read_are_refused(kernels: Kernels, make, change, grad: bool) -> None:
-    """They fitted when the module was made, and were changed afterwards."""
+    """The weights were valid when the module was constructed, and are changed afterwards."""
     module, layers = make(kernels)
     change(layers[-1])
     with torch.set_grad_enabled(grad), pytest.raises(ValueError, match=r"kernel|channels"):
         module(noise(1, C, 4, 4))
 
 
-def test_what_is_computed_on_another_default_device_stays_on_the_processor(kernels: Kernels) -> None:
+def test_the_default_device_does_not_matter(kernels: Kernels) -> None:
     for make in (chain, narrow):
         module, _ = make(kernels)
         features = noise(1, C, 4, 4)
@@ -269,7 +269,7 @@ def test_what_is_computed_on_another_default_device_stays_on_the_processor(kerne
             assert module(features).device.type == "cpu"
 
 
-def test_a_twin_follows_weights_that_are_replaced(kernels: Kernels) -> None:
+def test_replaced_weights_of_a_network_are_used(kernels: Kernels) -> None:
     torch.manual_seed(0)
     config = resolve_config("edsr", "debug", {"width": 32, "blocks": 2})
     network, other = build("edsr", config), build("edsr", config)

@@ -24,7 +24,7 @@ WAYS = {
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_the_same_numbers_in_the_fast_layout(shape: tuple[int, ...], way) -> None:
+def test_values_are_unchanged_in_the_fast_layout(shape: tuple[int, ...], way) -> None:
     given = way(torch.rand(shape))
     laid_out = channels_last(given)
     assert torch.equal(laid_out, given)
@@ -34,7 +34,7 @@ def test_the_same_numbers_in_the_fast_layout(shape: tuple[int, ...], way) -> Non
         assert suggest_memory_format(laid_out) == torch.channels_last
 
 
-def test_what_lies_right_is_not_copied() -> None:
+def test_channels_last_data_is_not_copied() -> None:
     given = torch.rand(1, 5, 7, 3).permute(0, 3, 1, 2)
     assert channels_last(given).data_ptr() == given.data_ptr()
 
@@ -56,7 +56,7 @@ class Seeing(SuperResolutionNetwork):
 @pytest.mark.parametrize("self_ensemble", [False, True])
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_network_is_given_channels_last(channels: int, colours: int, self_ensemble: bool) -> None:
+def test_every_network_gets_channels_last_input(channels: int, colours: int, self_ensemble: bool) -> None:
     network = Seeing(channels)
     upright = np.random.default_rng(0).integers(0, 256, (20, 31, colours), dtype=np.uint8)
     upscaler = ImageUpscaler(network, self_ensemble=self_ensemble)

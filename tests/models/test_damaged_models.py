@@ -90,7 +90,7 @@ def test_a_flipped_bit_in_the_name_of_the_checksum_is_noticed(model: Path) -> No
         refused(model)
 
 
-def test_another_descriptor_over_the_same_weights_is_noticed(model: Path) -> None:
+def test_a_replaced_descriptor_is_detected(model: Path) -> None:
     header, data = header_of(model)
     header["__metadata__"][METADATA_KEY] = header["__metadata__"][METADATA_KEY].replace('"tiny"', '"tidy"')
     write(model, header, data)
@@ -176,9 +176,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_headers_that_cannot_be(model: Path, damage: str) -> None:
+def test_impossible_headers(model: Path, damage: str) -> None:
     DAMAGES[damage](model)
-    refused(model, "not a readable safetensors file, damaged or cut short")
+    refused(model, "not a readable safetensors file, damaged or truncated")
 
 
 def described(path: Path, **changes: object) -> None:
@@ -258,11 +258,11 @@ def test_a_sparse_file_of_many_gigabytes_is_not_read(tmp_path: Path) -> None:
     write(path, header, b"")
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + (1 << 35))
-    refused(path, "more than weights may have")
+    refused(path, "exceed the limit for weights")
 
 
 @pytest.mark.parametrize("fault", ["missing", "empty", "half"])
-def test_a_finished_run_whose_model_is_damaged_is_one_line(
+def test_a_finished_run_with_a_damaged_model_gives_one_line(
     model: Path, fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = model.parent / "run"

@@ -151,7 +151,7 @@ def test_the_published_large_edsr_adds_a_tenth(tmp_path: Path) -> None:
     assert descriptor.parameters == 40_729_603
 
 
-def test_pictures_that_reach_to_one(tmp_path: Path) -> None:
+def test_images_with_values_up_to_one(tmp_path: Path) -> None:
     reference = make(AuthorsEDSR, 2, 8, 2, 1.0, 1.0)
     torch.save(reference.state_dict(), tmp_path / "weights.pt")
     check_parity(tmp_path / "weights.pt", reference)
@@ -175,7 +175,7 @@ def changed(path: Path, reference: nn.Module, change: Callable[[dict[str, Tensor
 def test_a_scale_that_contradicts_the_weights(tmp_path: Path, layout: str) -> None:
     path = changed(tmp_path / "a.pt", make(LAYOUTS[layout], 1, 8, 4, 1.0), lambda w: None)
     assert import_model(path, scale=4).descriptor.scale == 4
-    refused(path, "its weights enlarge ×4, but --scale says 2", scale=2)
+    refused(path, "its weights are for scale 4, but --scale is 2", scale=2)
 
 
 @pytest.mark.parametrize("residual_scale", [0.0, 1.5, float("nan")])
@@ -184,21 +184,24 @@ def test_an_impossible_residual_scale(tmp_path: Path, residual_scale: float) -> 
     refused(path, "residual_scale: input should be", residual_scale=residual_scale)
 
 
-def test_eight_times(tmp_path: Path) -> None:
+def test_the_network_runs_eight_times(tmp_path: Path) -> None:
     path = changed(tmp_path / "a.pt", make(AuthorsEDSR, 1, 4, 8, 1.0), lambda w: None)
-    refused(path, "its features are enlarged by ×2 and ×2 and ×2, but only ×2, ×3, or ×2 twice is known")
+    refused(path, "its features are upsampled by ×2 and ×2 and ×2, not by ×2, ×3, or ×2 twice")
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
-    "no mean": (lambda w: w.pop("add_mean.bias"), "lacks weights EDSR-PyTorch's layout needs: add_mean.bias"),
-    "another mean": (lambda w: w["add_mean.bias"].mul_(2), "sub_mean and add_mean do not just"),
-    "a deviation": (lambda w: w["sub_mean.weight"].mul_(2), "sub_mean and add_mean do not just"),
+    "no mean": (
+        lambda w: w.pop("add_mean.bias"),
+        "EDSR-PyTorch's layout requires are missing: add_mean.bias",
+    ),
+    "another mean": (lambda w: w["add_mean.bias"].mul_(2), "sub_mean and add_mean do more than"),
+    "a deviation": (lambda w: w["sub_mean.weight"].mul_(2), "sub_mean and add_mean do more than"),
     "no layer": (lambda w: w.pop("body.1.body.2.weight"), r"lacks .*: body\.1\.body\.2\.weight"),
     "no body": (lambda w: w.pop("body.0.body.0.weight"), "no known layout"),
     "no upsampler": (lambda w: w.pop("tail.0.0.weight"), "enlarged by nothing"),
     "batch normalisation": (
         lambda w: w.update({"body.0.body.1.weight": torch.ones(8)}),
-        r"knows nothing of: body\.0\.body\.1\.weight",
+        r"does not have: body\.0\.body\.1\.weight",
     ),
     "one colour": (
         lambda w: w.update({"head.0.weight": w["head.0.weight"][:, :1]}),
@@ -209,7 +212,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         lambda w: w.update({"head.0.weight": torch.zeros(0, 3, 3, 3)}),
         r"head\.0\.weight is \(0, 3, 3, 3\), not",
     ),
-    "NaN": (lambda w: w["tail.1.bias"].fill_(torch.nan), r"tail\.1\.bias holds NaN"),
+    "NaN": (lambda w: w["tail.1.bias"].fill_(torch.nan), r"tail\.1\.bias contains NaN"),
     "whole numbers": (
         lambda w: w.update({"tail.1.weight": w["tail.1.weight"].long()}),
         r"tail\.1\.weight is .* int64",
@@ -226,4 +229,4 @@ def test_weights_that_do_not_fit(tmp_path: Path, damage: str) -> None:
 def test_basicsrs_msrresnet_is_known_and_refused(tmp_path: Path) -> None:
     layers = ["conv_first", "body.0.conv1", "body.0.conv2", "upconv1", "upconv2", "conv_hr", "conv_last"]
     torch.save({"params": {f"{name}.weight": torch.zeros(4, 4, 3, 3) for name in layers}}, tmp_path / "a.pth")
-    refused(tmp_path / "a.pth", "BasicSR's MSRResNet, which no network of nitido computes: .*bilinear")
+    refused(tmp_path / "a.pth", "BasicSR's MSRResNet, which nitido does not support: .*bilinear")

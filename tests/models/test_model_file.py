@@ -118,25 +118,25 @@ def test_foreign_safetensors(tmp_path: Path) -> None:
 def test_truncated_file(model: Path, kept: float) -> None:
     content = model.read_bytes()
     model.write_bytes(content[: int(kept * len(content))])
-    refused(model, "damaged or cut short")
+    refused(model, "damaged or truncated")
 
 
 def test_garbage(tmp_path: Path) -> None:
     path = tmp_path / "picture.safetensors"
     path.write_bytes(b"\x89PNG\r\n" + bytes(range(256)) * 8)
-    refused(path, "damaged or cut short")
+    refused(path, "damaged or truncated")
 
 
 def test_missing_tensor(model: Path) -> None:
     tensors = load_file(model)
     del tensors["mapping.bias"]
     rewrite(model, tensors)
-    refused(model, "lacks weights its descriptor needs: mapping.bias")
+    refused(model, "weights that its descriptor requires are missing: mapping.bias")
 
 
 def test_extra_tensor(model: Path) -> None:
     rewrite(model, {**load_file(model), "stowaway": torch.zeros(1)})
-    refused(model, "knows nothing of: stowaway")
+    refused(model, "does not have: stowaway")
 
 
 def test_wrong_shape(model: Path) -> None:
@@ -154,7 +154,7 @@ def test_weights_that_are_not_finite(model: Path, poison: float) -> None:
     tensors = load_file(model)
     tensors["extraction.weight"][0, 0, 0, 0] = poison
     rewrite(model, tensors)
-    refused(model, r"extraction\.weight holds NaN or infinite")
+    refused(model, r"extraction\.weight contains NaN or infinite")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_weights_that_are_not_finite(model: Path, poison: float) -> None:
         ({"architecture": "srcn"}, "unknown architecture 'srcn': did you mean 'srcnn'"),
         ({"config": {"scales": 2}}, "config of srcnn: unknown key 'scales': did you mean 'scale'"),
         ({"config": {"scale": 9}}, "config of srcnn: scale"),
-        ({"scale": 3}, "the descriptor says scale = 3, its network has 2"),
+        ({"scale": 3}, "the descriptor states scale = 3, but its network has 2"),
         ({"receptive_field_radius": 1}, "receptive_field_radius = 1"),
         ({"parameters": 1}, "parameters = 1"),
         ({"format_version": 2}, "descriptor: format_version"),
@@ -195,12 +195,12 @@ def test_one_file_for_several_scales(tmp_path: Path, scale: int) -> None:
         assert torch.equal(loaded(lr), built(lr))
 
 
-def test_the_first_scale_is_what_a_file_enlarges_by_unless_told_otherwise(tmp_path: Path, model: Path) -> None:
+def test_the_first_scale_is_the_default_of_a_file(tmp_path: Path, model: Path) -> None:
     mixed_scale_model(tmp_path / "m.safetensors")
     assert nitido.load_model(tmp_path / "m.safetensors").scale == 2
-    with pytest.raises(ModelFileError, match="this model enlarges ×2 or ×4 or ×3, not ×5"):
+    with pytest.raises(ModelFileError, match="this model upscales by ×2 or ×4 or ×3, not by ×5"):
         find_model(tmp_path / "m.safetensors", 5)
-    with pytest.raises(ModelFileError, match="this model enlarges ×2, not ×3"):
+    with pytest.raises(ModelFileError, match="this model upscales by ×2, not by ×3"):
         nitido.load_model(model, scale=3)
 
 
@@ -214,8 +214,8 @@ def test_a_file_written_before_there_were_several_scales_still_loads(model: Path
 @pytest.mark.parametrize(
     ("scales", "message"),
     [
-        ([3, 2], r"the descriptor says scales = \[3, 2\], but they must differ and begin with 2"),
-        ([2, 2], "but they must differ"),
+        ([3, 2], r"the descriptor states scales = \[3, 2\], but they must be unique and start with 2"),
+        ([2, 2], "but they must be unique"),
         ([2, 9], "SRCNN at scale 9: scale: input should be less than or equal to 4"),
         (["two"], "descriptor: scales.0"),
     ],
@@ -227,7 +227,7 @@ def test_scales_that_cannot_be(model: Path, scales: list[object], message: str) 
 
 def test_scales_that_the_weights_do_not_serve(tmp_path: Path) -> None:
     network = debug_network(upsampler="nearest")
-    with pytest.raises(ModelFileError, match=r"says scales = \[2, 3\]: .* its weights are for scale 2"):
+    with pytest.raises(ModelFileError, match=r"states scales = \[2, 3\]: .* its weights are for scale 2"):
         save_model(tmp_path / "m", network, ModelDescriptor.of(network, "srcnn", "tiny", other_scales=(3,)))
     assert not (tmp_path / "m").exists()
 
@@ -244,9 +244,9 @@ def test_refusing_to_save_leaves_the_old_file(model: Path) -> None:
     descriptor = describe(network)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    with pytest.raises(ModelFileError, match="holds NaN"):
+    with pytest.raises(ModelFileError, match="contains NaN"):
         save_model(model, network, descriptor)
-    with pytest.raises(ModelFileError, match="the descriptor says config"):
+    with pytest.raises(ModelFileError, match="the descriptor states config"):
         save_model(model, debug_network(scale=3), descriptor)
     assert model.read_bytes() == before
     assert list(model.parent.iterdir()) == [model]

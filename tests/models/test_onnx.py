@@ -107,7 +107,7 @@ def test_onnx_runtime_gives_the_same_pixels_at_every_size(exported: Exported) ->
     assert [file.name for file in exported.path.parent.iterdir()] == ["tiny.onnx"]
 
 
-def test_the_file_says_what_it_is(exported: Exported) -> None:
+def test_the_file_describes_itself(exported: Exported) -> None:
     model = onnx.load(exported.path)
     onnx.checker.check_model(model, full_check=True)
     said = {entry.key: entry.value for entry in model.metadata_props}
@@ -115,7 +115,7 @@ def test_the_file_says_what_it_is(exported: Exported) -> None:
     assert said["architecture"] == exported.descriptor.architecture
     assert (said["scale"], said["channels"]) == (str(network.scale), str(network.channels))
     radius = network.receptive_field_radius
-    assert said["receptive_field_radius"] == ("the whole picture" if radius is None else str(radius))
+    assert said["receptive_field_radius"] == ("whole image" if radius is None else str(radius))
     assert said["colour"].startswith("RGB in [0, 1]" if network.channels == 3 else "Y in [0, 1]")
     assert ModelDescriptor.model_validate_json(said["nitido"]) == exported.descriptor
     sizes = [axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim]
@@ -125,13 +125,13 @@ def test_the_file_says_what_it_is(exported: Exported) -> None:
     assert [getattr(loaded, key) for key in attributes] == [getattr(network, key) for key in attributes]
 
 
-def test_an_export_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
+def test_an_export_contains_no_machine_paths(exported: Exported) -> None:
     content = exported.path.read_bytes()
     assert b"stack_trace" not in content
     assert b".py" not in content
 
 
-def test_an_onnx_network_asks_for_as_much_memory_as_its_network(tiny: Exported) -> None:
+def test_an_onnx_network_needs_the_memory_of_its_source(tiny: Exported) -> None:
     loaded = load_onnx_file(tiny.path)
     assert bytes_per_pixel(loaded) >= bytes_per_pixel(tiny.network)
     assert bytes_per_pixel(SelfEnsemble(loaded)) > bytes_per_pixel(loaded)
@@ -153,13 +153,13 @@ except MemoryError:
 """
 
 
-def test_too_little_memory_is_said_as_pytorch_says_it(tiny: Exported) -> None:
+def test_out_of_memory_raises_the_error_of_pytorch(tiny: Exported) -> None:
     command = [sys.executable, "-c", OUT_OF_MEMORY, str(tiny.path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.stdout, done.stderr) == ("too little memory\n", "")
 
 
-def test_pieces_and_channels_through_an_onnx_network(tiny: Exported) -> None:
+def test_tiles_and_channels_work_with_an_onnx_network(tiny: Exported) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (40, 53, 3), dtype=np.uint8)
     plain, through = load_upscaler(tiny.network), load_upscaler(load_onnx_file(tiny.path), memory=1 << 20)
     for pixels in (colours, colours[:, :, :1]):
@@ -187,7 +187,7 @@ def test_a_file_is_for_one_scale(tiny: Exported) -> None:
         load_onnx_file(tiny.path).at_scale(3)
 
 
-def test_differences_are_seen() -> None:
+def test_differences_are_detected() -> None:
     network = debug("srcnn").build().eval()
     other = debug("srcnn").build().eval()
     with torch.no_grad():
@@ -200,12 +200,12 @@ def test_differences_are_seen() -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("noise", "not the same network: at 17×23 it differs from PyTorch by 0.000"),
+        ("noise", "not equivalent: at 17×23 it differs from PyTorch by 0.000"),
         ("nan", "it differs from PyTorch by nan"),
         ("branch", "PyTorch cannot export this Odd to ONNX: "),
     ],
 )
-def test_what_is_not_the_same_network_is_not_written(tiny: Exported, tmp_path: Path, fault: str, message: str) -> None:
+def test_a_different_network_is_not_written(tiny: Exported, tmp_path: Path, fault: str, message: str) -> None:
     target = tmp_path / "odd.onnx"
     target.write_bytes(b"the old one")
     with pytest.raises(OnnxError) as raised:
@@ -217,12 +217,12 @@ def test_what_is_not_the_same_network_is_not_written(tiny: Exported, tmp_path: P
 
 
 def test_other_names_than_onnx_are_refused(tiny: Exported, tmp_path: Path) -> None:
-    with pytest.raises(OnnxError, match=r"tiny.pt: an ONNX file is needed; give a name that ends in \.onnx"):
+    with pytest.raises(OnnxError, match=r"tiny.pt: the name of an ONNX file must end in \.onnx"):
         export_onnx(tmp_path / "tiny.pt", tiny.network, tiny.descriptor)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_is_one_line(
+def test_a_missing_package_gives_one_line(
     tiny: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
@@ -251,7 +251,7 @@ def altered(tiny: Exported, path: Path, **metadata: str | None) -> Path:
     return path
 
 
-def test_bad_files_are_one_line(tiny: Exported, tmp_path: Path) -> None:
+def test_bad_files_give_one_line(tiny: Exported, tmp_path: Path) -> None:
     def descriptor(**changes: object) -> str:
         return tiny.descriptor.model_copy(update=changes).model_dump_json()
 
@@ -261,11 +261,11 @@ def test_bad_files_are_one_line(tiny: Exported, tmp_path: Path) -> None:
         tmp_path / "none.onnx": "no such model file",
         tmp_path / "text.onnx": "not a readable ONNX file",
         tmp_path / "short.onnx": "not a readable ONNX file",
-        altered(tiny, tmp_path / "foreign.onnx", nitido=None): "an ONNX file that nitido has not exported",
+        altered(tiny, tmp_path / "foreign.onnx", nitido=None): "an ONNX file that was not exported by nitido",
         altered(tiny, tmp_path / "json.onnx", nitido="{"): "its descriptor is not JSON",
         altered(tiny, tmp_path / "memory.onnx", bytes_per_pixel="many"): "its bytes_per_pixel is many",
-        altered(tiny, tmp_path / "scale.onnx", nitido=descriptor(scale=3, scales=(3,))): "its descriptor says",
-        altered(tiny, tmp_path / "grey.onnx", nitido=descriptor(channels=1)): "is not what its descriptor says",
+        altered(tiny, tmp_path / "scale.onnx", nitido=descriptor(scale=3, scales=(3,))): "its descriptor states",
+        altered(tiny, tmp_path / "grey.onnx", nitido=descriptor(channels=1)): "does not match its descriptor",
     }
     for path, message in bad.items():
         with pytest.raises(ModelFileError) as raised:
@@ -302,7 +302,7 @@ def test_pytorch_is_tried_as_it_will_be_run(monkeypatch: pytest.MonkeyPatch, bfl
     )
 
 
-def test_a_backend_is_told_the_precision_of_pytorch(tmp_path: Path) -> None:
+def test_the_backend_receives_the_precision_of_pytorch(tmp_path: Path) -> None:
     shelve(tmp_path, "measured", 36.5)  # bfloat16 costs it 0.001 dB
     fast = has_fast_bfloat16(torch.device("cpu"))
     unmeasured = debug("srcnn").build()
@@ -400,15 +400,15 @@ FOREIGN_GRAPHS = {
     "weights elsewhere": (weights_elsewhere, "weights in another file"),
     "other operators": (lambda: graph_of(onnx.helper.make_node("X", ["lr"], ["sr"], domain="x.y")), "ONNX's own"),
     "functions": (lambda: graph_of(onnx.helper.make_node("Relu", ["lr"], ["sr"])), "functions"),
-    "twelve terabytes": (lambda: huge_constant(1_000_000), "damaged|is not what its descriptor"),
-    "twelve gigabytes": (lambda: huge_constant(32_000), "damaged|is not what its descriptor"),
+    "twelve terabytes": (lambda: huge_constant(1_000_000), "damaged|does not match its descriptor"),
+    "twelve gigabytes": (lambda: huge_constant(32_000), "damaged|does not match its descriptor"),
     "no operator of that name": (lambda: graph_of(onnx.helper.make_node("Nothing", ["lr"], ["sr"])), "not a readable"),
-    "as large as before": (lambda: graph_of(onnx.helper.make_node("Relu", ["lr"], ["sr"])), "its descriptor says"),
+    "as large as before": (lambda: graph_of(onnx.helper.make_node("Relu", ["lr"], ["sr"])), "its descriptor states"),
 }
 
 
 @pytest.mark.parametrize("kind", FOREIGN_GRAPHS)
-def test_graphs_that_no_export_has(tiny: Exported, tmp_path: Path, kind: str) -> None:
+def test_unusual_graphs_are_refused(tiny: Exported, tmp_path: Path, kind: str) -> None:
     make, message = FOREIGN_GRAPHS[kind]
     path = another_graph(tiny, tmp_path / "a.onnx", make(), functions=kind == "functions")
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -423,7 +423,7 @@ def test_a_file_that_does_not_end_in_time(tiny: Exported, monkeypatch: pytest.Mo
     refused(tiny.path, "did not end within 0.01 s")
 
 
-def test_bytes_that_are_no_message(tiny: Exported, tmp_path: Path) -> None:
+def test_bytes_that_are_not_a_message(tiny: Exported, tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     for content in (b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x02\x0a\x05", b"\x72\x03\x0a\x01\xff"):
         path.write_bytes(content)

@@ -15,7 +15,7 @@ def network() -> SuperResolutionNetwork:
 
 
 @torch.no_grad()
-def test_it_is_the_mean_over_the_eight_symmetries() -> None:
+def test_the_self_ensemble_is_the_mean_over_eight_symmetries() -> None:
     net, lr = network(), torch.rand(1, 3, 7, 9, dtype=torch.float64)
     results = []
     for transpose in (False, True):
@@ -31,12 +31,12 @@ def test_it_is_the_mean_over_the_eight_symmetries() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("turn", [lambda x: x.flip(-1), lambda x: torch.rot90(x, 1, (-2, -1))])
-def test_turning_the_input_turns_the_output(turn) -> None:
+def test_rotating_the_input_rotates_the_output(turn) -> None:
     ensemble, lr = SelfEnsemble(network()), torch.rand(2, 3, 6, 8, dtype=torch.float64)
     torch.testing.assert_close(ensemble(turn(lr)), turn(ensemble(lr)), rtol=0, atol=1e-12)
 
 
-def test_a_network_without_a_sense_of_direction_is_left_as_it_is() -> None:
+def test_a_symmetric_network_is_not_changed() -> None:
     class Nearest(SuperResolutionNetwork):
         def forward(self, lr: Tensor) -> Tensor:
             return torch.nn.functional.interpolate(lr, scale_factor=self.scale)

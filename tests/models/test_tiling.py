@@ -22,7 +22,7 @@ def test_tiled_equals_whole(recipe: Recipe) -> None:
 
 
 @torch.no_grad()
-def test_a_narrower_margin_would_be_seen() -> None:
+def test_a_narrower_margin_changes_pixels() -> None:
     network = Recipe("edsr", "debug", {"activation": "leaky_relu"}).build().eval()
     lr = torch.rand(1, 3, 33, 47)
     network.receptive_field_radius = 1
@@ -43,7 +43,7 @@ class Greedy(nn.Module):
 
 
 @torch.no_grad()
-def test_where_memory_is_short_pieces_are_smaller() -> None:
+def test_with_little_memory_tiles_are_smaller() -> None:
     network = Recipe("edsr", "debug").build().eval()
     lr = torch.rand(1, network.channels, 133, 147)
     whole = network(lr)
@@ -52,7 +52,7 @@ def test_where_memory_is_short_pieces_are_smaller() -> None:
 
 
 @torch.no_grad()
-def test_not_enough_for_the_smallest_pieces_is_told() -> None:
+def test_too_little_memory_for_the_smallest_tiles_is_reported() -> None:
     network = Recipe("edsr", "debug").build().eval()
     network.head = nn.Sequential(Greedy(10), network.head)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):

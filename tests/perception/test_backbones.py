@@ -126,7 +126,7 @@ def test_building_draws_no_random_numbers(stand_in: WeightsFile) -> None:
     assert torch.get_rng_state().equal(before)
 
 
-def test_names_nobody_knows() -> None:
+def test_unknown_names() -> None:
     with pytest.raises(PerceptionError, match="did you mean 'vgg19'"):
         build_backbone("vgg16", ["conv1_1"])
     with pytest.raises(PerceptionError, match="layer of efficientnet_lite0 'stage33': did you mean 'stage3'"):

@@ -72,7 +72,7 @@ def test_only_sr_receives_gradients(pair: tuple[Tensor, Tensor], normalised: boo
 
 
 @pytest.mark.parametrize("normalised", [False, True])
-def test_gradients_are_finite_where_there_is_nothing_to_see(normalised: bool) -> None:
+def test_gradients_of_flat_images_are_finite(normalised: bool) -> None:
     black = torch.zeros(1, 3, 32, 32, requires_grad=True)
     distance = _distance(layers=("stem", "stage5"), normalised=normalised)  # the stem ends in a ReLU, hence zeros
     (distance(black, torch.zeros_like(black)) + distance(black, torch.ones_like(black))).backward()
@@ -94,7 +94,7 @@ def test_under_autocast_the_result_is_float32(pair: tuple[Tensor, Tensor]) -> No
     assert found.item() == pytest.approx(distance(*pair).item(), rel=0.05)
 
 
-def test_a_model_that_holds_one_does_not_store_it() -> None:
+def test_a_model_does_not_store_its_perceptual_distance() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -105,7 +105,7 @@ def test_a_model_that_holds_one_does_not_store_it() -> None:
     assert not list(model.parameters())
 
 
-def test_it_moves_when_told() -> None:
+def test_the_distance_can_be_moved_to_a_device() -> None:
     distance = _distance(layers="stem")
     assert distance.to("meta") is distance
     pictures = torch.zeros(2, 3, 8, 8, device="meta")
@@ -144,7 +144,7 @@ def test_options_write_out_their_layers() -> None:
         ({"layer": "stage1"}, "did you mean 'layers'"),
     ],
 )
-def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
+def test_wrong_options_give_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         PerceptualOptions.parse(options, "loss.perceptual")
     assert str(caught.value).startswith("loss.perceptual: ")

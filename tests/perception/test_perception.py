@@ -52,7 +52,7 @@ def _with_mse(distort: Distort, picture: np.ndarray, mse: float, lowest: float, 
     return image
 
 
-def test_nothing_is_nearer_than_the_picture_itself(picture: np.ndarray, distance: Callable[..., float]) -> None:
+def test_an_image_has_distance_zero_to_itself(picture: np.ndarray, distance: Callable[..., float]) -> None:
     assert distance(picture, picture) == 0
 
 
@@ -88,7 +88,7 @@ def test_blur_blocks_and_noise_are_further_than_brightness_and_contrast(
 
 
 @pytest.mark.parametrize("pixels", [0.5, 1.0])
-def test_a_shift_is_nearer_than_blur(picture: np.ndarray, pixels: float, distance: Callable[..., float]) -> None:
+def test_a_shift_is_closer_than_blur(picture: np.ndarray, pixels: float, distance: Callable[..., float]) -> None:
     moved = shift(picture, (0, pixels, 0), order=3, mode="reflect")
     mse = _mse(moved, picture)
     blurred = _with_mse(lambda sigma: _blur(picture, sigma), picture, mse, 0.05, 60)

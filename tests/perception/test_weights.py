@@ -75,7 +75,7 @@ def _files(weights: WeightsFile) -> list[str]:
     return [path.name for path in weights.path.parent.iterdir()]
 
 
-def test_the_address_is_torchvisions_and_its_name_holds_the_hash() -> None:
+def test_the_url_is_torchvisions_and_contains_the_hash() -> None:
     models = pytest.importorskip("torchvision.models")
     assert models.VGG19_Weights.IMAGENET1K_V1.url == WEIGHTS.url
     assert WEIGHTS.name == f"vgg19-{WEIGHTS.sha256[:8]}.pth"
@@ -102,12 +102,12 @@ def test_a_file_with_another_hash_is_refused(weights: WeightsFile, server: Serve
     assert _files(weights) == []
 
 
-def test_a_broken_connection_is_taken_up_again(weights: WeightsFile, server: Server) -> None:
+def test_a_broken_connection_is_resumed(weights: WeightsFile, server: Server) -> None:
     server.drops = 1
     assert locate(weights).read_bytes() == CONTENT
 
 
-def test_an_interrupted_download_leaves_no_half_file(weights: WeightsFile, server: Server) -> None:
+def test_an_interrupted_download_leaves_no_partial_file(weights: WeightsFile, server: Server) -> None:
     server.drops = 99
     with pytest.raises(PerceptionError, match="the connection was lost"):
         locate(weights)
@@ -122,11 +122,11 @@ def test_offline_the_error_says_what_to_do(nowhere: str, tmp_path: Path) -> None
         locate(weights)
     message = str(caught.value)
     assert "\n" not in message
-    for part in ("vgg19", weights.url, str(tmp_path / "cache" / "weights"), "by hand", "efficientnet_lite0"):
+    for part in ("vgg19", weights.url, str(tmp_path / "cache" / "weights"), "copy ", "efficientnet_lite0"):
         assert part in message
 
 
-def test_a_file_put_there_by_hand_needs_no_network(weights: WeightsFile, server: Server, nowhere: str) -> None:
+def test_a_manually_copied_file_needs_no_network(weights: WeightsFile, server: Server, nowhere: str) -> None:
     weights.path.parent.mkdir(parents=True)
     shutil.copy(server.folder / weights.name, weights.path)
     offline = WeightsFile(weights.owner, f"{nowhere}/{weights.name}", weights.sha256)

@@ -34,7 +34,7 @@ def test_the_first_scale_is_the_networks_own() -> None:
         ("vdsr", ["scales=2,three"], "scales.1: input should be a valid integer"),
         ("vdsr", ["scales=2,3", "upsampler=transposed"], "cannot be used at scale 3: its weights are for scale 2"),
         ("edsr", ["scales=2,3"], r"this EDSR cannot be used at scale 3.*`upsampler` is `bicubic`"),
-        ("vdsr", ["scales=2,3", "loss=l1,adversarial", "patch=32"], "loss term 'adversarial': a discriminator judges"),
+        ("vdsr", ["scales=2,3", "loss=l1,adversarial", "patch=32"], "loss term 'adversarial': a discriminator needs"),
         ("vdsr", ["scals=2,3"], "unknown key 'scals': did you mean 'scales'"),
     ],
 )

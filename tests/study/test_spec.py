@@ -270,7 +270,7 @@ def test_settings_reach_into_groups_of_hyperparameters(study_file) -> None:
         ("adversrial.kind=hinge", "unknown key 'adversrial.kind'"),
         ("perceptual.backbone=vgg18", "unknown backbone 'vgg18': did you mean 'vgg19'"),
         ("loss.sim=1", "unknown loss 'sim': did you mean 'ssim'"),
-        ("loss=adversarial", "an adversarial term alone forgets the picture"),
+        ("loss=adversarial", "an adversarial term alone ignores the input"),
     ],
 )
 def test_wrong_words_inside_groups_are_named(study_file, setting: str, message: str) -> None:
@@ -350,7 +350,7 @@ def test_a_learning_rate_is_listed_once_however_it_is_written(study_file) -> Non
         (["learning_rates=1e-3,inf"], r"learning_rates\.1: input should be a finite number, got 'inf'"),
         (["steps=1000000000000000000000000000000"], "steps: input should be less than or equal to"),
         (["batch=1000000000000000000000"], "batch: input should be less than or equal to"),
-        (["batch=10000", "patch=4096"], "low-resolution pixels a step"),
+        (["batch=10000", "patch=4096"], "low-resolution pixels per step"),
         (["seeds=" + ",".join(map(str, range(6000)))], "runs .variants × learning rates × seeds., at most 10,000"),
         (["baseline=gleu"], "the baseline 'gleu' is not among the variants: plain, gelu: did you mean 'gelu'"),
         (["baseline=plain", "variants=gelu"], "the baseline 'plain' is not among the variants: gelu"),
@@ -411,7 +411,7 @@ def profiles(**changes: object) -> dict[str, object]:
     [
         (
             {"profiles": profiles(hyperparameters={"steps": 1, "momentum": 0.9})},
-            "momentum has no effect with optimizer 'adam': it is of muon, sgd in any variant",
+            "momentum has no effect with optimizer 'adam': it is for muon, sgd in any variant",
         ),
         (
             {"variants": ["debug", {"name": "b", "variant": "debug", "hyperparameters": {"momentum": 0.5}}]},

@@ -75,7 +75,7 @@ def test_every_term_verdict_and_gradient_norm_is_logged_at_every_step(whole) -> 
     assert logged[0]["learning_rate"] == pytest.approx(1e-3 / 3)
 
 
-def test_both_networks_learn_and_the_model_is_the_network_alone(whole) -> None:
+def test_both_networks_learn_and_the_model_contains_only_the_generator(whole) -> None:
     network, trained, directory = whole
     assert not same(network.state_dict(), fresh_network().state_dict())
     state = checkpoint(directory)["state_dict"]
@@ -84,7 +84,7 @@ def test_both_networks_learn_and_the_model_is_the_network_alone(whole) -> None:
     assert isinstance(trained, Trained)
 
 
-def test_the_kept_weights_are_those_that_look_best(whole) -> None:
+def test_the_best_weights_by_perceptual_distance_are_kept(whole) -> None:
     _, trained, directory = whole
     curve = {
         line["step"]: line["validation/perceptual_distance"] for line in lines(directory) if "validation/psnr_y" in line
@@ -118,7 +118,7 @@ def test_an_interrupted_run_resumes_exactly_with_both_optimisers(
 
 
 @pytest.mark.parametrize("kind", ["hinge", "relativistic"])
-def test_the_other_games_train_too(small_store: Store, tmp_path: Path, kind: str) -> None:
+def test_the_other_adversarial_losses_train_too(small_store: Store, tmp_path: Path, kind: str) -> None:
     adversarial = OPTIONS["adversarial"] | {"kind": kind}
     _, trained = run(small_store, tmp_path, adversarial=adversarial, ema=0, steps=4)
     assert trained.steps == 4
@@ -144,7 +144,7 @@ def test_a_y_network_has_a_discriminator_of_one_channel(small_store: Store, tmp_
     assert first.shape[1] == 1
 
 
-def test_frozen_parts_stand_still(small_store: Store, tmp_path: Path) -> None:
+def test_frozen_parts_do_not_change(small_store: Store, tmp_path: Path) -> None:
     network = fresh_network()
     for parameter in network.head.parameters():
         parameter.requires_grad_(False)
@@ -192,7 +192,7 @@ def test_a_patch_that_cannot_be_halved_four_times_is_refused(side: int, nearest:
         Discriminator(DiscriminatorConfig(width=2, dense_width=2), channels=3, side=side)
 
 
-def test_a_discriminator_without_normalisation_judges_each_picture_alone() -> None:
+def test_without_normalization_images_are_classified_independently() -> None:
     torch.manual_seed(0)
     alone = Discriminator(DiscriminatorConfig(width=4, dense_width=8, normalization="none"), channels=3, side=16)
     pictures = torch.rand(3, 3, 16, 16)

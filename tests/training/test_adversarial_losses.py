@@ -33,12 +33,12 @@ FORMULAS = {
 }
 
 
-def test_every_game_has_a_formula_here() -> None:
+def test_every_adversarial_loss_is_tested() -> None:
     assert set(FORMULAS) == set(ADVERSARIAL_LOSSES)
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
-def test_both_sides_are_their_formulas(kind: str) -> None:
+def test_losses_of_both_networks_match_their_formulas(kind: str) -> None:
     game = ADVERSARIAL_LOSSES[kind]
     real, fake = torch.from_numpy(REAL), torch.from_numpy(FAKE)
     discriminator, generator = FORMULAS[kind]

@@ -50,7 +50,7 @@ def test_the_average_is_that_of_the_definition(decay: float, steps: int, seed: i
     torch.testing.assert_close(average.module.weight.double(), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_long_memory_forgets_the_beginning_all_the_same() -> None:
+def test_a_high_decay_also_forgets_the_initial_weights() -> None:
     network = nn.Linear(1, 1, bias=False)
     average = averaged(network, 0.9999)
     for value in [100.0, *[1.0] * 100]:
@@ -60,7 +60,7 @@ def test_a_long_memory_forgets_the_beginning_all_the_same() -> None:
     assert average.module.weight.item() == pytest.approx(1, abs=1e-3)
 
 
-def test_what_stands_still_keeps_its_bits_and_counts_keep_counting() -> None:
+def test_constant_tensors_keep_their_bits_and_counters_count() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     frozen = copy.deepcopy(network[0].state_dict())
@@ -73,7 +73,7 @@ def test_what_stands_still_keeps_its_bits_and_counts_keep_counting() -> None:
     assert torch.isfinite(average.module[1].running_var).all()
 
 
-def test_a_training_keeps_the_average_of_what_its_steps_made(small_store: Store, tmp_path: Path) -> None:
+def test_a_training_keeps_the_average_of_its_weights(small_store: Store, tmp_path: Path) -> None:
     def run(directory: Path, steps: int, ema: float) -> dict[str, torch.Tensor]:
         """The weights kept after `steps` steps of a run whose learning rate does not depend on its length."""
         torch.manual_seed(3)

@@ -44,7 +44,7 @@ def whole(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return content(directory)
 
 
-def test_every_step_stands_once(whole: dict[str, list[int]]) -> None:
+def test_every_step_occurs_once(whole: dict[str, list[int]]) -> None:
     assert whole["loss/l1"] == [0, 3, 6, 9]
     assert whole["validation/psnr_y"] == [4, 8, 12]
     assert whole["truth, bicubic, network"] == [4, 8, 12]
@@ -53,7 +53,7 @@ def test_every_step_stands_once(whole: dict[str, list[int]]) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 4, 6, 8, 11])
-def test_an_interrupted_run_has_the_events_of_a_whole_one(
+def test_an_interrupted_and_resumed_run_has_all_events(
     small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int
 ) -> None:
     with pytest.raises(TrainingInterruptedError):
@@ -80,7 +80,7 @@ run(pickle.loads(Path(store).read_bytes()), Path(directory), die)
 
 
 @pytest.mark.parametrize(("step", "when"), [(3, "trained"), (4, "validated"), (7, "trained"), (11, "trained")])
-def test_a_killed_run_has_the_events_of_a_whole_one(
+def test_a_killed_and_resumed_run_has_all_events(
     small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int, when: str
 ) -> None:
     """The process ends without a chance to write anything: what TensorBoard's thread holds back is lost."""
@@ -95,7 +95,7 @@ def test_a_killed_run_has_the_events_of_a_whole_one(
     assert len(lines(tmp_path / "run")) == len(whole["loss/l1"]) + len(whole["validation/psnr_y"])
 
 
-def test_a_file_that_was_cut_short_or_damaged_loses_what_follows(small_store: Store, tmp_path: Path) -> None:
+def test_events_after_damage_are_dropped(small_store: Store, tmp_path: Path) -> None:
     run(small_store, tmp_path)
     file = max(tmp_path.glob("events.out.tfevents.*"), key=lambda path: path.stat().st_size)
     whole = file.read_bytes()

@@ -23,7 +23,7 @@ from nitido.training.module import DivergedError
 from tests.training.small_runs import distance, network, options, run, stop_at
 
 CPU = torch.device("cpu")
-FALLING_BACK = "came to no finite number in bfloat16: the run goes on in float32"
+FALLING_BACK = "is not finite in bfloat16: the run continues in float32"
 
 
 def remembered(directory: Path) -> FastPath:
@@ -48,7 +48,7 @@ def compiled(small_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_who_says_it_is_not_probed(wanted: bool) -> None:
+def test_an_explicit_choice_is_not_benchmarked(wanted: bool) -> None:
     chosen = choose(network(), options(compile=wanted), 100_000, CPU)
     assert (chosen.compiled, chosen.reason) == (wanted, f"compile={str(wanted).lower()}")
 
@@ -78,7 +78,7 @@ def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("measured", "compiled"), [([0.8, 0.5, 0.4], False), ([0.4, 0.5, 0.8], False), ([0.8, 0.3, 0.4], True)]
 )
-def test_eager_steps_are_looked_at_before_and_after_the_compiler(
+def test_eager_steps_are_measured_before_and_after_compiling(
     monkeypatch: pytest.MonkeyPatch, measured: list[float], compiled: bool
 ) -> None:
     """A machine that was slow for a moment, before or after, must not speak for the compiler."""
@@ -87,7 +87,7 @@ def test_eager_steps_are_looked_at_before_and_after_the_compiler(
     assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
 
 
-def test_kernels_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_measured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, kernels and compiled code have their turns, then the first two once more."""
     seconds = iter([0.26, 0.41, 0.3, 0.25, 0.18])
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: None)
@@ -103,7 +103,7 @@ def test_kernels_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"as it is": 0.5, "kernels": 0.49, "compiled": 0.6}, False),
     ],
 )
-def test_the_fastest_of_three_ways_is_taken(
+def test_the_fastest_of_three_paths_is_chosen(
     monkeypatch: pytest.MonkeyPatch, measured: dict[str, float], taken: object
 ) -> None:
     ways = {fast_path.with_kernels: "kernels", fast_path.compiled: "compiled"}
@@ -118,7 +118,7 @@ def test_the_fastest_of_three_ways_is_taken(
     assert chosen.reason == f"a step takes {seconds}"
 
 
-def test_a_compiler_is_not_asked_where_kernels_save_more_than_it_ever_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiler_is_not_tried_if_kernels_save_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(*given: object) -> float:
         assert given[-1] is not fast_path.compiled
         return 0.3 if given[-1] is fast_path.with_kernels else 0.5
@@ -129,14 +129,12 @@ def test_a_compiler_is_not_asked_where_kernels_save_more_than_it_ever_did(monkey
     assert chosen.kernels
     assert chosen.reason == (
         "a step takes 0.5 s as it is, 0.3 s with nitido's kernels; "
-        "PyTorch's compiler was not tried: it has never saved as much as that"
+        "PyTorch's compiler was not tried, because it has never saved as much as the kernels"
     )
 
 
 def test_kernels_are_for_bfloat16() -> None:
-    with pytest.raises(
-        ConfigError, match="compile=kernels, but they are for bfloat16 on the processor, not for float32"
-    ):
+    with pytest.raises(ConfigError, match="compile=kernels, but they are for bfloat16 on the CPU, not for float32"):
         choose(network(), options(compile="kernels"), 8, CPU)
 
 
@@ -145,7 +143,7 @@ def test_a_network_that_gains_nothing_by_kernels_is_refused(monkeypatch: pytest.
         replaced_layers = 0
 
     monkeypatch.setattr(fast_path, "with_kernels", lambda network: WithoutKernels())
-    with pytest.raises(ConfigError, match="compile=kernels, but none of the network's convolutions fit"):
+    with pytest.raises(ConfigError, match="compile=kernels, but they support none of the network's convolutions"):
         choose(network(), options(compile="kernels", precision="bfloat16"), 8, CPU)
 
 
@@ -164,7 +162,7 @@ def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(mo
     )
 
 
-def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_run_does_not_depend_on_a_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a demo's runs, say, whose figures are to come out again."""
     monkeypatch.setattr(fast_path, "probe", lambda *_: 0.059)
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: pytest.fail("looked for kernels"))
@@ -173,7 +171,7 @@ def test_a_short_run_does_not_hang_on_a_probe(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("no_bfloat16")
-def test_a_run_with_kernels_does_not_go_on_where_there_are_none(tmp_path: Path) -> None:
+def test_a_run_with_kernels_is_not_resumed_without_them(tmp_path: Path) -> None:
     file = tmp_path / FILE
     write_json(file, {"precision": "bfloat16", "compiled": False, "kernels": True, "reason": "compile=kernels"})
     with pytest.raises(
@@ -191,7 +189,7 @@ def test_the_probe_takes_the_fastest_step() -> None:
     assert fast_path.probe(network(), options(), "float32", CPU, slow_now_and_then) < 0.4
 
 
-def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_benchmark_does_not_change_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     monkeypatch.setattr(fast_path, "COMPILING", 0.0)
     probed = network()
@@ -200,7 +198,7 @@ def test_the_probe_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(parameter.grad is None for parameter in probed.parameters())
 
 
-def test_where_memory_is_short_fewer_patches_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_little_memory_fewer_patches_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = []
 
     def probe(network: object, options: Hyperparameters, *_: object) -> float:
@@ -249,7 +247,7 @@ def test_a_compiled_run_ends_where_an_eager_one_does(eager, compiled) -> None:
     assert distance(trained, eager) < 1e-4
 
 
-def test_only_that_message_is_kept_back(caplog: pytest.LogCaptureFixture, compiled) -> None:
+def test_only_that_message_is_suppressed(caplog: pytest.LogCaptureFixture, compiled) -> None:
     logger = logging.getLogger("torch.utils.cpp_extension")
     logger.warning("No CUDA runtime is found, using CUDA_HOME='%s'", "/usr/local")
     logger.warning("another %s", "message")
@@ -267,7 +265,7 @@ def test_a_compiled_run_may_average_its_weights(small_store: Store, tmp_path: Pa
     assert distance(averaged, run(small_store, tmp_path / "eager", compile=False, ema=0.8)) < 1e-4
 
 
-def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_fast_path(tmp_path: Path) -> None:
     file = tmp_path / FILE
     first = load_or_choose(file, network(), options(compile=False), 8, CPU)
     written = file.read_text()
@@ -290,13 +288,13 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path) -> None:
         (b"{}", " is damaged (its checksum is missing)"),
     ],
 )
-def test_a_damaged_file_is_one_clear_line(small_store: Store, tmp_path: Path, content: bytes, problem: str) -> None:
+def test_a_damaged_file_gives_one_line(small_store: Store, tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(NitidoError) as refused:
         run(small_store, tmp_path)
     line = str(refused.value)
     assert line.startswith(f"{tmp_path / FILE}{problem}")
-    assert line.endswith("delete it, and how to go on is chosen anew")
+    assert line.endswith("delete it, and a fast path is chosen again")
     assert "\n" not in line
 
 
@@ -311,7 +309,7 @@ def test_a_damaged_file_is_one_clear_line(small_store: Store, tmp_path: Path, co
         ({"precision": "float32", "compiled": True, "reason": "", "more": 1}, ": "),
     ],
 )
-def test_a_file_of_another_layout_is_one_clear_line(
+def test_a_file_of_another_layout_gives_one_line(
     small_store: Store, tmp_path: Path, values: dict[str, object], problem: str
 ) -> None:
     write_json(tmp_path / FILE, values)
@@ -319,11 +317,11 @@ def test_a_file_of_another_layout_is_one_clear_line(
         run(small_store, tmp_path)
     line = str(refused.value)
     assert line.startswith(f"{tmp_path / FILE}{problem}")
-    assert line.endswith("delete it, and how to go on is chosen anew")
+    assert line.endswith("delete it, and a fast path is chosen again")
     assert "\n" not in line
 
 
-def test_a_file_whose_content_was_changed_is_damaged(tmp_path: Path) -> None:
+def test_a_file_with_modified_content_is_damaged(tmp_path: Path) -> None:
     file = tmp_path / FILE
     load_or_choose(file, network(), options(compile=False), 8, CPU)
     file.write_text(file.read_text().replace("float32", "bfloat16"))
@@ -353,7 +351,7 @@ def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_a_compiled_run_does_not_go_on_where_nothing_compiles(tmp_path: Path) -> None:
+def test_a_compiled_run_is_not_resumed_without_a_compiler(tmp_path: Path) -> None:
     file = tmp_path / FILE
     write_json(file, {"precision": "float32", "compiled": True, "reason": "compile=true"})
     with pytest.raises(ConfigError, match=r"no C\+\+ compiler \(no-such-compiler\) here; delete it"):
@@ -390,7 +388,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("nitido")]
 
 
-def test_what_is_too_much_for_bfloat16_goes_on_in_float32(
+def test_a_step_that_overflows_in_bfloat16_continues_in_float32(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = {"precision": "bfloat16", "compile": False}
@@ -410,13 +408,13 @@ def test_what_is_too_much_for_bfloat16_goes_on_in_float32(
     assert distance(resumed, whole) == 0
 
 
-def test_from_the_first_step_on_it_is_a_run_in_float32(small_store: Store, tmp_path: Path) -> None:
+def test_a_fallback_in_the_first_step_equals_a_float32_run(small_store: Store, tmp_path: Path) -> None:
     fallen = run(small_store, tmp_path / "a", overflowing(before=0), precision="bfloat16", compile=False)
     expected = run(small_store, tmp_path / "b", overflowing(before=0), precision="float32", compile=False)
     assert distance(fallen, expected) == 0
 
 
-def test_batch_statistics_forget_the_infinite_try(small_store: Store, tmp_path: Path) -> None:
+def test_a_failed_attempt_does_not_change_batch_statistics(small_store: Store, tmp_path: Path) -> None:
     norm = {"architecture": "edsr", "block": "batch"}
     fallen = run(small_store, tmp_path / "a", overflowing(0, **norm), precision="bfloat16", compile=False)
     expected = run(small_store, tmp_path / "b", overflowing(0, **norm), precision="float32", compile=False)
@@ -449,7 +447,7 @@ def test_an_adversarial_run_falls_back_too(
     assert distance(found["bfloat16"], found["float32"]) == 0
 
 
-def test_what_is_too_much_for_float32_as_well_ends_the_run(small_store: Store, tmp_path: Path) -> None:
+def test_a_step_that_overflows_in_float32_ends_the_run(small_store: Store, tmp_path: Path) -> None:
     broken = network()
     with torch.no_grad():
         next(broken.parameters()).fill_(torch.inf)
@@ -457,14 +455,14 @@ def test_what_is_too_much_for_float32_as_well_ends_the_run(small_store: Store, t
         run(small_store, tmp_path, broken, precision="bfloat16", compile=False)
 
 
-def test_a_machine_with_everything_is_described_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_machine_is_described_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert describe_machine(CPU) == "2 threads; bfloat16; C++ compiler"
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_hardware_and_software_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert describe_machine(CPU) == (
@@ -473,7 +471,7 @@ def test_what_a_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 6])
-def test_a_run_with_muon_goes_on_with_the_same_bits(small_store: Store, tmp_path: Path, step: int) -> None:
+def test_a_resumed_run_with_muon_has_the_same_bits(small_store: Store, tmp_path: Path, step: int) -> None:
     def edsr() -> SuperResolutionNetwork:
         torch.manual_seed(3)
         return build("edsr", resolve_config("edsr", "debug", {"width": 8}))

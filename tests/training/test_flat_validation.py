@@ -58,9 +58,7 @@ def curve_of(directory: Path) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("flat", ["black", "white"])
-def test_a_flat_validation_picture_does_not_make_the_first_step_the_best(
-    small_store: Store, tmp_path: Path, flat: str
-) -> None:
+def test_a_flat_validation_image_does_not_select_the_first_step(small_store: Store, tmp_path: Path, flat: str) -> None:
     """A network that leaves flat pictures as they are has an infinite PSNR there at every step: others decide."""
     start = network(residual=True)
     with torch.no_grad():
@@ -76,7 +74,7 @@ def test_a_flat_validation_picture_does_not_make_the_first_step_the_best(
     assert found.validation["psnr_y"] == max(curve.values())
 
 
-def test_of_validations_that_are_equal_the_last_is_kept(small_store: Store, tmp_path: Path) -> None:
+def test_the_last_of_equal_validations_is_kept(small_store: Store, tmp_path: Path) -> None:
     """A learning rate too small to change any pixel: every validation is the same, and so chooses nothing."""
     store = validation_of(tmp_path / "flat", "black")
     trained = trained_on(

@@ -36,7 +36,7 @@ def test_patterns_name_modules_or_parameters(pattern: str, expected: set[str]) -
     assert all(matches(name, pattern) for name in frozen)
 
 
-def test_frozen_batch_norm_stands_still_and_the_rest_moves() -> None:
+def test_frozen_batch_norm_statistics_do_not_change() -> None:
     net = network()
     freeze(net, "first_half")
     net.train()

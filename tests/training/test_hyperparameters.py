@@ -46,6 +46,6 @@ def test_mistakes_are_one_line_that_names_the_key(values: dict[str, object], mes
     assert str(caught.value).startswith("test: ")
 
 
-def test_a_length_is_needed() -> None:
+def test_a_length_is_required() -> None:
     with pytest.raises(ConfigError, match="either steps or epochs"):
         Hyperparameters.parse({}, "test")

@@ -101,11 +101,11 @@ def test_cards_without_bfloat16_train_in_float16_where_that_is_fast(
     assert resolve_precision(Hyperparameters.parse({"steps": 1, "loss": loss}, "test"), CARD) == expected
 
 
-def test_bfloat16_is_taken_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert resolve_precision(Hyperparameters(steps=1), CARD) == "bfloat16"
 
 
 def test_an_adversarial_run_in_float16_is_refused() -> None:
-    with pytest.raises(ConfigError, match="an adversarial loss is not trained in float16: take precision bfloat16"):
+    with pytest.raises(ConfigError, match="an adversarial loss does not support float16: use precision bfloat16"):
         Hyperparameters.parse({"steps": 1, "loss": ["l1", "adversarial"], "precision": "float16"}, "test")

@@ -47,7 +47,7 @@ def test_terms_are_weighted_and_named(pair: tuple[torch.Tensor, torch.Tensor]) -
     assert weighted["l2"].item() == pytest.approx(0.5 * plain["l2"].item())
 
 
-def test_the_adversarial_term_is_left_to_the_discriminator(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_the_adversarial_term_is_computed_by_the_discriminator(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert list(terms({"l1": 1.0, ADVERSARIAL: 1e-3}, *pair)) == ["l1"]
 
 

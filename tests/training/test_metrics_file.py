@@ -24,7 +24,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_logged_is_read_back(log: Path) -> None:
+def test_logged_scalars_are_read_back(log: Path) -> None:
     assert [line["step"] for line in read_scalars(log)] == [2, 4, 8]
     assert read_curve(log, "psnr_y") == [(4, 30.0), (8, 31.0)]
     assert read_validation(log, 4) == {"psnr_y": 30.0, "ssim_y": 0.9}
@@ -41,13 +41,13 @@ def test_no_infinity_reaches_the_file(log: Path, value: float) -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
-def test_constants_of_earlier_versions_are_no_points(log: Path, value: str) -> None:
+def test_constants_of_earlier_versions_are_not_points(log: Path, value: str) -> None:
     with log.open("a") as file:
         file.write(f'{{"step": 12, "validation/psnr_y": {value}}}\n')
     assert read_curve(log, "psnr_y") == [(4, 30.0), (8, 31.0)]
 
 
-def test_a_line_that_was_not_finished_is_left_out_and_dropped(log: Path) -> None:
+def test_an_incomplete_line_is_skipped_and_dropped(log: Path) -> None:
     whole = log.read_bytes()
     with log.open("a") as file:
         file.write('{"step": 12, "validation/psn')
@@ -94,6 +94,6 @@ def test_a_damaged_line_is_named(log: Path, line: bytes) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_a_file_without_the_validation_that_was_kept_is_damaged(log: Path) -> None:
-    with pytest.raises(DamagedFileError, match="lacks the validation after step 12"):
+def test_a_file_without_the_best_validation_is_damaged(log: Path) -> None:
+    with pytest.raises(DamagedFileError, match="the validation after step 12 is missing"):
         read_validation(log, 12)

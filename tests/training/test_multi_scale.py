@@ -63,7 +63,7 @@ def whole(store: Store, tmp_path_factory: pytest.TempPathFactory):
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10**7), st.integers(1, 4))
-def test_in_every_round_each_has_its_turn_once(seed: int, number: int, scale_schedule: int) -> None:
+def test_every_round_uses_each_scale_once(seed: int, number: int, scale_schedule: int) -> None:
     steps = range(number * scale_schedule, (number + 1) * scale_schedule)
     assert sorted(scale_index_of_step(seed, step, scale_schedule) for step in steps) == list(range(scale_schedule))
 
@@ -96,7 +96,7 @@ def places(patch: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
     return [(int(top), int(left)) for top, left in np.argwhere((windows == patch).all(axis=(2, 3, 4)))]
 
 
-def test_every_low_resolution_patch_is_matlabs_bicubic_of_its_own_scale(store: Store) -> None:
+def test_every_lr_patch_is_matlabs_bicubic_of_its_scale(store: Store) -> None:
     seen = Counter()
     for lr, hr in batches(store, 1, 0, 12):
         scale = hr.shape[-1] // lr.shape[-1]
@@ -136,7 +136,7 @@ def test_interrupted_and_continued_equals_uninterrupted(store: Store, whole, tmp
     assert lines(tmp_path) == lines(whole[2])
 
 
-def test_the_other_scales_are_learnt(store: Store, whole, tmp_path: Path) -> None:
+def test_the_other_scales_are_learned(store: Store, whole, tmp_path: Path) -> None:
     alone, _ = run(store, tmp_path, scale_schedule=(2,))
     assert not same_weights(alone, whole[0])
     logged = [line for line in lines(whole[2]) if "loss/l1" in line]
@@ -144,7 +144,7 @@ def test_the_other_scales_are_learnt(store: Store, whole, tmp_path: Path) -> Non
     assert not any("scale" in line for line in lines(tmp_path))
 
 
-def test_a_scale_that_is_named_twice_has_two_turns_in_a_round_and_counts_once(store: Store, tmp_path: Path) -> None:
+def test_a_repeated_scale_is_trained_twice_and_validated_once(store: Store, tmp_path: Path) -> None:
     _, trained = run(store, tmp_path, scale_schedule=(2, 2, 3))
     scales = [line["scale"] for line in lines(tmp_path) if "loss/l1" in line]
     assert [sorted(scales[begin : begin + 3]) for begin in range(0, 12, 3)] == [[2, 2, 3]] * 4
@@ -168,7 +168,7 @@ def test_every_scale_is_measured_and_the_mean_chooses(store: Store, whole) -> No
         assert trained.validation[f"x{scale}/psnr_y"] == pytest.approx(fmean(scores), abs=1e-6)
 
 
-def test_of_one_scale_nothing_is_called_otherwise(store: Store, tmp_path: Path) -> None:
+def test_metrics_of_a_single_scale_have_plain_names(store: Store, tmp_path: Path) -> None:
     _, trained = run(store, tmp_path, scale_schedule=(2,))
     assert not any("/x2/" in name for line in lines(tmp_path) for name in line)
     assert set(trained.validation) == {"psnr_y", "ssim_y", "psnr_rgb"}
@@ -187,7 +187,7 @@ def test_a_checkpoint_holds_the_weights_once(whole) -> None:
     assert set(checkpoint["state_dict"]) == {f"network.{name}" for name in network.state_dict()}
 
 
-def test_frozen_statistics_stand_still_at_every_scale(store: Store, tmp_path: Path) -> None:
+def test_frozen_statistics_do_not_change_at_any_scale(store: Store, tmp_path: Path) -> None:
     network = fresh_network()
     for parameter in network.body.parameters():
         parameter.requires_grad_(False)
@@ -199,7 +199,7 @@ def test_frozen_statistics_stand_still_at_every_scale(store: Store, tmp_path: Pa
     assert moved == {"reconstruction.weight", "reconstruction.bias"}
 
 
-def test_what_is_for_one_scale_is_refused(store: Store, tmp_path: Path) -> None:
+def test_networks_for_one_scale_are_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NitidoError, match="cannot be used at scale 3: its weights are for scale 2"):
         run(store, tmp_path, config={"upsampler": "transposed"})
     with pytest.raises(ConfigError, match=r"scales 2, 3, 4 with the loss term 'adversarial'.*one scale"):

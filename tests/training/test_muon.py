@@ -43,7 +43,7 @@ def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(in_bfloat16: bool
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
-def test_in_bfloat16_matrices_are_as_near_as_it_is_exact(shape: tuple[int, ...]) -> None:
+def test_bfloat16_iterations_are_as_accurate_as_bfloat16(shape: tuple[int, ...]) -> None:
     matrices = torch.randn(shape, generator=_seeded())
     exact, rounded = orthogonalised(matrices), orthogonalised(matrices, in_bfloat16=True)
     assert rounded.dtype == torch.float32
@@ -52,7 +52,7 @@ def test_in_bfloat16_matrices_are_as_near_as_it_is_exact(shape: tuple[int, ...])
 
 @pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
 @pytest.mark.parametrize("decades", [3, 12])
-def test_in_bfloat16_small_singular_values_do_not_blow_up(shape: tuple[int, ...], decades: int) -> None:
+def test_small_singular_values_stay_bounded_in_bfloat16(shape: tuple[int, ...], decades: int) -> None:
     """As those of trained networks' gradients are; what is large stays as it is."""
     values = torch.logspace(0, -decades, min(shape[1:]))
     u, v = (torch.linalg.qr(torch.randn(shape[0], side, len(values), generator=_seeded()))[0] for side in shape[1:])
@@ -66,7 +66,7 @@ def _seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_what_is_not_between_features_learns_as_by_adam() -> None:
+def test_other_parameters_are_trained_by_adam() -> None:
     torch.manual_seed(0)
     head = nn.Conv2d(3, 16, 3)
     accelerated = copy.deepcopy(head)
@@ -89,7 +89,7 @@ def test_only_convolutions_between_features_are_matrices(shape: tuple[int, ...],
     assert is_between_features(torch.empty(shape)) is expected
 
 
-def test_weight_decay_pulls_a_weight_without_a_gradient_s_push() -> None:
+def test_weight_decay_applies_to_a_weight_without_gradient() -> None:
     weight = nn.Parameter(torch.ones(8, 8, 1, 1))
     optimizer = Muon([weight], rate=0.1, weight_decay=0.5)
     weight.grad = torch.zeros_like(weight)
@@ -97,7 +97,7 @@ def test_weight_decay_pulls_a_weight_without_a_gradient_s_push() -> None:
     torch.testing.assert_close(weight.detach(), torch.full_like(weight, 0.95))
 
 
-def test_a_copy_with_its_state_goes_on_with_the_same_bits() -> None:
+def test_a_copy_with_its_state_continues_with_the_same_bits() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = Muon(network.parameters(), rate=1e-2)
@@ -118,7 +118,7 @@ def test_a_copy_with_its_state_goes_on_with_the_same_bits() -> None:
         assert torch.equal(expected, found)
 
 
-def test_what_has_faded_away_is_zero() -> None:
+def test_denormal_momentum_is_zero() -> None:
     """Else filters that died long ago keep the processor busy with denormal numbers."""
     torch.manual_seed(0)
     alive = torch.randn(1, 8, 20)

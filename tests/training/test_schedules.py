@@ -32,7 +32,7 @@ def test_step_divides_by_ten_after_each_quarter() -> None:
     assert factors(8, schedule="step") == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
 
 
-def test_constant_stays() -> None:
+def test_the_constant_schedule_is_constant() -> None:
     assert set(factors(20, schedule="constant")) == {1.0}
 
 

@@ -70,7 +70,7 @@ def press_ctrl_c_at(step: int):
     return listener
 
 
-def test_signals_are_given_back(small_store: Store, tmp_path: Path) -> None:
+def test_signal_handlers_are_restored(small_store: Store, tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     run(small_store, tmp_path / "whole", steps=2, validate_every=2)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -12,7 +12,7 @@ def network(seed: int, **changes: object) -> SuperResolutionNetwork:
     return build("srresnet", resolve_config("srresnet", "debug", {"blocks": 4, "scale": 2, **changes}))
 
 
-def test_equal_networks_become_equal() -> None:
+def test_equal_networks_have_distance_zero() -> None:
     source, target = network(0), network(1)
     report = load_weights(target, source.state_dict(), (), "source")
     assert all(
@@ -35,7 +35,7 @@ def test_another_shape_is_an_error_until_a_pattern_allows_it() -> None:
     assert all(name.startswith(("body.2", "body.3")) for name in report.unused)
 
 
-def test_a_differing_shape_tells_both_shapes() -> None:
+def test_an_error_about_shapes_states_both() -> None:
     with pytest.raises(
         TransferError, match=r"head\.convolution\.weight has another shape \(\(4, 3, 9, 9\) there, \(6, 3"
     ):
@@ -44,14 +44,14 @@ def test_a_differing_shape_tells_both_shapes() -> None:
 
 def test_a_deeper_source_is_an_error_until_a_pattern_allows_it() -> None:
     source, target = network(0, blocks=5), network(1)
-    with pytest.raises(TransferError, match=r"source has body\.4\.\S+, which this network has no place for"):
+    with pytest.raises(TransferError, match=r"source has body\.4\.\S+, which this network does not have"):
         load_weights(target, source.state_dict(), (), "source")
     report = load_weights(target, source.state_dict(), ("body.4",), "source")
     assert {name.split(".")[1] for name in report.unused} == {"4"}
 
 
 def test_patterns_that_name_nothing_or_everything_are_refused() -> None:
-    with pytest.raises(TransferError, match="pattern 'bodi' of reinitialize names nothing"):
+    with pytest.raises(TransferError, match="pattern 'bodi' of reinitialize matches nothing"):
         load_weights(network(1), network(0).state_dict(), ("bodi",), "source")
     with pytest.raises(TransferError, match="leaves no weights to load"):
         load_weights(network(1), network(0).state_dict(), ("*",), "source")

@@ -127,7 +127,7 @@ def test_no_source_is_overwritten_and_results_are_no_sources(tmp_path: Path) -> 
     photos = tmp_path / "photos"
     make(photos / "a.png")
     for out in (photos, photos / "a.png"):
-        with pytest.raises(PictureError, match=r"would overwrite a picture|the output is a file"):
+        with pytest.raises(PictureError, match=r"would overwrite an input image|the output is a file"):
             plan([photos / "a.png"], out)
     assert run(plan([photos], photos / "large"), bicubic(), Diary()) == 0
     (photos / "large" / "report.txt").write_text("not a picture")
@@ -135,7 +135,7 @@ def test_no_source_is_overwritten_and_results_are_no_sources(tmp_path: Path) -> 
     assert (len(again.jobs), again.others) == (1, [])
 
 
-def test_finished_pictures_are_skipped_and_only_they(tmp_path: Path) -> None:
+def test_only_finished_images_are_skipped(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "b.png", photos / "c.png", photos / "d.png")
 
@@ -150,7 +150,7 @@ def test_finished_pictures_are_skipped_and_only_they(tmp_path: Path) -> None:
     (out / "b.png").unlink()
     (out / "c.png").write_bytes((out / "c.png").read_bytes()[:-9])
     os.utime(photos / "d.png")
-    with pytest.raises(UpscaleError, match=r"out/c.png: there already, and not made by this command or changed since"):
+    with pytest.raises(UpscaleError, match=r"out/c.png: already exists and was not written by this command"):
         again()
     (out / "c.png").unlink()
     diary = again()
@@ -172,13 +172,13 @@ def test_other_weights_are_another_model(tmp_path: Path) -> None:
     assert model_identity(files[0]) == model_identity(tmp_path / "copy.safetensors")
 
 
-def test_a_torn_manifest_costs_one_picture(tmp_path: Path) -> None:
+def test_a_truncated_manifest_costs_one_image(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "b.png")
     run(plan([photos], out), bicubic(), Diary())
     manifest = out / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-30])
-    with pytest.raises(UpscaleError, match=r"out/b.png: there already"):
+    with pytest.raises(UpscaleError, match=r"out/b.png: already exists"):
         run(plan([photos], out), bicubic(), Diary())
     diary = Diary()
     run(plan([photos], out), bicubic(), diary, "overwrite")
@@ -189,13 +189,13 @@ def test_a_torn_manifest_costs_one_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("again", [2, 3])
-def test_a_picture_put_in_the_place_of_a_result_stays(tmp_path: Path, again: float) -> None:
+def test_a_foreign_file_with_the_name_of_a_result_is_kept(tmp_path: Path, again: float) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "b.png")
     run(plan([photos], out), bicubic(), Diary())
     make(tmp_path / "x.png", out / "b.png")
     mine = (out / "b.png").read_bytes()
-    with pytest.raises(UpscaleError, match=r"out/b.png: there already, and not made by this command or changed since"):
+    with pytest.raises(UpscaleError, match=r"out/b.png: already exists and was not written by this command"):
         run(plan([photos], out), bicubic(again), Diary())
     assert (out / "b.png").read_bytes() == mine
     diary = Diary()
@@ -204,7 +204,7 @@ def test_a_picture_put_in_the_place_of_a_result_stays(tmp_path: Path, again: flo
     assert (out / "b.png").read_bytes() == mine
 
 
-def test_a_picture_put_where_an_interrupted_batch_had_no_result_yet_stays(tmp_path: Path) -> None:
+def test_a_foreign_file_added_after_an_interruption_is_kept(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "b.png", photos / "c.png")
 
@@ -217,11 +217,11 @@ def test_a_picture_put_where_an_interrupted_batch_had_no_result_yet_stays(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         run(plan([photos], out), bicubic(), Stopped())
     make(tmp_path / "x.png", out / "c.png")
-    with pytest.raises(UpscaleError, match=r"out/c.png: there already"):
+    with pytest.raises(UpscaleError, match=r"out/c.png: already exists"):
         run(plan([photos], out), bicubic(), Diary())
 
 
-def test_every_result_that_was_written_here_is_its_own(tmp_path: Path) -> None:
+def test_every_written_result_is_recognized(tmp_path: Path) -> None:
     """The result before the last is what a batch leaves that is killed just before it renames the new one."""
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png")
@@ -234,7 +234,7 @@ def test_every_result_that_was_written_here_is_its_own(tmp_path: Path) -> None:
     assert diary.ended_ == ["a.png"]
 
 
-def test_lines_of_earlier_versions_are_believed_without_a_hash(tmp_path: Path) -> None:
+def test_lines_of_earlier_versions_count_without_a_hash(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", out / "a.png")
     (out / MANIFEST).write_text('{"result": "a.png"}\n')
@@ -243,7 +243,7 @@ def test_lines_of_earlier_versions_are_believed_without_a_hash(tmp_path: Path) -
     assert diary.ended_ == ["a.png"]
 
 
-def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
+def test_a_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "c.png", photos / "d.webp")
     (photos / "b.png").write_text("not a picture")
@@ -275,10 +275,10 @@ def test_one_batch_at_a_time_in_a_folder(tmp_path: Path) -> None:
         (["a.png"], "o.HEIC", r"o.HEIC: .heic cannot be written"),
         (["a.png"], "o.pgn", r"o.pgn: .pgn cannot be written"),
         (["photos"], "o.gif", r"o.gif: .gif cannot be written"),
-        (["a.png"], "dead", "dead: a link to something that is not there"),
+        (["a.png"], "dead", "dead: a broken link"),
         (["loop"], "out", "loop: no such file or folder"),
         (["a.png", "photos/a.png"], "out", "would both become .*out/a.png: rename one"),
-        (["a.png", "b.png"], "c.png", "c.png: several pictures need a folder"),
+        (["a.png", "b.png"], "c.png", "c.png: the name of an image, but a folder is required"),
         (["empty", "a.png"], "b.png", "b.png: the output is a file; a folder is required"),
     ],
 )
@@ -292,13 +292,13 @@ def test_impossible_plans(tmp_path: Path, inputs: list[str], out: str, message: 
         plan([tmp_path / name for name in inputs], tmp_path / out)
 
 
-def test_bicubic_must_be_told_how_large() -> None:
+def test_bicubic_requires_a_size() -> None:
     with pytest.raises(UpscaleError, match="bicubic has no scale of its own"):
         Settings(ImageUpscaler(None), "bicubic")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_killed_batch_leaves_complete_files_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for n in range(20):
@@ -323,7 +323,7 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(tmp_path: Path, number: s
     assert len(below(out)) == 20
 
 
-def test_what_was_done_otherwise_is_said_once_for_each_picture(tmp_path: Path) -> None:
+def test_fallbacks_are_reported_once_per_image(tmp_path: Path) -> None:
     class Greedy(SuperResolutionNetwork):
         def forward(self, lr: Tensor) -> Tensor:
             if max(lr.shape[-2:]) > 16:
@@ -358,7 +358,7 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
     assert int(done.stdout) < 3 * one_result  # of 12 results more
 
 
-def test_a_picture_that_is_named_twice_is_enlarged_once(tmp_path: Path) -> None:
+def test_an_image_given_twice_is_upscaled_once(tmp_path: Path) -> None:
     make(tmp_path / "photos" / "a.png")
     (tmp_path / "again").symlink_to("photos")
     twice = [
@@ -370,7 +370,7 @@ def test_a_picture_that_is_named_twice_is_enlarged_once(tmp_path: Path) -> None:
     assert len(plan([tmp_path / "photos", tmp_path / "photos"], tmp_path / "out").jobs) == 1
 
 
-def test_names_that_differ_in_case_are_two_where_the_file_system_says_so(tmp_path: Path) -> None:
+def test_names_that_differ_in_case_are_distinct_if_the_file_system_says_so(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "A.png", photos / "b.jpg")
     if len(list(photos.iterdir())) == 3:
@@ -382,7 +382,7 @@ def test_names_that_differ_in_case_are_two_where_the_file_system_says_so(tmp_pat
     assert not [path for path in tmp_path.iterdir() if path not in (photos, out)]
 
 
-def test_names_that_differ_in_case_are_one_where_the_file_system_does_not_tell(tmp_path: Path, monkeypatch) -> None:
+def test_names_that_differ_in_case_collide_if_the_file_system_ignores_case(tmp_path: Path, monkeypatch) -> None:
     """No such file system can be made without rights that tests do not have: its answer is put in its place."""
     monkeypatch.setattr("nitido.upscaling.batch._tells_case_apart", lambda folder: False)
     make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png")
@@ -390,7 +390,7 @@ def test_names_that_differ_in_case_are_one_where_the_file_system_does_not_tell(t
         plan([tmp_path / "photos"], tmp_path / "out")
 
 
-def test_the_input_may_lie_in_the_output(tmp_path: Path) -> None:
+def test_the_input_may_be_inside_the_output(tmp_path: Path) -> None:
     make(tmp_path / "all" / "photos" / "a.png")
     assert run(plan([tmp_path / "all" / "photos"], tmp_path / "all"), bicubic(), Diary()) == 0
     assert below(tmp_path / "all") == ["a.png", "photos/a.png"]
@@ -409,7 +409,7 @@ def test_foreign_files_stop_the_batch_before_any_work(tmp_path: Path) -> None:
     make(*(photos / f"{n}.png" for n in range(9)), *(out / f"{n}.png" for n in range(1, 9)))
     before = {file.name: file.read_bytes() for file in out.iterdir()}
     diary = Diary()
-    with pytest.raises(UpscaleError, match=r"out/1.png, .*out/5.png and 3 more: there already.*--existing"):
+    with pytest.raises(UpscaleError, match=r"out/1.png, .*out/5.png and 3 more: already exists.*--existing"):
         run(plan([photos], out), bicubic(), diary)
     assert not diary.ended_
     assert not (out / "0.png").exists()
@@ -430,14 +430,14 @@ def test_one_foreign_file_for_one_picture(tmp_path: Path, existing: str) -> None
     before = (tmp_path / "b.png").read_bytes()
     batch, diary = plan([tmp_path / "a.png"], tmp_path / "b.png"), Diary()
     if existing == "error":
-        with pytest.raises(UpscaleError, match=r"b.png: there already"):
+        with pytest.raises(UpscaleError, match=r"b.png: already exists"):
             run(batch, bicubic(), diary, existing)
     else:
         assert run(batch, bicubic(), diary, existing) == 0
     assert ((tmp_path / "b.png").read_bytes() == before) == (existing != "overwrite")
 
 
-def test_targets_that_cannot_be_are_told_before_the_work(tmp_path: Path) -> None:
+def test_impossible_targets_are_reported_before_any_work(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "sub" / "b.png", photos / "z.png", photos / "dead.png")
     make(photos / f"{'n' * 251}.jpg", photos / f"{'n' * 251}.png")  # ….jpg.png would be too long a name
@@ -470,7 +470,7 @@ def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
 NAMES = [os.fsdecode(b"\xff\xfe.png"), "a\u2028b\u2029c\x85d\x0ce.png", "f\ng.png", '"{}".png', "\udc80.png", "\\.png"]
 
 
-def test_any_name_is_remembered(tmp_path: Path) -> None:
+def test_any_file_name_can_be_recorded(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for name in NAMES:
@@ -482,7 +482,7 @@ def test_any_name_is_remembered(tmp_path: Path) -> None:
     assert sorted(diary.skipped_) == sorted(NAMES)
 
 
-def test_damaged_lines_of_the_manifest_are_told_and_never_believed(tmp_path: Path) -> None:
+def test_damaged_manifest_lines_are_reported_and_ignored(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "b.png")
     run(plan([photos], out), bicubic(), Diary())
@@ -507,6 +507,6 @@ def test_damaged_lines_of_the_manifest_are_told_and_never_believed(tmp_path: Pat
     ):
         (out / MANIFEST).write_bytes(content)
         diary = Diary()
-        with pytest.raises(UpscaleError, match="there already"):
+        with pytest.raises(UpscaleError, match="already exists"):
             run(plan([photos], out), bicubic(), diary)
-        assert diary.warned_ == [f"1 damaged lines of {out / MANIFEST} count for nothing"]
+        assert diary.warned_ == [f"1 damaged lines of {out / MANIFEST} are ignored"]

@@ -118,11 +118,11 @@ def test_code_points_of_an_avif_become_a_profile(tmp_path: Path, primaries: int,
     for suffix in ("avif", "png", "jpg", "tif", "webp"):
         assert not done(source, tmp_path / f"b.{suffix}").notes
         assert exiftool(tmp_path / f"b.{suffix}")["ICC_Profile:ProfileDescription"].startswith(name)
-    assert done(source, tmp_path / "b.bmp").notes[-1].startswith("BMP holds no colour profile")
+    assert done(source, tmp_path / "b.bmp").notes[-1].startswith("BMP stores no color profile")
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_high_dynamic_range_is_carried_or_said(tmp_path: Path, transfer: int, name: str) -> None:
+def test_high_dynamic_range_is_preserved_or_reported(tmp_path: Path, transfer: int, name: str) -> None:
     sources = [
         png(tmp_path / "a.png", PHOTO, (b"cICP", bytes([9, transfer, 0, 1]))),
         avif(tmp_path / "a.avif", PHOTO, 9, transfer),
@@ -139,7 +139,7 @@ def test_high_dynamic_range_is_carried_or_said(tmp_path: Path, transfer: int, na
         assert np.abs(theirs - np.asarray(Image.open(tmp_path / "b.png").convert("RGB"))).mean() < 3
         for suffix in ("jpg", "webp", "tif", "bmp"):
             (note,) = done(source, tmp_path / f"b.{suffix}").notes
-            assert f"cannot say that the colours are BT.2020 {name}" in note
+            assert f"does not support the color space BT.2020 {name}" in note
 
 
 def test_impossible_color_chunks_are_no_traceback(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_impossible_color_chunks_are_no_traceback(tmp_path: Path) -> None:
         done(source, tmp_path / f"{number}.out.png")
 
 
-def test_profiles_that_fit_no_pixels_are_said_to_be_left_out(tmp_path: Path) -> None:
+def test_dropped_profiles_are_reported(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(PHOTO).save(tmp_path / "bad.jpg", icc_profile=b"no profile" * 20)
     Image.fromarray(PHOTO).save(tmp_path / "short.webp", icc_profile=srgb[:300], lossless=True)
@@ -168,6 +168,6 @@ def test_profiles_that_fit_no_pixels_are_said_to_be_left_out(tmp_path: Path) -> 
     Image.fromarray(PHOTO[..., 0]).save(tmp_path / "grey.png", icc_profile=srgb)
     for name in ("bad.jpg", "short.webp", "bad.png", "grey.jpg", "grey.png"):
         (note,) = done(tmp_path / name, tmp_path / "out.tif").notes
-        assert "colour profile" in note
-        assert note.endswith("left out")
+        assert "color profile" in note
+        assert note.endswith("dropped")
         assert "icc_profile" not in Image.open(tmp_path / "out.tif").info

@@ -37,7 +37,7 @@ def test_results_come_in_order_and_errors_belong_to_their_item() -> None:
     assert list(overlapped([], read, work, write, nothing)) == []
 
 
-def test_the_next_is_read_and_the_last_is_written_during_the_work() -> None:
+def test_reading_and_writing_overlap_with_the_work() -> None:
     read_begun, work_begun = [Event() for _ in range(4)], [Event() for _ in range(4)]
 
     def read(item: int) -> None:
@@ -53,7 +53,7 @@ def test_the_next_is_read_and_the_last_is_written_during_the_work() -> None:
     assert [outcome for _, outcome in overlapped(range(4), read, work, write, nothing)] == [True] * 4
 
 
-def test_no_more_than_three_are_ever_held() -> None:
+def test_at_most_three_images_are_in_memory() -> None:
     lock, held, most = Lock(), set(), []
 
     def read(item: int) -> None:
@@ -73,7 +73,7 @@ def test_no_more_than_three_are_ever_held() -> None:
     assert max(most) == 3
 
 
-def test_an_interrupt_lets_the_writing_finish() -> None:
+def test_an_interrupt_lets_the_current_write_finish() -> None:
     writing, stopped, written = Event(), Event(), []
 
     def work(item: int, loaded: int) -> int:

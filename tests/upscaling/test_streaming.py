@@ -80,7 +80,7 @@ def test_pictures_in_memory_are_in_plain_order(tmp_path: Path) -> None:
         assert picture.alpha is None or picture.alpha.flags.c_contiguous
 
 
-def test_bands_of_a_resized_picture_leave_no_seam() -> None:
+def test_bands_of_a_resized_image_leave_no_seams() -> None:
     tall = np.tile(data.coffee(), (9, 1, 1))  # more rows than a band has
     narrow = tall[:, 100:103]  # one band
     np.testing.assert_array_equal(resize_to(tall, 5400, 600)[:, 100:103], resize_to(narrow, 5400, 3))
@@ -143,7 +143,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "avif", "bmp"])
-def test_a_full_disk_is_the_systems_own_error(tmp_path: Path, suffix: str) -> None:
+def test_a_full_disk_raises_the_original_error(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     target = tmp_path / f"a.{suffix}"
     with files_of_at_most(9000), pytest.raises(OSError, match="File too large") as caught:
@@ -153,7 +153,7 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path: Path, suffix: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_room_while_reading_is_not_called_a_damaged_picture(tmp_path: Path) -> None:
+def test_a_full_disk_while_reading_is_not_reported_as_damage(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     Image.fromarray(PHOTO).save(source)
     with files_of_at_most(9000), pytest.raises(OSError, match="File too large"):

@@ -44,7 +44,7 @@ print(np.abs(cramped.astype(int) - roomy).max(), f"{sum(shares):.6f}", *set(note
 """
 
 
-def test_a_piece_that_does_not_fit_is_cut_smaller() -> None:
+def test_a_tile_that_does_not_fit_is_split() -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
     done = subprocess.run(
         [sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, check=True, env=environment
@@ -80,7 +80,7 @@ class Greedy(Doubling):
         return upscaled
 
 
-def test_after_one_piece_that_did_not_fit_the_others_are_small_at_once() -> None:
+def test_after_a_failed_tile_all_later_tiles_are_small() -> None:
     network, notes, shares = Greedy(60), [], []
     upscaled, _ = ImageUpscaler(network).upscale(PHOTO, None, *SIZE, shares.append, note=notes.append)
     np.testing.assert_array_equal(upscaled, PHOTO.repeat(2, axis=0).repeat(2, axis=1))
@@ -90,18 +90,18 @@ def test_after_one_piece_that_did_not_fit_the_others_are_small_at_once() -> None
 
 
 @pytest.mark.parametrize("radius", [0, None])
-def test_what_cannot_be_cut_smaller_is_one_line(radius: int | None) -> None:
+def test_a_tile_that_cannot_be_split_gives_one_line(radius: int | None) -> None:
     class Never(Doubling):
         def forward(self, lr: Tensor) -> Tensor:
             if lr.shape[-2:] != (PROBE, PROBE):
                 torch.empty(10**15)
             return super().forward(lr)
 
-    with pytest.raises(UpscaleError, match="not enough memory for a tile of the image"):
+    with pytest.raises(UpscaleError, match="out of memory for a tile of the image"):
         ImageUpscaler(Never(radius)).upscale(PHOTO, None, *SIZE)
 
 
-def test_an_error_that_is_not_about_memory_stays_itself() -> None:
+def test_other_errors_are_not_converted() -> None:
     class Broken(Doubling):
         def forward(self, lr: Tensor) -> Tensor:
             return super().forward(lr) @ lr if lr.shape[-1] != PROBE else super().forward(lr)
@@ -127,7 +127,7 @@ class Coarse(Doubling):
 
 @pytest.mark.parametrize("divides", [False, True], ids=["black", "not finite"])
 @torch.no_grad()
-def test_what_bfloat16_breaks_is_redone_in_float32(divides: bool) -> None:
+def test_tiles_that_fail_in_bfloat16_are_computed_again_in_float32(divides: bool) -> None:
     light = np.maximum(PHOTO, 40)
     network = Coarse(divides)
     with torch.autocast("cpu", torch.bfloat16):
@@ -165,7 +165,7 @@ def test_auto_is_bfloat16_only_where_it_is_fast_and_costs_nothing() -> None:
 
 
 def test_impossible_precisions() -> None:
-    with pytest.raises(UpscaleError, match="bfloat16 is for networks that PyTorch runs"):
+    with pytest.raises(UpscaleError, match="bfloat16 needs a network that PyTorch runs"):
         ImageUpscaler(None, precision="bfloat16")
     with pytest.raises(NitidoError, match="unknown precision 'bfloat': did you mean 'bfloat16'"):
         precision_called("bfloat")

@@ -37,7 +37,7 @@ def by_hand(network: SuperResolutionNetwork, pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("name", ["colour", "edsr"])
-def test_rgb_is_what_the_network_gives_and_no_depth_is_lost(name: str, depth: type) -> None:
+def test_rgb_is_the_output_of_the_network_at_full_depth(name: str, depth: type) -> None:
     network = NETWORKS[name]
     pixels = PHOTO if depth == np.uint8 else np.random.default_rng(0).integers(0, 65536, (21, 33, 3), dtype=np.uint16)
     upscaled = nitido.upscale(pixels, network)
@@ -66,7 +66,7 @@ def test_grey_stays_grey() -> None:
     assert np.abs(through_luma - by_hand(NETWORKS["luma"], grey[..., None])[..., 0]).max() <= 0.51
 
 
-def test_a_network_for_luma_gets_y_and_colour_is_bicubic() -> None:
+def test_a_luma_network_gets_y_and_chroma_is_bicubic() -> None:
     lr = torch.from_numpy(PHOTO / 255).float().permute(2, 0, 1)[None]
     ycbcr = rgb_to_ycbcr(lr)
     with torch.no_grad():
@@ -121,7 +121,7 @@ class Doubling(SuperResolutionNetwork):
         return interpolate(lr, scale_factor=2, mode="nearest") * self.factor
 
 
-def test_any_scale_is_reached_by_repeating_and_shrinking() -> None:
+def test_any_scale_is_reached_by_repetition_and_downscaling() -> None:
     four = PHOTO.repeat(4, axis=0).repeat(4, axis=1)
     np.testing.assert_array_equal(nitido.upscale(PHOTO, Doubling(), 4), four)
     np.testing.assert_array_equal(nitido.upscale(PHOTO, Doubling(), 2), four[::2, ::2])
@@ -149,15 +149,15 @@ def test_resize_to_is_the_resizer_of_the_benchmarks_and_of_pytorch() -> None:
     assert np.abs(ours - theirs.clip(0, 255))[inner, inner].max() <= 1.5  # two roundings of half a unit, enlarged
 
 
-def test_a_part_is_the_same_part_of_the_whole() -> None:
+def test_a_part_has_the_pixels_of_the_whole() -> None:
     whole = nitido.upscale(PHOTO, NETWORKS["edsr"])
-    part, _ = ImageUpscaler(NETWORKS["edsr"]).enlarge_part(PHOTO, None, 117, 153, (20, 11, 9, 7))
+    part, _ = ImageUpscaler(NETWORKS["edsr"]).upscale_part(PHOTO, None, 117, 153, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - whole[33:54, 60:87]).max() <= 1
     twice = nitido.upscale(PHOTO, NETWORKS["colour"], 4)
-    part, _ = ImageUpscaler(NETWORKS["colour"]).enlarge_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
+    part, _ = ImageUpscaler(NETWORKS["colour"]).upscale_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - twice[44:72, 80:116]).max() <= 1
-    with pytest.raises(UpscaleError, match="the part 50,0,9,7 does not lie in the picture of 51×39"):
-        ImageUpscaler(None).enlarge_part(PHOTO, None, 78, 102, (50, 0, 9, 7))
+    with pytest.raises(UpscaleError, match="the part 50,0,9,7 is not within the image of 51×39"):
+        ImageUpscaler(None).upscale_part(PHOTO, None, 78, 102, (50, 0, 9, 7))
 
 
 def test_the_self_ensemble_is_the_mean_of_the_symmetries() -> None:
@@ -190,31 +190,31 @@ def test_working_memory_counts_what_is_alive_at_once() -> None:
         (np.zeros((0, 4, 3), np.uint8), "bicubic", 2, r"a uint8 array \(0, 4, 3\)"),
         (Image.new("P", (4, 4)), "bicubic", 2, "a PIL image of mode P"),
         (PHOTO, "bicubic", None, "bicubic has no scale of its own"),
-        (PHOTO, "bicubic", 1, "scale 1: it must be more than 1 and at most 16"),
+        (PHOTO, "bicubic", 1, "scale 1: it must be greater than 1 and at most 16"),
         (PHOTO, "bicubic", float("nan"), "scale nan: it must be"),
         (PHOTO, "no/such.safetensors", 2, "no/such.safetensors: no such model file"),
-        (PHOTO, Doubling(float("nan")), 2, "the model gives NaN or infinite pixels"),
+        (PHOTO, Doubling(float("nan")), 2, "the model's output for this image is NaN"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(image: object, model: object, scale: float | None, message: str) -> None:
+def test_impossible_requests_give_one_line(image: object, model: object, scale: float | None, message: str) -> None:
     with pytest.raises(NitidoError, match=message) as caught:
         nitido.upscale(image, model, scale)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_that_sees_everything_says_when_it_has_not_the_memory() -> None:
+def test_a_network_that_needs_the_whole_image_reports_missing_memory() -> None:
     blind = Doubling()
     blind.receptive_field_radius = None
     assert ImageUpscaler(blind).upscale(PHOTO, None, 78, 102)[0].shape == (78, 102, 3)
-    with pytest.raises(UpscaleError, match=r"must see the whole picture at once: 51×39 needs about \d+ MB of memory"):
+    with pytest.raises(UpscaleError, match=r"must process the whole image at once: 51×39 needs about \d+ MB of memory"):
         ImageUpscaler(blind, memory=1000).upscale(PHOTO, None, 78, 102)
 
 
 def test_target_sizes() -> None:
     assert TargetSize(height=300).of(150, 100, 2) == (300, 200)
-    with pytest.raises(UpscaleError, match="scale and width were given together"):
+    with pytest.raises(UpscaleError, match="scale and width exclude each other"):
         TargetSize(scale=2, width=100)
-    with pytest.raises(UpscaleError, match="the picture is 100 pixels wide: it can become 101 to 1600, not 90"):
+    with pytest.raises(UpscaleError, match="the image is 100 pixels wide: the result may have 101 to 1600, not 90"):
         TargetSize(width=90).of(150, 100, 2)
 
 
@@ -248,8 +248,8 @@ def test_the_first_of_several_scales_is_the_models_own() -> None:
     assert np.array_equal(luma.upscale(PHOTO, None, *size)[0], alone.upscale(PHOTO, None, *size)[0])
 
 
-def test_a_part_is_enlarged_at_the_scale_of_the_whole() -> None:
+def test_a_part_is_upscaled_at_the_scale_of_the_whole() -> None:
     size = (3 * PHOTO.shape[0], 3 * PHOTO.shape[1])
     whole, _ = SEVERAL.upscale(PHOTO, None, *size)
-    part, _ = SEVERAL.enlarge_part(PHOTO, None, *size, (20, 10, 9, 8))
+    part, _ = SEVERAL.upscale_part(PHOTO, None, *size, (20, 10, 9, 8))
     assert np.array_equal(part, whole[30:54, 60:87])

@@ -40,7 +40,7 @@ def test_like() -> None:
     assert Workspace().like(pixels, width=9).shape == (3, 9, 2)
 
 
-def test_release_lets_go_of_memory(tmp_path: Path) -> None:
+def test_release_frees_memory(tmp_path: Path) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
@@ -54,7 +54,7 @@ def test_release_lets_go_of_memory(tmp_path: Path) -> None:
     assert int(array[::4096].sum()) == (1 << 26) // 4096
 
 
-def test_no_room_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_at_allocation(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:

@@ -1,4 +1,4 @@
-"""Super-resolution networks: typed configurations, named variants, one contract."""
+"""Super-resolution networks: typed configurations and named variants behind one interface."""
 
 from nitido.architectures import block_recipes as block_recipes  # registers the blocks that come with nitido
 from nitido.architectures.activations import activation_names, register_activation

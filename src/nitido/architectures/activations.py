@@ -1,4 +1,4 @@
-"""Activations by name, each with the gain that keeps the variance of features through it."""
+"""Activations by name, each with the gain that preserves the variance of features."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ LEAKY_SLOPE = 0.2
 """Negative slope of `leaky_relu`, as in SRGAN's discriminator (Ledig et al., CVPR 2017)."""
 
 ActivationFactory = Callable[[int], nn.Module]
-"""Makes an activation for a feature map of the given number of channels."""
+"""Returns an activation for a feature map with the given number of channels."""
 
 
 class _Activation(NamedTuple):
@@ -27,16 +27,21 @@ _ACTIVATIONS = Registry[_Activation]("activation")
 
 
 def register_activation(name: str, factory: ActivationFactory) -> None:
-    """Make `name` a valid activation in every configuration; `factory` is tried on one channel to measure its gain.
+    """Register `name` as a valid activation in every configuration.
 
-    Raises `ConfigError` for a name that is taken, or where the activation makes nothing, or nothing finite, of
-    standard normal features, so that no network could be initialised with it.
+    Args:
+        name: The name.
+        factory: Returns the module; it is called with one channel to measure its gain.
+
+    Raises:
+        ConfigError: The name is taken, or the activation maps standard normal features to zero or to infinite values,
+            so that no network could be initialized with it.
     """
     _ACTIVATIONS.register(name, _Activation(factory, _measured_gain(name, factory)))
 
 
 def activation_names() -> list[str]:
-    """The valid activations, sorted.
+    """Return the valid activations, sorted.
 
     >>> {"elu", "gelu", "leaky_relu", "mish", "prelu", "relu", "silu"} <= set(activation_names())
     True
@@ -45,7 +50,7 @@ def activation_names() -> list[str]:
 
 
 def make_activation(name: str, channels: int) -> nn.Module:
-    """A new activation for feature maps `(N, channels, H, W)`; `ConfigError` names the nearest valid name.
+    """Return a new activation for feature maps `(N, channels, H, W)`; raise `ConfigError` for an unknown name.
 
     >>> make_activation("prelu", 64)
     PReLU(num_parameters=64)
@@ -54,9 +59,9 @@ def make_activation(name: str, channels: int) -> nn.Module:
 
 
 def activation_gain(name: str) -> float:
-    """The gain of a layer behind activation f: 1 / sqrt(E[f(x)²]) for standard normal x.
+    """Return the gain of a layer after activation f: 1 / sqrt(E[f(x)²]) for standard normal x.
 
-    For a rectifier it is the square root of 2 of He et al. (ICCV 2015).
+    For ReLU it is the square root of 2 of He et al. (ICCV 2015).
 
     >>> round(activation_gain("relu"), 3)
     1.414
@@ -65,23 +70,26 @@ def activation_gain(name: str) -> float:
 
 
 def _measured_gain(name: str, factory: ActivationFactory) -> float:
-    """The expectation by the trapezium rule, which is exact to float32 for such a smooth weight."""
+    """Compute the gain with the trapezoidal rule, which is exact to float32 because the density is smooth."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
         x = torch.linspace(-8, 8, 16001).reshape(1, 1, 1, -1)
         y = factory(1).eval()(x)
         density = torch.exp(-x.double().square() / 2) / math.sqrt(2 * math.pi)
         mean_square = float(torch.trapezoid(y.double().square() * density, x.double()))
     if not 0 < mean_square < math.inf:
-        raise ConfigError(f"activation {name!r} makes features of mean square {mean_square:g} of standard normal ones")
+        raise ConfigError(
+            f"activation {name!r} maps standard normal features to features of mean square {mean_square:g}, "
+            "which must be positive and finite"
+        )
     return 1 / math.sqrt(mean_square)
 
 
 ActivationName = Annotated[str, AfterValidator(_ACTIVATIONS.check)]
-"""A configuration field that holds the name of a registered activation."""
+"""A configuration field that contains the name of a registered activation."""
 
 register_activation("relu", lambda channels: nn.ReLU())
 register_activation("leaky_relu", lambda channels: nn.LeakyReLU(LEAKY_SLOPE))
-register_activation("prelu", lambda channels: nn.PReLU(channels))  # one learnt slope per channel: + `channels` weights
+register_activation("prelu", lambda channels: nn.PReLU(channels))  # one learned slope per channel
 register_activation("elu", lambda channels: nn.ELU())
 register_activation("gelu", lambda channels: nn.GELU())
 register_activation("silu", lambda channels: nn.SiLU())

@@ -1,4 +1,4 @@
-"""The branches of the residual blocks that come with nitido: each a function, and a line that registers it."""
+"""The branches of nitido's own residual blocks: one function each, and a line that registers it."""
 
 from dataclasses import replace
 
@@ -11,35 +11,35 @@ from nitido.architectures.dense import dense_branch
 from nitido.architectures.layers import same_convolution
 
 DENSE_LAYERS = 4
-"""Convolutions of a dense block ahead of the one that fuses them, as in ESRGAN."""
+"""Number of convolutions of a dense block before the fusion, as in ESRGAN."""
 
 RRDB_BLOCKS = 3
-"""Dense blocks within a residual in residual dense block."""
+"""Number of dense blocks in a residual in residual dense block."""
 
 RRDB_RESIDUAL_SCALE = 0.2
-"""Factor of what each of them adds."""
+"""Factor of the branch of each of these dense blocks."""
 
 
 def plain(settings: BlockSettings) -> nn.Module:
-    """EDSR's branch (Lim et al., CVPRW 2017), with batch normalisation SRResNet's: two 3×3 convolutions."""
+    """Return EDSR's branch (Lim et al., CVPRW 2017), or SRResNet's if normalized: two 3×3 convolutions."""
     width = settings.width
     return chain(settings, {"first": same_convolution(width, width, 3), "second": same_convolution(width, width, 3)})
 
 
 def batch(settings: BlockSettings) -> nn.Module:
-    """SRResNet's branch (Ledig et al., CVPR 2017): `plain` with batch normalisation, whatever the settings say."""
+    """Return SRResNet's branch (Ledig et al., CVPR 2017): `plain` with batch normalization in any case."""
     return plain(replace(settings, normalization="batch"))
 
 
 def edsr(settings: BlockSettings) -> nn.Module:
-    """EDSR's branch (Lim et al., CVPRW 2017): `plain` without normalisation, whatever the settings say."""
+    """Return EDSR's branch (Lim et al., CVPRW 2017): `plain` without normalization in any case."""
     return plain(replace(settings, normalization="none"))
 
 
 def bottleneck(settings: BlockSettings) -> nn.Module:
-    """A 3×3 convolution between 1×1 convolutions to half the width and back (He et al., CVPR 2016).
+    """Return a 3×3 convolution between 1×1 convolutions to half the width and back (He et al., CVPR 2016).
 
-    He et al. go down to a quarter, from four times the width that restoration networks have.
+    He et al. reduce the width to a quarter, starting from four times the width of restoration networks.
     """
     width, narrow = settings.width, max(1, settings.width // 2)
     convolutions = {
@@ -51,9 +51,9 @@ def bottleneck(settings: BlockSettings) -> nn.Module:
 
 
 def separable(settings: BlockSettings) -> nn.Module:
-    """Twice a 3×3 convolution of each channel alone and a 1×1 convolution over the channels (MobileNets, Howard 2017).
+    """Return two depthwise 3×3 convolutions, each followed by a 1×1 convolution (MobileNets, Howard et al., 2017).
 
-    As there, normalisation and activation stand between all of them.
+    As in MobileNets, normalization and activation are applied between all of them.
     """
     width = settings.width
     convolutions = {
@@ -66,7 +66,7 @@ def separable(settings: BlockSettings) -> nn.Module:
 
 
 def channel_attention(settings: BlockSettings) -> nn.Module:
-    """RCAN's branch (Zhang et al., ECCV 2018): `plain`, its channels weighed by their means over the whole picture."""
+    """Return RCAN's branch (Zhang et al., ECCV 2018): `plain` followed by channel attention."""
     branch = nn.Sequential()
     branch.add_module("convolutions", plain(settings))
     branch.add_module("attention", ChannelAttention(settings.width, settings.activation))
@@ -74,30 +74,30 @@ def channel_attention(settings: BlockSettings) -> nn.Module:
 
 
 def dense(settings: BlockSettings) -> nn.Module:
-    """RDN's branch (Zhang et al., CVPR 2018): four dense 3×3 convolutions of half the width, fused by a 1×1."""
+    """Return RDN's branch (Zhang et al., CVPR 2018): four dense 3×3 convolutions of half the width and a 1×1 fusion."""
     return dense_branch(settings, DENSE_LAYERS, growth=max(1, settings.width // 2), fusion_kernel_size=1)
 
 
 class ResidualInResidual(nn.Module):
-    """What residual blocks in a row add to their input: `(N, C, H, W)` -> `(N, C, H, W)`, blocks(x) - x."""
+    """The difference of the output and the input of consecutive residual blocks: blocks(x) - x, of the same shape."""
 
     def __init__(self, *blocks: ResidualBlock) -> None:
-        """Run through `blocks`."""
+        """Store `blocks`."""
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Say what the blocks add to `features`."""
+        """Return what the blocks add to `features`."""
         through: Tensor = self.blocks(features)
         return through - features
 
 
 def rrdb(settings: BlockSettings) -> nn.Module:
-    """ESRGAN's residual in residual dense block (Wang et al., ECCVW 2018): three dense blocks under a skip.
+    """Return ESRGAN's residual in residual dense block (Wang et al., ECCVW 2018): three dense blocks with a skip.
 
-    The paper adds β times all that comes out of the three, x + β blocks(x), the carried features included, so that
-    features grow by 1 + β per block: 1.2^23 = 66 at its depth. Here only what the three add is scaled,
-    x + s (blocks(x) - x), which for s = β / (1 + β) is the paper's block without that factor.
+    The paper adds β times the output of the three blocks, x + β blocks(x). The output includes the input features,
+    which therefore grow by 1 + β per block: 1.2^23 = 66 at its depth. This implementation only scales what the three
+    blocks add, x + s (blocks(x) - x). For s = β / (1 + β) it is the paper's block without that factor.
     """
 
     def block() -> ResidualBlock:

@@ -13,19 +13,19 @@ from nitido.base.registry import Registry
 
 
 class ResidualBlock(nn.Module):
-    """Features plus a scaled branch: `(N, C, H, W)` -> `(N, C, H, W)`, x + residual_scale * branch(x).
+    """Features plus a scaled branch: `(N, C, H, W)` → `(N, C, H, W)`, x + residual_scale * branch(x).
 
-    It starts close to the identity: the layer that ends the branch is damped, so that features neither grow with the
-    depth of a network nor depend on it.
+    It is initialized close to the identity: the last layer of the branch is scaled down, so that the magnitude of
+    features does not depend on the depth of the network.
 
     Attributes:
-        branch: keeps channels, height and width.
-        residual_scale: factor of what the branch makes.
-        recipe: name of the recipe the branch was made by, for diagrams.
+        branch: A module that preserves channels, height and width.
+        residual_scale: Factor of the branch's output.
+        recipe: Name of the recipe of the branch, for diagrams.
     """
 
     def __init__(self, branch: nn.Module, residual_scale: float, recipe: str = "") -> None:
-        """Add `residual_scale` times the output of `branch`."""
+        """Store the branch and scale down its last layer."""
         super().__init__()
         self.branch = branch
         self.residual_scale = residual_scale
@@ -35,19 +35,19 @@ class ResidualBlock(nn.Module):
             damp(end, min(1.0, BRANCH_GAIN / residual_scale))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add to `features` what the branch makes of them."""
+        """Return `features` plus the scaled output of the branch."""
         added: Tensor = self.branch(features)
         return features + (added if self.residual_scale == 1 else self.residual_scale * added)
 
     def extra_repr(self) -> str:
-        """Show the scale when the module is printed."""
+        """Return the scale for the printed module."""
         return f"residual_scale={self.residual_scale:g}"
 
 
 def _end(module: nn.Module) -> nn.Module | None:
-    """The last convolution or normalisation of a branch, or None where there is none or it is damped already.
+    """Return the last convolution or normalization of a branch; None if there is none or it is already scaled down.
 
-    Gates end no branch, whatever stands in them; a residual block within a branch has damped its own end.
+    Layers within gates do not count. A residual block within a branch has scaled down its own last layer.
     """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
         return module
@@ -61,7 +61,7 @@ def _end(module: nn.Module) -> nn.Module | None:
 
 
 BranchFactory = Callable[[BlockSettings], nn.Module]
-"""Makes the branch of a residual block: `(N, width, H, W)` -> `(N, width, H, W)`."""
+"""Returns the branch of a residual block: `(N, width, H, W)` → `(N, width, H, W)`."""
 
 
 class _Recipe(NamedTuple):
@@ -73,26 +73,32 @@ _BLOCKS = Registry[_Recipe]("block")
 
 
 def register_block(name: str, branch: BranchFactory, reach: int | None) -> None:
-    """Make `name` a valid residual block in every configuration; a name that is taken raises `ConfigError`.
+    """Register `name` as a valid residual block in every configuration.
 
-    `reach` is how many pixels to each side an output pixel of the branch depends on (2 for two 3×3 convolutions), or
-    None where it depends on the whole picture; receptive fields are computed from it.
+    Args:
+        name: The name.
+        branch: Returns the branch.
+        reach: How many pixels to each side an output pixel of the branch depends on (2 for two 3×3 convolutions), or
+            None for the whole image. Receptive fields are computed from it.
+
+    Raises:
+        ConfigError: The name is taken.
     """
     _BLOCKS.register(name, _Recipe(branch, reach))
 
 
 def block_names() -> list[str]:
-    """The valid residual blocks, sorted."""
+    """Return the valid residual blocks, sorted."""
     return _BLOCKS.names()
 
 
 def make_block(name: str, settings: BlockSettings, residual_scale: float = 1.0) -> ResidualBlock:
-    """A new residual block; `ConfigError` names the nearest valid name."""
+    """Return a new residual block; raise `ConfigError` for an unknown name."""
     return ResidualBlock(_BLOCKS[name].branch(settings), residual_scale, recipe=name)
 
 
 def block_reach(names: Iterable[str]) -> int | None:
-    """How many pixels to each side an output pixel of these blocks in a row depends on; None: on the whole picture.
+    """Return how many pixels to each side an output pixel of consecutive blocks depends on; None for the whole image.
 
     >>> block_reach(["plain", "plain"]), block_reach(["plain", "channel_attention"])
     (4, None)
@@ -107,4 +113,4 @@ def block_reach(names: Iterable[str]) -> int | None:
 
 
 BlockName = Annotated[str, AfterValidator(_BLOCKS.check)]
-"""A configuration field that holds the name of a registered residual block."""
+"""A configuration field that contains the name of a registered residual block."""

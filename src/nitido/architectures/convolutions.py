@@ -1,4 +1,4 @@
-"""A convolution with its normalisation and activation, and chains of them: the one place that knows their order."""
+"""Convolutions with their normalization and activation, in either order, and chains of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from nitido.architectures.activations import activation_gain, make_activation
 from nitido.architectures.initialization import initialize
 
 NormalizationName = Literal["none", "batch"]
-"""What normalises features: nothing, or batch normalisation (Ioffe and Szegedy, ICML 2015)."""
+"""Normalization of features: none, or batch normalization (Ioffe and Szegedy, ICML 2015)."""
 
 OrderName = Literal["conv_norm_act", "pre_activation"]
-"""Activation behind its convolution, or normalisation and activation ahead of it (He et al., ECCV 2016)."""
+"""Activation after its convolution, or normalization and activation before it (He et al., ECCV 2016)."""
 
-NORMALIZATION_DESCRIPTION = "`batch` normalises at each convolution of the blocks and behind the one that ends the body"
-"""What configurations say about their `normalization`, where they have blocks."""
+NORMALIZATION_DESCRIPTION = "`batch` normalizes at each convolution of the blocks and after the last one of the body"
+"""The description of `normalization` in configurations with blocks."""
 
 ORDER_DESCRIPTION = (
-    "`conv_norm_act` has normalisation and activation behind each convolution of a block, `pre_activation` ahead of it"
+    "normalization and activation follow each convolution of a block (`conv_norm_act`) or precede it (`pre_activation`)"
 )
-"""What configurations say about their `order`."""
+"""The description of `order` in configurations."""
 
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """What surrounds the convolutions of a block.
+    """Settings that all convolutions of a block share.
 
     Attributes:
-        width: channels that come in and go out.
-        activation: name of the activation.
-        normalization: what normalises the features at each convolution.
-        order: whether normalisation and activation stand behind or ahead of their convolution.
-        batch_norm_momentum: weight of the newest batch in the running statistics (torch's sense, not Keras').
-        batch_norm_epsilon: added to the variance.
+        width: Number of input and output channels.
+        activation: Name of the activation.
+        normalization: Normalization at each convolution.
+        order: Whether normalization and activation follow or precede their convolution.
+        batch_norm_momentum: Weight of the newest batch in the running statistics (PyTorch's convention, not Keras').
+        batch_norm_epsilon: Added to the variance.
     """
 
     width: int
@@ -46,7 +46,7 @@ class BlockSettings:
 
 
 def make_norm(settings: BlockSettings, channels: int) -> nn.BatchNorm2d | None:
-    """What normalises `channels` channels, if anything does."""
+    """Return the normalization of `channels` channels, or None."""
     if settings.normalization == "none":
         return None
     return nn.BatchNorm2d(channels, eps=settings.batch_norm_epsilon, momentum=settings.batch_norm_momentum)
@@ -55,10 +55,16 @@ def make_norm(settings: BlockSettings, channels: int) -> nn.BatchNorm2d | None:
 def unit(
     settings: BlockSettings, convolution: nn.Conv2d, *, activated: bool = True, input_gain: float = 1.0
 ) -> dict[str, nn.Module]:
-    """`convolution` with its normalisation and activation, by name, in the order of `settings`; draws its weights.
+    """Return `convolution` with its normalization and activation, by name, in the order of `settings`.
 
-    In `conv_norm_act` order the activation stands at the end, and only if `activated`; `input_gain` is 1 / the root
-    mean square of what comes in. In `pre_activation` order normalisation and activation always come first.
+    The weights of the convolution are initialized.
+
+    Args:
+        settings: Normalization, activation and their order.
+        convolution: The layer.
+        activated: Whether an activation follows, in `conv_norm_act` order. In `pre_activation` order, normalization and
+            activation always come first.
+        input_gain: In `conv_norm_act` order, 1 / the root mean square of the input.
     """
     if settings.order == "pre_activation":
         channels = convolution.in_channels
@@ -80,10 +86,10 @@ def unit(
 
 
 def chain(settings: BlockSettings, convolutions: Mapping[str, nn.Conv2d]) -> nn.Sequential:
-    """Named `convolutions` in a row, each with its normalisation, with activations in between; draws their weights.
+    """Return consecutive `convolutions`, each with its normalization, and activations in between.
 
-    Behind the last one stands no activation; in `pre_activation` order one stands ahead of the first. The convolution
-    `x` keeps its name, its companions are `x_norm` and `x_activation`.
+    The weights are initialized. No activation follows the last convolution; in `pre_activation` order, one precedes the
+    first. The convolution `x` keeps its name; the modules that belong to it are `x_norm` and `x_activation`.
     """
     layers = nn.Sequential()
     last = list(convolutions)[-1]

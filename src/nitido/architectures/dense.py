@@ -1,4 +1,4 @@
-"""Densely connected convolutions: each sees the outputs of all before it."""
+"""Densely connected convolutions: each one takes the outputs of all previous ones."""
 
 import math
 from collections import OrderedDict
@@ -12,10 +12,10 @@ from nitido.architectures.layers import same_convolution
 
 
 class DenseLayer(nn.Sequential):
-    """A convolution unit whose output is put behind its input: `(N, C, H, W)` -> `(N, C + G, H, W)`."""
+    """A convolution unit whose output is concatenated to its input: `(N, C, H, W)` → `(N, C + G, H, W)`."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Append what the unit makes of `features`."""
+        """Return `features` concatenated with the unit's output."""
         added = features
         for layer in self:
             added = layer(added)
@@ -23,23 +23,23 @@ class DenseLayer(nn.Sequential):
 
 
 def dense_branch(settings: BlockSettings, layers: int, growth: int, fusion_kernel_size: int) -> nn.Sequential:
-    """`layers` 3×3 convolutions that add `growth` channels each, and one that fuses all: width in, width out.
+    """Return `layers` 3×3 convolutions that add `growth` channels each, and a fusion to the input width.
 
-    The residual dense block of RDN (Zhang et al., CVPR 2018) without its skip; ESRGAN's (Wang et al., ECCVW 2018)
-    where `fusion_kernel_size` is 3.
+    This is the residual dense block of RDN (Zhang et al., CVPR 2018) without its skip, or ESRGAN's (Wang et al., ECCVW
+    2018) if `fusion_kernel_size` is 3.
     """
     branch = nn.Sequential()
     for index in range(layers):
-        grown = index * growth
-        convolution = same_convolution(settings.width + grown, growth, 3)
-        parts = unit(settings, convolution, input_gain=_input_gain(settings, grown))
+        added = index * growth
+        convolution = same_convolution(settings.width + added, growth, 3)
+        parts = unit(settings, convolution, input_gain=_input_gain(settings, added))
         branch.append(DenseLayer(OrderedDict(parts)))
-    grown = layers * growth
-    fusion = same_convolution(settings.width + grown, settings.width, fusion_kernel_size)
-    return branch.extend(unit(settings, fusion, activated=False, input_gain=_input_gain(settings, grown)).values())
+    added = layers * growth
+    fusion = same_convolution(settings.width + added, settings.width, fusion_kernel_size)
+    return branch.extend(unit(settings, fusion, activated=False, input_gain=_input_gain(settings, added)).values())
 
 
-def _input_gain(settings: BlockSettings, grown: int) -> float:
-    """1 / the root mean square of `settings.width` features of variance 1 and `grown` ones behind activations."""
+def _input_gain(settings: BlockSettings, added: int) -> float:
+    """Return 1 / the root mean square of `settings.width` features of variance 1 and `added` activated ones."""
     mean_square = activation_gain(settings.activation) ** -2
-    return math.sqrt((settings.width + grown) / (settings.width + grown * mean_square))
+    return math.sqrt((settings.width + added) / (settings.width + added * mean_square))

@@ -1,6 +1,6 @@
-"""SRGAN's discriminator: strided convolutions that judge whether a picture is a photograph or was enlarged.
+"""SRGAN's discriminator: strided convolutions that classify images as real or upscaled.
 
-It is no super-resolution network, so it is not in the registry: `nitido.training.adversarial` builds it beside one.
+It is not a super-resolution network and therefore not in the registry. `nitido.training.adversarial` creates it.
 """
 
 from collections import OrderedDict
@@ -17,16 +17,16 @@ KERNEL_SIZE = 3
 """Kernel size of every convolution."""
 
 LEVELS = 4
-"""How often the picture is halved."""
+"""Number of halvings of the image."""
 
 
 class DiscriminatorConfig(StrictModel):
-    """The configuration of a discriminator; the defaults are the published network."""
+    """The configuration of a discriminator. The defaults are the published network."""
 
     width: Width = Field(default=64, description="feature channels of the first convolution; doubled per level")
-    dense_width: Width = Field(default=1024, description="neurons of the dense layer before the verdict")
+    dense_width: Width = Field(default=1024, description="neurons of the dense layer before the output")
     normalization: Literal["none", "batch"] = Field(
-        default="batch", description="normalisation after every convolution but the first"
+        default="batch", description="normalization after every convolution but the first"
     )
     batch_norm_momentum: float = Field(
         default=0.2, gt=0, le=1, description="weight of the newest batch in the running statistics (Keras: 1 - 0.8)"
@@ -35,35 +35,35 @@ class DiscriminatorConfig(StrictModel):
 
 
 def check_side(side: int) -> None:
-    """Raise `ConfigError` when pictures of `side` pixels cannot be halved four times."""
+    """Raise `ConfigError` if images of `side` pixels cannot be halved four times."""
     if side < 2**LEVELS or side % 2**LEVELS:
         nearest = max(1, round(side / 2**LEVELS)) * 2**LEVELS
         raise ConfigError(
-            f"the discriminator judges patches whose side is a multiple of {2**LEVELS} high-resolution pixels, "
+            f"the discriminator needs patches whose side is a multiple of {2**LEVELS} high-resolution pixels, "
             f"got {side} (nearest: {nearest})"
         )
 
 
 def check_batch(config: DiscriminatorConfig, batch: int, side: int) -> None:
-    """Raise `ConfigError` where the last batch normalization would see a single value per channel."""
+    """Raise `ConfigError` if the last batch normalization would get a single value per channel."""
     if config.normalization == "batch" and batch == 1 and side == 2**LEVELS:
         raise ConfigError(
             f"a discriminator with batch normalization needs two patches of {side}×{side} high-resolution pixels per "
-            f"batch, or larger ones: take batch 2, patches of {2 * side} high-resolution pixels, or "
+            f"batch, or larger ones: use batch 2, patches of {2 * side} high-resolution pixels, or "
             "adversarial.discriminator.normalization none"
         )
 
 
 class Discriminator(nn.Module):
-    """Judges pictures of one size: `(N, channels, side, side)` float in [0, 1] -> logits `(N, 1)`.
+    """Classifies images of one size: `(N, channels, side, side)` float in [0, 1] → logits `(N, 1)`.
 
-    Eight 3×3 convolutions, every second one with stride 2 before the width doubles, LeakyReLU 0.2, batch
-    normalisation behind all but the first, and two dense layers (Ledig et al., CVPR 2017). A positive logit means
-    "real"; the paper's sigmoid is left to the loss.
+    Eight 3×3 convolutions, every second one with stride 2 before the width doubles, LeakyReLU 0.2, batch normalization
+    after all but the first, and two dense layers (Ledig et al., CVPR 2017). A positive logit means "real". The paper's
+    sigmoid is part of the loss.
     """
 
     def __init__(self, config: DiscriminatorConfig, channels: int, side: int) -> None:
-        """Build it for pictures of `side` pixels; `ConfigError` when four halvings do not fit into them."""
+        """Create the layers for images of `side` pixels; raise `ConfigError` if it is not a multiple of 16."""
         super().__init__()
         check_side(side)
         layers: list[nn.Module] = []
@@ -89,13 +89,13 @@ class Discriminator(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """The logits of `image`; the network sees it in [-1, 1], as a tanh generator makes it."""
+        """Return the logits of `image`, which is rescaled to [-1, 1], the range of a tanh generator."""
         logits: Tensor = self.verdict(self.features(2 * image - 1))
         return logits
 
 
 def _layer(config: DiscriminatorConfig, inputs: int, outputs: int, stride: int, normalize: bool) -> nn.Sequential:
-    """A convolution, its normalisation if any, and LeakyReLU."""
+    """Return a convolution, its normalization if any, and LeakyReLU."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["convolution"] = nn.Conv2d(inputs, outputs, KERNEL_SIZE, stride=stride, padding=KERNEL_SIZE // 2)
     if normalize and config.normalization == "batch":

@@ -1,4 +1,4 @@
-"""EDSR: residual blocks without normalisation on the small picture, enlarged at the end, and its modifications."""
+"""EDSR: residual blocks without normalization at low resolution, then upsampling, and its modifications."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -19,7 +19,7 @@ from nitido.architectures.convolutions import (
     make_norm,
 )
 from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
-from nitido.architectures.layers import BicubicUpscale, ColourShift, precisely, same_convolution
+from nitido.architectures.layers import BicubicUpscale, ColorShift, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
@@ -31,46 +31,46 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EDSRConfig(NetworkConfig):
-    """The configuration of an EDSR; the defaults are the published baseline."""
+    """The configuration of an EDSR. The defaults are the published baseline."""
 
     blocks: Count = Field(default=16, description="number of residual blocks")
     width: Width = Field(default=64, description="feature channels")
     block: BlockName = Field(default="plain", description="recipe of the residual blocks")
-    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each residual block adds")
+    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of each residual block's branch")
     activation: ActivationName = Field(default="relu", description="activation inside the residual blocks")
     normalization: NormalizationName = Field(default="none", description=NORMALIZATION_DESCRIPTION)
     order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
     upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
-    residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+    residual: bool = Field(default=False, description="add the bicubically upscaled input to the output")
     rgb_mean: tuple[Share, Share, Share] = Field(
         default=(0.0, 0.0, 0.0),
-        description="mean colour of the training pictures, in [0, 1]; taken off the input and added to the output",
+        description="mean color of the training images, in [0, 1]; subtracted from the input and added to the output",
     )
 
     @model_validator(mode="after")
-    def _mean_of_colours(self) -> Self:
+    def _mean_requires_rgb(self) -> Self:
         if self.channels == 1 and any(self.rgb_mean):
-            raise ValueError(f"rgb_mean must be (0, 0, 0) where channels is 1, got {self.rgb_mean}")
+            raise ValueError(f"rgb_mean must be (0, 0, 0) if channels is 1, got {self.rgb_mean}")
         return self
 
 
 class EDSR(SuperResolutionNetwork):
-    """Residual blocks under a long skip (Lim et al., CVPRW 2017), zero padded, with the modifications.
+    """Residual blocks with a long skip (Lim et al., CVPRW 2017), zero padded, with the modifications.
 
-    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. The authors subtract the
-    mean colour of their training set first and add it last: `rgb_mean`, which is left out here by default, as the
-    biases can learn it.
+    `(N, channels, h, w)` float in [0, 1] → `(N, channels, k*h, k*w)` float, not clamped. The authors first subtract the
+    mean color of their training set and finally add it: `rgb_mean`. It is zero by default, because the biases can learn
+    it.
     """
 
     config: EDSRConfig
 
     def __init__(self, config: EDSRConfig) -> None:
-        """Build the layers; weights are drawn from torch's global random generator."""
+        """Create the layers. Weights are drawn from torch's global random generator."""
         super().__init__(config, _radius(config))
         settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
         self.upscale = BicubicUpscale(config.scale)
-        self.subtract_mean = ColourShift(tuple(-value for value in config.rgb_mean)) if any(config.rgb_mean) else None
+        self.subtract_mean = ColorShift(tuple(-value for value in config.rgb_mean)) if any(config.rgb_mean) else None
         self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
         self.body = nn.Sequential(
             *(make_block(config.block, settings, config.residual_scale) for _ in range(config.blocks))
@@ -79,10 +79,10 @@ class EDSR(SuperResolutionNetwork):
         self.body_end_norm = make_norm(settings, config.width)
         self.upsampler = make_staged_upsampler(config.upsampler, config.width, config.scale)
         self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE, gain=LAST_GAIN)
-        self.add_mean = ColourShift(config.rgb_mean) if any(config.rgb_mean) else None
+        self.add_mean = ColorShift(config.rgb_mean) if any(config.rgb_mean) else None
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         if self.subtract_mean is not None:
             lr = self.subtract_mean(lr)
         picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
@@ -97,7 +97,7 @@ class EDSR(SuperResolutionNetwork):
 
 
 def _radius(config: EDSRConfig) -> int | None:
-    """The receptive field's radius; None where the blocks see the whole picture."""
+    """Return the receptive field's radius; None if the blocks depend on the whole image."""
     blocks = block_reach([config.block] * config.blocks)
     if blocks is None:
         return None
@@ -106,7 +106,10 @@ def _radius(config: EDSRConfig) -> int | None:
 
 
 def _support(config: EDSRConfig, reach: int, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on, where the layers up to the upsampler reach `reach`."""
+    """Return the LR pixels that a span of output pixels depends on.
+
+    The layers before the upsampler reach `reach` pixels.
+    """
     return receptive_field.through_body_network(
         output, reach, config.upsampler, KERNEL_SIZE, config.scale, config.residual
     )
@@ -129,7 +132,7 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
 }
 """Name -> what differs from `EDSRConfig`'s defaults. `compact` trains in minutes on a CPU; `debug` is tiny.
 
-`compact_dense` and `compact_rrdb` have fewer blocks, as one of theirs costs as much as 2 and 10 plain ones.
+`compact_dense` and `compact_rrdb` have fewer blocks, because one of their blocks costs as much as 2 and 10 plain ones.
 """
 
 ARCHITECTURE = Architecture(

@@ -1,4 +1,4 @@
-"""All architectures by name, and the way from a name to a network."""
+"""All architectures by name; builds networks from names."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ _ARCHITECTURES = Registry[Architecture]("architecture")
 
 
 def register_architecture(architecture: Architecture) -> None:
-    """Make an architecture known by its name; a name that is taken or a base that is no variant is a `ConfigError`."""
+    """Register an architecture; raise `ConfigError` if its name is taken or its base is not one of its variants."""
     name = architecture.name.lower()
     if architecture.base not in architecture.variants:
         raise unknown_name(f"base variant of {name}", architecture.base, architecture.variants, ConfigError)
@@ -30,12 +30,12 @@ register_architecture(srresnet.ARCHITECTURE)
 
 
 def architecture_names() -> list[str]:
-    """The names of all architectures, sorted."""
+    """Return the names of all architectures, sorted."""
     return _ARCHITECTURES.names()
 
 
 def get_architecture(name: str) -> Architecture:
-    """Look an architecture up by its exact name, in any case; `ConfigError` names the nearest one.
+    """Return an architecture by its name, ignoring case; raise `ConfigError` for an unknown name.
 
     >>> get_architecture("SRCNN").title
     'SRCNN'
@@ -44,9 +44,10 @@ def get_architecture(name: str) -> Architecture:
 
 
 def resolve_config(architecture: str, variant: str, overrides: Mapping[str, object]) -> NetworkConfig:
-    """The configuration of `variant` with `overrides` on top.
+    """Return the configuration of `variant` with `overrides`.
 
-    Raises `ConfigError`, naming the nearest valid word, for an unknown architecture, variant, key or value.
+    Raises:
+        ConfigError: The architecture, variant, or a key or value is unknown; the message names the nearest valid one.
 
     >>> resolve_config("srcnn", "residual", {"scale": 3}).scale
     3
@@ -58,9 +59,9 @@ def resolve_config(architecture: str, variant: str, overrides: Mapping[str, obje
 
 
 def build(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
-    """A new network with fresh weights from torch's global random generator.
+    """Return a new network with weights drawn from torch's global random generator.
 
-    Its weights lie channels-last in memory, in which convolutions on processors are up to twice as fast.
+    Its weights are stored channels-last, which makes convolutions on CPUs up to twice as fast.
 
     >>> build("srcnn", resolve_config("srcnn", "debug", {})).scale
     2
@@ -72,5 +73,5 @@ def build(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of weights, frozen ones included, buffers not."""
+    """Return the number of weights, including frozen ones, without buffers."""
     return sum(parameter.numel() for parameter in network.parameters())

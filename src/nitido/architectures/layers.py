@@ -1,4 +1,4 @@
-"""Plain layers that architectures share."""
+"""Layers that several architectures use."""
 
 from typing import Literal
 
@@ -21,9 +21,9 @@ def same_convolution(
     gain: float = 1.0,
     padding: PaddingName = "zeros",
 ) -> nn.Conv2d:
-    """A convolution with an odd kernel, padded so that it keeps height and width; `gain` scales its first weights.
+    """Return a convolution with an odd kernel, padded to preserve height and width; `gain` scales its initial weights.
 
-    A gain of 1 keeps the variance of the features that come in.
+    A gain of 1 preserves the variance of the input features.
     """
     convolution = nn.Conv2d(
         in_channels,
@@ -39,13 +39,13 @@ def same_convolution(
 
 
 def precisely(layer: nn.Module, features: Tensor) -> Tensor:
-    """`layer` of `features`; of a model in use in float32, also where the rest runs in half precision.
+    """Return `layer(features)`, in inference computed in float32 even under half precision autocast.
 
-    A network's first and last layers decide how exact its picture is: bfloat16 has eight bits, no more than a picture's
-    own, so what the last layer gives would be rounded to them, and so would the features that all skips carry. In
-    training mode the rounding is one more small noise, and the speed of half precision counts.
+    A network's first and last layers determine the accuracy of its image. bfloat16 has eight significant bits, no more
+    than an image, so the output of the last layer and the features of all skips would be rounded to them. In training
+    mode this rounding is small noise, and speed matters more.
     """
-    computed = isinstance(features, Tensor) and not features.is_meta  # neither traced for a diagram nor only counted
+    computed = isinstance(features, Tensor) and not features.is_meta  # not traced and not on the meta device
     if layer.training or not computed or not torch.is_autocast_enabled(features.device.type):
         output: Tensor = layer(features)
         return output
@@ -55,36 +55,36 @@ def precisely(layer: nn.Module, features: Tensor) -> Tensor:
 
 
 class BicubicUpscale(nn.Module):
-    """MATLAB's bicubic enlargement as a layer: `(N, C, h, w)` -> `(N, C, k*h, k*w)`, float, not rounded or clamped."""
+    """MATLAB's bicubic upscaling as a layer: `(N, C, h, w)` → `(N, C, k*h, k*w)` float, not rounded or clamped."""
 
     def __init__(self, scale: int) -> None:
-        """Enlarge by the integer `scale`."""
+        """Store the integer `scale`."""
         super().__init__()
         self.scale = scale
 
     def forward(self, image: Tensor) -> Tensor:
-        """Enlarge `image`."""
+        """Upscale `image`."""
         return bicubic_upscale(image, self.scale)
 
     def extra_repr(self) -> str:
-        """Show the scale when the module is printed."""
+        """Return the scale for the printed module."""
         return f"scale={self.scale}"
 
 
-class ColourShift(nn.Module):
+class ColorShift(nn.Module):
     """Adds a constant to each channel of `(N, C, H, W)`. The constants are configuration, not weights."""
 
     def __init__(self, shift: tuple[float, ...]) -> None:
-        """Add `shift`, one number per channel."""
+        """Store `shift`, one number per channel."""
         super().__init__()
         self.constants = shift
         self.shift: Tensor
         self.register_buffer("shift", torch.tensor(shift).reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Shift `image`."""
+        """Return `image` plus the constants."""
         return image + self.shift
 
     def extra_repr(self) -> str:
-        """Show the constants when the module is printed."""
+        """Return the constants for the printed module."""
         return ", ".join(f"{value:+g}" for value in self.constants)

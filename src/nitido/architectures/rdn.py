@@ -1,4 +1,4 @@
-"""RDN: residual dense blocks whose outputs are all fused, enlarged at the end, and its modifications."""
+"""RDN: residual dense blocks whose outputs are all fused, then upsampling, and its modifications."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -26,52 +26,52 @@ from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
 
 KERNEL_SIZE = 3
-"""Kernel size of every convolution but the 1×1 fusions."""
+"""Kernel size of every convolution except for the 1×1 fusions."""
 
 
 MOST_CONVOLUTIONS = 1024
 
 
 class RDNConfig(NetworkConfig):
-    """The configuration of an RDN; the defaults are the published network."""
+    """The configuration of an RDN. The defaults are the published network."""
 
     blocks: Count = Field(default=16, description="number of residual dense blocks (D in the paper)")
     layers: Count = Field(default=8, description="convolutions in each residual dense block (C in the paper)")
-    growth: Width = Field(default=64, description="channels that each of them adds (G in the paper)")
+    growth: Width = Field(default=64, description="channels that each convolution adds (G in the paper)")
     width: Width = Field(default=64, description="feature channels between the blocks (G0 in the paper)")
     activation: ActivationName = Field(default="relu", description="activation after each convolution of a block")
-    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each block adds")
+    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of each block's branch")
     normalization: NormalizationName = Field(default="none", description=NORMALIZATION_DESCRIPTION)
     order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
     upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
-    residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+    residual: bool = Field(default=False, description="add the bicubically upscaled input to the output")
 
     @model_validator(mode="after")
     def _number_of_convolutions(self) -> Self:
         if self.blocks * self.layers > MOST_CONVOLUTIONS:
-            raise ValueError(f"{self.blocks} blocks of {self.layers} layers: at most {MOST_CONVOLUTIONS} in all")
+            raise ValueError(f"{self.blocks} blocks of {self.layers} layers: at most {MOST_CONVOLUTIONS} in total")
         return self
 
 
 class ResidualDenseBlock(ResidualBlock):
-    """Dense layers and their 1×1 fusion, added to the input: `(N, width, H, W)` -> `(N, width, H, W)`."""
+    """Dense layers and their 1×1 fusion, added to the input: `(N, width, H, W)` → `(N, width, H, W)`."""
 
     def __init__(self, config: RDNConfig, settings: BlockSettings) -> None:
-        """Build the layers of one block of `config`."""
+        """Create the layers of one block of `config`."""
         branch = dense_branch(settings, config.layers, config.growth, fusion_kernel_size=1)
         super().__init__(branch, config.residual_scale)
 
 
 class RDN(SuperResolutionNetwork):
-    """Residual dense blocks, fused, under a long skip (Zhang et al., CVPR 2018), zero padded, with the modifications.
+    """Residual dense blocks, fused, with a long skip (Zhang et al., CVPR 2018), zero padded, with the modifications.
 
-    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped.
+    `(N, channels, h, w)` float in [0, 1] → `(N, channels, k*h, k*w)` float, not clamped.
     """
 
     config: RDNConfig
 
     def __init__(self, config: RDNConfig) -> None:
-        """Build the layers; weights are drawn from torch's global random generator."""
+        """Create the layers. Weights are drawn from torch's global random generator."""
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
         settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
@@ -86,7 +86,7 @@ class RDN(SuperResolutionNetwork):
         self.reconstruction = same_convolution(config.width, config.channels, KERNEL_SIZE, gain=LAST_GAIN)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         shallow = precisely(self.head, picture)
         features = precisely(self.head_again, shallow)
@@ -105,7 +105,7 @@ class RDN(SuperResolutionNetwork):
 
 
 def _support(config: RDNConfig, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on."""
+    """Return the LR pixels that a span of output pixels depends on."""
     reach = (3 + config.blocks * config.layers) * (KERNEL_SIZE // 2)  # two heads, the body's end, the dense layers
     return receptive_field.through_body_network(
         output, reach, config.upsampler, KERNEL_SIZE, config.scale, config.residual

@@ -1,7 +1,7 @@
-"""Exact receptive fields by interval arithmetic along one axis.
+"""Computes exact receptive fields by interval arithmetic along one axis.
 
 A network describes which input pixels an interval of output pixels depends on, layer by layer from the output back to
-the LR input. `radius` then takes the worst case over all positions of an output pixel inside its LR pixel.
+the LR input. `radius` takes the maximum over all positions of an output pixel inside its LR pixel.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,27 +23,30 @@ class Span(NamedTuple):
 
 
 def through_convolution(span: Span, kernel_size: int) -> Span:
-    """The input of a centred, stride-1 convolution with an odd kernel that `span` of its output depends on."""
+    """Return the inputs of a stride-1 convolution with an odd kernel that `span` of its output depends on."""
     reach = kernel_size // 2
     return Span(span.first - reach, span.last + reach)
 
 
 def through_pixel_shuffle(span: Span, scale: int) -> Span:
-    """The input of a pixel shuffle, or of a repetition of pixels, that `span` of its output depends on."""
+    """Return the inputs of a pixel shuffle or a nearest-neighbor upsampling that `span` of its output depends on."""
     return Span(span.first // scale, span.last // scale)
 
 
 def through_transposed_convolution(span: Span, kernel_size: int, scale: int, padding: int) -> Span:
-    """The input of a transposed convolution: input i feeds the outputs i*scale - padding + [0, kernel_size)."""
+    """Return the inputs of a transposed convolution that `span` of its output depends on.
+
+    Input i affects the outputs i*scale - padding + [0, kernel_size).
+    """
     first = -(-(span.first + padding - kernel_size + 1) // scale)
     return Span(first, (span.last + padding) // scale)
 
 
 def through_bicubic(span: Span, scale: int) -> Span:
-    """The input of a bicubic enlargement that `span` of its output depends on.
+    """Return the inputs of a bicubic upscaling that `span` of its output depends on.
 
-    Output z lies at u = (z + 1/2) / scale - 1/2 and the cubic kernel is non-zero for distances below 2, except at the
-    distance 1, so that a sample which falls on an input pixel depends on that pixel alone.
+    Output z is at u = (z + 1/2) / scale - 1/2. The cubic kernel is nonzero for distances below 2, except at distance 1,
+    so that a sample at the position of an input pixel depends only on that pixel.
     """
     taps = [_bicubic_taps(position, scale) for position in range(span.first, span.last + 1)]
     return Span(min(tap.first for tap in taps), max(tap.last for tap in taps))
@@ -56,12 +59,12 @@ def _bicubic_taps(position: int, scale: int) -> Span:
 
 
 def union(one: Span, other: Span) -> Span:
-    """The smallest span that holds both: where two branches are added."""
+    """Return the smallest span that contains both, for the sum of two branches."""
     return Span(min(one.first, other.first), max(one.last, other.last))
 
 
 def through_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
-    """The features before an upsampler that `span` of its output depends on; `bicubic` leaves features as they are."""
+    """Return the inputs of an upsampler that `span` of its output depends on; `bicubic` does not change features."""
     if upsampler == "pixel_shuffle":
         return through_pixel_shuffle(span, scale)
     if upsampler == "transposed":
@@ -75,10 +78,15 @@ def through_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
 def through_chain(
     output: Span, before: Iterable[int], upsampler: UpsamplerName, after: Iterable[int], scale: int, residual: bool
 ) -> Span:
-    """The LR pixels that `output` of a chain depends on: convolutions `before`, the upsampler, convolutions `after`.
+    """Return the LR pixels that `output` of a chain of convolutions around an upsampler depends on.
 
-    `before` and `after` are kernel sizes. With `bicubic` the input is enlarged ahead of all of them; `residual` adds
-    the bicubically enlarged input to the output.
+    Args:
+        output: A span of output pixels.
+        before: Kernel sizes of the convolutions before the upsampler.
+        upsampler: The upsampler; `bicubic` upscales the input before all convolutions.
+        after: Kernel sizes of the convolutions after it.
+        scale: The scale.
+        residual: Whether the bicubically upscaled input is added to the output.
     """
     span = output
     for kernel_size in after:
@@ -92,7 +100,7 @@ def through_chain(
 
 
 def through_staged_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -> Span:
-    """The features before `upsamplers.make_staged_upsampler` that `span` of its output depends on."""
+    """Return the inputs of `upsamplers.make_staged_upsampler` that `span` of its output depends on."""
     for factor in reversed(upsampling_stages(scale)):
         span = through_upsampler(span, upsampler, factor)
         if upsampler == "pixel_shuffle":
@@ -103,10 +111,15 @@ def through_staged_upsampler(span: Span, upsampler: UpsamplerName, scale: int) -
 def through_body_network(
     output: Span, reach: int, upsampler: UpsamplerName, last: int, scale: int, residual: bool
 ) -> Span:
-    """The LR pixels that `output` of a network with a body and a staged upsampler depends on.
+    """Return the LR pixels that `output` of a network with a body and a staged upsampler depends on.
 
-    `reach` is how far, to each side, all layers ahead of the upsampler see together; `last` is the kernel size of the
-    convolution behind it; `residual` adds the bicubically enlarged input to the output.
+    Args:
+        output: A span of output pixels.
+        reach: How many pixels to each side the layers before the upsampler depend on together.
+        upsampler: The upsampler.
+        last: Kernel size of the convolution after it.
+        scale: The scale.
+        residual: Whether the bicubically upscaled input is added to the output.
     """
     span = through_staged_upsampler(through_convolution(output, last), upsampler, scale)
     span = Span(span.first - reach, span.last + reach)
@@ -116,9 +129,9 @@ def through_body_network(
 
 
 def radius(scale: int, support: Callable[[Span], Span]) -> int:
-    """How far the support of an output pixel reaches beyond its own LR pixel, in LR pixels.
+    """Return how far the support of an output pixel extends beyond its own LR pixel, in LR pixels.
 
-    `support` maps a span of output pixels to the span of LR pixels it depends on.
+    `support` maps a span of output pixels to the span of LR pixels that it depends on.
 
     >>> radius(2, lambda span: through_bicubic(span, 2))
     2

@@ -1,4 +1,4 @@
-"""SRCNN: three convolutions that sharpen a bicubically enlarged picture, and its modifications."""
+"""SRCNN: three convolutions that sharpen a bicubically upscaled image, and its modifications."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -26,21 +26,21 @@ OddInt = Annotated[PositiveInt, Field(le=255), AfterValidator(_odd)]
 
 
 class SRCNNConfig(NetworkConfig):
-    """The configuration of an SRCNN; the defaults are the `vanilla` variant."""
+    """The configuration of an SRCNN. The defaults are the `vanilla` variant."""
 
     kernel_sizes: tuple[OddInt, OddInt, OddInt] = Field(
         default=(9, 3, 5), description="kernel sizes of feature extraction, mapping and reconstruction"
     )
     widths: tuple[Width, Width] = Field(
-        default=(128, 64), description="feature channels made by feature extraction and by mapping"
+        default=(128, 64), description="output channels of feature extraction and of mapping"
     )
     activation: ActivationName = Field(default="relu", description="activation after every layer but the last")
-    normalization: NormalizationName = Field(default="none", description="`batch` normalises behind the mapping")
+    normalization: NormalizationName = Field(default="none", description="`batch` normalizes after the mapping")
     upsampler: UpsamplerName = Field(default="bicubic", description=UPSAMPLER_DESCRIPTION)
-    residual: bool = Field(default=False, description="add the bicubically enlarged input to the output")
+    residual: bool = Field(default=False, description="add the bicubically upscaled input to the output")
     padding: PaddingName = Field(
         default="zeros",
-        description="what convolutions see beyond the border: zeros, or the outermost pixels and features again",
+        description="padding of convolutions: zeros, or the border pixels and features repeated",
     )
 
     @model_validator(mode="after")
@@ -52,19 +52,19 @@ class SRCNNConfig(NetworkConfig):
 class SRCNN(SuperResolutionNetwork):
     """Feature extraction, mapping and reconstruction (Dong et al., TPAMI 2016), with the modifications.
 
-    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
-    mapped features are rearranged to 1/k² of the channels at k times the size; with `transposed` a transposed
-    convolution and an activation follow the mapping, with `nearest` larger features, a convolution and an activation.
+    `(N, channels, h, w)` float in [0, 1] → `(N, channels, k*h, k*w)` float, not clamped. The upsampler follows the
+    mapping. `pixel_shuffle` rearranges features to 1/k² of the channels at k times the size. `transposed` is a
+    transposed convolution and an activation, `nearest` a nearest-neighbor upsampling, a convolution and an activation.
     """
 
     config: SRCNNConfig
 
     def __init__(self, config: SRCNNConfig) -> None:
-        """Build the layers; weights are drawn from torch's global random generator."""
+        """Create the layers. Weights are drawn from torch's global random generator."""
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
         first, second, third = config.kernel_sizes
         features, mapped = config.widths
-        grown = upsampled_channels(config.upsampler, mapped, config.scale)
+        upsampled = upsampled_channels(config.upsampler, mapped, config.scale)
 
         settings = BlockSettings(mapped, config.activation, config.normalization)
         gain, padding = activation_gain(config.activation), config.padding
@@ -76,19 +76,19 @@ class SRCNN(SuperResolutionNetwork):
         self.mapping_norm = make_norm(settings, mapped)
         self.mapping_activation = make_activation(config.activation, mapped)
         self.upsampler = make_upsampler(config.upsampler, mapped, config.scale, config.activation)
-        self.reconstruction = same_convolution(grown, config.channels, third, gain=LAST_GAIN, padding=padding)
+        self.reconstruction = same_convolution(upsampled, config.channels, third, gain=LAST_GAIN, padding=padding)
 
     def first_half(self) -> list[nn.Module]:
-        """The feature extraction and its activation."""
+        """Return the feature extraction and its activation."""
         return [self.extraction, self.extraction_activation]
 
-    def rows(self) -> list[list[str]]:
-        """The mapping up to the upsampler."""
+    def module_sequences(self) -> list[list[str]]:
+        """Return the modules from the mapping to the upsampler."""
         norm = [] if self.mapping_norm is None else ["mapping_norm"]
         return [["mapping", *norm, "mapping_activation", "upsampler"]]
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         features = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         skip = features
         features = self.extraction_activation(precisely(self.extraction, features))
@@ -105,7 +105,7 @@ class SRCNN(SuperResolutionNetwork):
 
 
 def _support(config: SRCNNConfig, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on."""
+    """Return the LR pixels that a span of output pixels depends on."""
     *before, last = config.kernel_sizes
     return receptive_field.through_chain(output, before, config.upsampler, [last], config.scale, config.residual)
 

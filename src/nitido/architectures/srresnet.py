@@ -1,4 +1,4 @@
-"""SRResNet: SRGAN's generator, residual blocks with batch normalisation on the small picture, and its modifications."""
+"""SRResNet: SRGAN's generator, residual blocks with batch normalization at low resolution, and its modifications."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -33,16 +33,16 @@ BODY_END_KERNEL_SIZE = 3
 
 
 class SRResNetConfig(NetworkConfig):
-    """The configuration of an SRResNet; the defaults are the published network."""
+    """The configuration of an SRResNet. The defaults are the published network."""
 
-    scale: Literal[2, 4] = Field(default=4, description="enlargement factor k: (h, w) becomes (k*h, k*w)")
+    scale: Literal[2, 4] = Field(default=4, description="upscaling factor k: (h, w) becomes (k*h, k*w)")
     blocks: Count = Field(default=16, description="number of residual blocks")
     width: Width = Field(default=64, description="feature channels")
     block: BlockName = Field(default="plain", description="recipe of the residual blocks")
     second_half_block: BlockName | None = Field(
-        default=None, description="recipe of the blocks from number blocks // 2 on (counted from 0), if it is another"
+        default=None, description="recipe of the blocks from number blocks // 2 on (counted from 0), if different"
     )
-    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of what each residual block adds")
+    residual_scale: float = Field(default=1.0, gt=0, le=1, description="factor of each residual block's branch")
     activation: ActivationName = Field(default="prelu", description="activation of the whole network")
     normalization: NormalizationName = Field(default="batch", description=NORMALIZATION_DESCRIPTION)
     order: OrderName = Field(default="conv_norm_act", description=ORDER_DESCRIPTION)
@@ -52,10 +52,10 @@ class SRResNetConfig(NetworkConfig):
     upsampler: UpsamplerName = Field(default="pixel_shuffle", description=UPSAMPLER_DESCRIPTION)
     output: Literal["linear", "tanh"] = Field(
         default="linear",
-        description="`tanh` bounds the picture to (0, 1) as (tanh(x) + 1) / 2; `linear` leaves it as it is",
+        description="`tanh` bounds the image to (0, 1) as (tanh(x) + 1) / 2; `linear` does not change it",
     )
     residual: bool = Field(
-        default=False, description="add the bicubically enlarged input to the output; not with a `tanh` output"
+        default=False, description="add the bicubically upscaled input to the output; not with a `tanh` output"
     )
     batch_norm_momentum: float = Field(
         default=0.2,
@@ -64,17 +64,17 @@ class SRResNetConfig(NetworkConfig):
         description="weight of the newest batch in the running statistics: 1 minus the 0.8 of Keras implementations",
     )
     batch_norm_epsilon: float = Field(
-        default=1e-3, gt=0, description="added to the variance in batch normalisation (Keras' default)"
+        default=1e-3, gt=0, description="added to the variance in batch normalization (Keras' default)"
     )
 
     @model_validator(mode="after")
     def _bounded_or_residual(self) -> Self:
         if self.residual and self.output == "tanh":
-            raise ValueError("a tanh output is the picture itself, so residual must be false (or output linear)")
+            raise ValueError("a tanh output is the image itself, so residual must be false (or output linear)")
         return self
 
     def recipes(self) -> list[str]:
-        """The recipe of every block, in order.
+        """Return the recipe of every block, in order.
 
         >>> SRResNetConfig(blocks=3, second_half_block="dense").recipes()
         ['plain', 'dense', 'dense']
@@ -84,25 +84,25 @@ class SRResNetConfig(NetworkConfig):
 
 
 class UnitTanh(nn.Module):
-    """The hyperbolic tangent moved from (-1, 1) to the range of pictures, (0, 1)."""
+    """The hyperbolic tangent rescaled from (-1, 1) to the range of images, (0, 1)."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Bound `image`, of any shape."""
+        """Return the rescaled hyperbolic tangent of `image`, of any shape."""
         return (torch.tanh(image) + 1) / 2
 
 
 class SRResNet(SuperResolutionNetwork):
-    """Residual blocks with batch normalisation under a long skip (Ledig et al., CVPR 2017), zero padded.
+    """Residual blocks with batch normalization and a long skip (Ledig et al., CVPR 2017), zero padded.
 
-    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped (with a `tanh` output inside
-    (0, 1)). In train mode batch normalisation lets every picture of a batch depend on the others; the receptive field
+    `(N, channels, h, w)` float in [0, 1] → `(N, channels, k*h, k*w)` float, not clamped (within (0, 1) for a `tanh`
+    output). In train mode, batch normalization makes every image of a batch depend on the others; the receptive field
     is that of eval mode.
     """
 
     config: SRResNetConfig
 
     def __init__(self, config: SRResNetConfig) -> None:
-        """Build the layers; weights are drawn from torch's global random generator."""
+        """Create the layers. Weights are drawn from torch's global random generator."""
         super().__init__(config, _radius(config))
         settings = BlockSettings(
             config.width,
@@ -133,7 +133,7 @@ class SRResNet(SuperResolutionNetwork):
         self.bound = UnitTanh() if config.output == "tanh" else None
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         shallow = precisely(self.head, picture)
         features = shallow + self.body_end(self.body(shallow))
@@ -147,7 +147,7 @@ class SRResNet(SuperResolutionNetwork):
 
 
 def _radius(config: SRResNetConfig) -> int | None:
-    """The receptive field's radius, in eval mode; None where the blocks see the whole picture."""
+    """Return the receptive field's radius in eval mode; None if the blocks depend on the whole image."""
     blocks = block_reach(config.recipes())
     if blocks is None:
         return None
@@ -156,7 +156,10 @@ def _radius(config: SRResNetConfig) -> int | None:
 
 
 def _support(config: SRResNetConfig, reach: int, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on, where the layers up to the upsampler reach `reach`."""
+    """Return the LR pixels that a span of output pixels depends on.
+
+    The layers before the upsampler reach `reach` pixels.
+    """
     return receptive_field.through_body_network(
         output, reach, config.upsampler, OUTER_KERNEL_SIZE, config.scale, config.residual
     )

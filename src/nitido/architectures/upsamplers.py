@@ -1,4 +1,4 @@
-"""How networks enlarge: their input, or their features in one step or in stages."""
+"""Upsamplers: of the input, or of features in one step or in stages."""
 
 from typing import Literal
 
@@ -9,29 +9,29 @@ from nitido.architectures.initialization import initialize
 from nitido.architectures.layers import same_convolution
 
 UpsamplerName = Literal["bicubic", "nearest", "pixel_shuffle", "transposed"]
-"""What a network enlarges, and how.
+"""What a network upsamples, and how.
 
-- `bicubic`: its input; all layers work on the large picture.
-- `nearest`: its features, every pixel repeated, with a 3×3 convolution behind (Odena et al., Distill 2016).
-- `pixel_shuffle`: its features, channels spread out to pixels (Shi et al., CVPR 2016).
+- `bicubic`: its input; all layers work at high resolution.
+- `nearest`: its features, with a 3×3 convolution after nearest-neighbor upsampling (Odena et al., Distill 2016).
+- `pixel_shuffle`: its features, by rearranging channels to pixels (Shi et al., CVPR 2016).
 - `transposed`: its features, by a transposed convolution.
 """
 
 UPSAMPLER_DESCRIPTION = (
-    "what grows, and how: `bicubic` enlarges the input; the others work on the small picture and enlarge its features: "
-    "`pixel_shuffle`, a `transposed` convolution, or `nearest` neighbours and a convolution"
+    "`bicubic` upscales the input; the others upsample features of the LR image: `pixel_shuffle`, a `transposed` "
+    "convolution, or `nearest` neighbors and a convolution"
 )
-"""What configurations say about their `upsampler`."""
+"""The description of `upsampler` in configurations."""
 
 STAGE_KERNEL_SIZE = 3
-"""Kernel size of the convolution behind `nearest`, and ahead of each pixel shuffle of `make_staged_upsampler`."""
+"""Kernel size of the convolution after `nearest`, and before each pixel shuffle of `make_staged_upsampler`."""
 
 
 def transposed_geometry(scale: int) -> tuple[int, int]:
-    """Kernel size and padding of the transposed convolution that enlarges exactly `scale` times.
+    """Return kernel size and padding of the transposed convolution that upsamples exactly by `scale`.
 
-    The kernel 2k - (k mod 2) is the support of bilinear interpolation (Long et al., CVPR 2015): it is centred on its
-    input pixel, overlaps evenly and gives (h - 1)*k - 2*padding + kernel = k*h.
+    The kernel size 2k - (k mod 2) is the support of bilinear interpolation (Long et al., CVPR 2015). It is centered at
+    its input pixel, overlaps evenly and gives (h - 1)*k - 2*padding + kernel = k*h.
 
     >>> [transposed_geometry(scale) for scale in (2, 3, 4)]
     [(4, 1), (5, 1), (8, 2)]
@@ -41,7 +41,7 @@ def transposed_geometry(scale: int) -> tuple[int, int]:
 
 
 def transposed_convolution(channels: int, scale: int, *, bias: bool = True, gain: float = 1.0) -> nn.ConvTranspose2d:
-    """A transposed convolution that maps `(N, channels, h, w)` to `(N, channels, scale*h, scale*w)`."""
+    """Return a transposed convolution that maps `(N, channels, h, w)` to `(N, channels, scale*h, scale*w)`."""
     kernel_size, padding = transposed_geometry(scale)
     layer = nn.ConvTranspose2d(channels, channels, kernel_size, stride=scale, padding=padding, bias=bias)
     initialize(layer, gain)
@@ -49,7 +49,7 @@ def transposed_convolution(channels: int, scale: int, *, bias: bool = True, gain
 
 
 def upsampled_channels(upsampler: UpsamplerName, channels: int, scale: int) -> int:
-    """How many of `channels` feature channels `upsampler` leaves; `ValueError` when a pixel shuffle cannot share them.
+    """Return the number of channels after `upsampler`; raise `ValueError` if a pixel shuffle cannot divide them.
 
     >>> upsampled_channels("pixel_shuffle", 64, 2), upsampled_channels("transposed", 64, 2)
     (16, 64)
@@ -58,10 +58,10 @@ def upsampled_channels(upsampler: UpsamplerName, channels: int, scale: int) -> i
         return channels
     area = scale**2
     if channels % area:
-        fitting = max(area, round(channels / area) * area)
+        nearest = max(area, round(channels / area) * area)
         raise ValueError(
             f"pixel_shuffle at scale {scale} needs a last feature width that is divisible by {area}, "
-            f"got {channels} (nearest: {fitting})"
+            f"got {channels} (nearest: {nearest})"
         )
     return channels // area
 
@@ -69,10 +69,10 @@ def upsampled_channels(upsampler: UpsamplerName, channels: int, scale: int) -> i
 def make_upsampler(
     upsampler: UpsamplerName, channels: int, scale: int, activation: str, bias: bool = True
 ) -> nn.Sequential:
-    """What enlarges activated features `(N, channels, h, w)` by `scale` in one step.
+    """Return the layers that upsample activated features `(N, channels, h, w)` by `scale` in one step.
 
-    `pixel_shuffle` rearranges them to 1/scale² of the channels; `transposed` and `nearest` keep the channels and have
-    an activation behind their convolution. It is empty for `bicubic`, where the input is enlarged.
+    `pixel_shuffle` reduces the channels to 1/scale². `transposed` and `nearest` preserve them and end with an
+    activation. There are no layers for `bicubic`, which upscales the input.
     """
     gain = activation_gain(activation)
     if upsampler == "pixel_shuffle":
@@ -87,7 +87,7 @@ def make_upsampler(
 
 
 def upsampling_stages(scale: int) -> list[int]:
-    """The factors that features grow by one after another: 4 is 2 twice, as in EDSR and SRResNet.
+    """Return the factors of consecutive upsampling stages: twice 2 for 4, as in EDSR and SRResNet.
 
     >>> [upsampling_stages(scale) for scale in (2, 3, 4)]
     [[2], [3], [2, 2]]
@@ -98,10 +98,11 @@ def upsampling_stages(scale: int) -> list[int]:
 def make_staged_upsampler(
     upsampler: UpsamplerName, channels: int, scale: int, activation: str | None = None
 ) -> nn.Sequential:
-    """What enlarges features in stages: `(N, channels, h, w)` -> `(N, channels, scale*h, scale*w)`.
+    """Return the layers that upsample features in stages: `(N, channels, h, w)` → `(N, channels, scale*h, scale*w)`.
 
-    A stage of factor r is a convolution to r² times the channels and a pixel shuffle, a transposed convolution, or
-    nearest neighbours and a convolution; an `activation`, if named, ends each stage. There are none for `bicubic`.
+    A stage of factor r is a convolution to r² times the channels and a pixel shuffle, or a transposed convolution, or
+    nearest-neighbor upsampling and a convolution. If `activation` is given, it ends each stage. There are no layers for
+    `bicubic`.
     """
     stages = nn.Sequential()
     if upsampler == "bicubic":

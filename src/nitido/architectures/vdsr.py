@@ -1,4 +1,4 @@
-"""VDSR: a deep chain of 3×3 convolutions that adds detail to a bicubically enlarged picture, and its modifications."""
+"""VDSR: a deep chain of 3×3 convolutions that adds detail to a bicubically upscaled image, and its modifications."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,22 +17,22 @@ from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
 
 KERNEL_SIZE = 3
-"""Every convolution's kernel size: depth takes the place of large kernels, which is the network's idea."""
+"""Kernel size of every convolution. The idea of the network is to replace large kernels by depth."""
 
 
 class VDSRConfig(NetworkConfig):
-    """The configuration of a VDSR; the defaults are the published network."""
+    """The configuration of a VDSR. The defaults are the published network."""
 
-    channels: Literal[1, 3] = Field(default=1, description="colour channels the network works on: 1 = Y alone, 3 = RGB")
+    channels: Literal[1, 3] = Field(default=1, description="image channels: 1 = Y only, 3 = RGB")
     depth: Annotated[Count, Field(ge=2)] = Field(default=20, description="number of convolutions, including the last")
     width: Width = Field(default=64, description="feature channels between the convolutions")
     activation: ActivationName = Field(default="relu", description="activation after every convolution but the last")
     normalization: NormalizationName = Field(
-        default="none", description="`batch` normalises behind every convolution but the first and the last"
+        default="none", description="`batch` normalizes after every convolution but the first and the last"
     )
     upsampler: UpsamplerName = Field(default="bicubic", description=UPSAMPLER_DESCRIPTION)
-    residual: bool = Field(default=True, description="add the bicubically enlarged input to the output")
-    bias: bool = Field(default=True, description="let every convolution add a learnt constant per channel")
+    residual: bool = Field(default=True, description="add the bicubically upscaled input to the output")
+    bias: bool = Field(default=True, description="let every convolution add a learned constant per channel")
 
     @model_validator(mode="after")
     def _width_fits_the_shuffle(self) -> Self:
@@ -41,30 +41,29 @@ class VDSRConfig(NetworkConfig):
 
 
 class VDSR(SuperResolutionNetwork):
-    """A chain of equal 3×3 convolutions under a global skip (Kim et al., CVPR 2016), zero padded.
+    """A chain of equal 3×3 convolutions with a global skip (Kim et al., CVPR 2016), zero padded.
 
-    `(N, channels, h, w)` float in [0, 1] -> `(N, channels, k*h, k*w)` float, not clamped. With `pixel_shuffle` the
-    features before the last convolution are rearranged to 1/k² of the channels at k times the size; with `transposed`
-    a transposed convolution and an activation stand there, with `nearest` larger features, a convolution and an
-    activation.
+    `(N, channels, h, w)` float in [0, 1] → `(N, channels, k*h, k*w)` float, not clamped. The upsampler precedes the
+    last convolution. `pixel_shuffle` rearranges features to 1/k² of the channels at k times the size. `transposed` is a
+    transposed convolution and an activation, `nearest` a nearest-neighbor upsampling, a convolution and an activation.
     """
 
     config: VDSRConfig
 
     def __init__(self, config: VDSRConfig) -> None:
-        """Build the layers; weights are drawn from torch's global random generator."""
+        """Create the layers. Weights are drawn from torch's global random generator."""
         super().__init__(config, receptive_field.radius(config.scale, lambda span: _support(config, span)))
-        grown = upsampled_channels(config.upsampler, config.width, config.scale)
+        inputs = upsampled_channels(config.upsampler, config.width, config.scale)
 
         self.upscale = BicubicUpscale(config.scale)
         self.body = nn.Sequential(_first_layer(config), *(_inner_layer(config) for _ in range(config.depth - 2)))
         self.upsampler = make_upsampler(
             config.upsampler, config.width, config.scale, config.activation, bias=config.bias
         )
-        self.reconstruction = same_convolution(grown, config.channels, KERNEL_SIZE, bias=config.bias, gain=LAST_GAIN)
+        self.reconstruction = same_convolution(inputs, config.channels, KERNEL_SIZE, bias=config.bias, gain=LAST_GAIN)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         first, *others = self.body
         features = precisely(first, picture)
@@ -78,21 +77,21 @@ class VDSR(SuperResolutionNetwork):
 
 
 def _first_layer(config: VDSRConfig) -> nn.Sequential:
-    """The convolution of the picture itself, never normalised, and its activation."""
+    """Return the convolution of the image, which is never normalized, and its activation."""
     convolution = same_convolution(config.channels, config.width, KERNEL_SIZE, bias=config.bias)
     settings = BlockSettings(config.width, config.activation)
     return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=PICTURE_GAIN)))
 
 
 def _inner_layer(config: VDSRConfig) -> nn.Sequential:
-    """A convolution of features, its normalisation and activation."""
+    """Return a convolution of features, its normalization and activation."""
     convolution = same_convolution(config.width, config.width, KERNEL_SIZE, bias=config.bias)
     settings = BlockSettings(config.width, config.activation, config.normalization)
     return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=activation_gain(config.activation))))
 
 
 def _support(config: VDSRConfig, output: Span) -> Span:
-    """The LR pixels that a span of output pixels depends on."""
+    """Return the LR pixels that a span of output pixels depends on."""
     before = [KERNEL_SIZE] * (config.depth - 1)
     return receptive_field.through_chain(output, before, config.upsampler, [KERNEL_SIZE], config.scale, config.residual)
 

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, files and folders, registries, messages. Imports nothing else of nitido."""
+"""The foundation of all packages: errors, files and folders, registries, messages. Imports nothing else of nitido."""

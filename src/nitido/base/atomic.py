@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write beside the target, then rename."""
+"""Atomic writes: a file is written next to its target and then renamed."""
 
 import errno
 import os
@@ -13,12 +13,18 @@ _DRAFT_PREFIX = ".nitido-draft-"
 
 @contextmanager
 def replacing(target: Path, before: Callable[[Path], None] | None = None) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; on success it becomes `target`, on any error it is removed.
+    """Yield a path next to `target` to write to. On success it replaces `target`, on any error it is removed.
 
-    Readers see the old file or the new one, never half of either, even after `kill -9` or on a full disk. The draft's
-    name has a fixed length, so that every legal target name can be written. An OSError that does not say which file it
-    is about gets the target's name. A folder or a device in the target's place is an OSError before anything is
-    written. `before` receives the finished draft before it becomes the target.
+    Readers see the old or the new file, never a partial one, even after `kill -9` or on a full disk. The draft's name
+    has a fixed length, so that every legal target name works.
+
+    Args:
+        target: The file to write.
+        before: Called with the complete draft before it replaces the target.
+
+    Raises:
+        OSError: Writing fails (an error without a file name gets the target's), or the target is a folder or a device;
+            the latter is checked before anything is written.
     """
     _refuse_irregular(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +49,7 @@ def is_draft(path: Path) -> bool:
 def remove_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes left in `folder`.
 
-    Only the process that holds the folder's lock may call this: another writer's draft would be lost.
+    Only the process that holds the folder's lock may call this, because it would remove another writer's draft.
     """
     for path in folder.iterdir():
         if is_draft(path):
@@ -51,9 +57,9 @@ def remove_drafts(folder: Path) -> None:
 
 
 def check_writable(target: Path) -> None:
-    """Raise the OSError with which writing the file `target` would end now, before work is done for it.
+    """Raise the OSError that writing the file `target` would raise now, before any expensive work.
 
-    Nothing is left behind; folders that do not exist yet are only checked for whether they could be made.
+    No files remain. Folders that do not exist yet are only checked for whether they could be created.
     """
     if _is_device(target):
         if not os.access(target, os.W_OK):
@@ -63,18 +69,18 @@ def check_writable(target: Path) -> None:
     if target.exists() and not os.access(target, os.W_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(target))
     if target.is_symlink() and not target.exists():
-        raise OSError(errno.ENOENT, "a link to something that is not there", str(target))
+        raise OSError(errno.ENOENT, "a broken link", str(target))
     check_folder(target.parent)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise the OSError with which making `folder`, or a file in it, would end now; nothing is left behind."""
+    """Raise the OSError that creating `folder`, or a file in it, would raise now. No files remain."""
     while not folder.exists():
         if folder.is_symlink():
-            raise OSError(errno.ENOENT, "a link to something that is not there", str(folder))
+            raise OSError(errno.ENOENT, "a broken link", str(folder))
         folder = folder.parent
     if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "a file, where a folder is needed", str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, "a file, but a folder is required", str(folder))
     try:
         with TemporaryFile(dir=folder):
             pass
@@ -88,18 +94,25 @@ def _is_device(target: Path) -> bool:
 
 
 def _refuse_irregular(target: Path) -> None:
-    target.is_symlink()  # an OSError for names that the file system does not take
+    target.is_symlink()  # raises OSError for names that the file system does not support
     if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is needed", str(target))
+        raise IsADirectoryError(errno.EISDIR, "a folder, but a file is required", str(target))
     if _is_device(target):
-        raise OSError(errno.EINVAL, "a device, where a plain file is needed", str(target))
+        raise OSError(errno.EINVAL, "a device, but a regular file is required", str(target))
 
 
 def write_bytes(target: Path, content: bytes, before: Callable[[Path], None] | None = None) -> None:
-    """Write `content` to `target` atomically; raises OSError, and nothing else, when the disk does not take it.
+    """Write `content` to `target` atomically. A device or a pipe is written to directly.
 
-    A device or a pipe is written to as it is. Libraries that write files themselves tend to wrap or print that error:
-    let them write into memory, then come here. `before` is for `replacing`.
+    Libraries that write files tend to wrap or print an OSError. Let them write into memory, then call this function.
+
+    Args:
+        target: The file.
+        content: Its new content.
+        before: As in `replacing`.
+
+    Raises:
+        OSError: Writing fails. There are no other errors.
     """
     if _is_device(target):
         try:
@@ -114,9 +127,9 @@ def write_bytes(target: Path, content: bytes, before: Callable[[Path], None] | N
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `target`; errors as in `write_bytes`.
+    r"""Write `text` (UTF-8) to `target` as `write_bytes` does.
 
-    A byte of a file name that is not UTF-8 (`os.fsdecode` makes a lone surrogate of it) becomes an escape such as
-    `\\udcff`, which in JSON means the same.
+    A byte of a file name that is not UTF-8 (a lone surrogate from `os.fsdecode`) becomes an escape such as `\udcff`,
+    which has the same meaning in JSON.
     """
     write_bytes(target, text.encode("utf-8", errors="backslashreplace"))

@@ -1,4 +1,4 @@
-"""Interleaved timing: all contestants run once per round, so that a slow moment affects all of them."""
+"""Interleaved benchmarks: all contestants run once per round, so that other load affects all of them."""
 
 import math
 import time
@@ -21,13 +21,13 @@ def ignore(done: int, rounds: int) -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what has been started on `device`; the processor has always finished."""
+    """Wait until `device` has finished its work; a CPU always has."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def seconds_per_call(action: Action, calls: int, device: torch.device) -> float:
-    """Mean seconds of `calls` calls in a row."""
+    """Return the mean seconds of `calls` consecutive calls."""
     synchronize(device)
     started = time.perf_counter()
     for _ in range(calls):
@@ -55,8 +55,13 @@ def interleaved(
 ) -> RoundSeconds:
     """Return the seconds per call of each contestant in each of `rounds` rounds.
 
-    In a round, every contestant is called as often as lasts about `at_least` seconds: with 0, once. After `budget`
-    seconds no further round begins, but one is always completed.
+    Args:
+        contestants: Functions by name.
+        rounds: Maximum number of rounds.
+        device: Device on which they run.
+        at_least: Approximate duration in seconds of one contestant's calls in a round; 0 means one call.
+        budget: Seconds after which no further round starts; one round is always completed.
+        progress: Called after each round.
 
     >>> found = interleaved({"a": list, "b": dict}, 3, torch.device("cpu"), at_least=0.001)
     >>> {name: len(seconds) for name, seconds in found.items()}
@@ -75,14 +80,14 @@ def interleaved(
 
 
 def medians(seconds: RoundSeconds) -> dict[str, float]:
-    """The median turn of each contestant."""
+    """Return the median round of each contestant."""
     return {name: median(values) for name, values in seconds.items()}
 
 
 def spread(seconds: RoundSeconds) -> float:
-    """By which share the slowest turn of a contestant is longer than its fastest; of the unsteadiest contestant.
+    """Return the maximum over contestants of the relative difference between their slowest and fastest rounds.
 
-    A turn does the same work each time, so what is not near zero comes from the machine: other programs, or heat.
+    The work of a round is always the same, so a large value is due to the machine: other load, or heat.
 
     >>> spread({"a": [2.0, 3.0], "b": [1.0, 1.0]})
     0.5

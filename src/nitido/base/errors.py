@@ -1,20 +1,20 @@
-"""Errors for people: one line that says what was wrong, where, and what would be right."""
+"""Errors for users: one line that says what was wrong, where, and what would be right."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 INTERRUPTED = 130
-"""The exit code by which shells tell of a process that Ctrl-C ended."""
+"""The exit code that shells report for a process that Ctrl-C ended."""
 
 
 class NitidoError(Exception):
-    """The base of every error a user can cause; the command line prints it as one line and exits with `exit_code`."""
+    """The base class of errors that a user can cause. The command line prints one line and exits with `exit_code`."""
 
     exit_code = 1
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that looks most like `name`, or None when nothing comes close.
+    """Return the valid name that is most similar to `name`, or None if none is similar.
 
     >>> nearest("leeky_relu", ["relu", "leaky_relu"])
     'leaky_relu'
@@ -27,7 +27,7 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str], error: type[NitidoError] = NitidoError) -> NitidoError:
-    """Build the error for a name nobody knows: what kind of thing, the nearest valid name, and all of them.
+    """Return the error for an unknown name, with the nearest valid name and the list of valid names.
 
     >>> str(unknown_name("activation", "leeky_relu", ["relu", "leaky_relu"]))
     "unknown activation 'leeky_relu': did you mean 'leaky_relu'? (valid: leaky_relu, relu)"

@@ -1,4 +1,4 @@
-"""Values of exactly the type that an annotation asks for: what pydantic would convert silently is an error."""
+"""Validates that values have exactly the annotated type. pydantic's silent conversions become errors."""
 
 from collections.abc import Mapping
 from types import NoneType
@@ -13,23 +13,23 @@ _WORDS = {int: "a valid integer", float: "a valid number", bool: "true, false", 
 
 
 class WrongTypeError(ValueError):
-    """A value of another type; `path` leads to it from the field it is in."""
+    """A value has another type than its field; `path` leads to it from the field."""
 
     def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
-        """Keep the message and the path."""
+        """Store the message and the path."""
         super().__init__(message)
         self.path = path
 
 
 def exact(value: Any, annotation: Any) -> Any:
-    """Return `value` with its text read as a number or truth value where `annotation` has no text.
+    """Return `value`, with text parsed as a number or bool unless `annotation` permits text.
 
-    Only numbers, truth values and text are looked at, also inside of lists and of a mapping's values. What else may be
-    wrong with the value is left to pydantic.
+    Only numbers, bools and text are checked, including those inside lists and mapping values. pydantic checks
+    everything else.
 
     Raises:
-        WrongTypeError: A truth value in the place of a number, a number in the place of a truth value, a float in the
-            place of an integer, or text that stands for none of them.
+        WrongTypeError: A bool instead of a number, a number instead of a bool, a float instead of an integer, or text
+            that is none of them.
 
     >>> exact(["1", "010"], tuple[int, ...]), exact("1e-3", float), exact("1", str)
     ([1, 10], 0.001, '1')
@@ -48,7 +48,7 @@ def exact(value: Any, annotation: Any) -> Any:
 
 
 def _kinds(annotation: Any) -> frozenset[Any]:
-    """The scalar types and the literals that a field may hold; empty where anything may stand there."""
+    """Return the scalar types and literals that a field permits; empty if it permits anything."""
     if annotation in (int, float, bool, str):
         return frozenset([annotation])
     if annotation is Any or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
@@ -64,13 +64,13 @@ def _kinds(annotation: Any) -> frozenset[Any]:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """What a union, a tuple or an annotated type consists of, without the latter's metadata."""
+    """Return the members of a union, tuple or annotated type, without metadata."""
     arguments = get_args(annotation)
     return arguments[:1] if hasattr(annotation, "__metadata__") else arguments
 
 
 def _holds_several(annotation: Any) -> bool:
-    """Whether a list may stand there, or somewhere inside, where a validator makes something of it."""
+    """Return whether a list is permitted, or permitted somewhere inside, where a validator may accept one."""
     origin = get_origin(annotation)
     if isinstance(origin, type) and issubclass(origin, list | tuple | Mapping):
         return True
@@ -125,6 +125,6 @@ def _shown(value: Any) -> str:
 
 
 def _hint_of_point(values: list[Any], kinds: frozenset[Any]) -> str:
-    """How to write the number that a decimal comma made two of."""
+    """Return a hint on how to write a number that a decimal comma has split into two."""
     digits = len(values) == 2 and all(isinstance(value, str) and value.isdecimal() for value in values)
-    return f" (a decimal point is meant? {'.'.join(values)})" if digits and float in kinds else ""
+    return f" (use a decimal point: {'.'.join(values)}?)" if digits and float in kinds else ""

@@ -1,4 +1,4 @@
-"""Where nitido's own files lie on this machine."""
+"""The folders of nitido's own files on this machine."""
 
 import os
 from collections.abc import Callable
@@ -10,17 +10,21 @@ from nitido.base.errors import NitidoError
 
 
 def data_root() -> Path:
-    """The folder that holds the datasets: `$NITIDO_DATA`, else the user's data directory."""
+    """Return the folder of the datasets: `$NITIDO_DATA`, or else the user's data directory."""
     return _root("NITIDO_DATA", platformdirs.user_data_path)
 
 
 def cache_root() -> Path:
-    """The folder for what can be made again: `$NITIDO_CACHE`, else the user's cache directory."""
+    """Return the folder for files that can be regenerated: `$NITIDO_CACHE`, or else the user's cache directory."""
     return _root("NITIDO_CACHE", platformdirs.user_cache_path)
 
 
 def expanded(path: str | Path) -> Path:
-    """Return `path` with `~` and `~user` replaced by the home directory; raises NitidoError where there is none."""
+    """Return `path` with `~` and `~user` replaced by the home directory.
+
+    Raises:
+        NitidoError: There is no such home directory.
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -28,7 +32,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def _root(variable: str, default: Callable[[str], Path]) -> Path:
-    """The folder that `variable` names, else `default`; NitidoError where that needs a home and there is none."""
+    """Return the folder in `variable`, or else `default`; raise NitidoError if a home directory does not exist."""
     value = os.environ.get(variable)
     try:
         folder = Path(value).expanduser().absolute() if value else default("nitido").expanduser()

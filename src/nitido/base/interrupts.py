@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard where work can be stopped cleanly."""
+"""Handles Ctrl-C and SIGTERM at points where work can stop cleanly."""
 
 import signal
 import threading
@@ -11,21 +11,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class DeferredInterrupt:
-    """Remembers the first Ctrl-C or SIGTERM instead of raising; a second one acts as it did before.
+    """Records the first Ctrl-C or SIGTERM instead of raising. A second one calls the original handler.
 
-    The handlers that are restored are those that were set when the object was made. Only the main thread can set
-    handlers: in others, signals act as they always do. A signal that is ignored (a shell's background job) stays
-    ignored.
+    `restore` sets the handlers that were active when the object was created. Only the main thread can set handlers; in
+    other threads nothing changes. An ignored signal (a background job of a shell) stays ignored.
 
     Attributes:
-        requested: whether one of the signals has arrived.
+        requested: Whether one of the signals has arrived.
     """
 
     def __init__(self) -> None:
-        """Remember the handlers; signals act as before until `install`."""
+        """Store the current handlers, which stay active until `install`."""
         self.requested = False
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        # None: set by someone other than Python, and could not be restored.
+        # None means that the handler was not set by Python and cannot be restored.
         self._original: dict[int, Any] = {
             number: was for number, was in handlers.items() if was not in (None, signal.SIG_IGN)
         }
@@ -35,7 +34,7 @@ class DeferredInterrupt:
         self._set(dict.fromkeys(self._original, self._request))
 
     def restore(self) -> None:
-        """Restore the handlers that were set before, whoever has replaced them."""
+        """Restore the original handlers, even if others have replaced them."""
         self._set(self._original)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
@@ -50,19 +49,19 @@ class DeferredInterrupt:
 
 @contextmanager
 def postponed_interrupts() -> Iterator[Callable[[], None]]:
-    """Defer Ctrl-C and SIGTERM; yield a function that raises KeyboardInterrupt if one has arrived.
+    """Postpone Ctrl-C and SIGTERM within the context; yield a function that raises KeyboardInterrupt if there was one.
 
-    Python raises KeyboardInterrupt wherever it happens to be, and inside a callback of a C library it is printed and
-    lost. An interrupt that was not checked for is raised at the end. `DeferredInterrupt` says which signals count.
+    By default, Python raises KeyboardInterrupt at any point; inside a callback of a C library it is printed and lost. A
+    pending interrupt is raised at the end of the context. `DeferredInterrupt` describes which signals count.
 
     >>> try:
     ...     with postponed_interrupts() as check:
     ...         signal.raise_signal(signal.SIGTERM)
-    ...         print("between two pieces")
+    ...         print("between two tiles")
     ...         check()
     ... except KeyboardInterrupt:
     ...     print("stopped")
-    between two pieces
+    between two tiles
     stopped
     """
     interrupt = DeferredInterrupt()

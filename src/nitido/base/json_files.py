@@ -1,4 +1,4 @@
-"""Small JSON files that nitido writes and reads back, each with a checksum of its own content."""
+"""Reads and writes small JSON files with a checksum of their content."""
 
 import hashlib
 import json
@@ -11,47 +11,47 @@ from nitido.base.atomic import write_text
 from nitido.base.errors import NitidoError
 
 CHECKSUM = "checksum"
-"""The key that holds the checksum; it must not be a key of the values themselves."""
+"""The key of the checksum, which must not be a key of the values."""
 
 
 class DamagedFileError(NitidoError):
-    """A file that nitido wrote itself cannot be read back, or does not hold what was written."""
+    """A file that nitido wrote cannot be read, or its content has changed."""
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write `values` with their checksum as readable JSON, atomically; infinite numbers and NaN raise `ValueError`."""
+    """Write `values` with their checksum as indented JSON, atomically; infinite numbers and NaN raise `ValueError`."""
     text = json.dumps({**values, CHECKSUM: checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def read_json(path: Path, way_out: str, *, unsigned: bool = False) -> dict[str, Any]:
-    """Read back what `write_json` wrote, without the checksum.
+def read_json(path: Path, remedy: str, *, unsigned: bool = False) -> dict[str, Any]:
+    """Return the values that `write_json` wrote, without the checksum.
 
     Args:
         path: The file.
-        way_out: What the user can do if it is damaged; it ends the message.
-        unsigned: Accept a file without a checksum, which an earlier version wrote.
+        remedy: What the user can do if the file is damaged, as the end of the message.
+        unsigned: Accept a file without a checksum, as earlier versions wrote it.
 
     Raises:
-        DamagedFileError: The file is no JSON object, or its content does not match its checksum or has none.
+        DamagedFileError: The file is not a JSON object, or its checksum is wrong or missing.
         OSError: The file cannot be opened.
     """
     try:
         values = json.loads(path.read_bytes())
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        raise DamagedFileError(f"{path} is damaged (not valid JSON): {way_out}") from None
+        raise DamagedFileError(f"{path} is damaged (not valid JSON): {remedy}") from None
     if not isinstance(values, dict):
-        raise DamagedFileError(f"{path} is damaged (expected a JSON object): {way_out}")
+        raise DamagedFileError(f"{path} is damaged (expected a JSON object): {remedy}")
     stored = values.pop(CHECKSUM, None)
     if stored is None and not unsigned:
-        raise DamagedFileError(f"{path} is damaged (its checksum is missing): {way_out}")
+        raise DamagedFileError(f"{path} is damaged (its checksum is missing): {remedy}")
     if stored is not None and stored != checksum(values):
-        raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {way_out}")
+        raise DamagedFileError(f"{path} is damaged (its content does not match its checksum): {remedy}")
     return values
 
 
 def without_non_finite(value: Any) -> Any:
-    """Return nested plain data with null in place of NaN and infinite numbers, for which JSON has no words.
+    """Return nested plain data with null in place of NaN and infinite numbers, which JSON does not support.
 
     >>> without_non_finite({"loss": [1.0, float("inf")]})
     {'loss': [1.0, None]}
@@ -64,6 +64,6 @@ def without_non_finite(value: Any) -> Any:
 
 
 def checksum(values: Mapping[str, Any]) -> str:
-    """Return the checksum of a JSON object, which does not depend on how it is written down."""
+    """Return the checksum of a JSON object, which does not depend on its formatting."""
     canonical = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

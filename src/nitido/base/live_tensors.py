@@ -1,4 +1,4 @@
-"""How much memory PyTorch's tensors take while something is calculated."""
+"""Measures the peak memory of PyTorch's tensors."""
 
 import weakref
 from collections import Counter
@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveTensors(TorchDispatchMode):
-    """A context that counts the bytes of the tensors made in it and alive at once, views with what they view.
+    """A context that counts the bytes of tensors that are created in it and alive; views count with their storage.
 
     Attributes:
-        peak: the most there were.
+        peak: The maximum.
     """
 
     peak: int
@@ -26,7 +26,7 @@ class LiveTensors(TorchDispatchMode):
         self._owners: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
-        """Begin to count."""
+        """Start to count."""
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -36,19 +36,19 @@ class LiveTensors(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._born(leaf)
+                self._count(leaf)
         return result
 
-    def _born(self, tensor: Tensor) -> None:
+    def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         address, size = storage.data_ptr(), storage.nbytes()
         if not self._owners[address]:
             self._live += size
             self.peak = max(self.peak, self._live)
         self._owners[address] += 1
-        weakref.finalize(tensor, self._gone, address, size)
+        weakref.finalize(tensor, self._discount, address, size)
 
-    def _gone(self, address: int, size: int) -> None:
+    def _discount(self, address: int, size: int) -> None:
         self._owners[address] -= 1
         if not self._owners[address]:
             self._live -= size

@@ -1,4 +1,4 @@
-"""One process at a time in a directory."""
+"""A lock that gives one process exclusive use of a directory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from nitido.base.atomic import is_draft, remove_drafts
 from nitido.base.errors import NitidoError
 
 LOCK = ".lock"
-"""The file that is locked; it stays, and means nothing when no process holds it."""
+"""Name of the lock file, which is never removed; it has no meaning while no process holds its lock."""
 
 
 class BusyError(NitidoError):
-    """Another process works in the directory."""
+    """Another process uses the directory."""
 
 
 @contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Keep other processes out of `directory`, which is made if it does not exist.
+    """Lock `directory`, which is created if it does not exist.
 
-    The lock is the operating system's: it ends with the process that holds it, however that ends. Drafts that killed
-    processes left in the directory are removed.
+    The operating system releases the lock when the process ends, for whatever reason. Drafts that killed processes left
+    in the directory are removed.
 
     Raises:
         BusyError: Another process holds the lock; nothing was written.
@@ -32,7 +32,7 @@ def exclusive(directory: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise BusyError(f"{directory}: another process is at work there") from None
+        raise BusyError(f"{directory}: another process is using it") from None
     try:
         remove_drafts(directory)
         yield
@@ -41,7 +41,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 
 def is_busy(directory: Path) -> bool:
-    """Return whether a process works in `directory`."""
+    """Return whether a process holds the lock of `directory`."""
     if not (directory / LOCK).exists():
         return False
     try:
@@ -52,7 +52,7 @@ def is_busy(directory: Path) -> bool:
 
 
 def is_unused(directory: Path) -> bool:
-    """Return whether `directory` does not exist, or holds nothing but the lock and drafts of a killed process."""
+    """Return whether `directory` does not exist, or contains only the lock and drafts of a killed process."""
     if not directory.exists():
         return True
     return directory.is_dir() and all(path.name == LOCK or is_draft(path) for path in directory.iterdir())

@@ -1,4 +1,4 @@
-"""The settings that nitido draws with, whatever the user's matplotlibrc says."""
+"""Drawing settings that do not depend on the user's matplotlibrc."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 import matplotlib
 
 FONT = "DejaVu Sans"
-"""The font of all drawings; it comes with matplotlib."""
+"""The font of all drawings, which matplotlib includes."""
 
 
 @contextmanager
 def default_style() -> Iterator[None]:
-    """Draw with matplotlib's own defaults, and restore the user's settings after; figures are saved inside too.
+    """Use matplotlib's defaults within the context, then restore the user's settings.
 
-    Text stays text in SVG files and is shown as it is, `$` included; the same figure gives the same file.
-    Letters that the font lacks are drawn as boxes, without a warning.
+    Figures must be saved within the context too. SVG files contain text as text, unparsed (`$` included). The same
+    figure gives the same file. Characters that the font lacks are drawn as boxes without a warning.
     """
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)

@@ -1,4 +1,4 @@
-"""Notes to people: one line on standard error, each said once in a process."""
+"""Notes to the user: one line on standard error, each printed once per process."""
 
 import sys
 from contextlib import suppress
@@ -9,9 +9,9 @@ _said: set[str] = set()
 
 
 def note(message: str) -> None:
-    """Print `note: <message>` as one line on standard error, unless this process has said the same before."""
+    """Print `note: <message>` as one line on standard error, unless this process has already printed it."""
     if message in _said:
         return
     _said.add(message)
-    with suppress(OSError, ValueError):  # standard error is closed or full: there is nobody to tell
+    with suppress(OSError, ValueError):  # standard error is closed or full
         print(f"note: {printable(message)}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Numbers as text that names one number alone: for directories, labels and tables."""
+"""Numbers as unambiguous text for directories, labels and tables."""
 
 
 def number_text(value: float) -> str:
-    """Return `value` in six significant digits if they are exact, and in as many as it needs if they are not.
+    """Return `value` in six significant digits if they are exact, and otherwise in as many as necessary.
 
     Two different numbers never have the same text.
 

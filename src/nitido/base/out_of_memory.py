@@ -1,4 +1,4 @@
-"""Recognize out-of-memory errors of Python, PyTorch and oneDNN."""
+"""Recognizes out-of-memory errors of Python, PyTorch and oneDNN."""
 
 import re
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import torch
 T = TypeVar("T")
 
 _REFUSED = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)")
-"""Messages of PyTorch and oneDNN when the CPU runs out of memory."""
+"""Messages of PyTorch and oneDNN when the CPU is out of memory."""
 
 
 def is_out_of_memory_error(error: BaseException) -> bool:
-    """Return whether `error` means that memory ran out.
+    """Return whether `error` means out of memory.
 
     >>> is_out_of_memory_error(MemoryError()), is_out_of_memory_error(RuntimeError("shapes cannot be multiplied"))
     (True, False)
@@ -24,7 +24,7 @@ def is_out_of_memory_error(error: BaseException) -> bool:
 
 
 def unless_out_of_memory(calculate: Callable[[], T]) -> T | None:
-    """Return the result of `calculate`, or None if memory ran out; all memory of the attempt is released then."""
+    """Return the result of `calculate`, or None if it ran out of memory; its memory is then released."""
     try:
         return calculate()
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Words from outside: modules that register activations, blocks, losses or architectures when they are imported."""
+"""Plugins: user modules that register activations, blocks, losses or architectures when they are imported."""
 
 import importlib
 import os
@@ -16,14 +16,14 @@ from nitido.base.registry import belongs_to, registering_files
 from nitido.base.source_code import hash_code, hash_file
 
 ENTRY_POINTS = "nitido.plugins"
-"""The group of entry points by which installed packages name their modules."""
+"""The entry point group in which installed packages name their plugin modules."""
 
 VARIABLE = "NITIDO_PLUGINS"
 """The environment variable that lists modules and `.py` files, separated as in `PATH`."""
 
 
 _loaded: dict[str, str] = {}
-"""The sha256 of the files of the plugins that were loaded, by what the user calls them."""
+"""SHA-256 of the file of each loaded plugin, by its name for the user."""
 
 
 class PluginError(NitidoError):
@@ -31,19 +31,20 @@ class PluginError(NitidoError):
 
 
 def describe_plugins() -> dict[str, str]:
-    """Return the loaded plugins by what the user calls them, each with the sha256 of its file when it was imported."""
+    """Return the names of the loaded plugins, with the SHA-256 of their files at import."""
     return dict(_loaded)
 
 
 def load_plugins() -> None:
-    """Import the plugins of installed packages, then those that `NITIDO_PLUGINS` lists; each once in a process.
+    """Import the plugins of installed packages, then those listed in `NITIDO_PLUGINS`, each once per process.
 
-    Raises `PluginError` that names the plugin and the reason: it is missing, or its own code raises.
+    Raises:
+        PluginError: A plugin is missing or its code raises. The message names the plugin and the reason.
     """
     for point in entry_points(group=ENTRY_POINTS):
         title = f"{point.value} of the installed package {point.dist.name}" if point.dist else point.value
         if ":" in point.value:
-            raise PluginError(f"plugin {title}: an entry point of {ENTRY_POINTS} names a module, nothing in it")
+            raise PluginError(f"plugin {title}: an entry point of {ENTRY_POINTS} must name a module, without ':'")
         _load(point.value, title)
     for word in os.environ.get(VARIABLE, "").split(os.pathsep):
         if word:
@@ -51,7 +52,7 @@ def load_plugins() -> None:
 
 
 def _load(word: str, title: str) -> None:
-    """Import the module or file `word`, which errors call `title`; nothing happens where it was imported before."""
+    """Import the module or file `word`, unless it is imported already. Errors call it `title`."""
     if word in sys.modules:
         return
     is_file = word.endswith(".py") or os.sep in word
@@ -74,7 +75,7 @@ def _load(word: str, title: str) -> None:
                 belongs_to(file, code)
     except PluginError as error:
         raise PluginError(f"plugin {title}: {error}") from None
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything, and its user must hear of it
+    except (Exception, SystemExit) as error:  # a plugin's code may raise anything
         reason = str(error) if isinstance(error, NitidoError) else f"{type(error).__name__}: {error}"
         raise PluginError(f"plugin {title}{_line(error, origin)}: {' '.join(reason.split())}") from error
 
@@ -83,18 +84,18 @@ def _file(word: str) -> ModuleSpec:
     path = Path(os.path.realpath(expanded(word)))
     if not path.is_file():
         raise PluginError("no such file")
-    # Not by its bare name: a file called torch.py must not pass for torch.
+    # A unique module name, because a file called torch.py must not replace torch.
     name = f"nitido_plugin_{path.stem}_{crc32(os.fsencode(path)):08x}"
     spec = spec_from_file_location(name, path)
     if spec is None:
-        raise PluginError("not a Python file, whose name ends in .py")
+        raise PluginError("not a Python file (.py)")
     return spec
 
 
 def _module(name: str) -> ModuleSpec:
     spec = find_spec(name)
     if spec is None:
-        raise PluginError(f"no such module (a file is named with its ending: {name}.py)")
+        raise PluginError(f"no such module (for a file, add the suffix: {name}.py)")
     return spec
 
 
@@ -105,7 +106,7 @@ def _is_imported(file: Path) -> bool:
 
 
 def _run(spec: ModuleSpec) -> None:
-    """Import a file that lies outside of Python's path."""
+    """Import a file that is not on Python's path."""
     assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -117,6 +118,6 @@ def _run(spec: ModuleSpec) -> None:
 
 
 def _line(error: BaseException, origin: str | None) -> str:
-    """Where in the plugin's own file the error came up, if it did there."""
+    """Return the line of the plugin's own file in which the error occurred, or ""."""
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == origin]
     return f", line {lines[-1]}" if lines else ""

@@ -1,4 +1,4 @@
-"""Other people's programs (a compiler, Graphviz, git), run with a limit on their time and on what they write."""
+"""Runs external programs (a compiler, Graphviz, git) with limits on their time and output."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ from typing import IO
 from nitido.base.errors import NitidoError
 
 LARGEST_OUTPUT = 2**28
-"""Bytes that a program may write to each of its standard streams."""
+"""Maximum bytes that a program may write to each of its standard streams."""
 
 _POLL = 0.01
 
 
 class ProgramError(NitidoError):
-    """A program could not be started, failed, or did not end; `reason` says which, without the program's name."""
+    """A program could not be started, failed or timed out; `reason` says which, without the program's name."""
 
     def __init__(self, program: str, reason: str) -> None:
         super().__init__(f"{program}: {reason}")
@@ -28,16 +28,20 @@ class ProgramError(NitidoError):
 def run_program(
     command: Sequence[str], seconds: float, given: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> bytes:
-    """Run `command` with `given` as its standard input and return its standard output.
+    """Run `command` and return its standard output.
 
-    `environment` replaces the variables of this process.
+    If it exceeds the time limit, or an exception such as KeyboardInterrupt leaves this function, the program is killed
+    together with all processes that it started.
 
-    A program that takes longer than `seconds` is killed together with all processes that it started, and so is one
-    that is running when this function is left by an exception, such as KeyboardInterrupt.
+    Args:
+        command: The program and its arguments.
+        seconds: Time limit.
+        given: Standard input.
+        environment: Replaces this process's environment variables.
 
     Raises:
-        ProgramError: It cannot be started, it ends with another exit code than 0 (the reason is the first line of its
-            standard error), it does not end in time, or it writes more than `LARGEST_OUTPUT`.
+        ProgramError: It cannot be started, its exit code is not 0 (the reason is the first line of its standard error),
+            it times out, or it writes more than `LARGEST_OUTPUT`.
     """
     with TemporaryFile() as source, TemporaryFile() as output, TemporaryFile() as errors:
         source.write(given)
@@ -63,7 +67,7 @@ def run_program(
 
 
 def _wait(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]], seconds: float) -> str | None:
-    """Wait for the end of `process`; returns why it must be killed if it must be."""
+    """Wait for the end of `process`. Return why it must be killed, or None."""
     deadline = time.monotonic() + seconds
     while process.poll() is None:
         if time.monotonic() > deadline:
@@ -76,7 +80,7 @@ def _wait(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]], second
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a running `process`, and under POSIX all processes of its session."""
+    """Kill a running `process` and, on POSIX, all processes of its session."""
     if hasattr(os, "killpg"):
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -85,7 +89,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _first_line(errors: IO[bytes]) -> str:
-    """The first line of `errors` that is not empty, without control characters."""
+    """Return the first nonempty line of `errors`, without control characters."""
     errors.seek(0)
     lines = errors.read(1 << 16).decode(errors="replace").splitlines()
     cleaned = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)

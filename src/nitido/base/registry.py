@@ -1,4 +1,4 @@
-"""Things that configurations call by name."""
+"""Registries of objects that configurations refer to by name."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class PluginCode(NamedTuple):
-    """What a plugin's word means: the code that was imported, not what its files hold by now.
+    """Hashes of the code behind a name that a plugin registered, as imported, not as its files are now.
 
     Attributes:
-        file: The SHA-256 of the file that registered the word.
-        code: A hash of that file and of all code of the plugin that it depends on.
+        file: SHA-256 of the file that registered the name.
+        code: Hash of that file and of all the plugin's code that it depends on.
     """
 
     file: str
@@ -28,47 +28,47 @@ class PluginCode(NamedTuple):
 
 
 _IMPORTED: dict[Path, PluginCode] = {}
-"""The code of each file that registered words, as it was imported; nitido's own files are not in it."""
+"""The imported code of each plugin file that registered names; nitido's own files are not included."""
 
 
 class Registry(Generic[T]):
-    """Entries of one kind by name: each name once, and a wrong name is told the nearest right one.
+    """Entries of one kind by unique name. An error about an unknown name suggests the nearest one.
 
-    >>> cups = Registry[int]("cup")
-    >>> cups.register("espresso", 40)
-    >>> cups["espresso"], cups.names()
-    (40, ['espresso'])
-    >>> cups["expresso"]
+    >>> activations = Registry[int]("activation")
+    >>> activations.register("relu", 1)
+    >>> activations["relu"], activations.names()
+    (1, ['relu'])
+    >>> activations["rely"]
     Traceback (most recent call last):
-    nitido.base.validation.ConfigError: unknown cup 'expresso': did you mean 'espresso'? (valid: espresso)
+    nitido.base.validation.ConfigError: unknown activation 'rely': did you mean 'relu'? (valid: relu)
     """
 
     def __init__(self, kind: str) -> None:
-        """Start empty; `kind` is what errors call an entry."""
+        """Create an empty registry; error messages call an entry `kind`."""
         self.kind = kind
         self._entries: dict[str, T] = {}
         self._sources: dict[str, Path] = {}
         _REGISTRIES.append(self)
 
     def register(self, name: str, entry: T) -> None:
-        """Make `entry` known as `name`; a name that is taken raises `ConfigError`."""
+        """Register `entry` as `name`; raise `ConfigError` if the name is taken."""
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is already registered")
         self._entries[name] = entry
         self._sources[name] = _registering_file()
 
     def __getitem__(self, name: str) -> T:
-        """The entry called `name`; raises `ConfigError` that names the nearest."""
+        """Return the entry called `name`; raise `ConfigError` with the nearest name if it is unknown."""
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries, ConfigError)
         return self._entries[name]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return sorted(self._entries)
 
     def check(self, name: str) -> str:
-        """Return `name`; raise `ValueError`, as pydantic's validators do, where it is unknown."""
+        """Return `name`; raise `ValueError`, as pydantic validators do, if it is unknown."""
         if name not in self._entries:
             raise ValueError(str(unknown_name(self.kind, name, self._entries)))
         return name
@@ -83,9 +83,9 @@ class Registry(Generic[T]):
 
 
 def plugin_code(value: Any) -> dict[str, PluginCode]:
-    """Return the code behind each word in `value` that a plugin registered, by kind and word.
+    """Return the code behind each name in `value` that a plugin registered, by kind and name.
 
-    A configuration says which words it uses, not what they mean. `value` is nested; keys of mappings count too.
+    A configuration contains names, but not their meaning. `value` may be nested; keys of mappings count too.
     """
     found: dict[str, PluginCode] = {}
     for word in sorted(set(_strings(value))):
@@ -96,17 +96,17 @@ def plugin_code(value: Any) -> dict[str, PluginCode]:
 
 
 def registering_files() -> set[Path]:
-    """Return the files that have registered words from outside of nitido."""
+    """Return the files outside nitido that have registered names."""
     return set(_IMPORTED)
 
 
 def belongs_to(file: Path, code: str) -> None:
-    """Say that the words of `file` are those of a plugin whose whole code has the hash `code`."""
+    """Record that the names of `file` belong to a plugin whose whole code has the hash `code`."""
     _IMPORTED[file] = _IMPORTED[file]._replace(code=code)
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string in a nested value, keys included."""
+    """Yield every string in a nested value, including keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -118,7 +118,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _registering_file() -> Path:
-    """Return the file of the module that is being executed and registers an entry; remember a plugin's code."""
+    """Return the file of the module that is being executed and registers an entry; record a plugin's code."""
     frame = sys._getframe(2)
     while frame.f_code.co_name != "<module>" and frame.f_back is not None:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Words as values: the scalars of YAML 1.2's core schema, for YAML files and for `--set`."""
+"""Parses the scalars of YAML 1.2's core schema, for YAML files and for `--set`."""
 
 import math
 import re
@@ -19,9 +19,10 @@ Scalar = str | int | float | bool | None
 
 
 def scalar(text: str) -> Scalar:
-    """Return the value that the unquoted word `text` stands for; what is no number, truth value or null is a string.
+    """Return the value of the unquoted word `text`. Text that is not a number, bool or null is a string.
 
-    Raises `ValueError` for infinity, NaN, and numbers too large to be a float.
+    Raises:
+        ValueError: Infinity, NaN, or a number too large for a float.
 
     >>> [scalar(word) for word in ("010", "1e-3", "true", "~", "yes", "1:30", "1_000")]
     [10, 0.001, True, None, 'yes', '1:30', '1_000']

@@ -1,4 +1,4 @@
-"""The source code that a plugin consists of: its module and what that imports, by hash."""
+"""Hashes the source code of a plugin: its module and the modules that it imports."""
 
 import ast
 import hashlib
@@ -25,20 +25,20 @@ _NOT_THE_USERS = tuple(f"{os.path.realpath(folder)}{os.sep}" for folder in _INST
 
 
 def hash_code(module: str, package: str, file: Path, others: Iterable[str] = ()) -> str:
-    """Return a hash of the code in `file` and of all modules that it imports, by their names and contents.
+    """Return a hash of the names and contents of `file` and all modules that it imports.
 
-    Imports count wherever they stand in a file, with the parents of what they name. Modules of Python, of nitido and
-    of installed packages do not count, except those of the package that `file` itself is in. What a module reads in
-    other ways than by an import statement is not seen.
+    Import statements anywhere in a file count, and so do the parent packages of the imported names. Modules of Python,
+    of nitido and of installed packages do not count, except for those of the package that contains `file`. Modules that
+    are loaded without an import statement are not found.
 
     Args:
-        module: The name of the module in `file`.
-        package: The package that its relative imports start from; empty if it is in none.
+        module: Name of the module in `file`.
+        package: Package for its relative imports; empty if it is in none.
         file: Its source.
-        others: Names of modules that belong to it though no import statement names them.
+        others: Names of further modules that belong to it although no import statement names them.
     """
     own = package.partition(".")[0]
-    # The name of a module that is in no package depends on how its file was imported.
+    # The name of a module outside any package depends on how its file was imported.
     found = {(module if package else file.stem) if file.exists() else "": hash_file(file)}
     waiting = [*_parents(module if package else ""), *others, *_imported(file, package)]
     while waiting:
@@ -54,7 +54,7 @@ def hash_code(module: str, package: str, file: Path, others: Iterable[str] = ())
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of the source at `path`, which is no file if it was typed into a notebook."""
+    """Return the SHA-256 of the source at `path`, which may be code from a notebook cell instead of a file."""
     try:
         return sha256_of_file(path)
     except OSError:
@@ -63,12 +63,15 @@ def hash_file(path: Path) -> str:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether `path` is Python's, nitido's or of an installed package."""
+    """Return whether `path` belongs to Python, nitido or an installed package."""
     return os.path.realpath(path).startswith(_NOT_THE_USERS)
 
 
 def _imported(file: Path, package: str) -> Iterator[str]:
-    """The names that the import statements of `file` may mean; `from a import b` may mean the module `a.b`."""
+    """Yield the module names that the import statements of `file` may mean.
+
+    `from a import b` may mean the module `a.b`.
+    """
     if file.suffix != ".py":
         return
     try:
@@ -91,7 +94,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _locate(name: str) -> tuple[Path | None, str]:
-    """The file of the module `name`, and the package that its relative imports start from; imports nothing."""
+    """Return the file of the module `name` and the package for its relative imports, without importing it."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         file, places = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
@@ -104,12 +107,12 @@ def _locate(name: str) -> tuple[Path | None, str]:
         file = spec.origin if spec is not None and spec.has_location else None
         places = spec.submodule_search_locations if spec is not None else None
     inside = name if places is not None else name.rpartition(".")[0]
-    # Modules without a file may name one that is not there, as torch._ops does.
+    # Some modules name a file that does not exist, for example torch._ops.
     return (Path(file) if file and Path(file).is_file() else None), inside
 
 
 def _places(package: str) -> list[str]:
-    """The folders that the modules of `package` are in; none if there is no such package."""
+    """Return the folders of the modules of `package`; none if there is no such package."""
     loaded = sys.modules.get(package)
     if loaded is not None:
         return list(getattr(loaded, "__path__", []))

@@ -1,4 +1,4 @@
-"""pydantic models whose errors a person can act on: one line, with the nearest valid key."""
+"""pydantic models with one-line errors that name the nearest valid key."""
 
 import re
 from enum import Enum
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from nitido.base.errors import NitidoError, nearest
 from nitido.base.exact_types import WrongTypeError, exact
 
-_NUMBER_WITH_X = re.compile(r"[x×](\d+)|(\d+)[x×]", re.IGNORECASE)  # as enlargements are written in text
+_NUMBER_WITH_X = re.compile(r"[x×](\d+)|(\d+)[x×]", re.IGNORECASE)  # the usual notation of scales
 
 
 class ConfigError(NitidoError):
@@ -17,9 +17,9 @@ class ConfigError(NitidoError):
 
 
 class StrictModel(BaseModel):
-    """A frozen configuration object: unknown keys, NaN, infinity and values of another type are errors.
+    """A frozen configuration object. Unknown keys, NaN, infinity and values of another type are errors.
 
-    Text stands for a number or a truth value where the field holds no text, as `--set` gives everything as text.
+    Text is parsed as a number or bool if the field does not permit text, because `--set` passes everything as text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -27,7 +27,7 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _without_conversion(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what pydantic converts without a word: true to 1, 1.0 to 1, `1_000` to 1000, `on` to true."""
+        """Refuse values that pydantic would convert silently: true to 1, 1.0 to 1, `1_000` to 1000, `on` to true."""
         field = cls.model_fields.get(info.field_name or "")
         return exact(value, field.annotation) if field is not None else value
 
@@ -41,11 +41,11 @@ class StrictModel(BaseModel):
 
 
 class FieldRole(Enum):
-    """What a study does with a field, stated as its metadata: `seed: Annotated[int, FieldRole.SWEPT]`."""
+    """How a study treats a field, stated in its metadata: `seed: Annotated[int, FieldRole.SWEPT]`."""
 
     STUDY_SETTING = "`--set` of a study changes it"
-    SWEPT = "a study runs with several values of it"
-    DEFINES_VARIANT = "`--set` of a study does not change it in variants that state it themselves"
+    SWEPT = "a study runs with several values"
+    DEFINES_VARIANT = "`--set` of a study does not change it in variants that set it"
 
 
 def fields_with(role: FieldRole, model: type[BaseModel]) -> list[str]:
@@ -56,14 +56,14 @@ def fields_with(role: FieldRole, model: type[BaseModel]) -> list[str]:
 def dotted_keys(model: type[BaseModel]) -> list[str]:
     """Return the keys of `model` as `--set` writes them: `a.b` for fields of nested models, `a.TERM` for mappings.
 
-    >>> class Saucer(StrictModel):
-    ...     width: int = 1
-    >>> class Set(StrictModel):
-    ...     saucer: Saucer = Saucer()
-    ...     weights: dict[str, float] = {}
-    ...     count: int = 6
-    >>> dotted_keys(Set)
-    ['saucer.width', 'weights.TERM', 'count']
+    >>> class Optimizer(StrictModel):
+    ...     momentum: float = 0.9
+    >>> class Training(StrictModel):
+    ...     optimizer: Optimizer = Optimizer()
+    ...     loss: dict[str, float] = {}
+    ...     steps: int = 6
+    >>> dotted_keys(Training)
+    ['optimizer.momentum', 'loss.TERM', 'steps']
     """
     keys = []
     for name, field in model.model_fields.items():
@@ -75,15 +75,15 @@ def dotted_keys(model: type[BaseModel]) -> list[str]:
 
 
 def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Say the first problem of `error` in one line; for an unknown key name the nearest valid one.
+    """Return the first problem of `error` as one line; for an unknown key it suggests the nearest valid one.
 
-    >>> class Cup(StrictModel):
-    ...     volume: float = 1.0
+    >>> class Network(StrictModel):
+    ...     width: int = 64
     >>> try:
-    ...     Cup.parse({"volumme": 2}, "cup")
+    ...     Network.parse({"widht": 2}, "network")
     ... except ConfigError as problem:
     ...     print(problem)
-    cup: unknown key 'volumme': did you mean 'volume'? (valid: volume)
+    network: unknown key 'widht': did you mean 'width'? (valid: width)
     """
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
@@ -109,7 +109,7 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    """The nested model that `path` leads to, as far as the annotations tell."""
+    """Return the nested model that `path` leads to, as far as annotations show."""
     for part in path:
         field = model.model_fields.get(part)
         annotation = field.annotation if field else None

@@ -1,4 +1,4 @@
-"""YAML files: a strict, bounded reader (YAML 1.2 core schema) and a writer whose output reads back equal."""
+"""YAML files: a strict reader with limits (YAML 1.2 core schema) and a writer whose output reads back equal."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from nitido.base.scalars import scalar
 MOST_BYTES = 2**19
 MOST_LEVELS = 32
 MOST_VALUES = 50_000
-"""Values of a file, those that aliases repeat included."""
+"""Maximum number of values in a file, including those repeated by aliases."""
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK = re.compile("\r\n|\r|\n")
@@ -37,7 +37,7 @@ class YamlError(NitidoError):
 
 
 def read_yaml(path: Path, error: type[NitidoError] = YamlError) -> dict[str, Any]:
-    """Return the mapping that the file holds. Raises `error`, in one line with the position, if it cannot be read."""
+    """Return the mapping in a file; raise `error` as one line with the position if it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -48,11 +48,16 @@ def read_yaml(path: Path, error: type[NitidoError] = YamlError) -> dict[str, Any
 
 
 def parse_yaml(content: bytes, where: str, error: type[NitidoError] = YamlError) -> dict[str, Any]:
-    """Return the mapping that a file's `content` describes; `where` begins the message of an error.
+    """Return the mapping that `content` describes.
 
-    Scalars are those of YAML 1.2's core schema (`010` is ten, `yes` is a string). A key that occurs twice, a key that
-    is not a string, tags, a second document, infinity and NaN are errors, and so are more than `MOST_BYTES`,
-    `MOST_LEVELS` or `MOST_VALUES`.
+    Scalars are those of YAML 1.2's core schema (`010` is ten, `yes` is a string). Duplicate keys, keys that are not
+    strings, tags, a second document, infinity and NaN are errors, and so is exceeding `MOST_BYTES`, `MOST_LEVELS` or
+    `MOST_VALUES`.
+
+    Args:
+        content: Content of a file.
+        where: Start of error messages.
+        error: Class of raised errors.
 
     >>> parse_yaml(b"{a: [010, yes], b: 1e-3}", "example")
     {'a': [10, 'yes'], 'b': 0.001}
@@ -77,7 +82,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 class _ProblemError(Exception):
     def __init__(self, line: int, column: int, problem: str) -> None:
-        """Remember the problem and its place, both counted from 0."""
+        """Store the problem and its position, counted from 0."""
         super().__init__(f"line {line + 1}, column {column + 1}: {problem}")
 
 
@@ -100,14 +105,14 @@ def _decoded(content: bytes) -> str:
 
 
 def _position(before: str) -> tuple[int, int]:
-    """Line and column of what follows `before`, both counted from 0."""
+    """Return the line and column after `before`, counted from 0."""
     lines = _LINE_BREAK.split(before)
     return len(lines) - 1, len(lines[-1])
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A value, and how many values it consists of."""
+    """A value, and the number of values that it contains."""
 
     value: Any
     size: int
@@ -128,12 +133,12 @@ class _Reader:
         if isinstance(start, StreamEndEvent):
             return None
         if isinstance(start, DocumentStartEvent) and start.version not in (None, (1, 2)):
-            raise _problem(start, "only YAML 1.2 is read: remove the %YAML line")
+            raise _problem(start, "only YAML 1.2 is supported: remove the %YAML line")
         value = self._node(next(self._events), level=1).value
         next(self._events)  # the document's end
         second = next(self._events)
         if not isinstance(second, StreamEndEvent):
-            raise _problem(second, "a second document begins: one file holds one")
+            raise _problem(second, "a second document starts here: one file may contain only one")
         return value
 
     def _node(self, event: Event, level: int) -> _Node:
@@ -142,7 +147,7 @@ class _Reader:
             node = self._anchors.get(event.anchor or "")
             if node is None:
                 raise _problem(
-                    event, f"the alias *{str(event.anchor)[:40]} has no anchor before it, or stands inside of it"
+                    event, f"the alias *{str(event.anchor)[:40]} has no anchor before it, or is inside its own anchor"
                 )
             self._count(event, node.size)
             return node
@@ -190,7 +195,7 @@ class _Reader:
             if not isinstance(key, str):
                 raise _problem(event, f"a key must be text, found {str(key)[:40]}")
             if key in values:
-                raise _problem(event, f"the key {key[:40]!r} stands in line {lines[key]} already")
+                raise _problem(event, f"duplicate key {key[:40]!r}, first used in line {lines[key]}")
             lines[key] = _place(event)[0] + 1
             values[key] = self._node(next(self._events), level).value
         return values
@@ -211,7 +216,7 @@ def _events(text: str) -> Iterator[Event]:
     except yaml.YAMLError as error:
         raise _ProblemError(0, 0, " ".join(str(error).split())) from None
     except (ValueError, OverflowError):
-        raise _ProblemError(0, 0, "an escape in quoted text stands for no character of Unicode") from None
+        raise _ProblemError(0, 0, "an escape in quoted text is not a Unicode character") from None
 
 
 def _problem(event: Event, problem: str) -> _ProblemError:
@@ -219,16 +224,16 @@ def _problem(event: Event, problem: str) -> _ProblemError:
 
 
 def _place(event: Event) -> tuple[int, int]:
-    """Line and column where the event begins, both counted from 0."""
+    """Return the line and column where the event starts, counted from 0."""
     mark = event.start_mark
     return (mark.line, mark.column) if mark is not None else (0, 0)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that would read as something else, and never writes an alias."""
+    """Quotes every string that would be read as another type, and never writes an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write equal values out wherever they stand."""
+        """Return True, so that equal values are written out repeatedly."""
         return True
 
 

@@ -45,8 +45,8 @@ _WAYS_OUT = {
 }
 
 _PLAIN_WORDS = {
-    errno.ENOTDIR: "a file, where a folder is needed",
-    errno.EISDIR: "a folder, where a file is needed",
+    errno.ENOTDIR: "a file, but a folder is required",
+    errno.EISDIR: "a folder, but a file is required",
 }
 """What is said in place of the system's words, which do not say what was needed."""
 
@@ -134,8 +134,8 @@ def _about(error: OSError) -> str:
     files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     reason = _PLAIN_WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
     said = ": ".join(part for part in (files, reason) if part)
-    way_out = _WAYS_OUT.get(error.errno or 0)
-    return f"{said}: {way_out}" if way_out else said
+    remedy = _WAYS_OUT.get(error.errno or 0)
+    return f"{said}: {remedy}" if remedy else said
 
 
 def _misused(error: Exception, arguments: Sequence[str]) -> int:

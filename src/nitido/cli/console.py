@@ -195,9 +195,9 @@ def report(value: Any, target: str | None, show: Callable[[], None]) -> None:
 
 
 def write_json_output(value: Any, target: str) -> None:
-    """Write JSON to the file `target`, or to standard output for "-".
+    r"""Write JSON to the file `target`, or to standard output for "-".
 
-    Bytes of file names that are not UTF-8 become escapes such as `\\udcff`, which Python's `json` and `os.fsencode`
+    Bytes of file names that are not UTF-8 become escapes such as `\udcff`, which Python's `json` and `os.fsencode`
     turn into the same bytes again.
     """
     text = json.dumps(without_non_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -41,11 +41,10 @@ def loading() -> Iterator[None]:
 
 
 class Display:
-    """The live part of a terminal: the panels of a command and its activities below them. Implements
-    `ActivityListener`.
+    """The live part of a terminal: the panels of a command and its activities below them.
 
-    Standard output is left alone. Where standard error is no terminal, an activity that lasts longer than
-    `LOGGED_AFTER` is printed as a line, and again every `LOGGED_EVERY` seconds with its progress.
+    It implements `ActivityListener`. Standard output is left alone. Where standard error is no terminal, an activity
+    longer than `LOGGED_AFTER` is printed as a line, and again every `LOGGED_EVERY` seconds with its progress.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Pictures for training and testing: named datasets, downloads, packed stores, deterministic patches, checks."""
+"""Images for training and testing: named datasets, downloads, packed stores, deterministic patches, checks."""
 
 from nitido.data.catalog import (
     DATASETS,

@@ -1,4 +1,4 @@
-"""Which pictures a name stands for: the datasets, where they lie, their terms, and the picture-set grammar."""
+"""The catalog of datasets (folders, splits, terms, downloads) and the grammar of image set specifications."""
 
 import os
 import re
@@ -15,12 +15,12 @@ Role = Literal["train", "validation", "test"]
 
 
 class DataError(NitidoError):
-    """Pictures are missing, unusable, or not what they should be."""
+    """Images are missing, unusable or not the expected ones."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a dataset: its pictures lie in the sub-folder `name`."""
+    """A part of a dataset, whose images are stored in the subfolder `name`."""
 
     name: Role
     count: int
@@ -28,9 +28,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Download:
-    """One archive at a public address, and the folder in it whose pictures are wanted.
+    """An archive at a public URL, and the folder in it that contains the images.
 
-    `sha256` is None where no trusted source states it; the first download then records what it found.
+    `sha256` is None if no trusted source states it; the first download then records its checksum.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named set of pictures: how many, where they lie, under which terms, and how to get them."""
+    """A named set of images: their number, folder, terms and downloads."""
 
     name: str
     title: str
@@ -55,20 +55,20 @@ class Dataset:
 
     @property
     def layout(self) -> str:
-        """Where the files are expected, for people to read."""
+        """Where the files are expected, for messages."""
         if self.name == SAMPLES_NAME:
             return "inside the installed scikit-image package"
         parts = "{" + ",".join(split.name for split in self.splits) + "}/" if self.splits else ""
         return f"$NITIDO_DATA/{self.name}/{parts}"
 
     def folder(self, split: Role | None = None) -> Path:
-        """The folder that holds the pictures of `split`, or of the dataset; it need not exist."""
+        """Return the folder with the images of `split`, or of the dataset; it need not exist."""
         if self.name == SAMPLES_NAME:
             return _samples_folder()
         return data_root() / self.name / (split or "")
 
     def is_complete(self) -> bool:
-        """Whether all its pictures are there, and no others in their place."""
+        """Return whether the folders contain the expected number of images."""
         if self.name == SAMPLES_NAME:
             return all((self.folder() / sample.file).is_file() for sample in SAMPLES)
         parts = [(self.folder(split.name), split.count) for split in self.splits] or [(self.folder(), self.count)]
@@ -77,7 +77,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of `samples`: its file in scikit-image, its split and its terms."""
+    """One image of `samples`: its file in scikit-image, its split and its terms."""
 
     file: str
     split: Role
@@ -86,10 +86,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures that were named together; `name` is the specification as it was written.
+    """Images that were specified together; `name` is the specification as written.
 
-    `published` are those of the catalog's datasets. Such a dataset counts as its authors published it, even if two of
-    its pictures are equal; any other picture counts once.
+    `published` are the images of the catalog's datasets. These datasets are used as their authors published them, even
+    if two images are equal. Duplicates of other images count once.
     """
 
     name: str
@@ -99,8 +99,8 @@ class PictureSet:
 
 SAMPLES_NAME = "samples"
 
-# Both motorcycle pictures are one scene seen from two places, so they stay in one split. Left out on purpose: retina,
-# hubble_deep_field and moon, which are large and soft and would take most patches; scans and drawings.
+# Both motorcycle images show one scene, so they must be in one split. Excluded on purpose: retina, hubble_deep_field
+# and moon, which are large and soft and would give most of the patches; scans and drawings.
 SAMPLES = (
     Sample("brick.png", "train", "CC0 (CC0Textures)"),
     Sample("coins.png", "train", "no known copyright restrictions (Brooklyn Museum)"),
@@ -130,7 +130,7 @@ def _benchmark(title: str, count: int) -> tuple[Download, ...]:
     return (Download(url, "tar", f"{title}_HR", count),)
 
 
-# The checksums of DIV2K are those that TensorFlow Datasets publishes for the same addresses.
+# The checksums of DIV2K are those that TensorFlow Datasets publishes for the same URLs.
 _DIV2K = (
     Download(
         "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_train_HR.zip",
@@ -195,23 +195,23 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
 
 
 def dataset(name: str) -> Dataset:
-    """The entry of the catalog with this name; raises `DataError` with the nearest valid name."""
+    """Return the dataset with this name; raise `DataError` with the nearest valid name if it is unknown."""
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS, DataError)
     return DATASETS[name]
 
 
 def resolve(spec: str, role: Role | None = None) -> PictureSet:
-    """Find the pictures that `spec` names, sorted by file name.
+    """Find the images that `spec` names, sorted by file name.
 
-    A specification is `NAME`, `NAME/SPLIT` or the path of a folder, which stands for all pictures in and below it,
-    each optionally followed by a Python slice:
-    `set5`, `samples/train[2:5]`, `bsds200_test[:20]`, `./photos[::2]`. A name of the catalog wins over a folder
-    of the same name; write `./set5` for the folder. The bare name of a dataset with splits means the split of
-    `role`, or all its pictures when `role` is None.
+    A specification is `NAME`, `NAME/SPLIT` or the path of a folder, for all images in it and its subfolders, each
+    optionally followed by a Python slice: `set5`, `samples/train[2:5]`, `bsds200_test[:20]`, `./photos[::2]`. A dataset
+    takes precedence over a folder of the same name; write `./set5` for the folder. The name of a dataset with splits
+    means the split of `role`, or all its images if `role` is None.
 
-    Raises `DataError` for an unknown name or split, a missing folder, a dataset with the wrong number of pictures,
-    a malformed slice and an empty selection.
+    Raises:
+        DataError: An unknown name or split, a missing folder, a dataset with the wrong number of images, a malformed
+            slice or an empty selection.
     """
     body, chosen = _parse(spec)
     head, _, tail = body.partition("/")
@@ -228,7 +228,7 @@ def resolve(spec: str, role: Role | None = None) -> PictureSet:
 
 
 def resolve_all(specs: Sequence[str], role: Role | None = None) -> PictureSet:
-    """The pictures of several specifications as one set, each picture once, in order of first mention."""
+    """Return the images of several specifications as one set, each image once, in order of first mention."""
     sets = [resolve(spec, role) for spec in specs]
     paths = dict.fromkeys(path for pictures in sets for path in pictures.paths)
     name = " + ".join(pictures.name for pictures in sets)
@@ -273,18 +273,18 @@ def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
     if not folder.is_dir():
         raise DataError(
             f"dataset {entry.name!r} is not in {folder}: run 'nitido data fetch {entry.name}', "
-            f"or set $NITIDO_DATA to the folder that holds {entry.name}/"
+            f"or set $NITIDO_DATA to the folder that contains {entry.name}/"
         )
     paths = pictures_in(folder)
     expected = split.count if split else entry.count
     if len(paths) != expected:
-        raise DataError(f"dataset {entry.name!r} has {expected} pictures, but {folder} holds {len(paths)}")
+        raise DataError(f"dataset {entry.name!r} has {expected} pictures, but {folder} contains {len(paths)}")
     return paths
 
 
 def _folder_pictures(folder: Path) -> list[Path]:
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: a file: name the folder it is in")
+        raise DataError(f"{folder}: a file, but a folder is required")
     if not folder.is_dir():
         guess = nearest(folder.parts[0] if folder.parts else "", DATASETS)
         hint = f" (did you mean the dataset {guess!r}?)" if guess else ""
@@ -298,7 +298,7 @@ def _folder_pictures(folder: Path) -> list[Path]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files that lie in `folder` itself, sorted by name; an empty list when there are none."""
+    """Return the image files in `folder`, without subfolders, sorted by name; an empty list if there are none."""
     from nitido.imaging import walk
 
     return walk(folder, recursive=False).pictures if folder.is_dir() else []
@@ -308,6 +308,6 @@ def _samples_folder() -> Path:
     found = find_spec("skimage")
     if found is None or not found.submodule_search_locations:
         raise DataError(
-            "scikit-image, whose pictures are the dataset 'samples', is not installed: pip install scikit-image"
+            "scikit-image, which contains the dataset 'samples', is not installed: pip install scikit-image"
         )
     return Path(found.submodule_search_locations[0]) / "data"

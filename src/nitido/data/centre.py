@@ -1,4 +1,4 @@
-"""The middle of a picture, in both resolutions: what a quick look at a network is taken on."""
+"""The center crop of an image in both resolutions, for quick checks of a network."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,16 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def centre(store: Store, index: int, scale: int, side: int | None) -> tuple[Bytes, Bytes]:
-    """LR and HR of the middle square of picture `index`, at most `side` HR pixels wide and high; None: all of it.
+    """Return LR and HR of the center square of image `index`, cropped from the stored LR and HR of the whole image.
 
-    They are `(h, w, 3)` and `(scale·h, scale·w, 3)`, cut from what the store holds, so that their pixels are those of
-    the whole picture.
+    Args:
+        store: The images.
+        index: Index of the image.
+        scale: The scale.
+        side: Maximum side of the square in HR pixels; None for the whole image.
+
+    Returns:
+        `(h, w, 3)` and `(scale·h, scale·w, 3)`.
     """
     lr, hr = store.lr(index, scale), store.hr_cropped(index, scale)
     if side is None:

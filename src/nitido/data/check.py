@@ -1,4 +1,4 @@
-"""Look through a folder of pictures for what would spoil a training or a benchmark."""
+"""Checks a folder of images for problems that would affect training or benchmarks."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from nitido.imaging import Picture
 
 MINIMUM_SIDE = 48
-"""Pixels: a picture with a shorter side has no room for a training patch worth having (24 pixels in LR at scale 2)."""
+"""Minimum side in pixels; a smaller image has no space for a useful training patch (24 LR pixels at scale 2)."""
 
-_STRIP = 512  # rows that are hashed at a time
+_STRIP = 512  # rows per strip
 
 MOST_COMPARED = 2000
-"""Pictures of which every two are compared for being nearly the same."""
+"""Maximum number of images that are compared pairwise for near duplicates."""
 
 Problem = Literal["unreadable", "too small", "grey", "alpha", "16-bit", "CMYK", "duplicate", "near duplicate"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem with one picture; a picture may have several. `message` is a line that names the file."""
+    """One problem of one image, which may have several. `message` is a line that names the file."""
 
     path: Path
     problem: Problem
@@ -38,12 +38,14 @@ class Finding:
 
 
 def check_folder(folder: Path) -> list[Finding]:
-    """Read every picture in and below `folder` and list its problems, in the order of the file names.
+    """Read every image in `folder` and its subfolders and return its problems, sorted by file name.
 
-    Pictures are duplicates when their 8-bit RGB pixels are equal, whatever the file format, and near duplicates when
-    one looks like the other compressed again, resized, turned, slightly cropped or a little brighter; the first one by
-    name is not reported. Near duplicates are looked for among the first `MOST_COMPARED` pictures. Raises
-    `nitido.imaging.PictureError` when there is no such folder or no picture in it.
+    Duplicates have equal 8-bit RGB pixels, whatever the file format. Near duplicates differ by compression, resizing,
+    rotation, slight cropping or brightness. The first one by name is not reported. Near duplicates are searched for
+    among the first `MOST_COMPARED` images.
+
+    Raises:
+        nitido.imaging.PictureError: There is no such folder, or it contains no images.
     """
     from nitido.imaging import FORMATS, PictureError, find_pictures, walk
 
@@ -61,28 +63,28 @@ def check_folder(folder: Path) -> list[Finding]:
             findings.append(Finding(path, "unreadable", str(error)))
             continue
         findings += [Finding(path, problem, f"{path}: {text}") for problem, text in _problems(picture)]
-        twin = first.setdefault(_content_hash(picture), path)
-        if twin != path:
-            findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {twin.relative_to(folder)}"))
+        original = first.setdefault(_content_hash(picture), path)
+        if original != path:
+            findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {original.relative_to(folder)}"))
         elif len(different) < MOST_COMPARED:
             different[path] = thumbnail_of_strips(picture.height, picture.width, _strips(picture))
     if len(first) > len(different):
-        note(f"near duplicates were looked for among the first {MOST_COMPARED:,} pictures of {folder} alone")
+        note(f"near duplicates were searched for only among the first {MOST_COMPARED:,} pictures of {folder}")
     findings += _near_duplicates(folder, different)
     return sorted(findings, key=lambda finding: finding.path)
 
 
 def _near_duplicates(folder: Path, thumbnails: Mapping[Path, npt.NDArray[np.uint8]]) -> Iterator[Finding]:
-    """Find the pictures that look nearly like one before them; each is named once."""
+    """Yield a finding for each image that is nearly the same as an earlier one."""
     if len(thumbnails) < 2:
         return
     paths, stack = list(thumbnails), np.stack(list(thumbnails.values()))
-    twins: dict[int, int] = {}
+    originals: dict[int, int] = {}
     for i, j in similar_pictures(stack, stack):
         if i < j:
-            twins[j] = min(i, twins.get(j, i))
-    for j, i in sorted(twins.items()):
-        text = f"{paths[j]}: nearly the same picture as {paths[i].relative_to(folder)}"
+            originals[j] = min(i, originals.get(j, i))
+    for j, i in sorted(originals.items()):
+        text = f"{paths[j]}: nearly the same image as {paths[i].relative_to(folder)}"
         yield Finding(paths[j], "near duplicate", text)
 
 
@@ -91,31 +93,31 @@ def _problems(picture: "Picture") -> Iterator[tuple[Problem, str]]:
         size = f"{picture.width}×{picture.height}"
         yield "too small", f"{size} pixels, both sides should have at least {MINIMUM_SIDE}"
     if picture.pixels.shape[2] == 1:
-        yield "grey", "one grey channel instead of RGB: it is repeated for training and scored as its own luma"
+        yield "grey", "one gray channel instead of RGB: it is repeated for training and used as luma for scores"
     if picture.alpha is not None:
-        yield "alpha", "has an alpha channel, which is left out"
+        yield "alpha", "has an alpha channel, which is ignored"
     if picture.pixels.dtype != "uint8":
         yield "16-bit", "more than 8 bits per channel, which are rounded to 8"
     if _is_cmyk(picture):
-        yield "CMYK", "CMYK instead of RGB: it is converted by its colour profile"
+        yield "CMYK", "CMYK instead of RGB: it is converted with its color profile"
 
 
 def _content_hash(picture: "Picture") -> str:
-    """What `content_hash` gives for the whole picture in RGB, without making that."""
+    """Return `content_hash` of the whole image in RGB without allocating it."""
     digest = hashlib.sha256(repr((picture.height, picture.width, 3)).encode())
     for strip in _strips(picture):
-        digest.update(np.ascontiguousarray(strip).data)  # a turned picture is a view
+        digest.update(np.ascontiguousarray(strip).data)  # an image rotated by EXIF is a view
     return digest.hexdigest()
 
 
 def _strips(picture: "Picture") -> "Iterator[npt.NDArray[np.uint8]]":
-    """The rows of a picture in 8-bit RGB, some at a time."""
+    """Yield strips of rows of an image in 8-bit RGB."""
     for top in range(0, picture.height, _STRIP):
         yield replace(picture, pixels=picture.pixels[top : top + _STRIP]).rgb8()
 
 
 def _is_cmyk(picture: "Picture") -> bool:
-    """Whether the file holds CMYK, which the decoded picture no longer tells."""
+    """Return whether the file contains CMYK, which decoding converts."""
     import pyvips
 
     if picture.format not in ("jpeg", "tiff"):

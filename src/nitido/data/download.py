@@ -1,4 +1,4 @@
-"""Fetch datasets from public addresses: resumable downloads, verified archives, folders that are whole or not there."""
+"""Downloads datasets from public URLs: resumable downloads, verified archives, atomically created folders."""
 
 import http.client
 import lzma
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     import requests
 
 SOURCE_FILE = "SOURCE.json"
-"""The file beside a dataset's pictures that says where they came from."""
+"""The file next to a dataset's images that states their source."""
 
 _CHUNK = 1 << 16
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
-_LARGEST = 2**34  # bytes of a file whose size is not known otherwise
-_PER_ARCHIVE, _PER_PICTURE = 2**26, 2**24  # bytes: far more than any published set has
-_SPARE = 2**26  # bytes of the disk that a download leaves free
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without data
+_LARGEST = 2**34  # maximum bytes of a file of unknown size
+_PER_ARCHIVE, _PER_PICTURE = 2**26, 2**24  # maximum bytes, far more than in any published dataset
+_SPARE = 2**26  # bytes of disk space that a download leaves free
 
-# Members of a tar that hold long names, or further properties (PAX), of the next one or of all.
+# Members of a tar with long names or further properties (PAX) of the next member or of all members.
 _DESCRIBING_MEMBERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -52,7 +52,7 @@ _DESCRIBING_MEMBERS = (
 )
 _LARGEST_DESCRIPTION = 2**20  # bytes
 
-# What zipfile, tarfile and the decompressors raise for archives that are damaged, encrypted or of an unknown kind.
+# Exceptions of zipfile, tarfile and the decompressors for archives that are damaged, encrypted or unsupported.
 _ARCHIVE_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -71,8 +71,8 @@ _ARCHIVE_ERRORS = (
 class Source:
     """One downloaded archive and why its checksum is trusted.
 
-    `trust` is "catalog" (the catalog states the checksum), "recorded" (an earlier download saw the same one) or
-    "first use" (nobody stated it: whoever calls should show it).
+    `trust` is "catalog" (the catalog states the checksum), "recorded" (an earlier download had the same one) or "first
+    use" (nothing states it; the caller should show it).
     """
 
     url: str
@@ -82,7 +82,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where a dataset lies now, and the archives that were downloaded for it (none when it was there already)."""
+    """The folder of a dataset, and the archives that were downloaded for it (none if it already existed)."""
 
     folder: Path
     sources: tuple[Source, ...]
@@ -91,14 +91,15 @@ class Fetched:
 def fetch(url: str, target: Path, sha256: str | None = None, largest: int = _LARGEST) -> str:
     """Download `url` to `target` and return the SHA-256 of the file.
 
-    The bytes go to `target` + ".part"; only a complete and verified file gets its name. A lost connection is taken
-    up again if the server supports byte ranges, else the download starts again. The part that an interrupted call
-    left is continued when `sha256` is known; otherwise nothing could tell whether both halves are of one file.
-    Without `sha256` nothing is verified: compare the returned checksum with one you trust. A `target` that exists
-    already is verified instead of downloaded. Progress is drawn on standard error when that is a terminal.
+    Data are written to `target` + ".part", which is renamed when it is complete and verified. A lost connection is
+    resumed if the server supports byte ranges; otherwise the download starts again. The partial file of an interrupted
+    call is resumed only if `sha256` is given, because otherwise the parts may belong to different files. Without
+    `sha256` nothing is verified: compare the returned checksum with a trusted one. An existing `target` is verified
+    instead of downloaded. Progress is shown if standard error is a terminal.
 
-    Raises `DataError` if the address cannot be reached, the connection is lost, the disk would be full, the server
-    sends more than `largest` bytes, or the checksum is wrong; in the last two cases the file is removed.
+    Raises:
+        DataError: The URL cannot be reached, the connection is lost, the disk would be full, the server sends more than
+            `largest` bytes, or the checksum is wrong. In the last two cases the file is removed.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -113,7 +114,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, largest: int = _LAR
         found = sha256_of_file(candidate)
         if sha256 is not None and found != sha256:
             candidate.unlink()
-            raise DataError(f"{url}: refused and removed, its sha256 is {found} instead of {sha256}")
+            raise DataError(f"{url}: the download was removed, because its sha256 is {found} instead of {sha256}")
         if candidate != target:
             candidate.replace(target)
     except OSError as error:
@@ -122,22 +123,21 @@ def fetch(url: str, target: Path, sha256: str | None = None, largest: int = _LAR
 
 
 def fetch_dataset(name: str) -> Fetched:
-    """Download the dataset `name` into `$NITIDO_DATA/<name>/`, unless its pictures are there already.
+    """Download the dataset `name` into `$NITIDO_DATA/<name>/`, unless its images already exist.
 
-    The folder appears only when all its pictures are in it. `SOURCE.json` beside them records the addresses and
-    checksums; archives from the same address are verified against it later when the catalog states no checksum.
+    The folder is created atomically. `SOURCE.json` in it records the URLs and checksums. If the catalog states no
+    checksum, later downloads from the same URL are verified against it.
 
-    Raises `DataError` for an unknown name, for a dataset without a public address (saying how to get it), for a
-    folder that holds something else, and for every failed, wrong or broken download.
+    Raises:
+        DataError: An unknown name, a dataset without a public URL (the message says how to obtain it), a folder with
+            other content, or a failed, wrong or damaged download.
     """
     entry = dataset(name)
     folder = entry.folder()
     if entry.is_complete():
         return Fetched(folder, ())
     if not entry.downloads:
-        raise DataError(
-            f"dataset {name!r} has no address to fetch it from: {entry.by_hand}; put the pictures into {folder}"
-        )
+        raise DataError(f"dataset {name!r} has no download URL: {entry.by_hand}; copy the pictures to {folder}")
     _refuse_foreign_files(folder)
     recorded = _recorded_checksums()
     archives = [_fetch_archive(download, recorded) for download in entry.downloads]
@@ -153,7 +153,7 @@ def fetch_dataset(name: str) -> Fetched:
 
 
 def _download(url: str, part: Path, largest: int) -> None:
-    """Bring `part` to the full length of what `url` serves; lost connections are taken up while bytes still come."""
+    """Complete `part` from `url`. Lost connections are resumed as long as new bytes arrive."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -168,16 +168,16 @@ def _download(url: str, part: Path, largest: int) -> None:
             if complete:
                 return
             if _size(part) <= before:
-                so_far = f" after {before} bytes, run the same command again" if before else ""
+                so_far = f" after {before} bytes: run the same command to resume" if before else ""
                 raise DataError(f"cannot fetch {url}: {reason}{so_far}")
 
 
 def _continue_download(
     session: "requests.Session", url: str, part: Path, largest: int, progress: Progress, task: TaskID
 ) -> bool:
-    """Ask for the bytes that `part` lacks and append them; true when the server says that these were all."""
+    """Request the missing bytes of `part` and append them; return whether the file is then complete."""
     have = _size(part)
-    # The length of a compressed reply says nothing about the file, so ask for the plain bytes.
+    # Request uncompressed data, because the length of a compressed response is not that of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
         if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
@@ -190,21 +190,21 @@ def _continue_download(
         resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         start = have if resumed else 0
         total = _announced(url, response.headers.get("Content-Length"), start)
-        _check_room(url, part, start, total or 0, largest)
+        _check_disk_space(url, part, start, total or 0, largest)
         progress.update(task, total=total, completed=start)
         with part.open("ab" if resumed else "wb") as file:
             size = start
-            # As it is sent: servers call an archive's own compression an encoding, which must not be undone.
+            # Not decoded, because some servers declare an archive's own compression as the content encoding.
             for chunk in response.raw.stream(_CHUNK, decode_content=False):
                 size += len(chunk)
-                _check_room(url, part, size, size, largest)
+                _check_disk_space(url, part, size, size, largest)
                 file.write(chunk)
                 progress.advance(task, len(chunk))
     return total is None or _size(part) == total
 
 
 def _announced(url: str, length: str | None, start: int) -> int | None:
-    """The size of the whole file according to the reply's Content-Length, which begins at `start`."""
+    """Return the size of the whole file according to the Content-Length of a response that starts at byte `start`."""
     if length is None:
         return None
     if not (length.isascii() and length.isdigit() and len(length) < 20):
@@ -212,18 +212,18 @@ def _announced(url: str, length: str | None, start: int) -> int | None:
     return start + int(length)
 
 
-def _check_room(url: str, part: Path, have: int, total: int, largest: int) -> None:
+def _check_disk_space(url: str, part: Path, have: int, total: int, largest: int) -> None:
     """Raise `DataError` if `total` bytes, of which `have` are in `part`, are too many for the file or the disk."""
     if total > largest:
         part.unlink(missing_ok=True)
         raise DataError(
-            f"cannot fetch {url}: the server sends more than {largest / 1e6:,.0f} MB, which this file cannot have; "
-            "what came was removed"
+            f"cannot fetch {url}: the server sends more than {largest / 1e6:,.0f} MB, the limit for this file; "
+            "the partial download was removed"
         )
     free = shutil.disk_usage(part.parent).free
     if total - have > free - _SPARE:
         raise DataError(
-            f"cannot fetch {url} into {part.parent}: {(total - have) / 1e6:,.0f} MB are missing, but only "
+            f"cannot fetch {url} into {part.parent}: {(total - have) / 1e6:,.0f} MB are needed, but only "
             f"{free / 1e6:,.0f} MB of the disk are free"
         )
 
@@ -233,7 +233,7 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The cause in one line: network libraries wrap it several times."""
+    """Return the cause as one line; network libraries wrap it several times."""
     import requests
     from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
@@ -263,7 +263,7 @@ def _progress(label: str) -> Iterator[tuple[Progress, TaskID]]:
 
 
 def _fetch_archive(download: Download, recorded: dict[str, str]) -> tuple[Path, Source]:
-    """The archive's path and its checksum, verified against the catalog or else against an earlier download."""
+    """Return the archive's path and its checksum, verified against the catalog or else an earlier download."""
     archive = _archive_path(download.url)
     expected = download.sha256 or recorded.get(download.url)
     found = fetch(download.url, archive, expected, _largest(download))
@@ -274,7 +274,7 @@ def _fetch_archive(download: Download, recorded: dict[str, str]) -> tuple[Path, 
 
 
 def _largest(download: Download) -> int:
-    """The bytes that an archive, and the pictures in it, may have at most."""
+    """Return the maximum number of bytes of an archive and of its images."""
     return _PER_ARCHIVE + _PER_PICTURE * download.count
 
 
@@ -283,31 +283,31 @@ def _archive_path(url: str) -> Path:
 
 
 def _needed_elsewhere(url: str) -> bool:
-    """Whether another dataset that is not there yet comes from the same archive."""
+    """Return whether another incomplete dataset uses the same archive."""
     users = [entry for entry in DATASETS.values() if any(download.url == url for download in entry.downloads)]
     return not all(entry.is_complete() for entry in users)
 
 
 def _refuse_foreign_files(folder: Path) -> None:
-    """A folder may be replaced when it holds nothing, or only the record of an earlier download."""
+    """Raise `DataError` unless the folder is empty or contains only the record of an earlier download."""
     if folder.exists() and {path.name for path in folder.iterdir()} - {SOURCE_FILE}:
-        raise DataError(f"{folder} holds something else than the whole dataset: move it away and fetch again")
+        raise DataError(f"{folder} contains other files than the complete dataset: move it away and fetch again")
 
 
 def _recorded_checksums() -> dict[str, str]:
-    """The checksum of every archive that a `SOURCE.json` in the data folder names, by address."""
+    """Return the checksum of every archive in a `SOURCE.json` of the data folder, by URL."""
     recorded: dict[str, str] = {}
     for path in sorted(data_root().glob(f"*/{SOURCE_FILE}")):
-        way_out = "remove it and fetch again"
+        remedy = "remove it and fetch again"
         try:
-            archives = read_json(path, way_out, unsigned=True)["archives"]
+            archives = read_json(path, remedy, unsigned=True)["archives"]
             recorded |= {archive["url"]: archive["sha256"] for archive in archives}
         except DamagedFileError as error:
             raise DataError(str(error)) from None
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from None
         except (KeyError, TypeError):
-            raise DataError(f"{path} is not a record of a download: {way_out}") from None
+            raise DataError(f"{path} is not a record of a download: {remedy}") from None
     return recorded
 
 
@@ -323,7 +323,7 @@ def _write_source(path: Path, entry: Dataset, sources: tuple[Source, ...]) -> No
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `folder` to fill; on success it becomes `folder`, on any error it is removed."""
+    """Yield a folder next to `folder` to fill. On success it replaces `folder`, on any error it is removed."""
     draft = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
     try:
         draft.mkdir(parents=True)
@@ -339,7 +339,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _extract(download: Download, archive: Path, folder: Path) -> None:
-    """Copy the pictures of the archive's wanted folder into `folder`; a broken archive is removed."""
+    """Extract the images of the archive's folder into `folder`; remove a damaged archive."""
     from nitido.imaging import PictureError
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -349,24 +349,24 @@ def _extract(download: Download, archive: Path, folder: Path) -> None:
     except (*_ARCHIVE_ERRORS, PictureError) as error:
         raise _broken(download, archive, str(error)) from error
     except OSError as error:
-        if error.errno is not None:  # the disk's; decompressors give theirs no number
+        if error.errno is not None:  # an error of the disk; those of decompressors have no number
             raise
         raise _broken(download, archive, str(error)) from error
     found = len(pictures_in(folder))
     if found != download.count:
         archive.unlink(missing_ok=True)
         raise DataError(
-            f"{download.url}: {download.members}/ in the archive holds {found} pictures instead of {download.count}"
+            f"{download.url}: {download.members}/ in the archive contains {found} pictures instead of {download.count}"
         )
 
 
 def _broken(download: Download, archive: Path, reason: str) -> DataError:
     archive.unlink(missing_ok=True)
-    return DataError(f"{download.url}: the archive is broken and was removed, fetch again ({' '.join(reason.split())})")
+    return DataError(f"{download.url}: the archive was damaged and removed: fetch again ({' '.join(reason.split())})")
 
 
 class _Pictures:
-    """Takes the members of an archive and writes those that are wanted into a new folder."""
+    """Writes selected members of an archive into a new folder."""
 
     def __init__(self, download: Download, folder: Path) -> None:
         self.download = download
@@ -374,9 +374,9 @@ class _Pictures:
         self.left = _largest(download)
 
     def wants(self, name: str) -> bool:
-        """Whether the member is a picture of the wanted folder.
+        """Return whether the member is an image of the wanted folder.
 
-        Only the last part of a member's name becomes a name on disk, so nothing can be written elsewhere.
+        Only the last part of a member's name becomes a file name, so that nothing can be written elsewhere.
         """
         from nitido.imaging import FORMATS
 
@@ -386,12 +386,12 @@ class _Pictures:
         return is_picture and path.parent == PurePosixPath(self.download.members)
 
     def take(self, name: str, source: IO[bytes]) -> None:
-        """Write a member; raises `ValueError` when it is there already, or when all are larger than pictures can be."""
+        """Write a member; raise `ValueError` if it already exists or all members exceed the size limit."""
         from nitido.imaging import read_size
 
         target = self.folder / PurePosixPath(name).name
         if target.exists():
-            raise ValueError(f"it holds {target.name} twice")
+            raise ValueError(f"it contains {target.name} twice")
         with target.open("wb") as file:
             while chunk := source.read(_CHUNK):
                 self.count(len(chunk))
@@ -399,7 +399,7 @@ class _Pictures:
         read_size(target)
 
     def count(self, size: int) -> None:
-        """Count bytes that come out of the archive."""
+        """Count bytes extracted from the archive."""
         self.left -= size
         if self.left < 0:
             raise ValueError(f"it unpacks to more than {_largest(self.download) / 1e6:,.0f} MB")
@@ -414,14 +414,14 @@ def _copy_zip(archive: Path, pictures: _Pictures) -> None:
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
-    """A member of a tar. Those that describe others are read into memory whole, so their size is looked at before."""
+    """A tar member with a size limit for members that describe others, because tarfile reads those into memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Return the member of a header's block; raises `ValueError` for one that is not read."""
+        """Return the member of a header block; raise `ValueError` for one that is not supported."""
         member = super().frombuf(buf, encoding, errors)
         if member.type == tarfile.GNUTYPE_SPARSE:
-            raise ValueError(f"it holds {member.name} as a sparse file")
+            raise ValueError(f"it contains the sparse file {member.name}, which is not supported")
         if member.type in _DESCRIBING_MEMBERS and member.size > _LARGEST_DESCRIPTION:
             raise ValueError(f"it claims {member.size / 1e6:,.0f} MB for the names of a member")
         return member
@@ -432,7 +432,7 @@ def _copy_tar(archive: Path, pictures: _Pictures) -> None:
         for member in opened:
             source = opened.extractfile(member) if member.isfile() and pictures.wants(member.name) else None
             if source is None:
-                pictures.count(member.size)  # it has to be unpacked to come to the next one
+                pictures.count(member.size)  # it must be decompressed to reach the next one
             else:
                 with source:
                     pictures.take(member.name, source)

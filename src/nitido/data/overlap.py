@@ -1,4 +1,4 @@
-"""Pictures that occur twice in training, validation and test: with the same pixels, or nearly the same."""
+"""Finds images that occur twice in training, validation and test sets, with equal or nearly equal pixels."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,27 +16,27 @@ from nitido.data.thumbnails import SIDE, area_weights, thumbnails
 
 Floats = npt.NDArray[np.float32]
 
-_CELLS = 12  # a description has so many cells per side
-_SIMILAR = 0.78  # the correlation of gradients from which pictures count as nearly the same
+_CELLS = 12  # cells per side of a description
+_SIMILAR = 0.78  # minimum correlation of gradients of near duplicates
 _CROPPED = ((0, 64), (0, 58), (3, 58), (6, 58), (6, 52))  # start and length of windows in a thumbnail
 _SHIFTED = ((0, 52), (3, 52), (6, 52), (9, 52), (12, 52))
 _WHOLE, _CENTRE = (0, 64), (6, 52)
-_FLAT = 1.0  # grey levels between neighbouring cells (root mean square) below which nothing can be compared
-_AT_ONCE = 64  # pictures
-_OTHERS_AT_ONCE = 256  # pictures that they are compared with
-_SHOWN = 5  # notes say so many pairs
+_FLAT = 1.0  # gray levels between neighboring cells (root mean square) below which images are not compared
+_AT_ONCE = 64  # images per step
+_OTHERS_AT_ONCE = 256  # images per step with which they are compared
+_SHOWN = 5  # maximum number of pairs in notes
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two pictures that show the same: of different sets, or of one test set.
+    """Two images with the same content, in different sets or in one test set.
 
     Attributes:
-        kind: "exact" for equal pixels; "near" for a picture that was compressed again, resized, slightly cropped or
-            shifted, mirrored, turned by a multiple of 90°, or made a little brighter.
-        roles: what the two are for.
-        sets: the sets they are in.
-        pictures: their names there.
+        kind: "exact" for equal pixels; "near" if one is recompressed, resized, slightly cropped or shifted, mirrored,
+            rotated by a multiple of 90°, or slightly brighter.
+        roles: The roles of the two sets.
+        sets: The names of the two sets.
+        pictures: The names of the two images.
     """
 
     kind: Literal["exact", "near"]
@@ -45,15 +45,15 @@ class Overlap:
     pictures: tuple[str, str]
 
     def __str__(self) -> str:
-        """Name both pictures, as in "woman of set5 (test) and 302003 of bsds200 (train)"."""
+        """Return the names of both images, as in "woman of set5 (test) and 302003 of bsds200 (train)"."""
         (role, other_role), (name, other_name), (picture, other) = self.roles, self.sets, self.pictures
         return f"{other} of {other_name} ({other_role}) and {picture} of {name} ({role})"
 
 
 def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) -> tuple[Overlap, ...]:
-    """Find the pictures that two of training, validation and test share, and those that occur twice in the tests.
+    """Find images that occur in two of training, validation and test, or twice in the test sets.
 
-    Pictures are compared as wholes: one that is a small part of another is not found.
+    Images are compared as wholes: an image that is a small part of another is not found.
     """
     tests: list[tuple[Role, Store]] = [("test", store) for store in test.values()]
     held_out: list[tuple[Role, Store]] = [("validation", validation), *tests]
@@ -66,27 +66,27 @@ def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) ->
     return tuple(found)
 
 
-def tell_overlaps(overlaps: Sequence[Overlap]) -> None:
-    """Say on standard error which pictures of different sets show the same."""
+def report_overlaps(overlaps: Sequence[Overlap]) -> None:
+    """Report on standard error which images of different sets have the same content."""
     for kind, words in (("near", "look nearly the same"), ("exact", "have the same pixels")):
         pairs = [overlap for overlap in overlaps if overlap.kind == kind]
         for overlap in pairs[:_SHOWN]:
             note(f"{overlap} {words}")
         if len(pairs) > _SHOWN:
-            note(f"{len(pairs) - _SHOWN} more pairs of pictures {words}")
+            note(f"{len(pairs) - _SHOWN} more pairs of images {words}")
 
 
 def similar_pictures(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yield the places in two stacks of thumbnails, `(N, SIDE, SIDE)`, of pictures that are nearly the same."""
+    """Yield pairs of indices into two stacks of thumbnails, `(N, SIDE, SIDE)`, of images that are nearly the same."""
     for start in range(0, len(other), _OTHERS_AT_ONCE):
         for i, j in _similar(one, other[start : start + _OTHERS_AT_ONCE]):
             yield i, start + j
 
 
 def _similar(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    turned = _symmetries(other)
-    whole, cropped = _describe(turned, [_WHOLE]), _describe(turned, _CROPPED)
-    shifted = _describe(turned, _SHIFTED)
+    symmetries = _symmetries(other)
+    whole, cropped = _describe(symmetries, [_WHOLE]), _describe(symmetries, _CROPPED)
+    shifted = _describe(symmetries, _SHIFTED)
     for start in range(0, len(one), _AT_ONCE):
         part = one[start : start + _AT_ONCE]
         scores = np.maximum.reduce(
@@ -110,7 +110,7 @@ def _between(one: tuple[Role, Store], other: tuple[Role, Store]) -> list[Overlap
 
 
 def _within(role: Role, store: Store) -> list[Overlap]:
-    """The pictures that occur twice in one set."""
+    """Return the images that occur twice in one set."""
     return [
         Overlap(kind, (role, role), (store.name, store.name), (store.names[i], store.names[j]))
         for (i, j), kind in sorted(_same(store, store).items())
@@ -119,7 +119,7 @@ def _within(role: Role, store: Store) -> list[Overlap]:
 
 
 def _same(store: Store, other: Store) -> dict[tuple[int, int], Literal["exact", "near"]]:
-    """The places of the pictures in two sets that show the same."""
+    """Return pairs of indices of images in two sets with the same content."""
     by_hash: dict[str, list[int]] = defaultdict(list)
     for i, sha256 in enumerate(store.hashes):
         by_hash[sha256].append(i)
@@ -131,15 +131,16 @@ def _same(store: Store, other: Store) -> dict[tuple[int, int], Literal["exact", 
 
 
 def _symmetries(stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The eight symmetries of the square of every thumbnail, `(8 * N, SIDE, SIDE)`."""
+    """Return the eight symmetries of the square of every thumbnail, `(8 * N, SIDE, SIDE)`."""
     both = [stack, stack.swapaxes(1, 2)]
     return np.concatenate([s[:, ::down, ::right] for s in both for down in (1, -1) for right in (1, -1)])
 
 
 def _describe(stack: npt.NDArray[np.uint8] | Floats, windows: Sequence[tuple[int, int]]) -> Floats:
-    """Describe windows of thumbnails by their normalised gradients, `(windows² * N, features)`.
+    """Return the normalized gradients of windows of thumbnails, `(windows² * N, features)`.
 
-    Windows are all combinations of vertical and horizontal ones. Gradients, unlike brightness, tell landscapes apart.
+    Windows are all combinations of vertical and horizontal ones. Gradients distinguish landscapes, whose brightness is
+    similar.
     """
     weights = np.stack([area_weights(SIDE, _CELLS, start, length) for start, length in windows])
     rows = weights[:, None] @ stack.astype(np.float32)[None]  # (windows, N, cells, SIDE)
@@ -154,7 +155,7 @@ def _describe(stack: npt.NDArray[np.uint8] | Floats, windows: Sequence[tuple[int
 
 
 def _correlation(one: Floats, other: Floats, pictures: int, others: int) -> Floats:
-    """The best correlation of any description of a picture with any of another, `(pictures, others)`."""
+    """Return the maximum correlation of any description of an image with any of another, `(pictures, others)`."""
     best = (one @ other.T).reshape(len(one), -1, others).max(axis=1)
     largest: Floats = best.reshape(-1, pictures, others).max(axis=0)
     return largest

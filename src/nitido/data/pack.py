@@ -1,8 +1,8 @@
-"""A picture set decoded once into a memory-mapped store, with the MATLAB LR of every picture beside it.
+"""Decodes an image set once into a memory-mapped store, with the MATLAB LR of every image.
 
-A pack is a folder that is named by the content of the picture files: equal files share a pack, whatever their paths and
-time stamps, and a changed file has another pack. What is read back from a pack is verified by checksums; whatever does
-not match is made again from the pictures.
+A pack is a folder named by the content of the image files: equal files share a pack, whatever their paths and time
+stamps, and a changed file has another pack. Checksums verify everything that is read from a pack; damaged files are
+generated again from the images.
 """
 
 import hashlib
@@ -35,20 +35,20 @@ from nitido.data.published_images import replaced_images
 
 Bytes = npt.NDArray[np.uint8]
 
-_FORMAT = 2  # raise it when the meaning of the files changes, so that old packs are made again
+_FORMAT = 2  # increase it when the meaning of the files changes, so that old packs are not reused
 _INDEX = "index.json"
 _FULL = 1  # the "scale" of the pictures themselves
-_SHOWN = 5  # a message names so many pictures
-_DRAFT_LIFE = 3600  # seconds without a write, after which the writer of a draft must be dead
-_PACK_LIFE = 14 * 24 * 3600  # seconds without a use, after which a pack is removed
+_SHOWN = 5  # maximum number of image names in a message
+_DRAFT_LIFETIME = 3600  # seconds without a write after which the writer of a draft cannot be running
+_PACK_LIFETIME = 14 * 24 * 3600  # seconds without use after which a pack is removed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of a store; the pictures lie one after the other in `hr.bin`, `height * width * 3` bytes each.
+    """One image of a store. The images are concatenated in `hr.bin`, `height * width * 3` bytes each.
 
-    `sha256` is of the decoded pixels and their shape; `grey` says that the file has one channel, which the pack
-    repeats three times.
+    `sha256` is the hash of the decoded pixels and their shape. `grey` means that the file has one channel, which the
+    pack repeats three times.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Store:
-    """Decoded pictures in memory-mapped files: uint8 `(H, W, 3)`, read only. Cheap to pickle and to open again."""
+    """Decoded images in memory-mapped files: uint8 `(H, W, 3)`, read-only. It is cheap to pickle and to open again."""
 
     name: str
     folder: Path
@@ -70,53 +70,54 @@ class Store:
     _views: dict[int, list[Bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
-        """The number of pictures."""
+        """Return the number of images."""
         return len(self.entries)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the description only; whoever unpickles it maps the files anew."""
+        """Pickle the description only; unpickling maps the files again."""
         return (Store, (self.name, self.folder, self.entries, self.scales))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each picture, unique in the store: the file's stem, longer where that is taken."""
+        """Name of each image, unique in the store: the file's stem, or more of its path if necessary."""
         return tuple(entry.name for entry in self.entries)
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """The SHA-256 of each picture's decoded pixels and shape."""
+        """SHA-256 of each image's decoded pixels and shape."""
         return tuple(entry.sha256 for entry in self.entries)
 
     @property
     def grey(self) -> tuple[bool, ...]:
-        """Whether each picture has a single channel in its file."""
+        """Whether each image has a single channel in its file."""
         return tuple(entry.grey for entry in self.entries)
 
     def hr(self, i: int) -> Bytes:
-        """Picture `i` as decoded, `(H, W, 3)`."""
+        """Return image `i` as decoded, `(H, W, 3)`."""
         return self._pictures(_FULL)[i]
 
     def hr_cropped(self, i: int, scale: int) -> Bytes:
-        """Picture `i` cut at the bottom and right to multiples of `scale`: what `lr(i, scale)` was made from."""
+        """Return image `i` cropped at the bottom and right to multiples of `scale`: the source of `lr(i, scale)`."""
         height, width = _lr_size(self.entries[i], scale)
         return self.hr(i)[: height * scale, : width * scale]
 
     def lr(self, i: int, scale: int) -> Bytes:
-        """The MATLAB bicubic LR of `hr_cropped(i, scale)`, `(H // scale, W // scale, 3)`.
+        """Return the MATLAB bicubic LR of `hr_cropped(i, scale)`, `(H // scale, W // scale, 3)`.
 
-        Raises `DataError` when the store was not prepared for `scale`.
+        Raises:
+            DataError: The store was not prepared for `scale`.
         """
         return self._pictures(scale)[i]
 
     def lr_sizes(self, scale: int) -> list[tuple[int, int]]:
-        """The (height, width) of every LR picture."""
+        """Return the (height, width) of every LR image."""
         return [_lr_size(entry, scale) for entry in self.entries]
 
     def _pictures(self, scale: int) -> list[Bytes]:
-        """Views of all pictures in the file of `scale`."""
+        """Return views of all images in the file of `scale`."""
         if scale not in self._views:
             if scale != _FULL and scale not in self.scales:
-                raise DataError(f"{self.name} is not prepared for scale {scale}, only for {list(self.scales)}")
+                raise DataError(f"{self.name} was not prepared for scale {scale}, only for {list(self.scales)}")
             path = self.folder / _file(scale)
             try:
                 content = map_verified(path, _size(self.entries, scale))
@@ -129,16 +130,21 @@ class Store:
 
 
 def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = None) -> Store:
-    """Decode `pictures` once, make their LR for `scales`, and return the store; what exists already is used again.
+    """Decode `pictures` once, generate their LR for `scales`, and return the store; existing files are reused.
 
-    The pack lies in `<cache>/packs/`, where `cache` is `$NITIDO_CACHE` or the user's cache directory by default. It is
-    found by the SHA-256 of the picture files, and every file of it is verified and mapped here, so that the store
-    stays readable when the pack is removed later. Pictures with the same pixels count once, which a note
-    says; published sets count as they were published. Several processes may prepare the same pictures at once. Packs
-    that nobody has prepared for two weeks are removed.
+    The pack is in `<cache>/packs/` and named by the SHA-256 of the image files. All its files are verified and mapped
+    here, so that the store stays readable if the pack is removed later. Images with equal pixels count once, which a
+    note reports; published datasets are used as published. Several processes may prepare the same images at the same
+    time. Packs that have not been used for two weeks are removed.
 
-    Raises `DataError` when a file is missing, a picture is smaller than a scale or the disk is full, and
-    `nitido.imaging.PictureError` when a picture cannot be read; nothing half-written is left in either case.
+    Args:
+        pictures: The images.
+        scales: The scales of the LR images.
+        cache: Cache folder; by default `$NITIDO_CACHE` or the user's cache directory.
+
+    Raises:
+        DataError: A file is missing, an image is smaller than a scale, or the disk is full. No partial files remain.
+        nitido.imaging.PictureError: An image cannot be read. No partial files remain.
     """
     paths = [path.absolute() for path in pictures.paths]
     hashes = _hash_files(paths)
@@ -152,9 +158,9 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
             Entry(name=names[place], path=str(paths[place]), **described)
             for place, described in zip(index.first_files(), index.entries, strict=True)
         )
-        _tell_duplicates(pictures.name, names, index)
-        _tell_conversions(pictures.name, entries)
-        _tell_replaced(entries, pictures.published)
+        _report_duplicates(pictures.name, names, index)
+        _report_conversions(pictures.name, entries)
+        _report_replaced(entries, pictures.published)
         store = Store(pictures.name, folder, entries, tuple(scales))
         hr = map_or_make(
             folder / _file(_FULL),
@@ -168,31 +174,31 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
 
 
 def refuse_overlap(train: Store, *held_out: Store) -> None:
-    """Raise `DataError` when a picture of `train` is also in `held_out`, by the content of its pixels."""
+    """Raise `DataError` if an image of `train` is also in `held_out`, compared by pixels."""
     if shared := _shared(train, held_out):
-        raise DataError(f"{train.name}: {shared}; training on pictures that are held out is refused")
+        raise DataError(f"{train.name}: {shared}; training on validation or test images is refused")
 
 
 def refuse_chosen_tests(validation: Store, *test: Store) -> None:
-    """Raise `DataError` when a picture of `validation` is also in `test`: it would choose what it then confirms."""
+    """Raise `DataError` if an image of `validation` is also in `test`, because it would select what it then tests."""
     if shared := _shared(validation, test):
         raise DataError(
-            f"validation {validation.name}: {shared}; pictures that choose cannot also test: take other pictures for "
-            "validation, or leave these out of the test sets"
+            f"validation {validation.name}: {shared}; validation and test sets must not share images: use other images "
+            "for validation, or remove these from the test sets"
         )
 
 
 def refuse_equal_tests(*tests: Store) -> None:
-    """Raise `DataError` when two test sets are the same pictures: they would count twice."""
+    """Raise `DataError` if two test sets contain the same images, because they would count twice."""
     known: dict[tuple[str, ...], Store] = {}
     for store in tests:
         other = known.setdefault(tuple(sorted(store.hashes)), store)
         if other is not store:
-            raise DataError(f"test sets {other.name} and {store.name} are the same pictures: name one of them")
+            raise DataError(f"test sets {other.name} and {store.name} contain the same images: specify only one")
 
 
 def _shared(store: Store, others: Sequence[Store]) -> str:
-    """The pictures of `store` that are also in `others`, in words; empty if there are none."""
+    """Return in words which images of `store` are also in `others`; empty if there are none."""
     names = dict(zip(store.hashes, store.names, strict=True))
     found = [
         f"{names[sha256]} is also in {other.name}: {name}"
@@ -204,7 +210,7 @@ def _shared(store: Store, others: Sequence[Store]) -> str:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """A short name for each path: its stem, or its file name or more of its path where that is taken.
+    """Return a short name for each path: its stem, or its file name or more of its path if that is taken.
 
     >>> unique_names([Path("a/x.jpg"), Path("a/x.png"), Path("a/y.png")])
     ['x.jpg', 'x.png', 'y']
@@ -223,18 +229,18 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Index:
-    """What `index.json` holds.
+    """The content of `index.json`.
 
     Attributes:
-        entries: the attributes of each picture's `Entry`, without its name and path.
-        pictures: for each file, in the order of the set, the number of its picture in `entries`.
+        entries: The attributes of each image's `Entry`, without its name and path.
+        pictures: For each file, in the order of the set, the index of its image in `entries`.
     """
 
     entries: list[dict[str, Any]]
     pictures: list[int]
 
     def first_files(self) -> list[int]:
-        """For each picture, the number of the first file that holds it."""
+        """Return, for each image, the index of the first file that contains it."""
         first: dict[int, int] = {}
         for place, number in enumerate(self.pictures):
             first.setdefault(number, place)
@@ -256,7 +262,7 @@ def _hash_file(path: Path) -> str:
 
 
 def _key(hashes: list[str], published: list[bool]) -> str:
-    """The name of the pack that today's decoders make of files with these hashes."""
+    """Return the name of the pack for files with these hashes and the installed decoders."""
     from nitido.imaging import decoder_versions
 
     return hashlib.sha256(json.dumps([_FORMAT, decoder_versions(), published, *hashes]).encode()).hexdigest()[:32]
@@ -267,12 +273,12 @@ def _lr_size(entry: Entry, scale: int) -> tuple[int, int]:
 
 
 def _size(entries: Sequence[Entry], scale: int) -> int:
-    """The bytes of all pictures at `scale`."""
+    """Return the number of bytes of all images at `scale`."""
     return sum(height * width * 3 for height, width in (_lr_size(entry, scale) for entry in entries))
 
 
 def _split(content: Bytes, entries: Sequence[Entry], scale: int) -> list[Bytes]:
-    """Views of the single pictures in the content of the file of `scale`."""
+    """Return views of the individual images in the content of the file of `scale`."""
     views, start = [], 0
     for height, width in (_lr_size(entry, scale) for entry in entries):
         views.append(content[start : start + height * width * 3].reshape(height, width, 3))
@@ -293,7 +299,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _open_index(name: str, folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> _Index:
-    """Read the index of the pack, which is built first if there is none or a damaged one."""
+    """Read the index of the pack, which is built first if it is missing or damaged."""
     try:
         return _read_index(folder / _INDEX, hashes)
     except FileNotFoundError:
@@ -305,20 +311,20 @@ def _open_index(name: str, folder: Path, paths: list[Path], hashes: list[str], p
 
 
 def _read_index(path: Path, hashes: list[str]) -> _Index:
-    way_out = "the pack is made again from the pictures"
-    values = read_json(path, way_out)
+    remedy = "the pack is generated again from the pictures"
+    values = read_json(path, remedy)
     if values.get("files") != hashes:
-        raise DamagedFileError(f"{path} is damaged (it is of other pictures): {way_out}")
+        raise DamagedFileError(f"{path} is damaged (it describes other files): {remedy}")
     try:
         return _Index(values["entries"], values["pictures"])
     except KeyError:
-        raise DamagedFileError(f"{path} is damaged (it lacks a key): {way_out}") from None
+        raise DamagedFileError(f"{path} is damaged (a key is missing): {remedy}") from None
 
 
 def _build(name: str, folder: Path, paths: list[Path], hashes: list[str], published: list[bool]) -> None:
-    """Decode all pictures into `hr.bin`, then write the index; any valid files of another process are replaced.
+    """Decode all images into `hr.bin`, then write the index; replace valid files of other processes.
 
-    A picture with the pixels of an earlier one is left out, unless published sets hold both.
+    An image with the pixels of an earlier one is skipped, unless both are in published datasets.
     """
     numbers: dict[str, int] = {}
     as_published: set[str] = set()
@@ -345,7 +351,7 @@ def _build(name: str, folder: Path, paths: list[Path], hashes: list[str], publis
 
 
 def _decode(path: Path, file_hash: str) -> tuple[Bytes, bool]:
-    """The pixels of a picture as `(H, W, 3)`, and whether its file has one channel."""
+    """Return the pixels of an image as `(H, W, 3)`, and whether its file has one channel."""
     picture = decode(path)
     if _hash_file(path) != file_hash:
         raise DataError(f"{path} changed while it was read: run the same command again")
@@ -353,14 +359,14 @@ def _decode(path: Path, file_hash: str) -> tuple[Bytes, bool]:
 
 
 def content_hash(pixels: Bytes) -> str:
-    """The SHA-256 of a picture's shape and pixels, `(H, W, 3)` uint8: equal for equal pictures in any file format."""
+    """Return the SHA-256 of an image's shape and pixels, `(H, W, 3)` uint8, independent of the file format."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
-def _tell_conversions(name: str, entries: Sequence[Entry]) -> None:
-    """Say which pictures hold something that 8-bit RGB does not, such as transparency: what is scored lacks it."""
+def _report_conversions(name: str, entries: Sequence[Entry]) -> None:
+    """Report which images contain more than 8-bit RGB, such as transparency, which is lost."""
     from nitido.imaging import lost_in_rgb8
 
     found: dict[str, list[str]] = {}
@@ -373,8 +379,8 @@ def _tell_conversions(name: str, entries: Sequence[Entry]) -> None:
         note(f"{name}: {words} in {len(pictures)} of {len(entries)} pictures: {shown}{more}")
 
 
-def _tell_replaced(entries: Sequence[Entry], published: frozenset[Path]) -> None:
-    """Say which images stand in the folder of a published set and are not of it."""
+def _report_replaced(entries: Sequence[Entry], published: frozenset[Path]) -> None:
+    """Report which images in the folder of a published dataset do not belong to it."""
     absolute = frozenset(path.absolute() for path in published)
     for dataset, names in replaced_images(entries, absolute).items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -384,8 +390,8 @@ def _tell_replaced(entries: Sequence[Entry], published: frozenset[Path]) -> None
         )
 
 
-def _tell_duplicates(name: str, names: Sequence[str], index: _Index) -> None:
-    """Say which files of a set have the pixels of an earlier one and therefore do not count."""
+def _report_duplicates(name: str, names: Sequence[str], index: _Index) -> None:
+    """Report which files of a set have the pixels of an earlier one and are skipped."""
     first = index.first_files()
     repeated = [
         f"{names[place]} = {names[first[number]]}"
@@ -395,13 +401,13 @@ def _tell_duplicates(name: str, names: Sequence[str], index: _Index) -> None:
     if repeated:
         more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
         note(
-            f"{name}: {len(repeated)} of {len(names)} pictures left out, because they repeat the pixels of another: "
+            f"{name}: {len(repeated)} of {len(names)} pictures skipped, because their pixels equal those of another: "
             f"{', '.join(repeated[:_SHOWN])}{more}"
         )
 
 
 def _open_lr(store: Store, scale: int) -> Bytes:
-    """Map the LR file of `scale`, a pure function of the pack, which is made first if need be."""
+    """Map the LR file of `scale`, which is generated first if necessary."""
     from nitido.imaging import bicubic_downscale
 
     for entry in store.entries:
@@ -422,18 +428,18 @@ def _mark_as_used(folder: Path) -> None:
 
 
 def _tidy(packs: Path) -> None:
-    """Remove packs that nobody has used for long, and drafts of processes that were killed.
+    """Remove packs that have not been used for long, and drafts of killed processes.
 
-    Processes that have opened a pack keep it, because they have mapped its files; others make it again.
+    Processes that have opened a pack keep it, because they have mapped its files; others generate it again.
     """
     if not packs.is_dir():
         return
     now = time.time()
     for pack in packs.iterdir():
-        with suppress(OSError):  # another process may be tidying up as well
-            if now - pack.stat().st_mtime > _PACK_LIFE:
+        with suppress(OSError):  # another process may remove the same files
+            if now - pack.stat().st_mtime > _PACK_LIFETIME:
                 shutil.rmtree(pack, ignore_errors=True)
                 continue
             for file in pack.iterdir():
-                if is_draft(file) and now - file.stat().st_mtime > _DRAFT_LIFE:
+                if is_draft(file) and now - file.stat().st_mtime > _DRAFT_LIFETIME:
                     file.unlink()

@@ -1,4 +1,4 @@
-"""Files of a pack: bytes followed by their SHA-256, written atomically and verified when they are mapped."""
+"""Files of a pack: content followed by its SHA-256, written atomically and verified when they are mapped."""
 
 import hashlib
 import os
@@ -20,11 +20,11 @@ _ATTEMPTS = 3
 
 
 class DamagedPackError(NitidoError):
-    """A file of a pack does not hold what was written."""
+    """A file of a pack has changed since it was written."""
 
 
 def write_verified(path: Path, produce: Callable[[Write], None]) -> None:
-    """Write to `path` what `produce` gives to the function it is called with, and the checksum."""
+    """Write to `path` what `produce` passes to its argument, followed by the checksum."""
     digest = _digest(path)
 
     def write(content: bytes | memoryview) -> None:
@@ -37,9 +37,9 @@ def write_verified(path: Path, produce: Callable[[Write], None]) -> None:
 
 
 def map_verified(path: Path, size: int) -> Bytes:
-    """Map the `size` bytes that `write_verified` wrote to `path`, read only.
+    """Map the `size` bytes that `write_verified` wrote to `path`, read-only.
 
-    The map stays valid when the file is removed or replaced later.
+    The map stays valid if the file is removed or replaced later.
 
     Raises:
         DamagedPackError: The file has another size, or its content does not match its checksum.
@@ -48,7 +48,7 @@ def map_verified(path: Path, size: int) -> Bytes:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size != size + _DIGEST_SIZE:
             raise DamagedPackError(f"{path} is damaged (wrong size)")
-        # A plain array on the map: slices of np.memmap itself cost several times as much.
+        # A plain array, because slicing np.memmap is several times slower.
         content = np.asarray(np.memmap(file, np.uint8, mode="r", shape=(size + _DIGEST_SIZE,)))
     digest = _digest(path)
     digest.update(content[:size].data)
@@ -58,18 +58,18 @@ def map_verified(path: Path, size: int) -> Bytes:
 
 
 def map_or_make(path: Path, size: int, make: Callable[[], None]) -> Bytes:
-    """Map `path` as `map_verified` does; `make` writes the file when it is missing or damaged."""
+    """Map `path` as `map_verified` does; call `make` to write the file if it is missing or damaged."""
     for _ in range(_ATTEMPTS):
         try:
             return map_verified(path, size)
         except FileNotFoundError:
-            pass  # not made yet, or removed by another process
+            pass  # not written yet, or removed by another process
         except DamagedPackError as error:
-            note(f"{error}: it is made again from the pictures")
+            note(f"{error}: it is generated again from the pictures")
         make()
     return map_verified(path, size)
 
 
 def _digest(path: Path) -> "hashlib._Hash":
-    """A SHA-256 that begins with the names of the pack and the file, so that no other file can take its place."""
+    """Return a SHA-256 that starts with the names of the pack and the file, so that no other file can replace it."""
     return hashlib.sha256(f"{path.parent.name}/{path.name}\n".encode())

@@ -18,18 +18,18 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 _POSITION, _SYMMETRY, _SCALE, _COLOURS = 0, 1, 2, 3  # independent streams of random numbers
 
 DRAWN = 512
-"""How many patches' places are drawn at a time."""
+"""Number of patches whose positions are drawn together."""
 
 ORDERS = tuple(permutations(range(3)))
-"""The orders in which the three colour channels can stand; the first changes nothing."""
+"""The permutations of the three color channels; the first one is the identity."""
 
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """Where patches come from: arrays `(N,)` of the picture, the top left LR pixel, the symmetry and the colours.
+    """Where patches are cropped: arrays `(N,)` of image, top left LR pixel, symmetry and channel order.
 
-    Of the symmetry, bit 0 flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns. `colours` are
-    places in `ORDERS`.
+    Bit 0 of the symmetry flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns. `colours` are
+    indices into `ORDERS`.
     """
 
     picture: Integers
@@ -40,13 +40,19 @@ class PatchPlan:
 
 
 def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int]], patch: int) -> PatchPlan:
-    """Plan the patches `indices` of the run `seed`, drawn uniformly from all places in all pictures.
+    """Plan the patches `indices` of the run `seed`, drawn uniformly from all positions in all images.
 
-    `sizes` are the (height, width) of the LR pictures, `patch` the side of the square LR patch, all in pixels. Every
-    valid top left pixel of every picture is equally likely, and so are the eight symmetries of the square and the six
-    orders of the colours.
+    Every valid top left pixel of every image is equally likely, and so are the eight symmetries of the square and the
+    six channel orders.
 
-    Raises `DataError` when the patch is larger than a picture.
+    Args:
+        seed: Seed of the run.
+        indices: Indices of the patches, any shape `(N,)`.
+        sizes: (height, width) of the LR images in pixels.
+        patch: Side of the square LR patch in pixels.
+
+    Raises:
+        DataError: The patch is larger than an image.
 
     >>> whole = patch_plan(7, range(6), [(9, 12), (8, 8)], 8)
     >>> later = patch_plan(7, range(4, 6), [(9, 12), (8, 8)], 8)
@@ -57,7 +63,7 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     rows, columns = shape[:, 0] - patch + 1, shape[:, 1] - patch + 1
     if patch < 1 or len(shape) == 0 or min(rows.min(), columns.min()) < 1:
         largest = shape.min() if len(shape) else 0
-        raise DataError(f"patch {patch} does not fit into every picture: it must be 1 to {largest}")
+        raise DataError(f"patch {patch} is larger than a picture: it must be 1 to {largest}")
     index = np.asarray(indices, dtype=np.uint64)
     ends = np.cumsum(rows * columns)
     place = (_random(seed, _POSITION, index) % np.uint64(ends[-1])).astype(np.int64)
@@ -69,9 +75,9 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
 
 
 def scale_index_of_step(seed: int, step: int, count: int) -> int:
-    """Return which of `count` scales `step` of the run `seed` uses: each once a round, in random order.
+    """Return which of `count` scales `step` of the run `seed` uses: each once per round, in random order.
 
-    In a fixed order every tenth or hundredth step, which are logged, would have the same scale.
+    In a fixed order, every tenth or hundredth step, which are logged, would have the same scale.
 
     >>> [scale_index_of_step(7, step, 3) for step in range(9)]
     [2, 1, 0, 0, 2, 1, 0, 2, 1]
@@ -82,7 +88,7 @@ def scale_index_of_step(seed: int, step: int, count: int) -> int:
 
 
 def apply_symmetry(patch: Bytes, symmetry: int) -> Bytes:
-    """One of the eight symmetries of the square, as a view of `(H, W, C)`; see `PatchPlan` for the bits."""
+    """Return one of the eight symmetries of the square as a view of `(H, W, C)`; see `PatchPlan` for the bits."""
     if symmetry & 1:
         patch = patch[::-1]
     if symmetry & 2:
@@ -91,18 +97,26 @@ def apply_symmetry(patch: Bytes, symmetry: int) -> Bytes:
 
 
 class PatchSampler:
-    """Cuts aligned pairs of LR and HR patches from a `Store`.
+    """Crops aligned pairs of LR and HR patches from a `Store`.
 
-    `patch` is the side of the LR patch in pixels. The LR patch is cut from the LR of the whole picture, so it looks
-    the same as it will in use. Raises `DataError` when the patch is larger than the smallest picture.
+    The LR patch is cropped from the LR of the whole image, so that its border pixels are the same as in inference.
     """
 
     def __init__(
         self, store: Store, scale: int, patch: int, seed: int, augment: bool = True, augment_colours: bool = False
     ) -> None:
-        """Sample at `scale`, which the store must hold.
+        """Sample at `scale`, for which the store must be prepared.
 
-        `augment` turns the random symmetries on, `augment_colours` the random orders of the colour channels.
+        Args:
+            store: The images.
+            scale: The scale.
+            patch: Side of the LR patch in pixels.
+            seed: Seed of the run.
+            augment: Whether to apply random symmetries.
+            augment_colours: Whether to permute the color channels randomly.
+
+        Raises:
+            DataError: The patch is larger than the smallest image.
         """
         self.store = store
         self.scale = scale
@@ -122,14 +136,15 @@ class PatchSampler:
             )
 
     def __getstate__(self) -> dict[str, object]:
-        """What another process is sent: what was drawn ahead is not."""
+        """Return the state for another process, without the patches drawn ahead."""
         return self.__dict__ | {"_ahead": []}
 
     def batch(self, start: int, count: int) -> tuple[Bytes, Bytes]:
-        """The patches `start` to `start + count - 1` of the run.
+        """Return the patches `start` to `start + count - 1` of the run.
 
-        Returns uint8 LR `(N, 3, patch, patch)` and HR `(N, 3, scale * patch, scale * patch)`, both NHWC in memory,
-        so that `torch.from_numpy` gives channels-last tensors without a copy.
+        Returns:
+            uint8 LR `(N, 3, patch, patch)` and HR `(N, 3, scale * patch, scale * patch)`, both NHWC in memory, so that
+            `torch.from_numpy` gives channels-last tensors without a copy.
         """
         side, k = self.patch, self.scale
         lr = np.empty((count, side, side, 3), np.uint8)
@@ -140,9 +155,10 @@ class PatchSampler:
         return lr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2)
 
     def _drawn(self, start: int, count: int) -> list[tuple[int, ...]]:
-        """Picture, top, left, symmetry and order of colours of each of a batch's patches.
+        """Return image, top, left, symmetry and channel order of each patch of a batch.
 
-        More are drawn than asked for and kept for the batches to come: to draw one takes as long as to draw hundreds.
+        More patches are drawn than requested and kept for later batches, because drawing one takes as long as drawing
+        hundreds.
         """
         if not (self._first <= start and start + count <= self._first + len(self._ahead)):
             plan = patch_plan(self.seed, np.arange(start, start + max(count, DRAWN)), self.sizes, self.patch)
@@ -155,24 +171,24 @@ class PatchSampler:
 
 
 def _copy(source: Bytes, top: int, left: int, symmetry: int, order: int, target: Bytes) -> None:
-    """Fill `target` with the patch of its size at (`top`, `left`) of `source`, turned, its colours in an order."""
+    """Copy the patch at (`top`, `left`) of `source` to `target`, with its symmetry and channel order."""
     side = len(target)
-    turned = apply_symmetry(source[top : top + side, left : left + side], symmetry)
-    if symmetry < 2 and order == 0:  # rows stay rows, NumPy copies them whole
-        target[...] = turned
-    else:  # one channel at a time is over four times as fast as three bytes at a time
+    transformed = apply_symmetry(source[top : top + side, left : left + side], symmetry)
+    if symmetry < 2 and order == 0:  # rows stay contiguous, so NumPy copies whole rows
+        target[...] = transformed
+    else:  # copying channel by channel is over four times faster than three bytes at a time
         for channel, taken in enumerate(ORDERS[order]):
-            target[..., channel] = turned[..., taken]
+            target[..., channel] = transformed[..., taken]
 
 
 def _random(seed: int, stream: int, index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """64 random bits for each index: SplitMix64 (Steele et al., 2014) read at any place of its sequence."""
+    """Return 64 random bits for each index: SplitMix64 (Steele et al., 2014) with random access."""
     key = _mix(np.array([(seed ^ (stream << 32)) & _MASK], dtype=np.uint64))
     return _mix(_mix(key + np.uint64(stream)) + (index + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
 def _mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Stafford's variant 13); array arithmetic wraps modulo 2**64."""
+    """Apply the finalizer of SplitMix64 (Stafford's variant 13); array arithmetic wraps modulo 2**64."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))

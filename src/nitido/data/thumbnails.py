@@ -1,4 +1,4 @@
-"""Small grey pictures of a store, by which similar pictures are found."""
+"""Small gray thumbnails of a store, with which similar images are found."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,15 @@ from nitido.data.pack import Store
 from nitido.data.pack_file import Write, map_or_make, write_verified
 
 SIDE = 64
-"""Pixels of a thumbnail's side; the picture's shape is not kept."""
+"""Side of a thumbnail in pixels; thumbnails are square whatever the aspect ratio."""
 
 _FILE = "thumbnails.bin"
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_STRIP = 512  # rows that are averaged at a time
+_STRIP = 512  # rows per strip
 
 
 def thumbnails(store: Store) -> npt.NDArray[np.uint8]:
-    """Return the thumbnail of every picture, `(N, SIDE, SIDE)` uint8 luma; they are made once and kept in the pack."""
+    """Return the thumbnail of every image, `(N, SIDE, SIDE)` uint8 luma, cached in the pack."""
     path = store.folder / _FILE
 
     def shrink_all(write: Write) -> None:
@@ -26,7 +26,7 @@ def thumbnails(store: Store) -> npt.NDArray[np.uint8]:
 
     try:
         content = map_or_make(path, len(store) * SIDE * SIDE, lambda: write_verified(path, shrink_all))
-    except OSError:  # the cache takes nothing more: they are small enough to be made each time
+    except OSError:  # the cache is full or read-only; thumbnails are cheap enough to compute each time
         return np.stack([thumbnail(store.hr(i)) for i in range(len(store))])
     return content.reshape(len(store), SIDE, SIDE)
 
@@ -38,7 +38,7 @@ def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def thumbnail_of_strips(height: int, width: int, strips: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """Return the thumbnail of a picture whose rows come in `strips` of `(h, width, 3)` pixels."""
+    """Return the thumbnail of an image given as `strips` of `(h, width, 3)` pixels."""
     rows = area_weights(height, SIDE)
     averaged = np.zeros((SIDE, width * 3), dtype=np.float32)
     top = 0
@@ -51,13 +51,13 @@ def thumbnail_of_strips(height: int, width: int, strips: Iterable[npt.NDArray[np
 
 
 def area_weights(size: int, cells: int, start: float = 0, length: float | None = None) -> npt.NDArray[np.float32]:
-    """Return the matrix `(cells, size)` that averages a line of `size` pixels over equal parts of a stretch of it.
+    """Return the matrix `(cells, size)` that averages a line of `size` pixels over equal parts of an interval.
 
     Args:
         size: Pixels of the line.
         cells: Number of parts.
-        start: Where the stretch begins, in pixels.
-        length: How long it is, in pixels; the whole line by default.
+        start: Start of the interval in pixels.
+        length: Length of the interval in pixels; by default the whole line.
     """
     edges = start + np.arange(cells + 1) * ((size if length is None else length) / cells)
     pixels = np.arange(size)

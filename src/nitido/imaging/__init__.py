@@ -1,4 +1,4 @@
-"""Pictures: MATLAB-exact bicubic resizing, BT.601 colour, and picture files."""
+"""Image processing and image files: MATLAB-exact bicubic resizing, BT.601 color, reading and writing."""
 
 from nitido.imaging.color import is_flat, rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.imaging.files import (

@@ -13,7 +13,7 @@ _OFFSET = np.array([16.0, 128.0, 128.0])
 
 
 def rgb_to_y(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Luma of an RGB picture `(H, W, 3)` in [0, 255], as float64 `(H, W)` in [16, 235], not rounded.
+    """Return the luma of an RGB image `(H, W, 3)` in [0, 255] as float64 `(H, W)` in [16, 235], not rounded.
 
     >>> rgb_to_y(np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)).round(3).tolist()
     [[16.0, 235.0]]
@@ -23,18 +23,25 @@ def rgb_to_y(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
-    """RGB `(N, 3, H, W)` float in [0, 1] to Y, Cb, Cr `(N, 3, H, W)`: Y in [16/255, 235/255], chroma around 128/255."""
+    """Convert RGB to Y, Cb, Cr.
+
+    Args:
+        rgb: `(N, 3, H, W)` float in [0, 1].
+
+    Returns:
+        `(N, 3, H, W)`, Y in [16/255, 235/255], chroma centered at 128/255.
+    """
     return _mix(rgb, _MATRIX / 255, _OFFSET / 255)
 
 
 def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
-    """The inverse of `rgb_to_ycbcr`; colours outside the RGB cube give values outside [0, 1], not clipped."""
+    """Invert `rgb_to_ycbcr`. Colors outside the RGB cube give values outside [0, 1], which are not clipped."""
     inverse = np.linalg.inv(_MATRIX / 255)
     return _mix(ycbcr, inverse, -inverse @ (_OFFSET / 255))
 
 
 def _mix(planes: Tensor, matrix: npt.NDArray[np.floating[Any]], offset: npt.NDArray[np.floating[Any]]) -> Tensor:
-    """Mix the three planes with scalars: unlike a matrix product, autocast leaves this in the input's precision."""
+    """Multiply the three planes by a matrix, with scalars, because autocast would round a matrix product."""
     first, second, third = planes.unbind(dim=1)
     mixed = [
         a * first + b * second + c * third + constant
@@ -44,5 +51,5 @@ def _mix(planes: Tensor, matrix: npt.NDArray[np.floating[Any]], offset: npt.NDAr
 
 
 def is_flat(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bool:
-    """Whether all pixels of `(H, W, C)` are equal; row by row, so that most pictures need one row."""
+    """Return whether all pixels of `(H, W, C)` are equal. Rows are compared one by one; most images need only one."""
     return all(bool((row == pixels[0, 0]).all()) for row in pixels)

@@ -1,6 +1,6 @@
-"""Picture files in and out of one in-memory form: PNG, JPEG, BMP, TIFF, WebP and AVIF, with 8 or 16 bits.
+"""Reads and writes image files of 8 or 16 bits: PNG, JPEG, BMP, TIFF, WebP and AVIF.
 
-libvips reads and writes (it keeps 16 bits); BMP, which the libvips wheel does not know, goes through Pillow.
+libvips decodes and encodes, because it supports 16 bits. Pillow handles BMP, which the libvips wheel does not support.
 """
 
 import errno
@@ -22,7 +22,7 @@ from PIL import BmpImagePlugin, Image
 
 from nitido.base.atomic import replacing
 from nitido.base.errors import NitidoError
-from nitido.imaging.avif import MOVING, avif_brand, spread_over_16_bits
+from nitido.imaging.avif import SEQUENCE, avif_brand, spread_over_16_bits
 from nitido.imaging.jpeg_segments import END_OF_IMAGE, jpeg_segments
 from nitido.imaging.tiff_tags import EXTRA_SAMPLES, ORIENTATION, TRANSPARENCY, tiff_tags, unsupported_samples
 from nitido.imaging.xmp import xmp_orientation
@@ -39,34 +39,37 @@ FORMATS = {
     ".webp": "webp",
     ".avif": "avif",
 }
-"""File name suffix (lower case) -> name of the format, of all that can be read and written, everywhere."""
+"""File name suffix (lower case) -> format name, for all formats that can be read and written."""
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 
 Empty = Callable[[tuple[int, ...], type[np.uint8] | type[np.uint16]], Pixels]
-"""Makes an array of a shape and type whose numbers do not matter, as `numpy.empty`."""
+"""Returns an array of a shape and type with arbitrary content, as `numpy.empty`."""
 
 _HEAD_SIZE = 1 << 16
-_LAST_NOT_TURNED = 4  # of the orientations; 5 to 8 swap rows and columns
-_STRIP = 128  # rows that are decoded at once
+_LAST_NOT_TRANSPOSED = 4  # of the orientations; 5 to 8 swap rows and columns
+_STRIP = 128  # rows per decoded strip
 _OF_AN_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 _UNSUPPORTED = re.compile(r"unsupported|not supported|unimplemented|not implemented|no support", re.IGNORECASE)
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error)
 
 
 class PictureError(NitidoError):
-    """A picture file or folder that cannot be read or written."""
+    """An image file or folder that cannot be read or written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A decoded picture, upright, and what its file said about it.
+    """A decoded image in upright orientation, with metadata of its file.
 
-    `pixels` is `(H, W, C)`, uint8 or uint16 over the full range, C = 1 (grey) or 3 (RGB); `alpha` is `(H, W)` of the
-    same type (0 = transparent), or None for an opaque format. `icc_profile` describes the pixels' colour space; None
-    means sRGB (or grey with sRGB's tone curve). `format` is one of the names in `FORMATS`. `notes` say what of the file
-    is not in the pixels, and what they were converted from. `turned` says whether rows and columns of the file were
-    swapped.
+    Attributes:
+        path: The file.
+        format: One of the names in `FORMATS`.
+        pixels: `(H, W, C)`, uint8 or uint16 over the full range, C = 1 (gray) or 3 (RGB).
+        alpha: `(H, W)` of the same type (0 = transparent), or None for an opaque format.
+        icc_profile: Color space of the pixels; None means sRGB (or gray with sRGB's transfer curve).
+        notes: What of the file is not in the pixels, and what they were converted from, in words.
+        transposed: Whether rows and columns of the file were swapped.
     """
 
     path: Path
@@ -75,7 +78,7 @@ class Picture:
     alpha: Pixels | None = None
     icc_profile: bytes | None = None
     notes: tuple[str, ...] = ()
-    turned: bool = False
+    transposed: bool = False
 
     @property
     def height(self) -> int:
@@ -88,7 +91,7 @@ class Picture:
         return int(self.pixels.shape[1])
 
     def rgb8(self) -> npt.NDArray[np.uint8]:
-        """The pixels as uint8 RGB `(H, W, 3)`: 16 bits rounded to 8, grey repeated, alpha left out."""
+        """Return the pixels as uint8 RGB `(H, W, 3)`: 16 bits rounded to 8, gray repeated, alpha dropped."""
         pixels = self.pixels
         if pixels.dtype == np.uint16:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -96,20 +99,24 @@ class Picture:
 
 
 def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], None] = lambda: None) -> Picture:
-    """Decode the picture at `path`; the content decides the format, not the name.
+    """Decode the image at `path`. Its content decides the format, not its name.
 
-    Palettes and 1-bit pictures are expanded, CMYK (by its profile) and CIELAB are converted to sRGB, and the
-    orientation in EXIF, or else in XMP, is applied. A TIFF's channels that are not said to be transparency are left
-    out. A JPEG that lacks nothing but its end marker is read. AVIF's 10 and 12 bits are spread over 16. RGB and grey
-    values stay as stored: their ICC profile is handed on, not applied. JPEG gives libjpeg's standard pixels. With
-    `empty`, samples are decoded strip by strip into an array that it makes, and `pixels` and `alpha` are views of it,
-    in any order of memory; without it they are arrays of their own, in C order. `release` is called after every strip,
-    for arrays whose memory can be let go of.
+    Palettes and 1-bit images are expanded. CMYK (by its profile) and CIELAB are converted to sRGB. The orientation of
+    EXIF, or else of XMP, is applied. Extra channels of a TIFF that are not marked as transparency are dropped. A JPEG
+    that lacks only its end marker is read. AVIF's 10 and 12 bits are rescaled to 16. RGB and gray values stay as
+    stored: the ICC profile is returned, not applied. JPEG gives the standard pixels of libjpeg.
 
-    Raises `PictureError`, naming the file and the reason, if there is no such file, it is none of the six formats, it
-    is damaged or cut short, has several pages or frames, or holds something else than 8 or 16 bits of grey or colour;
-    OSError where `empty` finds no room. (JPEG has no checksum: a few wrong bytes in the middle of one still decode to a
-    picture.)
+    Args:
+        path: The file.
+        empty: Allocates the array into which samples are decoded strip by strip; `pixels` and `alpha` are then views of
+            it with any strides. Without it, they are separate arrays in C order.
+        release: Called after every strip, for arrays whose memory can be released.
+
+    Raises:
+        PictureError: There is no such file, it has none of the six formats, it is damaged or truncated, it has several
+            pages or frames, or its samples are not 8 or 16 bits of gray or color. The message names the file and the
+            reason. (JPEG has no checksum: a few wrong bytes in the middle still decode to an image.)
+        OSError: `empty` is out of memory or disk space.
     """
     with _opened(path) as (file, kind):
         picture = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty, release)
@@ -120,22 +127,24 @@ def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], N
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture at `path`, from the file's header alone.
+    """Return (width, height) of the upright image at `path`, read from the header only.
 
-    Raises `PictureError` if the header cannot be read.
+    Raises:
+        PictureError: The header cannot be read.
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
             return _bitmap(file).size
         image = open_lazily(kind, file)
-        turned = _orientation(kind, image, _tags(path) if kind == "tiff" else {}) > _LAST_NOT_TURNED
-        return (image.height, image.width) if turned else (image.width, image.height)
+        transposed = _orientation(kind, image, _tags(path) if kind == "tiff" else {}) > _LAST_NOT_TRANSPOSED
+        return (image.height, image.width) if transposed else (image.width, image.height)
 
 
 def lost_in_rgb8(path: Path) -> list[str]:
-    """Say what `Picture.rgb8` leaves out or rounds of the picture at `path`, from the file's header alone.
+    """Return in words what `Picture.rgb8` drops or rounds of the image at `path`, read from the header only.
 
-    Raises `PictureError` if the header cannot be read.
+    Raises:
+        PictureError: The header cannot be read.
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
@@ -145,7 +154,7 @@ def lost_in_rgb8(path: Path) -> list[str]:
         colors = 1 if image.interpretation in ("b-w", "grey16") else 4 if cmyk else 3
         transparent = _alpha(kind, _tags(path) if kind == "tiff" else {}, colors, image.bands) is not None
         facts = {
-            "an alpha channel is left out, and colors under transparent pixels count": transparent,
+            "the alpha channel is ignored, so colors of transparent pixels count": transparent,
             "more than 8 bits per channel are rounded to 8": image.format != "uchar",
             "CMYK is converted to sRGB": cmyk,
         }
@@ -153,16 +162,21 @@ def lost_in_rgb8(path: Path) -> list[str]:
 
 
 def decoder_versions() -> str:
-    """Return the versions of the libraries that decode pictures, as "libvips 8.18.0, Pillow 12.0.0"."""
+    """Return the versions of the libraries that decode images, as "libvips 8.18.0, Pillow 12.0.0"."""
     return f"libvips {'.'.join(str(pyvips.version(part)) for part in range(3))}, Pillow {PIL.__version__}"
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
-    """Write uint8 or uint16 `pixels`, `(H, W)` or `(H, W, C)` with C = 1 (grey) or 3 (RGB), atomically to `path`.
+    """Write `pixels` atomically to `path`. The suffix gives the format.
 
-    The suffix gives the format. PNG, TIFF (deflate), WebP and BMP are lossless; JPEG has quality 95 and AVIF 90, both
-    without chroma subsampling. Only PNG and TIFF hold uint16. Raises `PictureError` for anything else, or if writing
-    fails.
+    PNG, TIFF (deflate), WebP and BMP are lossless. JPEG has quality 95 and AVIF 90, both without chroma subsampling.
+
+    Args:
+        path: The file.
+        pixels: uint8 or uint16, `(H, W)` or `(H, W, C)` with C = 1 (gray) or 3 (RGB). Only PNG and TIFF store uint16.
+
+    Raises:
+        PictureError: The format does not support the array, or writing fails.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -171,11 +185,11 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     fits = samples.ndim == 3 and samples.shape[2] in (1, 3) and samples.size > 0
     if not fits or samples.dtype not in (np.uint8, np.uint16):
         raise PictureError(
-            f"{path}: cannot write a {pixels.dtype} array {pixels.shape} as a picture: it must be uint8 or uint16, "
+            f"{path}: cannot write a {pixels.dtype} array {pixels.shape} as an image: it must be uint8 or uint16, "
             "(H, W), (H, W, 1) or (H, W, 3)"
         )
     if pixels.dtype == np.uint16 and kind not in ("png", "tiff"):
-        raise PictureError(f"{path}: {kind.upper()} cannot hold 16 bits: write PNG or TIFF, or convert to uint8")
+        raise PictureError(f"{path}: {kind.upper()} does not support 16 bits: write PNG or TIFF, or convert to uint8")
     try:
         encoded = _encode(kind, samples)
         with replacing(path) as draft:
@@ -188,7 +202,10 @@ def write_picture(path: Path, pixels: Pixels) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """Yield the open file and its format; every failure inside becomes a `PictureError` that starts with the path."""
+    """Yield the open file and its format.
+
+    Convert every failure inside to a `PictureError` that starts with the path.
+    """
     kind, reason = "", ""
     try:
         with path.open("rb") as file:
@@ -203,23 +220,23 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
         raise PictureError(f"{path}: {reason}") from None
     except _PILLOW_ERRORS as error:
         if kind and getattr(error, "errno", None) in _OF_AN_OUTPUT:
-            raise  # from the maker of an array that lies in a file
+            raise  # from `empty`, which may allocate an array in a file
         message = getattr(error, "strerror", None) or error
         reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else str(message)
         raise PictureError(f"{path}: {reason}") from None
 
 
 class _UnfitError(Exception):
-    """Why a file is no picture for nitido; the path is added where it is known."""
+    """Why a file cannot be read as an image, without the path, which the caller adds."""
 
 
 def _recognised(head: bytes) -> str:
-    """The format that a file beginning with `head` has."""
+    """Return the format of a file that begins with `head`."""
     if not head:
         raise _UnfitError("the file is empty")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         if b"acTL" in head.partition(b"IDAT")[0]:
-            raise _UnfitError("an animated PNG: only still pictures can be read")
+            raise _UnfitError("an animated PNG: only single images can be read")
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -230,15 +247,15 @@ def _recognised(head: bytes) -> str:
     if head.startswith(b"BM"):
         return "bmp"
     brand = avif_brand(head)
-    if brand == MOVING:
-        raise _UnfitError("an animated or multi-picture AVIF: only still pictures can be read")
+    if brand == SEQUENCE:
+        raise _UnfitError("an animated or multi-image AVIF: only single images can be read")
     if brand is not None:
         return "avif"
-    raise _UnfitError("not a PNG, JPEG, BMP, TIFF, WebP or AVIF picture")
+    raise _UnfitError("not a PNG, JPEG, BMP, TIFF, WebP or AVIF image")
 
 
 def _unsupported(path: Path, kind: str, error: pyvips.Error) -> str | None:
-    """What of a file libvips has no code for; None where the file itself is at fault."""
+    """Return which feature of a file libvips does not support; None if the file itself is at fault."""
     samples = unsupported_samples(_tags(path)) if kind == "tiff" else None
     if samples is not None:
         return _unsupported_samples(samples)
@@ -247,11 +264,14 @@ def _unsupported(path: Path, kind: str, error: pyvips.Error) -> str | None:
 
 
 def _unsupported_samples(samples: str) -> str:
-    return f"unsupported: {samples}: only 8 and 16 bits of grey, RGB and CMYK, and CIELAB of 16 bits, can be read"
+    return f"unsupported: {samples}: only 8 and 16 bits of gray, RGB and CMYK, and CIELAB of 16 bits, can be read"
 
 
 def _tags(path: Path) -> dict[int, tuple[int, ...]]:
-    """The tags of a TIFF; none where they cannot be read. By a file of its own: libvips uses the other's position."""
+    """Return the tags of a TIFF, or none if they cannot be read.
+
+    The file is opened again because libvips moves its position.
+    """
     try:
         with path.open("rb") as file:
             return tiff_tags(file)
@@ -260,46 +280,46 @@ def _tags(path: Path) -> dict[int, tuple[int, ...]]:
 
 
 def _condensed(error: pyvips.Error) -> str:
-    """The last of libvips' lines, which is the most specific one."""
+    """Return the last line of a libvips error, which is the most specific one."""
     lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown error"
 
 
 def open_lazily(kind: str, file: BinaryIO) -> Any:
-    """Return a lazy libvips image of an open file of the format `kind`: only the header has been read."""
-    # A descriptor instead of a name: libvips would take options from some names and remember files that have changed.
+    """Return a lazy libvips image of an open file of the format `kind`; only the header is read."""
+    # A descriptor instead of a name: libvips parses options in some names and caches files that have since changed.
     source = pyvips.Source.new_from_descriptor(file.fileno())
-    if kind == "avif":  # libheif's own limit of the size is lifted: callers have theirs
+    if kind == "avif":  # disable libheif's size limit, because callers check the size
         return pyvips.Image.heifload_source(source, access="sequential", fail_on="error", unlimited=True)
     loader = getattr(pyvips.Image, f"{kind}load_source")
     return loader(source, access="sequential", fail_on="error")
 
 
 def _load_jpeg(file: BinaryIO) -> tuple[Any, list[str]]:
-    """A lazy libvips image, and what is to be said of its file."""
+    """Return a lazy libvips image and notes about its file."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         segments = jpeg_segments(content)
         if segments.end is not None or not segments.all_scans:
             return open_lazily("jpeg", file), []
-        mended = content[:] + END_OF_IMAGE
-    # Now libjpeg warns where coded data are missing, too, and of nothing else.
-    image = pyvips.Image.jpegload_buffer(mended, access="sequential", fail_on="warning")
-    return image, ["its end marker is missing, and no pixel"]
+        completed = content[:] + END_OF_IMAGE
+    # With the end marker added, libjpeg warns only of missing coded data.
+    image = pyvips.Image.jpegload_buffer(completed, access="sequential", fail_on="warning")
+    return image, ["its end marker is missing, but no pixels are"]
 
 
 def _orientation(kind: str, image: Any, tags: dict[int, tuple[int, ...]]) -> int:
-    """The orientation, 1 to 8, in EXIF or TIFF, of which `tags` are known; where there is none, in XMP; else 1."""
-    if kind == "avif":  # whose own turns libheif has applied; those of EXIF and XMP say nothing in it
+    """Return the orientation, 1 to 8, from EXIF or TIFF (whose `tags` are given), or else from XMP. Default: 1."""
+    if kind == "avif":  # libheif has applied AVIF's own transformations; EXIF and XMP must be ignored
         return 1
-    said = ORIENTATION in tags if tags else image.get_typeof("orientation")  # which libvips makes up for a TIFF
-    if said:
+    stated = ORIENTATION in tags if tags else image.get_typeof("orientation")  # libvips sets a default for every TIFF
+    if stated:
         return int(image.get("orientation"))
     return (xmp_orientation(bytes(image.get("xmp-data"))) if image.get_typeof("xmp-data") else None) or 1
 
 
 def _upright(samples: Pixels, orientation: int) -> Pixels:
-    """`(H, W, C)` samples as EXIF's orientation says they are to be seen (EXIF 2.3, section 4.6.4); a view."""
-    turned = {
+    """Return a view of `(H, W, C)` samples with EXIF's orientation applied (EXIF 2.3, section 4.6.4)."""
+    views = {
         2: samples[:, ::-1],
         3: samples[::-1, ::-1],
         4: samples[::-1],
@@ -308,11 +328,14 @@ def _upright(samples: Pixels, orientation: int) -> Pixels:
         7: samples[::-1, ::-1].swapaxes(0, 1),
         8: samples[:, ::-1].swapaxes(0, 1),
     }
-    return turned.get(orientation, samples)
+    return views.get(orientation, samples)
 
 
 def _samples(image: Any, bits: int, empty: Empty, release: Callable[[], None]) -> Pixels:
-    """The samples of a libvips image, `(H, W, C)`, read from top to bottom; of those in uint16 `bits` count."""
+    """Return the samples of a libvips image, `(H, W, C)`, decoded from top to bottom.
+
+    uint16 samples have `bits` valid bits.
+    """
     dtype = np.uint8 if image.format == "uchar" else np.uint16
     samples = empty((image.height, image.width, image.bands), dtype)
     region = pyvips.Region.new(image)
@@ -329,41 +352,41 @@ def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callab
     image, notes = _load_jpeg(file) if kind == "jpeg" else (open_lazily(kind, file), [])
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
-        raise _UnfitError(f"{pages} pages or frames: only single still pictures can be read")
+        raise _UnfitError(f"{pages} pages or frames: only single images can be read")
     orientation = _orientation(kind, image, tags)
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     if image.interpretation in ("lab", "labs") and image.bands == 3:
-        # TIFF's CIELAB is relative to D50 as that of ICC is (TIFF Technical Note 5, Adobe Photoshop).
+        # TIFF's CIELAB is relative to D50, as is ICC's (TIFF Technical Note 5, Adobe Photoshop).
         image = image.icc_export(output_profile="srgb", depth=16, intent="relative")
         profile = None
-        notes.append("CIELAB has become sRGB")
+        notes.append("CIELAB was converted to sRGB")
     if image.format not in ("uchar", "ushort"):
-        raise _UnfitError(f"{image.format} samples: only 8 and 16 bit pictures can be read")
+        raise _UnfitError(f"{image.format} samples: only 8 and 16 bit images can be read")
     if image.interpretation == "cmyk" and image.bands == 4:
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
         profile = None
-        notes.append("CMYK has become sRGB")
+        notes.append("CMYK was converted to sRGB")
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb16") or image.bands > 4:
         samples = unsupported_samples(tags)
         if samples is not None:
             raise _UnfitError(_unsupported_samples(samples))
-        raise _UnfitError(f"{image.bands} channels of {image.interpretation}: only grey, RGB and CMYK can be read")
+        raise _UnfitError(f"{image.bands} channels of {image.interpretation}: only gray, RGB and CMYK can be read")
     first_extra = 1 if image.interpretation in ("b-w", "grey16") else 3
     alpha = _alpha(kind, tags, first_extra, image.bands)
     left_out = image.bands - first_extra - (alpha is not None)
     if left_out:
         channels = "a fourth channel" if (first_extra, image.bands) == (3, 4) else "channels"
-        notes.append(f"{channels} beside the colours, not said to be transparency: left out")
+        notes.append(f"dropped {channels} besides the colors, not marked as transparency")
     bits = int(image.get("bits-per-sample")) if kind == "avif" and image.format == "ushort" else 16
     upright = _upright(_samples(image, bits, empty, release), orientation)
     transparency = None if alpha is None else upright[:, :, alpha]
-    turned = orientation > _LAST_NOT_TURNED
-    return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), turned)
+    transposed = orientation > _LAST_NOT_TRANSPOSED
+    return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), transposed)
 
 
 def _alpha(kind: str, tags: dict[int, tuple[int, ...]], first_extra: int, bands: int) -> int | None:
-    """Which of the `bands` is the transparency; the `first_extra` is the first after the colours."""
+    """Return which of the `bands` is the transparency; `first_extra` is the first band after the colors."""
     extra = range(first_extra, bands)
     if kind != "tiff":
         return extra[0] if extra else None
@@ -383,12 +406,12 @@ def _decode_bmp(path: Path, file: BinaryIO) -> Picture:
 
 
 def _bitmap(file: BinaryIO) -> Image.Image:
-    """A lazy BMP of any size; `Image.open` would warn of large ones and call larger ones damaged."""
+    """Return a lazy BMP of any size; `Image.open` would warn of large ones and refuse larger ones."""
     return BmpImagePlugin.BmpImageFile(file)
 
 
 def _encode(kind: str, pixels: Pixels) -> bytes:
-    """The bytes of a file of this kind that holds `(H, W, C)` pixels."""
+    """Return the content of a file of this kind with `(H, W, C)` pixels."""
     if kind == "bmp":
         buffer = io.BytesIO()
         Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, format="BMP")

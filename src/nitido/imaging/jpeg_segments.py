@@ -1,4 +1,4 @@
-"""The segments of a JPEG file: what it contains beside the picture, and whether the picture is all there."""
+"""The segments of a JPEG file: which data it contains besides the image, and whether the image is complete."""
 
 import mmap
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 _SOI, _EOI, _SOS, _APP0, _COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xFE
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # inside of coded data (ITU-T T.81, B.1.1.5)
-_APPLICATION_BYTES = 64  # of the content of an application segment that are looked at
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker within coded data (ITU-T T.81, B.1.1.5)
+_APPLICATION_BYTES = 64  # returned bytes per application segment
 _COEFFICIENTS = 64
 
 END_OF_IMAGE = bytes([0xFF, _EOI])
@@ -17,13 +17,13 @@ END_OF_IMAGE = bytes([0xFF, _EOI])
 
 @dataclass(frozen=True)
 class JpegSegments:
-    """What a JPEG file contains.
+    """The contents of a JPEG file.
 
     Attributes:
-        applications: each APP segment (0 to 15) with the first bytes of its content.
-        comments: the number of comments.
-        end: the number of bytes up to and with the end marker; None where the file has none.
-        all_scans: whether the scans contain all coefficients of all components, as far as their headers say.
+        applications: Number (0 to 15) and first bytes of each APP segment.
+        comments: Number of comments.
+        end: Number of bytes up to and including the end marker; None if the file has none.
+        all_scans: Whether the scans contain all coefficients of all components, according to their headers.
     """
 
     applications: tuple[tuple[int, bytes], ...]
@@ -33,7 +33,7 @@ class JpegSegments:
 
 
 def jpeg_segments(content: bytes | mmap.mmap) -> JpegSegments:
-    """Return the segments of the first picture in `content`, a JPEG file; none are read after damage (ITU-T T.81)."""
+    """Return the segments of the first image in `content`, a JPEG file (ITU-T T.81). Reading stops at damage."""
     applications: list[tuple[int, bytes]] = []
     comments, end = 0, None
     missing: dict[int, set[int]] = {}
@@ -48,12 +48,12 @@ def jpeg_segments(content: bytes | mmap.mmap) -> JpegSegments:
             parts = content[start:stop][6::3][: content[start + 5]]
             missing = {part: set(range(_COEFFICIENTS)) for part in parts}
         elif marker == _SOS and stop > start:
-            _strike(missing, content[start:stop])
+            _remove_completed(missing, content[start:stop])
     return JpegSegments(tuple(applications), comments, end, bool(missing) and not any(missing.values()))
 
 
 def _segments(content: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and stop of the content of each segment; coded data are skipped."""
+    """Yield marker, start and stop of the content of each segment; skip coded data."""
     place = 2
     while place + 1 < len(content) and content[place] == 0xFF:
         marker = content[place + 1]
@@ -78,8 +78,8 @@ def _segments(content: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
             place = found.start()
 
 
-def _strike(missing: dict[int, set[int]], header: bytes) -> None:
-    """Take off what a scan with this header completes: all bits of its coefficients (ITU-T T.81, B.2.3 and G.1.1.1)."""
+def _remove_completed(missing: dict[int, set[int]], header: bytes) -> None:
+    """Remove the coefficients that a scan with this header completes to all bits (ITU-T T.81, B.2.3 and G.1.1.1)."""
     count = header[0]
     if len(header) < 4 + 2 * count:
         return

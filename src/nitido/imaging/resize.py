@@ -1,12 +1,12 @@
-"""MATLAB's bicubic `imresize` for integer scales: bit-exact for integer pictures, differentiable for tensors.
+"""MATLAB's bicubic `imresize` for integer scales: bit-exact for integer images, differentiable for tensors.
 
-Keys' cubic kernel with a = -0.5, widened by the scale when shrinking (antialiasing), over a border that is mirrored
-with its edge pixel repeated; the height is resized first, then the width. Integer pictures are rounded (half up)
-and clipped after each of the two passes.
+Keys' cubic kernel with a = -0.5, widened by the scale when downscaling (antialiasing). Borders are mirrored with the
+edge pixel repeated. The height is resized first, then the width. Integer images are rounded (half up) and clipped after
+each of the two passes.
 
-The kernel is only ever sampled at multiples of 1/(2k), so its weights are fractions with one small denominator. All
-arithmetic on integer pictures is done on their integer numerators, which is exact: no order of summation, compiler or
-processor can change a bit.
+The kernel is only sampled at multiples of 1/(2k), so its weights are fractions with one small denominator. Integer
+images are computed with the integer numerators. This is exact: the order of summation, the compiler and the processor
+cannot change a bit.
 """
 
 from dataclasses import dataclass
@@ -21,36 +21,36 @@ from torch import Tensor
 from nitido.base.errors import NitidoError
 
 SCALES = range(2, 9)
-"""The scales that `bicubic_downscale` and `bicubic_upscale` know."""
+"""The scales that `bicubic_downscale` and `bicubic_upscale` support."""
 
 _Unsigned = TypeVar("_Unsigned", np.uint8, np.uint16)
-_FLOAT32_EXACT = 2**24  # every integer up to here is a float32
-_STRIP = 2**19  # numbers worked on at once: they stay in the cache, which is 2.5 times faster than a whole picture
+_FLOAT32_EXACT = 2**24  # float32 represents all integers up to this one
+_STRIP = 2**19  # numbers per step; they stay in the cache, which is 2.5 times faster than a whole image
 
 
 class ImagingError(NitidoError):
-    """A picture or a scale that the imaging functions cannot work on."""
+    """An image or a scale that the imaging functions do not support."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """A 1-D polyphase filter: output pixel `step_out * i + p` weighs input pixels `step_in * i + offset`."""
+    """A 1-D polyphase filter: output pixel `step_out * i + p` sums weighted input pixels `step_in * i + offset`."""
 
     phases: tuple[tuple[tuple[int, int], ...], ...]  # for each p: (offset, numerator of the weight)
     denominator: int
-    step_in: int  # k when shrinking, else 1; `step_out` is the number of phases
+    step_in: int  # k for downscaling, else 1; `step_out` is the number of phases
 
     def count(self, size: int) -> int:
-        """Number of output pixels of each phase for `size` input pixels."""
-        return (size + self.step_in - 1) // self.step_in  # never divides a negative number: ONNX truncates
+        """Return the number of output pixels of each phase for `size` input pixels."""
+        return (size + self.step_in - 1) // self.step_in  # no negative dividend, because ONNX truncates
 
     def length(self, size: int) -> int:
-        """Number of output pixels for `size` input pixels."""
+        """Return the number of output pixels for `size` input pixels."""
         return self.count(size) * len(self.phases)
 
     @property
     def reach(self) -> int:
-        """How far a filter may look beyond either end of the picture."""
+        """Maximum distance that the filter extends beyond either end of the image."""
         offsets = [offset for phase in self.phases for offset, _ in phase]
         return max(-min(offsets), max(offsets))
 
@@ -60,18 +60,23 @@ def bicubic_downscale(image: npt.NDArray[_Unsigned], k: int) -> npt.NDArray[_Uns
 @overload
 def bicubic_downscale(image: Tensor, k: int) -> Tensor: ...
 def bicubic_downscale(image: npt.NDArray[Any] | Tensor, k: int) -> npt.NDArray[Any] | Tensor:
-    """Shrink `image` by `k` in 2..8 as MATLAB's `imresize(image, 1 / k)` does.
+    """Downscale `image` by `k` in 2..8 as MATLAB's `imresize(image, 1 / k)` does.
 
-    A NumPy uint8 or uint16 picture `(H, W)` or `(H, W, C)` gives one of the same type, rounded. A float tensor
-    `(N, C, H, W)` gives a tensor of the same type, not rounded and not clipped; gradients flow. Sizes that are no
-    multiple of `k` are rounded up: `ceil(H / k)`, `ceil(W / k)`.
+    Args:
+        image: NumPy uint8 or uint16 `(H, W)` or `(H, W, C)`, or a float tensor `(N, C, H, W)`.
+        k: The scale.
 
-    Raises `ImagingError` for another scale, type, or shape.
+    Returns:
+        The same type, `ceil(H / k)` high and `ceil(W / k)` wide. Arrays are rounded; tensors are neither rounded nor
+        clipped, and gradients flow.
+
+    Raises:
+        ImagingError: Another scale, type or shape.
 
     >>> bicubic_downscale(np.array([[0, 0, 255, 255], [0, 0, 255, 255]], dtype=np.uint8), 2)
     array([[ 14, 241]], dtype=uint8)
     """
-    return _resize(image, _SHRINKING[_checked_scale(k)])
+    return _resize(image, _DOWNSCALING[_checked_scale(k)])
 
 
 @overload
@@ -79,19 +84,19 @@ def bicubic_upscale(image: npt.NDArray[_Unsigned], k: int) -> npt.NDArray[_Unsig
 @overload
 def bicubic_upscale(image: Tensor, k: int) -> Tensor: ...
 def bicubic_upscale(image: npt.NDArray[Any] | Tensor, k: int) -> npt.NDArray[Any] | Tensor:
-    """Enlarge `image` by `k` in 2..8 as MATLAB's `imresize(image, k)` does.
+    """Upscale `image` by `k` in 2..8 as MATLAB's `imresize(image, k)` does.
 
-    Types, shapes and errors as in `bicubic_downscale`; the result is exactly `k` times as high and wide.
+    Types and errors are those of `bicubic_downscale`. The result is exactly `k` times as high and wide.
 
     >>> bicubic_upscale(np.array([[0, 255]], dtype=np.uint8), 2)
     array([[  0,  52, 203, 255],
            [  0,  52, 203, 255]], dtype=uint8)
     """
-    return _resize(image, _ENLARGING[_checked_scale(k)])
+    return _resize(image, _UPSCALING[_checked_scale(k)])
 
 
 def crop_to_multiple(image: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    """Cut `(H, W)` or `(H, W, C)` at the bottom and right to multiples of `k` ("modcrop"); a view, not a copy.
+    """Crop `(H, W)` or `(H, W, C)` at the bottom and right to multiples of `k` ("modcrop"); return a view.
 
     >>> crop_to_multiple(np.zeros((7, 9, 3)), 4).shape
     (4, 8, 3)
@@ -107,7 +112,7 @@ def _checked_scale(k: int) -> int:
 
 
 def _cubic(m: int, k: int) -> int:
-    """Keys' kernel (IEEE TASSP 29, 1981; a = -1/2) at distance m / (2k), times 16 k³: always an integer."""
+    """Return Keys' kernel (IEEE TASSP 29, 1981; a = -1/2) at distance m / (2k), times 16 k³, always an integer."""
     m, unit = abs(m), 2 * k
     if m <= unit:
         return 3 * m**3 - 5 * m**2 * unit + 2 * unit**3
@@ -116,27 +121,27 @@ def _cubic(m: int, k: int) -> int:
     return 0
 
 
-def _shrinking(k: int) -> _Filter:
-    """Output i is centred on input k·i + (k - 1) / 2, under a kernel stretched k times."""
+def _downscaling_filter(k: int) -> _Filter:
+    """Return the downscaling filter: output i is centered at input k·i + (k - 1) / 2, with a kernel k times as wide."""
     weights = [(offset, _cubic(2 * offset - k + 1, k)) for offset in range(-2 * k, 3 * k)]
     return _reduced([weights], step_in=k)
 
 
-def _enlarging(k: int) -> _Filter:
-    """Output k·i + p is centred on input i + (2p + 1 - k) / 2k."""
+def _upscaling_filter(k: int) -> _Filter:
+    """Return the upscaling filter: output k·i + p is centered at input i + (2p + 1 - k) / 2k."""
     weights = [[(offset, _cubic(2 * p + 1 - k - 2 * k * offset, k)) for offset in range(-2, 3)] for p in range(k)]
     return _reduced(weights, step_in=1)
 
 
 def _reduced(phases: list[list[tuple[int, int]]], step_in: int) -> _Filter:
-    """Drop zero weights and cancel the fractions; the weights of a phase then add up to the denominator."""
+    """Drop zero weights and cancel the fractions. The weights of a phase then sum to the denominator."""
     divisor = gcd(*(weight for phase in phases for _, weight in phase))
     kept = tuple(tuple((offset, weight // divisor) for offset, weight in phase if weight) for phase in phases)
     return _Filter(kept, denominator=sum(weight for _, weight in kept[0]), step_in=step_in)
 
 
-_SHRINKING = {k: _shrinking(k) for k in SCALES}
-_ENLARGING = {k: _enlarging(k) for k in SCALES}
+_DOWNSCALING = {k: _downscaling_filter(k) for k in SCALES}
+_UPSCALING = {k: _upscaling_filter(k) for k in SCALES}
 
 
 def _resize(image: npt.NDArray[Any] | Tensor, taps: _Filter) -> npt.NDArray[Any] | Tensor:
@@ -148,7 +153,7 @@ def _resize(image: npt.NDArray[Any] | Tensor, taps: _Filter) -> npt.NDArray[Any]
 def _resize_tensor(image: Tensor, taps: _Filter) -> Tensor:
     if image.ndim != 4 or not image.is_floating_point():
         raise ImagingError(f"cannot resize a {image.dtype} tensor {tuple(image.shape)}: it must be float (N, C, H, W)")
-    values = image.to(torch.promote_types(image.dtype, torch.float32))  # half precision would lose in the sums
+    values = image.to(torch.promote_types(image.dtype, torch.float32))  # sums in half precision are inaccurate
     for dim in (2, 3):
         values = _filtered(values, taps, dim, 1 / taps.denominator)
     return values.to(image.dtype)
@@ -157,7 +162,7 @@ def _resize_tensor(image: Tensor, taps: _Filter) -> Tensor:
 def _resize_array(image: npt.NDArray[Any], taps: _Filter) -> npt.NDArray[Any]:
     if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or 0 in image.shape:
         raise ImagingError(
-            f"cannot resize a {image.dtype} picture {image.shape}: it must be uint8 or uint16, (H, W) or (H, W, C)"
+            f"cannot resize a {image.dtype} image {image.shape}: it must be uint8 or uint16, (H, W) or (H, W, C)"
         )
     planes = torch.from_numpy(np.array(np.atleast_3d(image).transpose(2, 0, 1), order="C"))
     for _ in ("height", "width"):
@@ -167,7 +172,7 @@ def _resize_array(image: npt.NDArray[Any], taps: _Filter) -> npt.NDArray[Any]:
 
 
 def _filtered_exactly(planes: Tensor, taps: _Filter) -> Tensor:
-    """Filter integer planes `(C, n, m)` along n and round to their type, in the smallest float type that is exact."""
+    """Filter integer planes `(C, n, m)` along n and round to their type. The sums use the smallest exact float type."""
     channels, size, columns = planes.shape
     largest = torch.iinfo(planes.dtype).max
     half = taps.denominator // 2
@@ -184,7 +189,7 @@ def _filtered_exactly(planes: Tensor, taps: _Filter) -> Tensor:
 
 
 def _filtered(values: Tensor, taps: _Filter, dim: int, unit: float) -> Tensor:
-    """Filter `values` along `dim`; every weight is its numerator times `unit`."""
+    """Filter `values` along `dim`. Every weight is its numerator times `unit`."""
     count = taps.count(values.shape[dim])
     reach = taps.reach
     mirrored = _mirrored(values, dim, reach, count * taps.step_in + reach)
@@ -203,8 +208,8 @@ def _filtered(values: Tensor, taps: _Filter, dim: int, unit: float) -> Tensor:
 
 
 def _mirrored(values: Tensor, dim: int, before: int, end: int) -> Tensor:
-    """`values` at the positions -before..end-1 along `dim`, mirrored at both edges as often as needed."""
-    # The period is a tensor because the ONNX exporter has no remainder by a number that depends on a shape.
+    """Return `values` at the positions -before..end-1 along `dim`, mirrored at both edges as often as needed."""
+    # The period is a tensor because the ONNX exporter does not support the remainder by a symbolic size.
     period = torch.full((1,), 2 * values.shape[dim], device=values.device)
     position = torch.arange(-before, end, device=values.device) % period
     return values.index_select(dim, torch.minimum(position, period - 1 - position))

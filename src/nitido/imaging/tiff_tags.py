@@ -1,51 +1,56 @@
-"""The tags of a TIFF's first directory, for what libvips does not report."""
+"""Reads the tags of a TIFF's first directory that libvips does not report."""
 
 import struct
 from io import BytesIO
 from typing import BinaryIO
 
 EXIF, GPS = 34665, 34853
-"""Tags whose values are directories of EXIF (EXIF 2.3, section 4.6.3)."""
+"""Tags whose values are offsets of EXIF directories (EXIF 2.3, section 4.6.3)."""
 
 MAKER_NOTE, COLOR_SPACE = 37500, 40961
 """Tags of the camera's directory: bytes in the maker's own format, and 1 for sRGB (EXIF 2.3, section 4.6.5)."""
 
 BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338
-"""Of a sample; what the samples of a pixel mean, and what those after the colours mean (TIFF 6.0, section 8 and 18)."""
+"""Bits per sample; the meaning of a pixel's samples and of its extra samples (TIFF 6.0, sections 8 and 18)."""
 
 TRANSPARENCY = (1, 2)
-"""Values of EXTRA_SAMPLES for transparency: premultiplied or not. 0 is a sample of which nothing is said."""
+"""Values of EXTRA_SAMPLES for transparency, premultiplied or not. 0 is an unspecified sample."""
 
-_FIELDS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF 6.0, section 2: the types of whole numbers, and BigTIFF's
-_MOST_BITS = 32  # that libvips loads
-_LARGEST_OFFSET = 2**62  # what a file can be searched for
-_MOST_VALUES = 1 << 10  # of the tags read here none has more
+_FIELDS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # integer types of TIFF 6.0, section 2, and of BigTIFF
+_MOST_BITS = 32  # per sample that libvips loads
+_LARGEST_OFFSET = 2**62  # to which a file can seek
+_MOST_VALUES = 1 << 10  # per tag; no tag that is used here has more
 
 _UNSUPPORTED = {
     4: "a transparency mask",
-    8: "CIELAB colours with 8 bits a sample",
-    9: "ICCLAB colours",
-    10: "ITULAB colours",
-    32803: "raw data of a camera's sensor",
+    8: "CIELAB with 8 bits per sample",
+    9: "ICCLAB",
+    10: "ITULAB",
+    32803: "raw camera sensor data",
     32844: "LogL high dynamic range",
     32845: "LogLuv high dynamic range",
-    34892: "linear raw data of a camera",
+    34892: "linear raw camera data",
 }
 
 
 def tiff_tags(file: BinaryIO) -> dict[int, tuple[int, ...]]:
-    """Return the tags in the first directory of a TIFF or BigTIFF that libvips could read, by their numbers.
+    """Return the tags in the first directory of a TIFF or BigTIFF that libvips can read.
 
-    Tags of whole numbers have their values, all others `()`. Raises `struct.error` where the file ends too early.
+    Returns:
+        The values of integer tags by tag number; `()` for all other tags.
+
+    Raises:
+        struct.error: The file ends too early.
     """
     order, big, first = _head(file)
     return _directory(file, order, big, first)
 
 
 def exif_tags(exif: bytes) -> set[int]:
-    """Return the numbers of the tags in EXIF's own directory and those of the camera and of GPS, not the thumbnail's.
+    """Return the tag numbers of EXIF's main, camera and GPS directories, without the thumbnail's.
 
-    Raises `struct.error` where the data end too early or are none.
+    Raises:
+        struct.error: The data end too early or are not EXIF.
     """
     file = BytesIO(exif.removeprefix(b"Exif\0\0"))
     order, big, first = _head(file)
@@ -72,7 +77,7 @@ def maker_note(exif: bytes) -> bytes:
 
 
 def _head(file: BinaryIO) -> tuple[str, bool, int]:
-    """Byte order, whether it is a BigTIFF, and where the first directory is."""
+    """Return the byte order, whether it is a BigTIFF, and the offset of the first directory."""
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -109,7 +114,7 @@ def _directory(file: BinaryIO, order: str, big: bool, place: int) -> dict[int, t
 
 
 def unsupported_samples(tags: dict[int, tuple[int, ...]]) -> str | None:
-    """Return in words which kind of samples a TIFF has that cannot be read, or None."""
+    """Return in words which kind of unsupported samples a TIFF has, or None."""
     bits = max(tags.get(BITS) or (0,))
     if bits > _MOST_BITS:
         return f"samples of {bits} bits"

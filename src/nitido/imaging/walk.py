@@ -1,4 +1,4 @@
-"""The pictures in folders, found in one way for training, evaluation, checks and upscaling."""
+"""Finds the images in folders, in the same way for training, evaluation, checks and upscaling."""
 
 import os
 from collections import Counter
@@ -9,31 +9,31 @@ from pathlib import Path
 from nitido.base.notes import note
 from nitido.imaging.files import FORMATS, PictureError
 
-_SHOWN = 5  # a note names so many files
+_SHOWN = 5  # maximum number of file names in a note
 
 
 @dataclass
 class Walk:
-    """What is in a folder and all folders below it.
+    """The contents of a folder and all its subfolders.
 
     Attributes:
-        folder: where the walk began.
-        pictures: the picture files by their suffix, sorted by path regardless of case.
-        left_out: why each other entry is left out; hidden entries are not mentioned.
+        folder: The root.
+        pictures: Files with the suffix of an image format, sorted by path without regard to case.
+        left_out: Why each other entry is skipped; hidden entries are not listed.
     """
 
     folder: Path
     pictures: list[Path] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)
 
-    def tell(self) -> None:
-        """Say in one line on standard error what is left out, if anything is."""
+    def report(self) -> None:
+        """Print one line on standard error about the skipped entries, if there are any."""
         if self.left_out:
             counts = Counter(self.left_out.values())
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
             names = [os.path.relpath(path, self.folder) for path in self.left_out]
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            note(f"{self.folder}: left out: {reasons} ({', '.join(names[:_SHOWN])}{more})")
+            note(f"{self.folder}: skipped {reasons} ({', '.join(names[:_SHOWN])}{more})")
 
 
 def walk(
@@ -42,9 +42,15 @@ def walk(
     recursive: bool = True,
     skip: Callable[[Path], bool] = lambda path: False,
 ) -> Walk:
-    """Find the pictures in `folder` and, if `recursive`, below it; links to folders are followed, each folder once.
+    """Find the images in `folder` and, if `recursive`, in its subfolders. Links to folders are followed once each.
 
-    `skip` says which entries are passed over without mention. Raises OSError when `folder` itself cannot be read.
+    Args:
+        folder: The root.
+        recursive: Whether to search subfolders.
+        skip: Returns whether an entry is skipped without being reported.
+
+    Raises:
+        OSError: `folder` itself cannot be read.
     """
     found = Walk(folder)
     _visit(folder, found, skip, recursive, visited={_identity(folder)})
@@ -82,9 +88,9 @@ def _visit(
             reason = None
             if identity is not None:
                 if not recursive:
-                    reason = "folder(s) in it"
+                    reason = "subfolder(s)"
                 elif identity in visited:
-                    reason = "folder(s) that were visited already"
+                    reason = "already visited folder(s)"
                 else:
                     visited.add(identity)
                     pending.append(entry)
@@ -117,18 +123,19 @@ def _order(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def find_pictures(folder: Path, *, recursive: bool = True) -> list[Path]:
-    """Return the picture files that `walk` finds in `folder`; what it leaves out is said on standard error.
+    """Return the image files that `walk` finds in `folder`, and report skipped entries on standard error.
 
-    Raises `PictureError` if there is no such folder, it cannot be read, or it holds no picture.
+    Raises:
+        PictureError: There is no such folder, it cannot be read, or it contains no images.
     """
     if not folder.is_dir():
         is_file = folder.exists()
-        raise PictureError(f"{folder}: a file: name the folder it is in" if is_file else f"{folder}: no such folder")
+        raise PictureError(f"{folder}: a file, but a folder is required" if is_file else f"{folder}: no such folder")
     try:
         found = walk(folder, recursive=recursive)
     except OSError as error:
         raise PictureError(f"{folder}: {error.strerror or error}") from None
-    found.tell()
+    found.report()
     if not found.pictures:
         raise PictureError(f"{folder}: no pictures in this folder (looked for {', '.join(FORMATS)})")
     return found.pictures

@@ -1,4 +1,4 @@
-"""XMP packets: the orientation they state, and what in them is no longer true of an upscaled picture."""
+"""XMP packets: reads the orientation, and removes or updates properties that are no longer true after upscaling."""
 
 from collections.abc import Iterator
 from xml.dom import minidom
@@ -11,7 +11,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _Property = minidom.Element | minidom.Attr
 
-_LARGEST = 1 << 24  # bytes of a packet that are parsed; XMP of photos has a few thousand
+_LARGEST = 1 << 24  # maximum bytes of a packet; XMP of photos has a few thousand
 _DEEPEST = 200
 
 _GAIN_MAP, _MOTION, _DEPTH = "its gain map", "its motion video", "its depth map or sound"
@@ -25,7 +25,7 @@ _NAMESPACES = {
     "http://ns.google.com/photos/1.0/audio/": _DEPTH,
     "http://ns.google.com/photos/dd/1.0/device/": _DEPTH,
 }
-"""Namespaces all of whose properties describe parts of the file beside its picture."""
+"""Namespaces whose properties all describe parts of the file other than its image."""
 
 _CONTAINER = "http://ns.google.com/photos/1.0/container/"
 _CONTAINER_ITEM = "http://ns.google.com/photos/1.0/container/item/"
@@ -38,7 +38,7 @@ _ORIENTATION = {(_TIFF, "Orientation")}
 
 
 def xmp_orientation(packet: bytes) -> int | None:
-    """Return the `tiff:Orientation`, 1 to 8, that an XMP packet states, or None.
+    """Return the `tiff:Orientation`, 1 to 8, of an XMP packet, or None.
 
     >>> xmp_orientation(b'<a xmlns:t="http://ns.adobe.com/tiff/1.0/" t:Orientation="6"/>')
     6
@@ -52,10 +52,10 @@ def xmp_orientation(packet: bytes) -> int | None:
 
 
 def without_lost_parts(packet: bytes) -> tuple[bytes, list[str]]:
-    """Return an XMP packet for upright pixels alone, and in words which parts of the file it spoke of.
+    """Return an XMP packet for upright pixels only, and in words which parts of the file it described.
 
-    Left out are the descriptions of gain maps, motion videos, depth maps, thumbnails and extended XMP, which do not
-    come along; the orientation becomes 1. A packet that is no XML, or says nothing of these, is returned as it is.
+    Descriptions of gain maps, motion videos, depth maps, thumbnails and extended XMP are removed, because these parts
+    are not copied. The orientation becomes 1. A packet that is not XML or contains none of these is returned unchanged.
     """
     document = _parsed(packet)
     if document is None:
@@ -77,9 +77,9 @@ def without_lost_parts(packet: bytes) -> tuple[bytes, list[str]]:
 
 
 def with_size(packet: bytes, old: tuple[int, int], new: tuple[int, int]) -> bytes:
-    """Return an XMP packet of a picture whose (width, height) was `old` and is `new`.
+    """Return the XMP packet of an image whose (width, height) changed from `old` to `new`.
 
-    Sizes in pixels are set, those of a panorama are scaled. A packet that states none is returned as it is.
+    Sizes in pixels are set, those of a panorama are scaled. A packet without sizes is returned unchanged.
     """
     document = _parsed(packet)
     if document is None:
@@ -94,7 +94,7 @@ def with_size(packet: bytes, old: tuple[int, int], new: tuple[int, int]) -> byte
 
 
 def _lost_part(key: tuple[str, str], node: _Property) -> str | None:
-    """Which part of a file the property describes, "" for the thumbnail; None for a property that stays true."""
+    """Return which part of a file the property describes ("" for the thumbnail), or None if the property stays true."""
     namespace, name = key
     if namespace in _NAMESPACES:
         return _NAMESPACES[namespace]
@@ -108,10 +108,10 @@ def _lost_part(key: tuple[str, str], node: _Property) -> str | None:
 
 
 def _container_part(node: _Property) -> str:
-    """What the items of a GContainer directory are for, in words."""
+    """Return in words which parts the items of a GContainer directory describe."""
     items = [_text(inner).lower() for inner, key in _properties(node) if key == (_CONTAINER_ITEM, "Semantic")]
     named = {"gainmap": _GAIN_MAP, "motionphoto": _MOTION, "depth": _DEPTH}
-    return next((named[word] for word in items if word in named), "the other pictures in its file")
+    return next((named[word] for word in items if word in named), "the other images in its file")
 
 
 def _resized(key: tuple[str, str], value: str, old: tuple[int, int], new: tuple[int, int]) -> str | None:
@@ -129,7 +129,7 @@ def _resized(key: tuple[str, str], value: str, old: tuple[int, int], new: tuple[
 
 
 def _parsed(packet: bytes) -> minidom.Document | None:
-    """The packet as a document; None where it is no XML, or XML that no XMP packet is."""
+    """Return the packet as a document; None if it is not XML, or XML that an XMP packet must not contain."""
     body = packet.strip(b"\0 \t\r\n")
     if len(body) > _LARGEST or b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         return None
@@ -149,7 +149,7 @@ def _depth(document: minidom.Document) -> int:
 
 
 def _properties(root: minidom.Document | _Property) -> Iterator[tuple[_Property, tuple[str, str]]]:
-    """Yield the elements and attributes below `root` that have a namespace, with it and their names."""
+    """Yield the elements and attributes below `root` that have a namespace, with (namespace, name)."""
     for node in [child for child in root.childNodes if isinstance(child, minidom.Element)]:
         if node.namespaceURI != _RDF:
             yield node, (node.namespaceURI or "", node.localName or "")
@@ -185,7 +185,7 @@ def _remove(node: _Property) -> None:
 
 
 def _undeclare(document: minidom.Document, namespaces: set[str]) -> None:
-    """Take the declarations of those of the `namespaces` out that nothing uses any more."""
+    """Remove the declarations of those `namespaces` that are no longer used."""
     unused = namespaces - {namespace for _, (namespace, _) in _properties(document)}
     for element in document.getElementsByTagName("*"):
         for attribute in list(element.attributes.values()):
@@ -194,5 +194,5 @@ def _undeclare(document: minidom.Document, namespaces: set[str]) -> None:
 
 
 def _serialised(document: minidom.Document) -> bytes:
-    """The document without an XML declaration, which a packet does not have."""
+    """Serialize the document without an XML declaration, which a packet does not have."""
     return "".join(node.toxml() for node in document.childNodes).encode("utf-8")

@@ -1,4 +1,4 @@
-"""Looking at networks: summary, costs, diagrams."""
+"""Inspection of networks: summary, costs, diagrams."""
 
 from nitido.inspection.detailed_graph import draw_detailed_graph
 from nitido.inspection.diagram import draw_diagram

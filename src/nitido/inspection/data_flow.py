@@ -1,4 +1,4 @@
-"""The data flow of a network as a short list of labelled blocks, found by tracing the network itself."""
+"""The data flow of a network as a short list of labeled blocks, obtained by tracing the network."""
 
 import operator
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Kind = Literal["input", "output", "convolution", "upsampling", "bicubic", "sum",
 CONCATENATION = ("Concatenate",)
 _DENSE_LAYER = "Dense layer"
 
-_TRACE_HEIGHT, _TRACE_WIDTH = 24, 36  # unequal, so that h and w cannot be mixed up
+_TRACE_HEIGHT, _TRACE_WIDTH = 24, 36  # unequal, so that h and w are distinguishable
 _ADDITIONS: tuple[Callable[..., object], ...] = (operator.add, operator.iadd, torch.add)
 _SUBTRACTIONS: tuple[Callable[..., object], ...] = (operator.sub, operator.isub, torch.sub)
 _NAMES: dict[object, str] = {
-    "mean": "Mean over the picture",
-    torch.mean: "Mean over the picture",
+    "mean": "Mean over the image",
+    torch.mean: "Mean over the image",
     torch.sigmoid: "Sigmoid",
 }
 _MULTIPLICATIONS: tuple[Callable[..., object], ...] = (operator.mul, operator.imul, torch.mul)
@@ -37,13 +37,13 @@ class Block:
     """One box of a diagram.
 
     Attributes:
-        name: unique in its network.
-        kind: what sort of operation it is.
-        lines: its label, the heading first.
-        parameters: number of weights in it, all repeats together.
-        shape: what comes out, as channels and size, e.g. `64 · 2h×2w` for LR pictures of `h×w`.
-        inputs: names of the blocks whose output it takes.
-        repeats: how many equal blocks in a row it stands for.
+        name: Unique name in its network.
+        kind: Type of operation.
+        lines: Label; the first line is the heading.
+        parameters: Number of weights, of all repeats together.
+        shape: Output as channels and size, e.g. `64 · 2h×2w` for LR images of `h×w`.
+        inputs: Names of the blocks whose outputs it takes.
+        repeats: Number of equal consecutive blocks that it represents.
     """
 
     name: str
@@ -56,16 +56,16 @@ class Block:
 
 
 Flow = dict[str, Block]
-"""Blocks by name, each after the blocks it takes its input from; the network's input comes first, its output last."""
+"""Blocks by name in topological order: the network's input comes first, its output last."""
 
 
 @dataclass(frozen=True)
 class OpenBlock:
-    """The inside of a block that is closed in the data flow around it.
+    """The inside of a block that is a single box in the surrounding data flow.
 
     Attributes:
-        lines: the closed block's label.
-        flow: what happens inside, from its input to its output; None where it cannot be traced.
+        lines: The box's label.
+        flow: The data flow inside, from input to output; None if it cannot be traced.
     """
 
     lines: tuple[str, ...]
@@ -75,14 +75,14 @@ class OpenBlock:
 def data_flow(network: SuperResolutionNetwork) -> Flow:
     """Trace `network` into blocks.
 
-    A convolution takes the normalisation and activation that follow it into its own block; equal blocks in a row
-    become one with `repeats`. Modules that are neither torch's own nor containers stay closed: they are one block.
+    The normalization and activation after a convolution are merged into its block. Equal consecutive blocks become one
+    with `repeats`. A module that is neither one of torch's own nor a container is one block.
     """
     return _flow(_traced_network(network))
 
 
 def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
-    """The insides of the closed blocks of `network` that have weights: one of each kind, nested ones behind theirs."""
+    """Return the insides of all kinds of blocks of `network` that have weights, one per kind; nested ones follow."""
     opened: dict[tuple[object, ...], OpenBlock] = {}
 
     def look_into(traced: fx.GraphModule) -> None:
@@ -97,7 +97,7 @@ def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
             try:
                 inside = _traced(module, torch.empty(size, device="meta"), _InnerTracer())
                 opened[key] = OpenBlock(_module_lines(module), _named_ends(_flow(inside)))
-            except Exception:  # fx refuses branches that depend on values, each in its own way
+            except Exception:  # fx raises various errors for branches that depend on values
                 opened[key] = OpenBlock(_module_lines(module), None)
                 continue
             look_into(inside)
@@ -112,7 +112,7 @@ def _traced_network(network: SuperResolutionNetwork) -> fx.GraphModule:
 
 
 def _traced(module: nn.Module, values: torch.Tensor, tracer: fx.Tracer) -> fx.GraphModule:
-    """Trace `module`, and note the shapes of everything that it makes of `values`."""
+    """Trace `module` and record the shapes of all intermediate results for the input `values`."""
     traced = fx.GraphModule(module, tracer.trace(module))
     traced.graph.eliminate_dead_code()
     ShapeProp(traced).propagate(values)
@@ -125,25 +125,25 @@ def _flow(traced: fx.GraphModule) -> Flow:
 
 
 def _named_ends(flow: Flow) -> Flow:
-    """`flow` of a block, whose input and output are features."""
+    """Return the flow of a block with its input and output renamed, because they are features rather than images."""
     names = {"input": ("in",), "output": ("out",)}
     return {name: replace(block, lines=names.get(block.kind, block.lines)) for name, block in flow.items()}
 
 
 def users(flow: Flow, name: str) -> list[str]:
-    """The blocks that take the output of block `name`, in order."""
+    """Return the blocks that take the output of block `name`, in order."""
     return [block.name for block in flow.values() if name in block.inputs]
 
 
 class _BlockTracer(fx.Tracer):
-    """Look into containers only."""
+    """Traces into containers only."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not isinstance(m, nn.Sequential) or isinstance(m, DenseLayer)
 
 
 class _InnerTracer(fx.Tracer):
-    """Look into everything but torch's own layers, residual blocks and dense layers."""
+    """Traces into everything except torch's own layers, residual blocks and dense layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         of_torch = type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
@@ -223,7 +223,7 @@ def _stride(module: nn.Conv2d | nn.ConvTranspose2d) -> str:
 
 
 def _shape(node: fx.Node) -> str:
-    """`channels · height×width`, in units of the LR picture's h and w where they are multiples of it."""
+    """Return `channels · height×width`, as multiples of the LR image's h and w where possible."""
     source = node.all_input_nodes[0] if node.op == "output" else node
     _, channels, height, width = source.meta["tensor_meta"].shape
     return f"{channels} · {_size(height, _TRACE_HEIGHT, 'h')}×{_size(width, _TRACE_WIDTH, 'w')}"
@@ -237,7 +237,7 @@ def _size(size: int, unit: int, symbol: str) -> str:
 
 
 def _merge_followers(flow: Flow, traced: fx.GraphModule) -> Flow:
-    """Take normalisations and activations into the convolution before them, where nothing else looks in between."""
+    """Merge normalizations and activations into the preceding convolution if nothing else uses the value in between."""
     calls = [node for node in traced.graph.nodes if node.op == "call_module"]
     modules = {node.name: traced.get_submodule(str(node.target)) for node in calls}
     merged: Flow = {}
@@ -262,7 +262,7 @@ def _takes(host: Block, block: Block, modules: dict[str, nn.Module]) -> bool:
 
 
 def _collapse_chains(flow: Flow) -> Flow:
-    """Make one block of equal blocks in a row; their outputs may also all be concatenated (dense features)."""
+    """Merge equal consecutive blocks into one. Their outputs may also all be concatenated (dense features)."""
     collapsed: Flow = {}
     stands_for: dict[str, str] = {}
     for block in flow.values():

@@ -1,4 +1,4 @@
-"""Every operation of a network as a graph, where Graphviz is installed."""
+"""Draws every operation of a network as a graph with Graphviz."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from nitido.base.programs import ProgramError, run_program
 from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 DOT_SECONDS = 10.0
-"""Seconds that Graphviz may take; the graph of the largest published network needs about three."""
+"""Time limit for Graphviz in seconds; the graph of the largest published network takes about three."""
 
 
 class DrawingError(NitidoError):
@@ -18,10 +18,18 @@ class DrawingError(NitidoError):
 
 
 def draw_detailed_graph(network: SuperResolutionNetwork, path: Path, lr_size: tuple[int, int] = (48, 48)) -> bool:
-    """Draw torchview's graph of `network` at an LR input of `lr_size` (height, width) as SVG to `path`.
+    """Draw torchview's graph of `network` as SVG.
 
-    Returns False, and draws nothing, when Graphviz's `dot` is not on the PATH; `draw_diagram` needs no Graphviz. Raises
-    `DrawingError` when `dot` fails, does not end in time, or gives something else than SVG.
+    Args:
+        network: The network.
+        path: The SVG file.
+        lr_size: Height and width of the LR input.
+
+    Returns:
+        False if Graphviz's `dot` is not on the PATH; nothing is drawn then. `draw_diagram` does not need Graphviz.
+
+    Raises:
+        DrawingError: `dot` fails, exceeds the time limit, or does not output SVG.
     """
     program = shutil.which("dot")
     if program is None:

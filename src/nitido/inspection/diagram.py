@@ -1,4 +1,4 @@
-"""A readable block diagram of a network, as SVG and PNG, drawn by matplotlib alone."""
+"""Draws a readable block diagram of a network as SVG and PNG with matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow, open_
 from nitido.inspection.diagram_layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
-_LINE_HEIGHT = 0.165  # of a box's text, inches
+_LINE_HEIGHT = 0.165  # height of a text line in a box, inches
 _HEADING_GAP = 0.04  # below a box's heading, inches
 _PADDING = 0.13  # between a box's edge and its text, inches
 _SUM_DIAMETER = 0.3
@@ -28,10 +28,10 @@ _MARGIN = 0.25  # around the whole drawing, inches
 _INK, _QUIET = "#1f2933", "#52606d"
 _DPI = 200
 _PANEL_GAP = 0.22  # between the network and the insides of its blocks, inches
-_FRAME_HEADING = 0.42  # from a frame's upper edge to what is drawn in it, inches
-_FRAME = _FRAME_HEADING + 0.16  # what a frame adds to the height of its drawing, inches
-_LONGEST_ROW = 13.5  # inches: at 1,400 pixels the smallest text has a height of about ten of them
-_NARROWEST = 5.0  # of the lines that list what a configuration changes, inches
+_FRAME_HEADING = 0.42  # from a frame's upper edge to its drawing, inches
+_FRAME = _FRAME_HEADING + 0.16  # additional height of a frame, inches
+_LONGEST_ROW = 13.5  # inches; at a width of 1,400 pixels, the smallest text is about ten pixels high
+_NARROWEST = 5.0  # minimum width of the lines of changed fields, inches
 _NOTHING = Layout((), (), (), ())
 
 _COLOURS: dict[Kind, tuple[str, str]] = {  # fill, edge
@@ -49,9 +49,10 @@ _COLOURS: dict[Kind, tuple[str, str]] = {  # fill, edge
 def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path, title: str) -> None:
     """Draw the data flow of `network` to `svg_path` and `png_path`.
 
-    Every box tells the operation, channels in and out, and parameters; the output's channels and size (in units of the
-    LR picture's h and w) stand under the arrow that leaves it. The picture is traced from the network itself. Below it
-    stands, for each kind of block, what happens inside; above it, what the configuration changes of the defaults.
+    Every box shows the operation, its input and output channels and its parameters. The label under an arrow is the
+    output's channels and size (in units of the LR image's h and w). The data flow is traced from the network itself.
+    Panels below it show the inside of each kind of block. Lines above it list the fields of the configuration that
+    differ from their defaults.
     """
     with default_style():
         measure = Measure(_box_size, _label_width)
@@ -67,13 +68,13 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
 
 def _subtitle(network: SuperResolutionNetwork) -> str:
     radius = network.receptive_field_radius
-    sees = "the whole picture" if radius is None else f"{2 * radius + 1}×{2 * radius + 1} LR pixels"
-    colours = "Y" if network.channels == 1 else "RGB"
-    return f"×{network.scale} · {colours} · {count_parameters(network):,} parameters · sees {sees}"
+    field = "whole image" if radius is None else f"{2 * radius + 1}×{2 * radius + 1} LR pixels"
+    colors = "Y" if network.channels == 1 else "RGB"
+    return f"×{network.scale} · {colors} · {count_parameters(network):,} parameters · receptive field: {field}"
 
 
 def _changes(network: SuperResolutionNetwork, width: float) -> list[str]:
-    """What the network's configuration changes of its defaults, in lines of at most `width` inches if words allow."""
+    """Return the fields that differ from their defaults, in lines of at most `width` inches where words permit."""
     config = network.config
     names = [name for name, field in type(config).model_fields.items() if getattr(config, name) != field.default]
     words = [f"{name}: {_value(getattr(config, name))}" for name in names]
@@ -95,7 +96,7 @@ def _value(value: object) -> str:
 
 @dataclass(frozen=True)
 class _Panel:
-    """A part of the drawing: the whole network, or the inside of a block; without a layout only its heading."""
+    """A part of the drawing: the whole network or the inside of a block. Without a layout, it has only a heading."""
 
     heading: str
     layout: Layout
@@ -110,7 +111,7 @@ def _panel(block: OpenBlock, measure: Measure) -> _Panel:
 
 
 def _text(block: Block) -> list[str]:
-    """The lines inside a box, the heading first."""
+    """Return the lines inside a box, the heading first."""
     repeats = f"{block.repeats} × " if block.repeats > 1 else ""
     parameters = [f"{block.parameters:,} parameters"] if block.parameters else []
     return [repeats + block.lines[0], *block.lines[1:], *parameters]
@@ -134,13 +135,13 @@ def _label_width(label: str) -> float:
 
 @cache
 def _text_width(text: str, size: float, weight: str) -> float:
-    """Width in inches."""
+    """Return the width in inches."""
     outline = TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT, weight=weight))
     return float(outline.get_extents().width) / 72
 
 
 def _sides(layout: Layout) -> tuple[float, float]:
-    """The leftmost and the rightmost point of a layout."""
+    """Return the minimum and maximum x of a layout."""
     points = [x for arrow in layout.arrows for x, _ in arrow.points]
     edges = [x for box in layout.boxes for x in (box.left[0], box.right[0])]
     return min([*points, *edges], default=0.0), max([*points, *edges], default=0.0)
@@ -152,7 +153,7 @@ def _width(layout: Layout) -> float:
 
 
 def _ends(layout: Layout) -> tuple[float, float]:
-    """The lowest and the highest point of a layout."""
+    """Return the minimum and maximum y of a layout."""
     if not layout.boxes:
         return 0.0, 0.0
     lowest = min([box.y - box.height / 2 for box in layout.boxes] + [label.y - _LINE_HEIGHT for label in layout.labels])
@@ -190,7 +191,7 @@ def _draw(panels: Sequence[_Panel], title: str, subtitles: Sequence[str]) -> Fig
 
 
 def _draw_frame(axes: Any, panel: _Panel, place: tuple[float, float, float, float]) -> None:
-    """A frame whose upper left corner is the first two numbers of `place`; width and height follow."""
+    """Draw a frame at `place`: left, top, width and height."""
     left, top, width, height = place
     axes.add_patch(
         FancyBboxPatch(

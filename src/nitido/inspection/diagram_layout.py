@@ -1,4 +1,4 @@
-"""Where the blocks and arrows of a diagram lie: pure geometry, in inches, x to the right and y upwards."""
+"""Computes positions of the blocks and arrows of a diagram, in inches, with x to the right and y upwards."""
 
 import math
 from collections.abc import Callable
@@ -12,15 +12,15 @@ _LANE_GAP = 0.3  # free height between two lanes
 _LABEL_MARGIN = 0.16  # free width on either side of a label under an arrow
 _SHORTEST_ARROW = 0.45
 _LABEL_DROP = 0.06  # from an arrow down to its label
-_TAP_DISTANCE = 0.16  # how far behind its source a skip leaves the line
-_CHANNEL = 0.16  # between lines that run between two rows or along their left end
+_TAP_DISTANCE = 0.16  # from a source to the point where its skip branches off
+_CHANNEL = 0.16  # distance of lines between two rows or along their left side
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A placed block: its centre and its size."""
+    """A placed block: its center and its size."""
 
     block: Block
     x: float
@@ -30,17 +30,17 @@ class Box:
 
     @property
     def left(self) -> Point:
-        """Where an arrow from the left arrives."""
+        """Where an arrow from the left ends."""
         return self.x - self.width / 2, self.y
 
     @property
     def right(self) -> Point:
-        """Where an arrow to the right leaves."""
+        """Where an arrow to the right starts."""
         return self.x + self.width / 2, self.y
 
     @property
     def top(self) -> float:
-        """The height of its upper edge."""
+        """The y of its upper edge."""
         return self.y + self.height / 2
 
 
@@ -53,7 +53,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Label:
-    """A text whose upper edge is centred on `(x, y)`."""
+    """A text, horizontally centered, whose upper edge is at `(x, y)`."""
 
     text: str
     x: float
@@ -62,7 +62,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Layout:
-    """A complete drawing; `taps` are the points where a skip connection leaves a line."""
+    """A complete drawing. `taps` are the points where skip connections branch off."""
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
@@ -72,7 +72,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Measure:
-    """How large things are drawn: a block's (width, height), a label's width."""
+    """Sizes of drawn elements: (width, height) of a block, width of a label."""
 
     block: Callable[[Block], tuple[float, float]]
     label: Callable[[str], float]
@@ -80,7 +80,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class _Skip:
-    """A path off the main row: from `source` through `blocks` (none: a bare line) to `target`."""
+    """A path outside the main row: from `source` through `blocks` (empty for a plain line) to `target`."""
 
     source: str
     blocks: tuple[str, ...]
@@ -92,7 +92,7 @@ class LayoutError(NitidoError):
 
 
 def moved(layout: Layout, right: float, up: float) -> Layout:
-    """`layout` at another place."""
+    """Return `layout` translated by `right` and `up`."""
 
     def at(point: Point) -> Point:
         return point[0] + right, point[1] + up
@@ -106,11 +106,13 @@ def moved(layout: Layout, right: float, up: float) -> Layout:
 
 
 def lay_out(flow: Flow, measure: Measure, longest: float = math.inf) -> Layout:
-    """Place the longest path of `flow` on a row and every other path as a skip connection in a lane above it.
+    """Place the longest path of `flow` on a row, and every other path as a skip connection in a lane above it.
 
-    Shorter skips lie lower, so that nested ones do not cross; skips share a lane only where they are apart. A row that
-    would be wider than `longest` becomes several, one below the other; skips between them run along their left end.
-    Raises `LayoutError` for a branch within a branch.
+    Shorter skips are lower, so that nested skips do not cross. Skips share a lane only if they do not overlap. A row
+    wider than `longest` is split into several rows, one below the other; skips between rows run along the left side.
+
+    Raises:
+        LayoutError: There is a branch within a branch.
     """
     main = _longest_path(flow)
     skips = _skips(flow, main)
@@ -151,11 +153,11 @@ def _joined(*layouts: Layout) -> Layout:
 
 
 def _rows(flow: Flow, main: list[str], measure: Measure, longest: float) -> list[list[str]]:
-    """`main` in rows of about equal width, which have room in `longest`."""
+    """Split `main` into rows of about equal width, each at most `longest` wide."""
     widths = [measure.block(flow[name])[0] + _arrow_length(flow[name], measure) for name in main]
     total = sum(widths)
     count = max(1, math.ceil(total / longest))
-    for share in range(20, 31):  # of twentieths of an equal share
+    for share in range(20, 31):  # in twentieths of the equal width
         rows = _filled(main, widths, min(longest, share / 20 * total / count))
         if len(rows) <= count:
             return rows
@@ -175,7 +177,7 @@ def _filled(main: list[str], widths: list[float], limit: float) -> list[list[str
 
 
 def _lay_out_row(flow: Flow, row: list[str], skips: list["_Skip"], measure: Measure) -> tuple[Layout, float]:
-    """A row with the skips that begin and end in it, and its highest point."""
+    """Return a row with the skips that start and end in it, and its highest y."""
     boxes = _place_row(flow, row, measure)
     pairs = list(pairwise(row))
     arrows = [Arrow((boxes[one].right, boxes[other].left)) for one, other in pairs]
@@ -199,7 +201,7 @@ def _lay_out_row(flow: Flow, row: list[str], skips: list["_Skip"], measure: Meas
 
 
 def _connection(above: Layout, last: str, below: Layout, first: str, channel: int, measure: Measure) -> Layout:
-    """The line from the end of a row to the beginning of the next, in the `channel`-th channel between them."""
+    """Return the line from the end of a row to the start of the next, in the `channel`-th channel between them."""
     source, target = _box(above, last), _box(below, first)
     right = source.right[0] + _TAP_DISTANCE + 0.1
     y = min(box.y - box.height / 2 for box in above.boxes) - _CHANNEL * (1 + channel)
@@ -213,9 +215,10 @@ def _connection(above: Layout, last: str, below: Layout, first: str, channel: in
 def _arrival(
     flow: Flow, skip: "_Skip", done: Layout, channel: int, left: float, lane: float, measure: Measure
 ) -> Layout:
-    """A skip from a row further up to the lowest one.
+    """Return a skip from an earlier row to the lowest one.
 
-    It runs in the `channel`-th channel below its row, down at `left` beside the rows, and to its target on its `lane`.
+    It runs in the `channel`-th channel below its row, down at x = `left` beside the rows, and to its target at y =
+    `lane`.
     """
     source, target = _box(done, skip.source), _box(done, skip.target)
     start = source.right[0] + _TAP_DISTANCE / 2, source.y
@@ -233,7 +236,7 @@ def _box(layout: Layout, name: str) -> Box:
 
 
 def _longest_path(flow: Flow) -> list[str]:
-    """The path from the input to the output with the most blocks."""
+    """Return the path from the input to the output with the most blocks."""
     paths: dict[str, list[str]] = {}
     for block in flow.values():
         paths[block.name] = [*max((paths[name] for name in block.inputs), key=len, default=[]), block.name]
@@ -257,7 +260,7 @@ def _arrow_length(block: Block, measure: Measure) -> float:
 
 
 def _skips(flow: Flow, main: list[str]) -> list[_Skip]:
-    """Every path off the main row, and every edge that no path covers."""
+    """Return every path outside the main row, and every edge that no path covers."""
     placed = set(main)
     drawn = set(pairwise(main))
     skips = []
@@ -280,7 +283,7 @@ def _skips(flow: Flow, main: list[str]) -> list[_Skip]:
 
 
 def _lanes(skips: list[_Skip], row: list[str]) -> list[list[_Skip]]:
-    """Share the skips of a row out to lanes, the lowest first; the skips of one lane do not overlap."""
+    """Distribute the skips of a row over lanes, the lowest first, so that the skips of one lane do not overlap."""
     position = {name: index for index, name in enumerate(row)}
     lanes: list[list[_Skip]] = []
     for skip in sorted(skips, key=lambda skip: position[skip.target] - position[skip.source]):
@@ -307,7 +310,7 @@ def _place_on_lane(flow: Flow, skip: _Skip, start: float, end: float, y: float, 
 
 
 def _route(placed: list[Box], way: list[Point], end: Point, y: float) -> list[Arrow]:
-    """The arrows from the tap on the `way` to the lane, through the boxes on it, and down to the target."""
+    """Return the arrows along `way` to the lane at `y`, through the boxes on it, and down to the target `end`."""
     stops = way
     arrows = []
     for box in placed:
@@ -317,5 +320,5 @@ def _route(placed: list[Box], way: list[Point], end: Point, y: float) -> list[Ar
 
 
 def _label_after(box: Box, arrow_length: float) -> Label:
-    """The shape that leaves `box`, under the arrow behind it."""
+    """Return the shape of the output of `box` as a label under the arrow after it."""
     return Label(box.block.shape, box.right[0] + arrow_length / 2, box.y - _LABEL_DROP)

@@ -1,4 +1,4 @@
-"""Networks without weights, for questions about shapes and costs that need no arithmetic."""
+"""Networks without weights on the meta device, to compute shapes and costs without arithmetic."""
 
 import copy
 from typing import TypeVar
@@ -10,7 +10,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 def meta_copy(network: NetworkT) -> NetworkT:
-    """A copy of `network` in eval mode whose tensors are on the meta device: shapes, but no memory and no compute."""
+    """Return a copy of `network` in eval mode with all tensors on the meta device."""
     stand_ins: dict[int, object] = {id(buffer): buffer.to("meta") for buffer in network.buffers()}
     for parameter in network.parameters():
         stand_ins[id(parameter)] = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
@@ -18,5 +18,5 @@ def meta_copy(network: NetworkT) -> NetworkT:
 
 
 def meta_picture(channels: int, height: int, width: int) -> torch.Tensor:
-    """An LR picture `(1, channels, height, width)` on the meta device."""
+    """Return an LR image `(1, channels, height, width)` on the meta device."""
     return torch.empty(1, channels, height, width, device="meta")

@@ -1,4 +1,4 @@
-"""What a network consists of and what it costs, as text."""
+"""A summary of a network's layers and costs as text."""
 
 from torch.utils.flop_counter import FlopCounterMode
 from torchinfo import summary
@@ -7,13 +7,13 @@ from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.inspection.meta_tensors import meta_copy, meta_picture
 
 HD_HEIGHT, HD_WIDTH = 720, 1280
-"""The output size at which papers state multiply-adds."""
+"""The output size for which papers state multiply-adds."""
 
 
 def count_macs(network: SuperResolutionNetwork, lr_height: int, lr_width: int) -> int:
-    """Multiply-accumulates of one LR picture: convolutions and matrix products; nothing is computed.
+    """Return the multiply-accumulates of convolutions and matrix products for one LR image, without computing it.
 
-    The bicubic enlargement, activations and sums are left out, as in the papers' figures.
+    Bicubic upscaling, activations and sums are excluded, as in published figures.
     """
     with FlopCounterMode(display=False) as counter:
         meta_copy(network)(meta_picture(network.channels, lr_height, lr_width))
@@ -21,7 +21,7 @@ def count_macs(network: SuperResolutionNetwork, lr_height: int, lr_width: int) -
 
 
 def hd_lr_size(scale: int) -> tuple[int, int]:
-    """The LR height and width whose output is 1280x720, or the nearest when `scale` does not divide it.
+    """Return the LR height and width whose output is 1280x720, or the nearest if `scale` does not divide it.
 
     >>> hd_lr_size(2), hd_lr_size(3)
     ((360, 640), (240, 427))
@@ -30,7 +30,12 @@ def hd_lr_size(scale: int) -> tuple[int, int]:
 
 
 def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 48)) -> str:
-    """A table of the layers at an LR input of `lr_size` (height, width), and parameters, MACs and receptive field."""
+    """Return a table of the layers with parameters, MACs and receptive field.
+
+    Args:
+        network: The network.
+        lr_size: Height and width of the LR input.
+    """
     height, width = lr_size
     hd_height, hd_width = hd_lr_size(network.scale)
     table = summary(
@@ -42,7 +47,7 @@ def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 4
         row_settings=("var_names",),
         verbose=0,
     )
-    # torchinfo's own totals are left out: it counts a transposed convolution once for every output pixel.
+    # torchinfo's totals are dropped, because it counts a transposed convolution once for every output pixel.
     layers, _, _ = str(table).partition("\nTotal params")
     radius = network.receptive_field_radius
     scale = network.scale
@@ -50,7 +55,7 @@ def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 4
         "Parameters": f"{count_parameters(network):,}",
         f"MACs, {width}x{height} LR": f"{count_macs(network, height, width):,}",
         f"MACs, {hd_width * scale}x{hd_height * scale} output": f"{count_macs(network, hd_height, hd_width):,}",
-        "Receptive field": "the whole picture"
+        "Receptive field": "whole image"
         if radius is None
         else f"{2 * radius + 1}x{2 * radius + 1} LR pixels (radius {radius})",
     }

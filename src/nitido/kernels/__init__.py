@@ -1,6 +1,6 @@
-"""nitido's own machine code for networks in bfloat16, in training and in use.
+"""C kernels for convolutions in bfloat16, for training and inference.
 
-`tiles.c` is for Intel's matrix tiles (AMX), `winograd.c` for other processors that multiply bfloat16 (AVX512-BF16).
+`tiles.c` uses Intel's matrix tiles (AMX), `winograd.c` the bfloat16 vectors of other processors (AVX512-BF16).
 """
 
 from nitido.kernels.accelerated_network import AcceleratedNetwork

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from nitido.architectures import SuperResolutionNetwork
 from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.dense import DenseLayer
-from nitido.kernels.chain import LINEAR, Chain, Chains, fits, run_chains, slope_of
-from nitido.kernels.library import LONGEST, Kernels
+from nitido.kernels.chain import LINEAR, Chain, Chains, is_chainable, run_chains, slope_of
+from nitido.kernels.library import MAX_CONVOLUTIONS, Kernels
 from nitido.kernels.narrow import Narrow, is_narrow
 
-CHAINED = 3
-"""Convolutions of a chain at most: the gradients of their weights should fit into a core's cache."""
+CONVOLUTIONS_PER_CHAIN = 3
+"""Maximum number of convolutions per chain, chosen so that their weight gradients fit into a core's cache."""
 
 
 class AcceleratedNetwork:
@@ -31,15 +31,15 @@ class AcceleratedNetwork:
     """
 
     def __init__(self, network: SuperResolutionNetwork, kernels: Kernels) -> None:
-        """Wrap `network`; its weights may change or be replaced later, but not its layers."""
+        """Wrap `network`. Its weights may change or be replaced later, but not its layers."""
         self.network = network
         self.kernels = kernels
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self.accelerated = copy.deepcopy(network, shared)
         self.modes = list(zip(network.modules(), list(self.accelerated.modules()), strict=True))
-        for module, other in self.modes:  # one table of tensors for both, so that replaced ones are seen too
+        for module, other in self.modes:  # shared dictionaries, so that replaced tensors are replaced in both
             other._parameters, other._buffers = module._parameters, module._buffers
-        _put_kernels(self.accelerated, kernels)
+        _replace_layers(self.accelerated, kernels)
         self.replaced_layers = sum(
             isinstance(module, Chains | _Shuffled | Narrow) for module in self.accelerated.modules()
         )
@@ -58,10 +58,10 @@ class AcceleratedNetwork:
 
 
 class _Shuffled(nn.Module):
-    """A convolution, its activation and a pixel shuffle: outputs come in such an order that whole rows are moved.
+    """A convolution, its activation and a pixel shuffle, with outputs permuted so that the shuffle copies whole rows.
 
-    `nn.PixelShuffle` takes outputs c·r² + i·r + j to the pixel (i, j); with channels last these are single numbers far
-    apart. In the order (i, j, c) all of a pixel's channels lie side by side.
+    `nn.PixelShuffle` moves output c·r² + i·r + j to pixel (i, j). With channels last it therefore moves single numbers
+    that are far apart in memory. With outputs in the order (i, j, c), all channels of a pixel are contiguous.
     """
 
     def __init__(self, kernels: Kernels, link: "_Link", factor: int) -> None:
@@ -91,8 +91,8 @@ class _Link:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The place of a module in its parent: `parent.name`."""
+class _Slot:
+    """A child module in its parent: `parent.name`."""
 
     parent: nn.Module
     name: str
@@ -106,50 +106,52 @@ class _Place:
         setattr(self.parent, self.name, module)
 
 
-def _put_kernels(module: nn.Module, kernels: Kernels) -> None:
-    """Replace in all of `module` what kernels can do."""
-    for row in _rows(module):
-        _join(row, kernels)
+def _replace_layers(module: nn.Module, kernels: Kernels) -> None:
+    """Replace all layers within `module` that the kernels support."""
+    for row in _sequences(module):
+        _replace_chains(row, kernels)
     for name, child in list(module.named_children()):
         if isinstance(child, Chains | _Shuffled):
             continue
-        chain = _as_block(child, kernels) or (Chain((child,), (LINEAR,)) if fits(child, kernels) else None)
+        chain = _residual_chain(child, kernels) or (
+            Chain((child,), (LINEAR,)) if is_chainable(child, kernels) else None
+        )
         if chain is not None:
             setattr(module, name, Chains(kernels, [chain]))
         elif is_narrow(child):
             setattr(module, name, Narrow(kernels, child))
         else:
-            _put_kernels(child, kernels)
+            _replace_layers(child, kernels)
 
 
-def _rows(module: nn.Module) -> Iterator[list[_Place]]:
-    """Modules within `module` of which each is given what the one before has made, and nothing else is."""
+def _sequences(module: nn.Module) -> Iterator[list[_Slot]]:
+    """Yield lists of modules within `module` whose output is the input of the next module and is used nowhere else."""
     if isinstance(module, SuperResolutionNetwork):
-        for names in module.rows():
-            yield [place for name in names for place in _passed(_Place(module, name))]
+        for names in module.module_sequences():
+            yield [place for name in names for place in _flatten(_Slot(module, name))]
     if type(module) is nn.Sequential or isinstance(module, DenseLayer):
-        yield [place for name, _ in module.named_children() for place in _passed(_Place(module, name))]
+        yield [place for name, _ in module.named_children() for place in _flatten(_Slot(module, name))]
 
 
-def _passed(place: _Place) -> Iterator[_Place]:
-    """What features pass in a place: it, or what is in it, where that is a sequence."""
+def _flatten(place: _Slot) -> Iterator[_Slot]:
+    """Yield `place`, or its children recursively if it is an `nn.Sequential`."""
     if type(place.module) is nn.Sequential:
         for name, _ in place.module.named_children():
-            yield from _passed(_Place(place.module, name))
+            yield from _flatten(_Slot(place.module, name))
     else:
         yield place
 
 
-def _join(row: Sequence[_Place], kernels: Kernels) -> None:
-    """Replace modules in a row that are chains by the first of them, which does what all of them did."""
-    run: list[_Place] = []
+def _replace_chains(row: Sequence[_Slot], kernels: Kernels) -> None:
+    """Replace runs of consecutive modules that form chains; the first module of a run computes all of it."""
+    run: list[_Slot] = []
     chains: list[Chain] = []
     links: list[_Link] = []
 
     def close(shuffle: int | None = None) -> None:
-        """End the run; the last convolution may have a pixel shuffle behind it, by the factor `shuffle`."""
+        """End the run; a pixel shuffle by the factor `shuffle` may follow the last convolution."""
         last = [_Shuffled(kernels, links.pop(), shuffle)] if shuffle else []
-        chains.extend(_split(links))
+        chains.extend(_split_into_chains(links))
         if run:
             alike = groupby(chains, lambda chain: chain.convolutions[0].kernel_size)
             run[0].put(nn.Sequential(*(Chains(kernels, list(same)) for _, same in alike), *last))
@@ -162,10 +164,10 @@ def _join(row: Sequence[_Place], kernels: Kernels) -> None:
     for place in row:
         module = place.module
         slope = slope_of(module)
-        if fits(module, kernels):
+        if is_chainable(module, kernels):
             links.append(_Link(module))
-        elif block := _as_block(module, kernels):
-            chains.extend((*_split(links), block))
+        elif block := _residual_chain(module, kernels):
+            chains.extend((*_split_into_chains(links), block))
             links.clear()
         elif slope is not None and links and links[-1].slope == LINEAR:
             links[-1].slope = slope
@@ -180,31 +182,31 @@ def _join(row: Sequence[_Place], kernels: Kernels) -> None:
     close()
 
 
-def _as_block(module: nn.Module, kernels: Kernels) -> Chain | None:
-    """The chain with a skip that a residual block is, if its branch has nothing else."""
+def _residual_chain(module: nn.Module, kernels: Kernels) -> Chain | None:
+    """Return a residual block as a chain with a skip, or None if its branch contains unsupported layers."""
     if type(module) is not ResidualBlock or module.residual_scale != 1:
         return None
     links: list[_Link] = []
-    for place in _passed(_Place(module, "branch")):
+    for place in _flatten(_Slot(module, "branch")):
         slope = slope_of(place.module)
-        if fits(place.module, kernels):
+        if is_chainable(place.module, kernels):
             links.append(_Link(place.module))
         elif slope is not None and links and links[-1].slope == LINEAR:
             links[-1].slope = slope
         else:
             return None
     sizes = {link.convolution.kernel_size for link in links}
-    if len(sizes) != 1 or len(links) > LONGEST or links[-1].slope != LINEAR:
+    if len(sizes) != 1 or len(links) > MAX_CONVOLUTIONS or links[-1].slope != LINEAR:
         return None
     return _chain(links, skip=True)
 
 
-def _split(links: Sequence[_Link]) -> Iterator[Chain]:
-    """Chains of at most `CHAINED` convolutions of one kernel size."""
+def _split_into_chains(links: Sequence[_Link]) -> Iterator[Chain]:
+    """Yield chains of at most `CONVOLUTIONS_PER_CHAIN` convolutions of one kernel size."""
     for _, same in groupby(links, lambda link: link.convolution.kernel_size):
         alike = list(same)
-        for start in range(0, len(alike), CHAINED):
-            yield _chain(alike[start : start + CHAINED])
+        for start in range(0, len(alike), CONVOLUTIONS_PER_CHAIN):
+            yield _chain(alike[start : start + CONVOLUTIONS_PER_CHAIN])
 
 
 def _chain(links: Sequence[_Link], skip: bool = False) -> Chain:

@@ -1,4 +1,4 @@
-"""Chains of convolutions as PyTorch sees them: a function with its gradient, and a module."""
+"""Chains of convolutions in PyTorch: an autograd function and a module."""
 
 import ctypes
 from collections.abc import Iterator, Sequence
@@ -10,28 +10,28 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.kernels.library import LONGEST, Kernels, Shape
-from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, addresses, check, dense, features_of
+from nitido.kernels.library import MAX_CONVOLUTIONS, Kernels, Shape
+from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, addresses, as_features, check, dense
 
 LANES = 32
-"""Channels come in multiples of this."""
+"""Numbers of channels are multiples of this."""
 
 
-def fits(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution for a chain: between features, of a size that `kernels` are for."""
+def is_chainable(layer: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+    """Return whether `layer` is a convolution between feature maps whose kernel size `kernels` support."""
     sizes = kernels.source.kernel_sizes
     return (
-        keeps_size(layer)
+        preserves_size(layer)
         and layer.in_channels % LANES == 0
         and layer.out_channels % LANES == 0
         and (sizes is None or layer.kernel_size[0] in sizes)
     )
 
 
-def keeps_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution with an odd kernel that keeps height and width, in float32.
+def preserves_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether `layer` is a float32 convolution with an odd kernel that keeps height and width.
 
-    One that does not learn is none, unless gradients are off altogether: of its weights they would be calculated.
+    Frozen layers are excluded unless gradients are disabled, because the kernels always compute weight gradients.
     """
     return (
         type(layer) is nn.Conv2d
@@ -47,11 +47,11 @@ def keeps_size(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
 
 
 LINEAR = 1.0
-"""The slope of no activation at all."""
+"""The negative slope of the identity, for a convolution without activation."""
 
 
 def slope_of(layer: nn.Module) -> float | None:
-    """The slope below zero of an activation that a chain may have behind a convolution; None for other layers.
+    """Return the negative slope of a ReLU or leaky ReLU; None for other layers, which a chain does not support.
 
     >>> slope_of(nn.ReLU()), slope_of(nn.LeakyReLU(0.25)), slope_of(nn.SiLU())
     (0.0, 0.25, None)
@@ -65,10 +65,13 @@ def slope_of(layer: nn.Module) -> float | None:
 
 @dataclass(frozen=True)
 class Chain:
-    """Convolutions in a row: `slopes` says of each of them what stands behind it, as in `slope_of`, or `LINEAR`.
+    """Consecutive convolutions for which `is_chainable` is true.
 
-    They all `fits`. With `skip` the chain's input is added to its output; then no activation stands behind the last
-    one, and the channels are as many at the end as at the beginning.
+    Attributes:
+        convolutions: The layers.
+        slopes: The negative slope of the activation after each convolution, or `LINEAR`.
+        skip: Whether the chain's input is added to its output. This requires equal numbers of input and output
+            channels, and no activation after the last convolution.
     """
 
     convolutions: tuple[nn.Conv2d, ...]
@@ -76,15 +79,15 @@ class Chain:
     skip: bool = False
 
     def __post_init__(self) -> None:
-        assert 1 <= len(self.convolutions) == len(self.slopes) <= LONGEST
+        assert 1 <= len(self.convolutions) == len(self.slopes) <= MAX_CONVOLUTIONS
         assert not (self.skip and self.slopes[-1] != LINEAR)
 
 
 class Chains(nn.Module):
-    """`chains` one behind the other, in bfloat16: `(N, C, H, W)` -> `(N, C', H, W)` bfloat16, channels last in memory.
+    """Consecutive `chains` in bfloat16: `(N, C, H, W)` → `(N, C', H, W)` bfloat16, channels last in memory.
 
-    All convolutions have one kernel size. Sums are taken in float32, and so come the gradients of weights, which
-    PyTorch's own autocast rounds to bfloat16.
+    All convolutions have one kernel size. Sums are accumulated in float32. Weight gradients are float32 too, whereas
+    PyTorch's autocast rounds them to bfloat16.
     """
 
     def __init__(self, kernels: Kernels, chains: Sequence[Chain]) -> None:
@@ -94,39 +97,51 @@ class Chains(nn.Module):
         self.plan = tuple((chain.slopes, chain.skip) for chain in chains)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Send `features` through."""
+        """Return the output of the last chain."""
         weights = [layer.weight for layer in self.convolutions]
         biases = [layer.bias for layer in self.convolutions]
         return run_chains(self.kernels, features, weights, biases, self.plan)
 
 
 Plan = tuple[tuple[tuple[float, ...], bool], ...]
-"""Of each chain: the slopes behind its convolutions, and whether it has a skip."""
+"""For each chain: the slopes after its convolutions, and whether it has a skip."""
 
 
 def run_chains(
     kernels: Kernels, features: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None], plan: Plan
 ) -> Tensor:
-    """What `Chains` does, with weights `(C', C, k, k)` and biases `(C')` in float32; a bias may be missing.
+    """Compute the output of consecutive chains.
 
-    Tensors may be stored in any layout. Raises `MemoryError` when there is not enough memory, and `ValueError` for
-    tensors that do not fit each other, `plan` or `kernels`.
+    Args:
+        kernels: The loaded library.
+        features: `(N, C, H, W)` of any floating type and memory layout.
+        weights: float32 `(C', C, k, k)` of every convolution, in any memory layout.
+        biases: float32 `(C')` of every convolution, or None.
+        plan: Splits the convolutions into chains.
+
+    Returns:
+        bfloat16 `(N, C', H, W)`, channels last in memory.
+
+    Raises:
+        MemoryError: Out of memory.
+        ValueError: Shapes or types do not match each other, `plan` or `kernels`.
     """
     _check_sizes(kernels, weights, plan)
-    features = features_of(features, weights[0].shape[1], weights[0].shape[-1])
+    features = as_features(features, weights[0].shape[1], weights[0].shape[-1])
     if torch.is_grad_enabled():
         out: Tensor = _Chains.apply(features, kernels.library, plan, *weights, *biases)
         return out
     weights, biases = [dense(w) for w in weights], [None if bias is None else dense(bias) for bias in biases]
-    made = _in_few_places(features, weights, plan)
-    _forward(kernels.library, features, weights, biases, plan, made)
-    return made[-1]
+    outputs = _allocate_reused(features, weights, plan)
+    _forward(kernels.library, features, weights, biases, plan, outputs)
+    return outputs[-1]
 
 
 class _Chains(torch.autograd.Function):
-    """Forwards a picture goes through all chains at once; backwards all pictures go through one chain at a time.
+    """Forward, each image passes through all chains in turn; backward, all images pass through one chain at a time.
 
-    So features stay in the cache on the way there, and the gradients of a chain's weights on the way back.
+    This keeps features in the cache during the forward pass, and the weight gradients of one chain during the backward
+    pass.
     """
 
     @staticmethod
@@ -134,43 +149,43 @@ class _Chains(torch.autograd.Function):
         count = len(parameters) // 2
         weights = [dense(w) for w in parameters[:count] if w is not None]
         biases = [None if bias is None else dense(bias) for bias in parameters[count:]]
-        made = [_place(features, weight) for weight in weights]
-        ctx.shapes = _forward(library, features, weights, biases, plan, made)
+        outputs = [_allocate(features, weight) for weight in weights]
+        ctx.shapes = _forward(library, features, weights, biases, plan, outputs)
         ctx.library = library
-        ctx.save_for_backward(features, *weights, *made)
+        ctx.save_for_backward(features, *weights, *outputs)
         ctx.has_bias = [bias is not None for bias in biases]
-        return made[-1]
+        return outputs[-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, *saved = ctx.saved_tensors
-        weights, made = saved[: len(ctx.has_bias)], saved[len(ctx.has_bias) :]
-        of_weights = [torch.empty_like(w) for w in weights]
-        of_biases = [w.new_empty(len(w)) for w in weights]
-        flow: Tensor | None = dense(gradient)
+        weights, outputs = saved[: len(ctx.has_bias)], saved[len(ctx.has_bias) :]
+        weight_gradients = [torch.empty_like(w) for w in weights]
+        bias_gradients = [w.new_empty(len(w)) for w in weights]
+        output_gradient: Tensor | None = dense(gradient)
         end = len(weights)
         for shape in reversed(ctx.shapes):
             begin = end - shape.length
-            source = made[begin - 1] if begin else features
-            passed = torch.empty_like(source) if begin or ctx.needs_input_grad[0] else None
+            source = outputs[begin - 1] if begin else features
+            input_gradient = torch.empty_like(source) if begin or ctx.needs_input_grad[0] else None
             own = weights[begin:end]
-            kernels, counts, results = _sizes(features, own)
+            kernels, counts, results = _operand_shapes(features, own)
             check(
                 ctx.library.nitido_chain_backward(
                     ctypes.byref(shape),
-                    address(source, _size(features, own[0].shape[1]), FEATURES),
+                    address(source, _features_shape(features, own[0].shape[1]), FEATURES),
                     addresses(own, kernels, WEIGHTS),
-                    addresses(made[begin:end], results, FEATURES),
-                    address(flow, results[-1], FEATURES),
-                    address(passed, source.shape, FEATURES),
-                    addresses(of_weights[begin:end], kernels, WEIGHTS),
-                    addresses(of_biases[begin:end], counts, WEIGHTS),
+                    addresses(outputs[begin:end], results, FEATURES),
+                    address(output_gradient, results[-1], FEATURES),
+                    address(input_gradient, source.shape, FEATURES),
+                    addresses(weight_gradients[begin:end], kernels, WEIGHTS),
+                    addresses(bias_gradients[begin:end], counts, WEIGHTS),
                 )
             )
-            flow, end = passed, begin
-        known = (bias if has else None for bias, has in zip(of_biases, ctx.has_bias, strict=True))
-        return (flow, None, None, *of_weights, *known)
+            output_gradient, end = input_gradient, begin
+        given = (bias if has else None for bias, has in zip(bias_gradients, ctx.has_bias, strict=True))
+        return (output_gradient, None, None, *weight_gradients, *given)
 
 
 def _forward(
@@ -179,19 +194,19 @@ def _forward(
     weights: Sequence[Tensor],
     biases: Sequence[Tensor | None],
     plan: Plan,
-    made: Sequence[Tensor],
+    outputs: Sequence[Tensor],
 ) -> ctypes.Array[Shape]:
-    """Fill `made` with what each convolution makes; returns the shapes of the chains."""
+    """Write the output of each convolution to `outputs` and return the shapes of the chains."""
     shapes = (Shape * len(plan))(*_shapes(features, weights, plan))
-    kernels, counts, results = _sizes(features, weights)
+    kernels, counts, results = _operand_shapes(features, weights)
     check(
         library.nitido_chains_forward(
             len(plan),
             shapes,
-            address(features, _size(features, weights[0].shape[1]), FEATURES),
+            address(features, _features_shape(features, weights[0].shape[1]), FEATURES),
             addresses(weights, kernels, WEIGHTS),
             addresses(biases, counts, WEIGHTS),
-            addresses(made, results, FEATURES),
+            addresses(outputs, results, FEATURES),
         )
     )
     return shapes
@@ -200,73 +215,73 @@ def _forward(
 Sizes = list[tuple[int, ...]]
 
 
-def _size(features: Tensor, channels: int) -> tuple[int, ...]:
-    """The shape of features of so many channels in pictures of the size of `features`."""
+def _features_shape(features: Tensor, channels: int) -> tuple[int, ...]:
+    """Return the shape of `features` with another number of channels."""
     n, _, height, width = features.shape
     return n, channels, height, width
 
 
-def _sizes(features: Tensor, weights: Sequence[Tensor]) -> tuple[Sizes, Sizes, Sizes]:
-    """The shapes of weights, biases and results of convolutions."""
+def _operand_shapes(features: Tensor, weights: Sequence[Tensor]) -> tuple[Sizes, Sizes, Sizes]:
+    """Return the shapes of weights, biases and outputs of convolutions."""
     return (
         [tuple(w.shape) for w in weights],
         [(len(w),) for w in weights],
-        [_size(features, len(w)) for w in weights],
+        [_features_shape(features, len(w)) for w in weights],
     )
 
 
 def _check_sizes(kernels: Kernels, weights: Sequence[Tensor], plan: Plan) -> None:
-    """Raise `ValueError` unless weights are of convolutions that `kernels` are for and that follow each other."""
+    """Raise `ValueError` unless `kernels` support the weights and consecutive numbers of channels match."""
     sides = {side for w in weights for side in w.shape[2:]}
     supported = kernels.source.kernel_sizes
     if any(w.dim() != 4 for w in weights) or len(sides) != 1 or not all(side % 2 for side in sides):
         raise ValueError("the kernels need weights (outputs, inputs, k, k) of one odd kernel size k")
     if supported is not None and not sides <= supported:
-        raise ValueError(f"the kernels are for kernel sizes {sorted(supported)}, not {sorted(sides)}")
+        raise ValueError(f"the kernels support kernel sizes {sorted(supported)}, not {sorted(sides)}")
     if any(count == 0 or count % LANES for w in weights for count in w.shape[:2]):
         raise ValueError(f"the kernels need multiples of {LANES} channels")
     if any(w.shape[0] != following.shape[1] for w, following in pairwise(weights)):
-        raise ValueError("the channels of convolutions in a row do not match")
+        raise ValueError("the channels of consecutive convolutions do not match")
     begin = 0
     for slopes, skip in plan:
         end = begin + len(slopes)
         if skip and weights[begin].shape[1] != weights[end - 1].shape[0]:
-            raise ValueError("a skip needs as many channels at the end as at the beginning")
+            raise ValueError("a skip needs equal numbers of input and output channels")
         begin = end
     if begin != len(weights):
-        raise ValueError(f"{len(weights)} convolutions for a plan of {begin}")
+        raise ValueError(f"got {len(weights)} convolutions for a plan of {begin}")
 
 
-def _place(features: Tensor, weight: Tensor) -> Tensor:
-    """Memory for what a convolution makes of `features`."""
+def _allocate(features: Tensor, weight: Tensor) -> Tensor:
+    """Return an uninitialized tensor for the output of a convolution of `features`."""
     n, _, height, width = features.shape
     size = (n, len(weight), height, width)
     return torch.empty(size, dtype=features.dtype, device=features.device, memory_format=LAYOUT)
 
 
-def _in_few_places(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> list[Tensor]:
-    """Memory for what each convolution makes, used again as soon as neither the next one nor a skip needs it."""
-    made: list[Tensor] = []
+def _allocate_reused(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> list[Tensor]:
+    """Return a tensor for the output of each convolution, reused once neither the next one nor a skip needs it."""
+    outputs: list[Tensor] = []
     previous = features
     for slopes, skip in plan:
         needed = previous if skip else None
         for _ in slopes:
-            weight = weights[len(made)]
-            alike = (place for place in made if place.shape[1] == len(weight))
+            weight = weights[len(outputs)]
+            alike = (place for place in outputs if place.shape[1] == len(weight))
             free = next((place for place in alike if place is not previous and place is not needed), None)
-            previous = _place(features, weight) if free is None else free
-            made.append(previous)
-    return made
+            previous = _allocate(features, weight) if free is None else free
+            outputs.append(previous)
+    return outputs
 
 
 def _shapes(features: Tensor, weights: Sequence[Tensor], plan: Plan) -> Iterator[Shape]:
-    """The source's description of each chain."""
+    """Yield each chain's `shape` structure of chain.h."""
     n, _, height, width = features.shape
     begin = 0
     for slopes, skip in plan:
         own = weights[begin : begin + len(slopes)]
-        channels = (ctypes.c_int32 * (LONGEST + 1))(own[0].shape[1], *(len(w) for w in own))
+        channels = (ctypes.c_int32 * (MAX_CONVOLUTIONS + 1))(own[0].shape[1], *(len(w) for w in own))
         kernel = own[0].shape[-1]
-        behind = (ctypes.c_float * LONGEST)(*slopes)
-        yield Shape(n, height, width, kernel, len(slopes), skip, torch.get_num_threads(), channels, behind)
+        slope_array = (ctypes.c_float * MAX_CONVOLUTIONS)(*slopes)
+        yield Shape(n, height, width, kernel, len(slopes), skip, torch.get_num_threads(), channels, slope_array)
         begin += len(slopes)

@@ -1,4 +1,4 @@
-"""The C++ compiler that makes the kernels; PyTorch's own compiler calls the same one."""
+"""The C++ compiler for the kernels, the same one that `torch.compile` calls."""
 
 import os
 import shlex
@@ -11,51 +11,57 @@ from pathlib import Path
 from nitido.base.programs import ProgramError, run_program
 
 TRIAL_SECONDS = 10.0
-"""Seconds that a compiler may take for a library of one function; most need a tenth of a second."""
+"""Time limit in seconds for compiling a library of one function; most compilers need 0.1 s."""
 
 _ELF_HEADER = 64
 
 
 def compiler_name() -> str:
-    """The C++ compiler that PyTorch would call."""
+    """Return the name of the C++ compiler that PyTorch would call."""
     return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
-def is_installed() -> bool:
-    """Return whether the search path has that compiler, which may still not work."""
+def is_compiler_installed() -> bool:
+    """Return whether the compiler is on the search path, without checking that it works."""
     return shutil.which(compiler_name()) is not None
 
 
-def why_no_compiler() -> str | None:
-    """Return why nothing can be compiled, or None if the compiler makes a small library in time."""
+def compiler_problem() -> str | None:
+    """Return why nothing can be compiled, or None if the compiler compiles a small library in time."""
     name = compiler_name()
-    if not is_installed():
+    if not is_compiler_installed():
         return f"no C++ compiler ({name})"
-    reason = failed_trial((name,), os.environ.get("PATH", ""))
+    reason = trial_failure((name,), os.environ.get("PATH", ""))
     return None if reason is None else f"no working C++ compiler ({name}: {reason})"
 
 
 @cache
-def failed_trial(compiler: tuple[str, ...], search_path: str) -> str | None:
-    """Return why `compiler` makes no library of a one-line source, or None if it does.
+def trial_failure(compiler: tuple[str, ...], search_path: str) -> str | None:
+    """Return why `compiler` cannot compile a one-line library, or None if it can.
 
-    It is tried once for each `search_path` (the environment's PATH), so that a compiler that hangs costs time once.
+    The result is cached for each `search_path` (the environment's PATH), so that a compiler that hangs costs time only
+    once.
     """
     with tempfile.TemporaryDirectory(prefix="nitido-") as folder:
         made = Path(folder) / "trial.so"
         command = (*compiler, "-x", "c++", "-shared", "-fPIC", "-")
-        _, refusal = compiled(command, made, TRIAL_SECONDS, b'extern "C" int nitido_trial() { return 0; }\n')
+        _, refusal = compile_library(command, made, TRIAL_SECONDS, b'extern "C" int nitido_trial() { return 0; }\n')
         return refusal
 
 
-def compiled(command: tuple[str, ...], made: Path, seconds: float, source: bytes = b"") -> tuple[bytes, str | None]:
-    """Let `command` write the shared library `made`; returns its content, and why it is no use or None.
+def compile_library(
+    command: tuple[str, ...], made: Path, seconds: float, source: bytes = b""
+) -> tuple[bytes, str | None]:
+    """Compile a shared library to the file `made`.
 
     Args:
-        command: The compiler and all its arguments but the output.
+        command: The compiler and all its arguments except for the output.
         made: The library's file.
         seconds: Time limit.
-        source: What the command reads from its standard input.
+        source: Standard input of the command.
+
+    Returns:
+        The content of the library, and None or why it is unusable.
     """
     try:
         run_program((*command, "-o", str(made)), seconds, source)
@@ -64,28 +70,28 @@ def compiled(command: tuple[str, ...], made: Path, seconds: float, source: bytes
         return b"", error.reason
     except FileNotFoundError:
         return b"", "it succeeds without writing its output"
-    return content, why_no_library(content)
+    return content, library_problem(content)
 
 
-def why_no_library(content: bytes) -> str | None:
+def library_problem(content: bytes) -> str | None:
     """Return why `content` cannot be a shared library of this system, or None.
 
-    Under Linux the table of sections, which linkers write last, must lie within the file: loading a file that was cut
-    short ends the process.
+    On Linux the section header table, which linkers write last, must be within the file, because loading a truncated
+    library crashes the process.
     """
     if not content:
         return "it writes an empty file"
     if not sys.platform.startswith("linux"):
         return None
     if len(content) < _ELF_HEADER or not content.startswith(b"\x7fELF\x02"):
-        return "what it writes is no shared library"
+        return "its output is not a shared library"
     sections = int.from_bytes(content[40:48], "little")
     size, count = (int.from_bytes(content[at : at + 2], "little") for at in (58, 60))
-    return None if 0 < sections + size * count <= len(content) else "what it writes is cut short"
+    return None if 0 < sections + size * count <= len(content) else "its output is truncated"
 
 
 def split_command(compiler: str) -> tuple[str, ...]:
-    """Split `compiler` into words as a shell does; none if it is empty or its quotes are not closed."""
+    """Split `compiler` into words as a shell does; return none if it is empty or its quotes are not closed."""
     try:
         return tuple(shlex.split(compiler))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The kernels' C, compiled: once for each source, compiler and OpenMP runtime, kept in the cache, loaded on demand."""
+"""Compiles, caches and loads the C kernels, once for each source, compiler and OpenMP runtime."""
 
 import ctypes
 import hashlib
@@ -22,26 +22,26 @@ from nitido.base.activity import activity
 from nitido.base.atomic import is_draft, replacing
 from nitido.base.errors import NitidoError
 from nitido.base.folders import cache_root
-from nitido.kernels.compiler import compiled, compiler_name, failed_trial, split_command
+from nitido.kernels.compiler import compile_library, compiler_name, split_command, trial_failure
 
 FOLDER = Path(__file__).parent
 SHARED = tuple(FOLDER / name for name in ("bfloat16.h", "chain.h", "narrow.c"))
-"""What stands behind every source, and is compiled with it."""
+"""Files that are compiled with every source."""
 FLAGS = "-O3 -std=gnu11 -shared -fPIC -fopenmp -mavx512f -mavx512bw -mavx512vl -mavx512bf16"
-LONGEST = 8
-"""The most convolutions of a chain, as in chain.h."""
+MAX_CONVOLUTIONS = 8
+"""Maximum number of convolutions per chain, as in chain.h."""
 
 CPUINFO, MAPS = Path("/proc/cpuinfo"), Path("/proc/self/maps")
-"""Where Linux describes the processor and the files that this process has loaded."""
+"""Files in which Linux describes the processor and the libraries that this process has loaded."""
 
 COMPILE_SECONDS = 300.0
-"""Seconds that compiling may take; it needs about ten on one core that has nothing else to do."""
+"""Time limit in seconds for compiling; it takes about ten on one idle core."""
 
-DRAFT_LIFE = 3600.0
-"""Seconds after which a draft belongs to no process that still runs."""
+DRAFT_LIFETIME = 3600.0
+"""Age in seconds after which no running process can still be writing a draft."""
 
-MARK = b"\nnitido sha256 "
-"""What stands between a compiled library and its checksum."""
+CHECKSUM_MARK = b"\nnitido sha256 "
+"""Separates a compiled library from its appended checksum."""
 
 FUNCTIONS = (
     "nitido_chains_allowed",
@@ -55,34 +55,35 @@ Pointer = ctypes.c_void_p
 
 
 class Shape(ctypes.Structure):
-    """The `shape` of chain.h: of the features that go through a chain, and of its convolutions."""
+    """The structure `shape` of chain.h: sizes of a chain's features and convolutions."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("pictures", "height", "width", "kernel", "length", "skip", "threads")),
-        ("channels", ctypes.c_int32 * (LONGEST + 1)),
-        ("slope", ctypes.c_float * LONGEST),
+        *((name, ctypes.c_int32) for name in ("images", "height", "width", "kernel", "length", "skip", "threads")),
+        ("channels", ctypes.c_int32 * (MAX_CONVOLUTIONS + 1)),
+        ("slope", ctypes.c_float * MAX_CONVOLUTIONS),
     )
 
 
 class NarrowShape(ctypes.Structure):
-    """The `narrow` of narrow.c: of features and the picture that a convolution makes of them."""
+    """The structure `narrow` of narrow.c: sizes of a convolution from features to an image."""
 
     _fields_ = tuple(
-        (name, ctypes.c_int32) for name in ("pictures", "height", "width", "kernel", "inputs", "outputs", "threads")
+        (name, ctypes.c_int32) for name in ("images", "height", "width", "kernel", "inputs", "outputs", "threads")
     )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A way to calculate chains.
+    """A C file that implements chains for one processor feature.
 
     Attributes:
-        name: of the file, without its ending.
-        needs: what the processor must have, in words.
-        available: tells whether it has that.
-        flags: for the compiler, besides `FLAGS`.
-        kernel_sizes: of the convolutions it is for; None stands for all odd ones.
-        shares_pictures: whether threads share the pictures of a call that are fewer than threads; else some are idle.
+        name: Name of the file, without suffix.
+        needs: The processor feature, for messages.
+        available: Returns whether the processor has the feature.
+        flags: Compiler flags in addition to `FLAGS`.
+        kernel_sizes: Supported kernel sizes; None means all odd ones.
+        shares_images: Whether several threads can work on one image. Otherwise some threads are idle if a call has
+            fewer images than threads.
     """
 
     name: str
@@ -90,11 +91,11 @@ class Source:
     available: Callable[[], bool]
     flags: str = ""
     kernel_sizes: frozenset[int] | None = None
-    shares_pictures: bool = False
+    shares_images: bool = False
 
     @property
     def file(self) -> Path:
-        """The C source."""
+        """Path of the C source."""
         return FOLDER / f"{self.name}.c"
 
 
@@ -108,27 +109,31 @@ def _has_tiles() -> bool:
 
 TILES = Source("tiles", "matrix tiles (AMX)", _has_tiles, "-mamx-tile -mamx-bf16")
 WINOGRAD = Source(
-    "winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3}), shares_pictures=True
+    "winograd", "bfloat16 vectors (AVX512-BF16)", _has_vectors, kernel_sizes=frozenset({3}), shares_images=True
 )
 
 SOURCES = (TILES, WINOGRAD)
-"""The fastest first."""
+"""All sources, fastest first."""
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """A source that was compiled and loaded; what its functions are and mean stands in chain.h and narrow.c."""
+    """A compiled and loaded source. Its functions are described in chain.h and narrow.c."""
 
     source: Source
     library: ctypes.CDLL
 
 
 class KernelsUnavailableError(NitidoError):
-    """This machine or its compiler cannot make or run the kernels; the message says why."""
+    """The kernels cannot be compiled or run on this machine; the message says why."""
 
 
 def fastest() -> Source:
-    """The fastest source for this processor; raises `KernelsUnavailableError` where it has no bfloat16."""
+    """Return the fastest source for this processor.
+
+    Raises:
+        KernelsUnavailableError: The processor has no bfloat16 instructions.
+    """
     for source in SOURCES:
         if source.available():
             return source
@@ -136,23 +141,29 @@ def fastest() -> Source:
 
 
 def load() -> Kernels:
-    """The fastest kernels for this processor.
+    """Return the fastest kernels for this processor.
 
-    Raises `KernelsUnavailableError` where it has no bfloat16, or there is no C++ compiler that can make them.
+    Raises:
+        KernelsUnavailableError: The processor has no bfloat16 instructions, or no C++ compiler can compile the kernels.
     """
     return load_source(fastest(), compiler_name())
 
 
 @cache
 def load_source(source: Source, compiler: str) -> Kernels:
-    """The kernels of `source`, made by `compiler` (as in a shell, with options) unless they were before.
+    """Return the kernels of `source`, compiled by `compiler` unless they are in the cache.
 
-    Raises as `load` does.
+    Args:
+        source: What to compile.
+        compiler: Command with options, as in a shell.
+
+    Raises:
+        KernelsUnavailableError: They cannot be compiled or loaded, or the system does not allow their instructions.
     """
     words = split_command(compiler)
     if not words:
-        raise KernelsUnavailableError(f"CXX={compiler!r} is no command")
-    # PyTorch's own OpenMP runtime: with two of them, two sets of threads would fight for the cores.
+        raise KernelsUnavailableError(f"CXX={compiler!r} is not a command")
+    # Link to PyTorch's OpenMP runtime, because two runtimes would start two competing sets of threads.
     files = [word for file in (source.file, *SHARED) if file.suffix == ".c" for word in ("-x", "c", str(file))]
     arguments = (*shlex.split(f"{FLAGS} {source.flags}"), *files, "-x", "none", "-Wl,--as-needed", *_openmp_runtimes())
     code = b"".join(file.read_bytes() for file in (source.file, *SHARED))
@@ -171,9 +182,9 @@ def load_source(source: Source, compiler: str) -> Kernels:
 
 
 def _load(file: Path, compiler: tuple[str, ...], arguments: tuple[str, ...]) -> ctypes.CDLL:
-    """Load `file`, which is compiled unless it is there and intact; raises OSError or AttributeError if that fails."""
+    """Load `file`, compiled first if it is missing or damaged; raises OSError or AttributeError on failure."""
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _keep_others_out(file.parent)
+    _require_private(file.parent)
     if not _is_intact(file):
         if file.exists():
             logging.getLogger(__name__).warning("%s is damaged: compiling it again", file)
@@ -186,40 +197,40 @@ def _load(file: Path, compiler: tuple[str, ...], arguments: tuple[str, ...]) -> 
 
 @activity("compiling the kernels, once on this machine")
 def _compile(compiler: tuple[str, ...], arguments: tuple[str, ...], file: Path) -> None:
-    """Make `file`, which appears whole and with its checksum, or not at all."""
+    """Compile `file` atomically and append its checksum."""
     _remove_old_drafts(file.parent)
-    refusal = failed_trial(compiler, os.environ.get("PATH", ""))
+    refusal = trial_failure(compiler, os.environ.get("PATH", ""))
     with replacing(file) as draft:
         if refusal is None:
-            content, refusal = compiled((*compiler, *arguments), draft, COMPILE_SECONDS)
+            content, refusal = compile_library((*compiler, *arguments), draft, COMPILE_SECONDS)
         if refusal is not None:
             raise KernelsUnavailableError(f"{compiler[0]} cannot compile the kernels: {refusal}")
-        draft.write_bytes(content + MARK + hashlib.sha256(content).digest())
+        draft.write_bytes(content + CHECKSUM_MARK + hashlib.sha256(content).digest())
         draft.chmod(0o755)
 
 
 def _is_intact(file: Path) -> bool:
-    """Whether `file` is this user's and ends with the checksum of what is before it, which loaders ignore."""
+    """Return whether `file` belongs to this user and matches its appended checksum, which loaders ignore."""
     try:
-        content, mark, digest = file.read_bytes().rpartition(MARK)
-        return bool(mark) and hashlib.sha256(content).digest() == digest and not _may_be_of_others(file)
+        content, mark, digest = file.read_bytes().rpartition(CHECKSUM_MARK)
+        return bool(mark) and hashlib.sha256(content).digest() == digest and not _is_writable_by_others(file)
     except FileNotFoundError:
         return False
 
 
-def _keep_others_out(folder: Path) -> None:
-    """Raise `KernelsUnavailableError` if `folder` is another user's, whose code would run here."""
-    if _may_be_of_others(folder):
+def _require_private(folder: Path) -> None:
+    """Raise `KernelsUnavailableError` if other users can write to `folder`, because their code would be loaded."""
+    if _is_writable_by_others(folder):
         with suppress(PermissionError):
             folder.chmod(0o755)
-        if _may_be_of_others(folder):
+        if _is_writable_by_others(folder):
             raise KernelsUnavailableError(
                 f"{folder}: other users can write there, so code in it is not run: set NITIDO_CACHE to your own folder"
             )
 
 
-def _may_be_of_others(path: Path) -> bool:
-    """Whether another user than this one and root may have written `path`."""
+def _is_writable_by_others(path: Path) -> bool:
+    """Return whether a user other than this one and root may have written `path`."""
     if sys.platform == "win32":
         return False
     found = path.stat()
@@ -227,15 +238,15 @@ def _may_be_of_others(path: Path) -> bool:
 
 
 def _remove_old_drafts(folder: Path) -> None:
-    """Remove drafts of processes that were killed while they compiled; younger ones may be in use."""
+    """Remove drafts of processes that were killed during compilation; younger drafts may be in use."""
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
-            if is_draft(path) and time.time() - path.stat().st_mtime > DRAFT_LIFE:
+            if is_draft(path) and time.time() - path.stat().st_mtime > DRAFT_LIFETIME:
                 path.unlink()
 
 
 def _compiler_file(name: str) -> tuple[object, ...]:
-    """What changes when the compiler does: its file, its size and its time."""
+    """Return the compiler's path, size and modification time, which change with the compiler."""
     path = shutil.which(name)
     if path is None:
         return (name,)
@@ -244,7 +255,7 @@ def _compiler_file(name: str) -> tuple[object, ...]:
 
 
 def _processor() -> tuple[str, ...]:
-    """The processor's family and features: machines that share a cache do not load each other's code."""
+    """Return the processor's family and features, so that machines that share a cache do not share code."""
     try:
         lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -256,8 +267,8 @@ def _processor() -> tuple[str, ...]:
 def _openmp_runtimes() -> tuple[str, ...]:
     """Return the file of PyTorch's GNU OpenMP runtime, as loaded in this process.
 
-    Other packages may have loaded runtimes of their own, which another process has not: they count only if PyTorch has
-    none. Empty if the system does not tell.
+    Other packages may have loaded their own runtimes, which another process may lack. They count only if PyTorch has
+    none. Return nothing if the system does not list loaded files.
     """
     try:
         maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -1,4 +1,4 @@
-"""Convolutions that make a picture of features, as PyTorch sees them: a function with its gradient, and a module."""
+"""Convolutions from features to an image in PyTorch: an autograd function and a module."""
 
 import ctypes
 from typing import Any, TypeGuard
@@ -7,23 +7,23 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nitido.kernels.chain import LANES, keeps_size
+from nitido.kernels.chain import LANES, preserves_size
 from nitido.kernels.library import Kernels, NarrowShape
-from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, check, dense, features_of
+from nitido.kernels.operands import FEATURES, LAYOUT, WEIGHTS, address, as_features, check, dense
 
 OUTPUTS = (1, 3)
-"""The channels of a picture."""
+"""Supported numbers of output channels, those of an image."""
 
 
 def is_narrow(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether `layer` is a convolution from features to a picture, which keeps height and width."""
-    return keeps_size(layer) and layer.in_channels % LANES == 0 and layer.out_channels in OUTPUTS
+    """Return whether `layer` is a convolution from features to an image that keeps height and width."""
+    return preserves_size(layer) and layer.in_channels % LANES == 0 and layer.out_channels in OUTPUTS
 
 
 class Narrow(nn.Module):
-    """`convolution`, which `is_narrow`: `(N, C, H, W)` -> `(N, 1 or 3, H, W)` float32, channels last in memory.
+    """A convolution for which `is_narrow` is true: `(N, C, H, W)` → `(N, 1 or 3, H, W)` float32, channels last.
 
-    Features, weights and the picture's gradient are rounded to bfloat16, sums are not.
+    Features, weights and the image's gradient are rounded to bfloat16; sums are float32.
     """
 
     def __init__(self, kernels: Kernels, convolution: nn.Conv2d) -> None:
@@ -32,24 +32,26 @@ class Narrow(nn.Module):
         self.convolution = convolution
 
     def forward(self, features: Tensor) -> Tensor:
-        """Make a picture of `features`, in any layout.
+        """Return the image of `features`, which may have any memory layout.
 
-        Raises `MemoryError` when there is not enough memory, and `ValueError` for tensors that do not fit each other.
+        Raises:
+            MemoryError: Out of memory.
+            ValueError: The shapes of the tensors do not match.
         """
         weight, bias = self.convolution.weight, self.convolution.bias
         _check_sizes(weight)
-        features = features_of(features, weight.shape[1], weight.shape[-1])
+        features = as_features(features, weight.shape[1], weight.shape[-1])
         picture: Tensor = _Narrow.apply(features, self.kernels.library, weight, bias)
         return picture
 
 
 def _check_sizes(weight: Tensor) -> None:
-    """Raise `ValueError` unless `weight` is of a convolution that the C code is for."""
+    """Raise `ValueError` unless the C code supports a convolution with this weight."""
     if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[3] % 2 == 0:
         raise ValueError("the kernels need weights (outputs, inputs, k, k) of an odd kernel size k")
     outputs, inputs = weight.shape[:2]
     if outputs not in OUTPUTS or inputs == 0 or inputs % LANES:
-        raise ValueError(f"the kernels make 1 or 3 channels of a multiple of {LANES}, not {outputs} of {inputs}")
+        raise ValueError(f"the kernels convert multiples of {LANES} channels to 1 or 3, not {inputs} to {outputs}")
 
 
 class _Narrow(torch.autograd.Function):
@@ -80,17 +82,17 @@ class _Narrow(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         gradient = dense(gradient).float()
         n, inputs, height, width = features.shape
-        of_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
-        of_weight, of_bias = torch.empty_like(weight), weight.new_empty(len(weight))
+        features_gradient = torch.empty_like(features) if ctx.needs_input_grad[0] else None
+        weight_gradient, bias_gradient = torch.empty_like(weight), weight.new_empty(len(weight))
         check(
             ctx.library.nitido_narrow_backward(
                 ctypes.byref(ctx.shape),
                 address(features, (n, inputs, height, width), FEATURES),
                 address(weight, weight.shape, WEIGHTS),
                 address(gradient, (n, len(weight), height, width), WEIGHTS),
-                address(of_features, (n, inputs, height, width), FEATURES),
-                address(of_weight, weight.shape, WEIGHTS),
-                address(of_bias, (len(weight),), WEIGHTS),
+                address(features_gradient, (n, inputs, height, width), FEATURES),
+                address(weight_gradient, weight.shape, WEIGHTS),
+                address(bias_gradient, (len(weight),), WEIGHTS),
             )
         )
-        return of_features, None, of_weight, of_bias if ctx.has_bias else None
+        return features_gradient, None, weight_gradient, bias_gradient if ctx.has_bias else None

@@ -1,25 +1,27 @@
-/* Chains of 3x3 convolutions in bfloat16 on AVX512-BF16, by Winograd's F(2x2, 3x3); chain.h says what a chain is.
+/* Chains of 3x3 convolutions in bfloat16 on AVX512-BF16, by Winograd's F(2x2, 3x3). chain.h defines a chain.
  *
- * A tile is 4x4 features, from which 2x2 outputs come by 16 products for each pair of channels, where the convolution
- * itself takes 36 (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016): y = A'[(G g G') . (B'
- * d B)]A. As 16 coefficients, tiles are rows of 16 matrices, and so are weights. Sums over channels are matrix products
- * in bfloat16; what is transformed is rounded to it once, and products are transformed back in float.
+ * A tile is 4x4 features. It gives 2x2 outputs with 16 products for each pair of channels, instead of the 36 products
+ * of the direct convolution: y = A'[(G g G') . (B' d B)]A (Lavin and Gray, Fast Algorithms for Convolutional Neural
+ * Networks, CVPR 2016). Each of the 16 coefficients has one matrix of tiles and one of weights; their product in
+ * bfloat16 sums over channels. Transformed features and weights are rounded to bfloat16 once. Products are transformed
+ * back in float.
  *
- * The gradient of the weights comes from the same tiles, G'[(B' d B) . (A e A')]G: then sums are over tiles, two of
- * which lie side by side, as VDPBF16PS multiplies pairs (Intel 64 and IA-32 Architectures Software Developer's Manual).
+ * The gradient of the weights uses the same tiles: G'[(B' d B) . (A e A')]G. Its sums are over tiles. Two tiles are
+ * stored side by side because VDPBF16PS multiplies pairs (Intel 64 and IA-32 Architectures Software Developer's
+ * Manual).
  */
 #include "chain.h"
 
 enum { TAPS = 9, COEFFICIENTS = 16 };
-enum { ROWS = 12 };               /* tiles of one matrix product: with 32 outputs, their sums fill the registers */
-enum { STEP = 72, PITCH = 73 };   /* tiles, or pairs of tiles, at a time, and the distance between coefficients, which
-                                     keeps them apart in the cache */
-enum { GRADIENT_ROWS = 8 };       /* outputs whose gradients of weights are summed at a time, for 32 inputs */
+enum { ROWS = 12 };               /* tiles per matrix product: with 32 outputs, their sums fill the registers */
+enum { STEP = 72, PITCH = 73 };   /* tiles (or pairs of tiles) per step, and the distance between coefficients, chosen
+                                     so that coefficients do not compete for the same cache sets */
+enum { GRADIENT_ROWS = 8 };       /* outputs per product of weight gradients, with 32 inputs */
 
 static inline __m512 add(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 static inline __m512 sub(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 
-/* A picture's tiles: two outputs wide and high, and at odd sizes one that is cut off. */
+/* The grid of an image's tiles, 2x2 outputs each. At odd sizes the last tile extends beyond the image. */
 typedef struct {
     int height, width, across, down;
 } plane;
@@ -28,33 +30,33 @@ static plane make_plane(const shape *s) {
     return (plane){s->height, s->width, (s->width + 1) / 2, (s->height + 1) / 2};
 }
 
-/* What one thread works with. */
+/* Buffers of one thread. */
 typedef struct {
-    bf16 *flow[2];     /* pictures: gradients between two convolutions */
-    bf16 *zeros;       /* a row of them */
-    uint32_t *tiles;   /* transformed features, */
-    uint32_t *others;  /* and transformed gradients */
-    float *products;   /* of 12 tiles and 32 outputs, for each coefficient */
+    bf16 *gradients[2];        /* images of gradients between two convolutions */
+    bf16 *zeros;               /* a row of zeros */
+    uint32_t *tiles;           /* transformed features */
+    uint32_t *gradient_tiles;  /* transformed gradients */
+    float *products;           /* products of 12 tiles and 32 outputs for each coefficient */
     void *memory;
     size_t bytes;
 } workspace;
 
-static _Thread_local workspace kept;
+static _Thread_local workspace thread_workspace;
 
-/* `flows` are the pictures of gradients that are needed: none or two. */
-static workspace *work_in(const plane *p, int channels, int flows) {
-    workspace *k = &kept;
-    const size_t row = rounded((size_t)p->width * channels * sizeof(bf16));
-    const size_t picture = row * p->height;
-    const size_t paired = rounded((size_t)COEFFICIENTS * channels * PITCH * sizeof(uint32_t));
-    const size_t sums = rounded((size_t)COEFFICIENTS * ROWS * BLOCK * sizeof(float));
-    const size_t bytes = flows * picture + row + 2 * paired + sums;
+/* Return this thread's buffers. `gradient_images` is 0, or 2 for the backward pass. */
+static workspace *get_workspace(const plane *p, int channels, int gradient_images) {
+    workspace *k = &thread_workspace;
+    const size_t row = round_to_pages((size_t)p->width * channels * sizeof(bf16));
+    const size_t image = row * p->height;
+    const size_t paired = round_to_pages((size_t)COEFFICIENTS * channels * PITCH * sizeof(uint32_t));
+    const size_t sums = round_to_pages((size_t)COEFFICIENTS * ROWS * BLOCK * sizeof(float));
+    const size_t bytes = gradient_images * image + row + 2 * paired + sums;
     if (k->bytes < bytes) {
         free(k->memory);
         k->memory = aligned_alloc(4096, bytes);
         k->bytes = k->memory ? bytes : 0;
         if (!k->memory) return NULL;
-        memset(k->memory, 0, bytes); /* rows of tiles that nobody fills are multiplied too */
+        memset(k->memory, 0, bytes); /* unfilled rows of tiles are multiplied too */
     }
     char *at = k->memory;
     k->zeros = (bf16 *)at;
@@ -64,27 +66,28 @@ static workspace *work_in(const plane *p, int channels, int flows) {
     at += sums;
     k->tiles = (uint32_t *)at;
     at += paired;
-    k->others = (uint32_t *)at;
+    k->gradient_tiles = (uint32_t *)at;
     at += paired;
-    for (int i = 0; i < flows; i++, at += picture) k->flow[i] = (bf16 *)at;
+    for (int i = 0; i < gradient_images; i++, at += image) k->gradients[i] = (bf16 *)at;
     return k;
 }
 
-/* Of the transformed weights of the first `count` convolutions. */
+/* Return the size of the first `count` convolutions' transformed weights. */
 static size_t matrix_bytes(const shape *s, int count) {
     size_t bytes = 0;
     for (int l = 0; l < count; l++)
-        bytes += rounded((size_t)COEFFICIENTS * s->channels[l] * s->channels[l + 1] * sizeof(bf16));
+        bytes += round_to_pages((size_t)COEFFICIENTS * s->channels[l] * s->channels[l + 1] * sizeof(bf16));
     return bytes;
 }
 
-/* Where 16 outputs' weights for two inputs lie: [outputs / 32][coefficient][inputs / 2][2][16 outputs, two inputs]. */
-static inline uint32_t *line_of(uint32_t *matrices, int output, int coefficient, int pair, int inputs) {
+/* Return the address of 16 outputs' weights for two inputs, stored as
+ * [outputs / 32][coefficient][inputs / 2][2][16 outputs, two inputs]. */
+static inline uint32_t *matrix_row(uint32_t *matrices, int output, int coefficient, int pair, int inputs) {
     const size_t block = (size_t)(output / BLOCK) * COEFFICIENTS + coefficient;
     return matrices + ((block * (inputs / 2) + pair) * 2 + output % BLOCK / LANES) * LANES;
 }
 
-/* G g G' of 16 weights with different inputs; `reverse` turns the kernel around. */
+/* Compute G g G' of the weights of 16 inputs. `reverse` rotates the kernel by 180 degrees. */
 static inline void transform_weights(const float *weights, int inputs, int reverse, __m512 out[COEFFICIENTS]) {
     const __m512 half = _mm512_set1_ps(.5f);
     __m512 v[4][3];
@@ -109,7 +112,8 @@ static inline void transform_weights(const float *weights, int inputs, int rever
     }
 }
 
-/* Weights as matrices. To be called by all threads, which share the work and do not wait for each other at the end. */
+/* Transform weights to matrices. All threads of the team must call it; they share the work, and there is no barrier at
+ * the end. */
 static void make_matrices(const float *weights, uint32_t *out, int inputs, int outputs) {
     #pragma omp for nowait
     for (int o = 0; o < outputs; o++)
@@ -121,12 +125,12 @@ static void make_matrices(const float *weights, uint32_t *out, int inputs, int o
             for (int c = 0; c < COEFFICIENTS; c++) {
                 uint32_t pairs[DEPTH / 2];
                 _mm512_storeu_si512(pairs, to_bf16(low[c], high[c]));
-                for (int p = 0; p < DEPTH / 2; p++) line_of(out, o, c, i / 2 + p, inputs)[o % LANES] = pairs[p];
+                for (int p = 0; p < DEPTH / 2; p++) matrix_row(out, o, c, i / 2 + p, inputs)[o % LANES] = pairs[p];
             }
         }
 }
 
-/* The same for the pass back, which is a convolution with inputs and outputs swapped and the kernel turned around. */
+/* Transform weights for the input gradient: a convolution with inputs and outputs swapped and the kernel rotated. */
 static void make_matrices_back(const float *weights, uint32_t *out, int inputs, int outputs) {
     #pragma omp for nowait
     for (int o = 0; o < outputs; o += 2)
@@ -138,29 +142,30 @@ static void make_matrices_back(const float *weights, uint32_t *out, int inputs, 
                 transform_weights(from + (size_t)TAPS * inputs, inputs, 1, second[half]);
             }
             for (int c = 0; c < COEFFICIENTS; c++) {
-                uint32_t *to = line_of(out, i, c, o / 2, outputs);
+                uint32_t *to = matrix_row(out, i, c, o / 2, outputs);
                 interleave(to_bf16(first[0][c], first[1][c]), to_bf16(second[0][c], second[1][c]), to, to + LANES);
             }
         }
 }
 
-/* Rows of a picture, one below the other from `top` on; beyond the picture they are zeros. */
+/* Consecutive rows of an image from `top` on. Rows outside the image are zeros. */
 typedef struct {
     const bf16 *row[4];
     int width, channels;
-} strip;
+} row_window;
 
-static inline strip strip_of(const bf16 *picture, const bf16 *zeros, const plane *p, int channels, int top, int count) {
-    strip s = {.width = p->width, .channels = channels};
+static inline row_window make_row_window(const bf16 *image, const bf16 *zeros, const plane *p, int channels, int top,
+                                         int count) {
+    row_window s = {.width = p->width, .channels = channels};
     for (int k = 0; k < count; k++) {
         const int y = top + k;
-        s.row[k] = y < 0 || y >= p->height ? zeros : picture + (size_t)y * p->width * channels;
+        s.row[k] = y < 0 || y >= p->height ? zeros : image + (size_t)y * p->width * channels;
     }
     return s;
 }
 
-/* B' d of a column of features, 16 channels from `i` on. */
-static inline void column_of_features(const strip *s, int x, int i, __m512 v[4]) {
+/* Compute B' d of a column of features, 16 channels from `i` on. */
+static inline void column_of_features(const row_window *s, int x, int i, __m512 v[4]) {
     if (x < 0 || x >= s->width) {
         for (int k = 0; k < 4; k++) v[k] = _mm512_setzero_ps();
         return;
@@ -173,8 +178,8 @@ static inline void column_of_features(const strip *s, int x, int i, __m512 v[4])
     v[3] = sub(d[1], d[3]);
 }
 
-/* A e of a column of gradients; the last line of A has its sign turned, see `finish_gradient`. */
-static inline void column_of_gradients(const strip *s, int x, int i, __m512 v[4]) {
+/* Compute A e of a column of gradients. The last row of A is negated here; `finish_gradient` compensates. */
+static inline void column_of_gradients(const row_window *s, int x, int i, __m512 v[4]) {
     if (x >= s->width) {
         for (int k = 0; k < 4; k++) v[k] = _mm512_setzero_ps();
         return;
@@ -191,14 +196,14 @@ static inline void store_half(bf16 *to, __m512 numbers) {
     _mm256_store_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(numbers));
 }
 
-/* `count` tiles from the `begin`-th on, as B' d B: [coefficient][channels / 32][tile][32 channels]. */
-static void transform_features(const bf16 *picture, const bf16 *zeros, const plane *p, int channels, int begin,
+/* Store B' d B of `count` tiles from the `begin`-th on as [coefficient][channels / 32][tile][32 channels]. */
+static void transform_features(const bf16 *image, const bf16 *zeros, const plane *p, int channels, int begin,
                                int count, bf16 *out) {
     const size_t step = (size_t)channels * PITCH;
     for (int done = 0, n; done < count; done += n) {
         const int y = (begin + done) / p->across, x = (begin + done) % p->across;
         n = count - done < p->across - x ? count - done : p->across - x;
-        const strip s = strip_of(picture, zeros, p, channels, 2 * y - 1, 4);
+        const row_window s = make_row_window(image, zeros, p, channels, 2 * y - 1, 4);
         for (int i = 0; i < channels; i += LANES) {
             bf16 *to = out + ((size_t)(i / DEPTH) * PITCH + done) * DEPTH + i % DEPTH;
             __m512 a[4], b[4], c[4], d[4];
@@ -223,18 +228,19 @@ static void transform_features(const bf16 *picture, const bf16 *zeros, const pla
 }
 
 static inline void store_pairs(uint32_t *to, __m512 first, __m512 second) {
-    _mm512_store_si512(to, in_pairs(first, second));
+    _mm512_store_si512(to, pair_as_bf16(first, second));
 }
 
-/* `count` pairs of tiles from the `begin`-th on, as B' d B: [coefficient][channels / 16][pair][16 channels, two tiles]. */
-static void transform_pairs(const bf16 *picture, const bf16 *zeros, const plane *p, int channels, int begin, int count,
+/* Store B' d B of `count` pairs of tiles from the `begin`-th on as
+ * [coefficient][channels / 16][pair][16 channels, two tiles]. */
+static void transform_pairs(const bf16 *image, const bf16 *zeros, const plane *p, int channels, int begin, int count,
                             uint32_t *out) {
     const int across = (p->across + 1) / 2;
     const size_t step = (size_t)channels * PITCH;
     for (int done = 0, n; done < count; done += n) {
         const int y = (begin + done) / across, x = (begin + done) % across;
         n = count - done < across - x ? count - done : across - x;
-        const strip s = strip_of(picture, zeros, p, channels, 2 * y - 1, 4);
+        const row_window s = make_row_window(image, zeros, p, channels, 2 * y - 1, 4);
         for (int i = 0; i < channels; i += LANES) {
             uint32_t *to = out + (size_t)i * PITCH + done * LANES;
             __m512 a[4], b[4], c[4], d[4], e[4], f[4];
@@ -260,7 +266,7 @@ static void transform_pairs(const bf16 *picture, const bf16 *zeros, const plane 
     }
 }
 
-/* The same pairs of tiles of the gradient of the output, as A e A'. Their sums are added to `biases`. */
+/* Store A e A' of the output gradient's tiles in the same way, and add their sums to `biases`. */
 static void transform_gradients(const bf16 *gradient, const bf16 *zeros, const plane *p, int channels, int begin,
                                 int count, uint32_t *out, float *biases) {
     const int across = (p->across + 1) / 2;
@@ -268,7 +274,7 @@ static void transform_gradients(const bf16 *gradient, const bf16 *zeros, const p
     for (int done = 0, n; done < count; done += n) {
         const int y = (begin + done) / across, x = (begin + done) % across;
         n = count - done < across - x ? count - done : across - x;
-        const strip s = strip_of(gradient, zeros, p, channels, 2 * y, 2);
+        const row_window s = make_row_window(gradient, zeros, p, channels, 2 * y, 2);
         for (int o = 0; o < channels; o += LANES) {
             uint32_t *to = out + (size_t)o * PITCH + done * LANES;
             __m512 sum = _mm512_loadu_ps(biases + o);
@@ -286,7 +292,7 @@ static void transform_gradients(const bf16 *gradient, const bf16 *zeros, const p
                     store_pairs(line + step, first, second);
                     store_pairs(line + 2 * step, sub(a[k], b[k]), sub(c[k], d[k]));
                     store_pairs(line + 3 * step, b[k], d[k]);
-                    if (k == 1) sum = add(sum, add(first, second)); /* these are of whole tiles */
+                    if (k == 1) sum = add(sum, add(first, second)); /* the sums over whole tiles */
                 }
             }
             _mm512_storeu_ps(biases + o, sum);
@@ -294,7 +300,7 @@ static void transform_gradients(const bf16 *gradient, const bf16 *zeros, const p
     }
 }
 
-/* 12 tiles times 32 outputs, summed over inputs; `tiles` and `matrix` are of one coefficient. */
+/* Multiply 12 tiles by the weights of 32 outputs, summed over inputs, for one coefficient. */
 static inline void multiply(const bf16 *tiles, const uint32_t *matrix, int inputs, float *out) {
     __m512 sum[ROWS][2];
     #pragma GCC unroll 12
@@ -306,7 +312,7 @@ static inline void multiply(const bf16 *tiles, const uint32_t *matrix, int input
             const __m512bh high = (__m512bh)_mm512_load_si512(matrix + LANES);
             #pragma GCC unroll 12
             for (int r = 0; r < ROWS; r++) {
-                const __m512bh both = all_lanes(at + r * DEPTH);
+                const __m512bh both = broadcast_pair(at + r * DEPTH);
                 sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, low);
                 sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, high);
             }
@@ -319,13 +325,13 @@ static inline void multiply(const bf16 *tiles, const uint32_t *matrix, int input
     }
 }
 
-/* A' m A of `count` tiles from the `first`-th on, 32 outputs from `o` on, and what is left to do with them. */
+/* Compute A' m A of `count` tiles from the `first`-th on, for 32 outputs from `o` on, and apply the epilogue. */
 static inline void transform_products(const float *products, const plane *p, int first, int count, int outputs, int o,
-                                      const finish *then, bf16 *to) {
+                                      const epilogue *ep, bf16 *to) {
     const size_t step = ROWS * BLOCK;
     const __m512 none = _mm512_setzero_ps();
-    const __m512 bias[2] = {then->bias ? _mm512_loadu_ps(then->bias + o) : none,
-                            then->bias ? _mm512_loadu_ps(then->bias + o + LANES) : none};
+    const __m512 bias[2] = {ep->bias ? _mm512_loadu_ps(ep->bias + o) : none,
+                            ep->bias ? _mm512_loadu_ps(ep->bias + o + LANES) : none};
     int ty = first / p->across, tx = first % p->across;
     for (int t = 0; t < count; t++, products += BLOCK) {
         __m512 pixels[4][2];
@@ -349,31 +355,31 @@ static inline void transform_products(const float *products, const plane *p, int
             const int y = 2 * ty + k / 2, x = 2 * tx + k % 2;
             if (y >= p->height || x >= p->width) continue;
             const size_t at = ((size_t)y * p->width + x) * outputs + o;
-            _mm512_storeu_si512(to + at, finished(pixels[k][0], pixels[k][1], at, then));
+            _mm512_storeu_si512(to + at, apply_epilogue(pixels[k][0], pixels[k][1], at, ep));
         }
         if (++tx == p->across) tx = 0, ty++;
     }
 }
 
-/* The outputs of `rows` rows of tiles from the `top`-th on. */
-static void convolve(const bf16 *picture, const plane *p, int top, int rows, int inputs, int outputs,
-                     uint32_t *matrices, workspace *own, const finish *then, bf16 *to) {
-    bf16 *tiles = (bf16 *)own->tiles;
+/* Compute the outputs of `rows` rows of tiles from the `top`-th on. */
+static void convolve(const bf16 *image, const plane *p, int top, int rows, int inputs, int outputs,
+                     uint32_t *matrices, workspace *work, const epilogue *ep, bf16 *to) {
+    bf16 *tiles = (bf16 *)work->tiles;
     const int end = (top + rows) * p->across;
     for (int q = top * p->across; q < end; q += STEP) {
         const int count = end - q < STEP ? end - q : STEP;
-        transform_features(picture, own->zeros, p, inputs, q, count, tiles);
+        transform_features(image, work->zeros, p, inputs, q, count, tiles);
         for (int o = 0; o < outputs; o += BLOCK)
             for (int t = 0; t < count; t += ROWS) {
                 for (int c = 0; c < COEFFICIENTS; c++)
-                    multiply(tiles + (size_t)c * inputs * PITCH + t * DEPTH, line_of(matrices, o, c, 0, inputs), inputs,
-                             own->products + c * ROWS * BLOCK);
-                transform_products(own->products, p, q + t, count - t < ROWS ? count - t : ROWS, outputs, o, then, to);
+                    multiply(tiles + (size_t)c * inputs * PITCH + t * DEPTH, matrix_row(matrices, o, c, 0, inputs),
+                             inputs, work->products + c * ROWS * BLOCK);
+                transform_products(work->products, p, q + t, count - t < ROWS ? count - t : ROWS, outputs, o, ep, to);
             }
     }
 }
 
-/* 8 outputs times 32 inputs, summed over pairs of tiles, added to `sums`, whose rows are `inputs` long. */
+/* Add the products of 8 outputs and 32 inputs, summed over pairs of tiles, to `sums`, whose rows are `inputs` long. */
 static inline void multiply_gradients(const uint32_t *gradients, const uint32_t *features, int count, int inputs,
                                       float *sums) {
     __m512 sum[GRADIENT_ROWS][2];
@@ -387,7 +393,7 @@ static inline void multiply_gradients(const uint32_t *gradients, const uint32_t 
         const __m512bh high = (__m512bh)_mm512_load_si512(features + (size_t)PITCH * LANES);
         #pragma GCC unroll 8
         for (int r = 0; r < GRADIENT_ROWS; r++) {
-            const __m512bh both = all_lanes(gradients + r);
+            const __m512bh both = broadcast_pair(gradients + r);
             sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, low);
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, high);
         }
@@ -399,27 +405,28 @@ static inline void multiply_gradients(const uint32_t *gradients, const uint32_t 
     }
 }
 
-/* Add to `sums`, [coefficient][outputs][inputs], and to `biases` what a picture adds to the gradients of weights. */
-static void sum_gradients(const bf16 *picture, const bf16 *gradient, const plane *p, int inputs, int outputs,
-                          workspace *own, float *sums, float *biases) {
+/* Add an image's transformed weight gradients to `sums`, [coefficient][outputs][inputs], and its bias gradients to
+ * `biases`. */
+static void sum_gradients(const bf16 *image, const bf16 *gradient, const plane *p, int inputs, int outputs,
+                          workspace *work, float *sums, float *biases) {
     const int all = (p->across + 1) / 2 * p->down;
     for (int q = 0; q < all; q += STEP) {
         const int count = all - q < STEP ? all - q : STEP;
-        transform_pairs(picture, own->zeros, p, inputs, q, count, own->tiles);
-        transform_gradients(gradient, own->zeros, p, outputs, q, count, own->others, biases);
+        transform_pairs(image, work->zeros, p, inputs, q, count, work->tiles);
+        transform_gradients(gradient, work->zeros, p, outputs, q, count, work->gradient_tiles, biases);
         for (int c = 0; c < COEFFICIENTS; c++)
             for (int o = 0; o < outputs; o += GRADIENT_ROWS) {
                 const size_t line = (size_t)c * outputs + o / LANES * LANES;
                 for (int i = 0; i < inputs; i += BLOCK)
-                    multiply_gradients(own->others + line * PITCH + o % LANES,
-                                       own->tiles + ((size_t)c * inputs + i) * PITCH, count, inputs,
+                    multiply_gradients(work->gradient_tiles + line * PITCH + o % LANES,
+                                       work->tiles + ((size_t)c * inputs + i) * PITCH, count, inputs,
                                        sums + ((size_t)c * outputs + o) * inputs + i);
             }
     }
 }
 
-/* G' s G of the sums of all threads, whose sums are `apart`. To be called by all of them. */
-static void finish_gradient(const float *sums, size_t apart, int inputs, int outputs, float *weights) {
+/* Compute G' s G of the threads' sums, which are `stride` numbers apart. All threads of the team must call it. */
+static void finish_gradient(const float *sums, size_t stride, int inputs, int outputs, float *weights) {
     const __m512 half = _mm512_set1_ps(.5f);
     #pragma omp for
     for (int o = 0; o < outputs; o++)
@@ -430,7 +437,8 @@ static void finish_gradient(const float *sums, size_t apart, int inputs, int out
                 for (int y = 0; y < 4; y++) {
                     const float *from = sums + ((size_t)(4 * y + x) * outputs + o) * inputs + i;
                     s[y] = _mm512_setzero_ps();
-                    for (int t = 0; t < omp_get_num_threads(); t++) s[y] = add(s[y], _mm512_loadu_ps(from + apart * t));
+                    for (int t = 0; t < omp_get_num_threads(); t++)
+                        s[y] = add(s[y], _mm512_loadu_ps(from + stride * t));
                 }
                 v[0][x] = add(s[0], _mm512_mul_ps(half, add(s[1], s[2])));
                 v[1][x] = _mm512_mul_ps(half, sub(s[1], s[2]));
@@ -446,17 +454,17 @@ static void finish_gradient(const float *sums, size_t apart, int inputs, int out
         }
 }
 
-/* What a thread does of a call: pictures of its own, or, where there are fewer of them than threads, rows of tiles of
- * every picture; then all threads must be done with a layer before the next one begins. */
+/* The share of one thread in a call: whole images or, if there are fewer images than threads, some rows of tiles of
+ * every image. In the second case a barrier follows each layer. */
 typedef struct {
     int first, last, top, rows, shared;
-} part;
+} thread_share;
 
-static part part_of(int pictures, const plane *p) {
+static thread_share make_thread_share(int images, const plane *p) {
     const int me = omp_get_thread_num(), all = omp_get_num_threads();
-    if (pictures >= all) return (part){me * pictures / all, (me + 1) * pictures / all, 0, p->down, 0};
+    if (images >= all) return (thread_share){me * images / all, (me + 1) * images / all, 0, p->down, 0};
     const int top = me * p->down / all;
-    return (part){0, pictures, top, (me + 1) * p->down / all - top, 1};
+    return (thread_share){0, images, top, (me + 1) * p->down / all - top, 1};
 }
 
 int nitido_chains_allowed(void) { return 1; }
@@ -467,7 +475,7 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
     int most = 0;
     size_t bytes = 0;
     for (int c = 0; c < count; c++) {
-        most = most_channels(chains + c) > most ? most_channels(chains + c) : most;
+        most = max_channels(chains + c) > most ? max_channels(chains + c) : most;
         bytes += matrix_bytes(chains + c, chains[c].length);
     }
     char *matrices = aligned_alloc(4096, bytes);
@@ -481,9 +489,9 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
             for (int l = 0; l < s->length; l++)
                 make_matrices(weight[l], (uint32_t *)(at + matrix_bytes(s, l)), s->channels[l], s->channels[l + 1]);
         #pragma omp barrier
-        workspace *own = work_in(&p, most, 0);
-        if (!own) status = NO_MEMORY;
-        const part mine = part_of(chains->pictures, &p);
+        workspace *work = get_workspace(&p, most, 0);
+        if (!work) status = NO_MEMORY;
+        const thread_share mine = make_thread_share(chains->images, &p);
         for (int n = mine.first; n < mine.last; n++) {
             const size_t pixels = (size_t)n * p.height * p.width;
             const bf16 *from = input + pixels * chains->channels[0];
@@ -492,12 +500,12 @@ int nitido_chains_forward(int count, const shape *chains, const bf16 *input, con
             for (const shape *s = chains; s < chains + count; at += matrix_bytes(s, s->length), s++) {
                 const bf16 *begin = from;
                 for (int l = 0; l < s->length; l++, done++) {
-                    const finish then = {.bias = biases[done], .slope = s->slope[l],
+                    const epilogue ep = {.bias = biases[done], .slope = s->slope[l],
                                          .skip = l == s->length - 1 && s->skip ? begin : NULL};
                     bf16 *to = outputs[done] + pixels * s->channels[l + 1];
-                    if (own)
+                    if (work)
                         convolve(from, &p, mine.top, mine.rows, s->channels[l], s->channels[l + 1],
-                                 (uint32_t *)(at + matrix_bytes(s, l)), own, &then, to);
+                                 (uint32_t *)(at + matrix_bytes(s, l)), work, &ep, to);
                     if (mine.shared) {
                         #pragma omp barrier
                     }
@@ -515,14 +523,14 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                           float *const *bias_gradients) {
     const plane p = make_plane(s);
     const int last = s->length - 1, end = s->channels[s->length];
-    size_t count = 0, sums_at[LONGEST], biases_at[LONGEST];
+    size_t count = 0, sums_at[MAX_CONVOLUTIONS], biases_at[MAX_CONVOLUTIONS];
     for (int l = 0; l < s->length; l++) {
         sums_at[l] = count;
         count += (size_t)COEFFICIENTS * s->channels[l] * s->channels[l + 1];
         biases_at[l] = count;
         count += s->channels[l + 1];
     }
-    count = rounded(count * sizeof(float)) / sizeof(float);
+    count = round_to_pages(count * sizeof(float)) / sizeof(float);
     char *matrices = aligned_alloc(4096, matrix_bytes(s, s->length));
     float *sums = aligned_alloc(4096, count * sizeof(float) * s->threads);
     int status = matrices && sums ? OK : NO_MEMORY;
@@ -533,36 +541,37 @@ int nitido_chain_backward(const shape *s, const bf16 *input, const float *const 
                 make_matrices_back(weights[l], (uint32_t *)(matrices + matrix_bytes(s, l)), s->channels[l],
                                    s->channels[l + 1]);
             #pragma omp barrier
-            workspace *own = work_in(&p, most_channels(s), 2);
-            if (!own) status = NO_MEMORY;
+            workspace *work = get_workspace(&p, max_channels(s), 2);
+            if (!work) status = NO_MEMORY;
             float *mine = sums + count * omp_get_thread_num();
             memset(mine, 0, count * sizeof(float));
             #pragma omp for schedule(static)
-            for (int n = 0; n < s->pictures; n++) {
-                if (!own) continue;
+            for (int n = 0; n < s->images; n++) {
+                if (!work) continue;
                 const size_t pixels = (size_t)n * p.height * p.width;
-                const bf16 *flow = gradient + pixels * end;
+                const bf16 *gradients = gradient + pixels * end;
                 if (s->slope[last] != 1) {
-                    const bf16 *open = outputs[last] + pixels * end;
+                    const bf16 *activated = outputs[last] + pixels * end;
                     for (size_t i = 0; i < (size_t)p.height * p.width * end; i += DEPTH) {
-                        __m512 low = from_bf16(flow + i), high = from_bf16(flow + i + LANES);
-                        through_activation(&low, &high, open + i, s->slope[last]);
-                        _mm512_storeu_si512(own->flow[0] + i, to_bf16(low, high));
+                        __m512 low = from_bf16(gradients + i), high = from_bf16(gradients + i + LANES);
+                        activation_backward(&low, &high, activated + i, s->slope[last]);
+                        _mm512_storeu_si512(work->gradients[0] + i, to_bf16(low, high));
                     }
-                    flow = own->flow[0];
+                    gradients = work->gradients[0];
                 }
                 for (int l = last; l >= 0; l--) {
                     const int in = s->channels[l], out = s->channels[l + 1];
                     const bf16 *from = (l ? outputs[l - 1] : input) + pixels * in;
-                    sum_gradients(from, flow, &p, in, out, own, mine + sums_at[l], mine + biases_at[l]);
+                    sum_gradients(from, gradients, &p, in, out, work, mine + sums_at[l], mine + biases_at[l]);
                     if (l == 0 && !input_gradient) continue;
-                    const finish then = {.slope = 1,
+                    const epilogue ep = {.slope = 1,
                                          .skip = l == 0 && s->skip ? gradient + pixels * in : NULL,
-                                         .open = l && s->slope[l - 1] != 1 ? from : NULL,
-                                         .open_slope = l ? s->slope[l - 1] : 1};
-                    bf16 *to = l ? own->flow[flow == own->flow[0]] : input_gradient + pixels * in;
-                    convolve(flow, &p, 0, p.down, out, in, (uint32_t *)(matrices + matrix_bytes(s, l)), own, &then, to);
-                    flow = to;
+                                         .activated = l && s->slope[l - 1] != 1 ? from : NULL,
+                                         .activated_slope = l ? s->slope[l - 1] : 1};
+                    bf16 *to = l ? work->gradients[gradients == work->gradients[0]] : input_gradient + pixels * in;
+                    convolve(gradients, &p, 0, p.down, out, in, (uint32_t *)(matrices + matrix_bytes(s, l)), work, &ep,
+                             to);
+                    gradients = to;
                 }
             }
             for (int l = 0; l < s->length; l++) {

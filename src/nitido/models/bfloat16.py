@@ -1,4 +1,4 @@
-"""Which models may enlarge in bfloat16, and on which machines it is worth it."""
+"""Decides which models upscale in bfloat16, and on which machines."""
 
 import logging
 from collections.abc import Callable
@@ -10,19 +10,22 @@ from torch import Tensor
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import unknown_name
-from nitido.kernels.compiler import is_installed
+from nitido.kernels.compiler import is_compiler_installed
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""How a network calculates: `auto` is bfloat16 where it is fast and is known to cost nothing, else float32."""
+"""Number format of inference.
+
+`auto` is bfloat16 if it is fast and was measured to cost almost nothing, else float32.
+"""
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
 
 LARGEST_COST_DB = 0.005
-"""PSNR-Y, in dB, that bfloat16 may cost a model before `auto` leaves it alone."""
+"""Maximum loss of PSNR-Y in dB for which `auto` uses bfloat16."""
 
 
 def precision_called(name: str) -> Precision:
-    """The precision that a user calls `name`; raises `NitidoError`, which says the nearest name, for another word."""
+    """Return the precision called `name`; raise `NitidoError` with the nearest name if it is unknown."""
     for precision in PRECISIONS:
         if name == precision:
             return precision
@@ -30,14 +33,14 @@ def precision_called(name: str) -> Precision:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices in hardware; elsewhere bfloat16 is emulated and much slower."""
+    """Return whether `device` multiplies bfloat16 matrices in hardware. Emulated bfloat16 is much slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def chooses_bfloat16(precision: Precision, cost_db: float | None, device: torch.device) -> bool:
-    """Whether a network on `device` calculates in bfloat16; `cost_db` is what that was measured to cost it, if it was.
+    """Return whether inference on `device` uses bfloat16; `cost_db` is its measured loss of PSNR-Y, or None.
 
     >>> chooses_bfloat16("auto", None, torch.device("cpu")), chooses_bfloat16("bfloat16", None, torch.device("cpu"))
     (False, True)
@@ -48,10 +51,10 @@ def chooses_bfloat16(precision: Precision, cost_db: float | None, device: torch.
 
 
 def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Tensor], Tensor]:
-    """How `network` is called that is in use: all of it in float32, or its convolutions in `bfloat16`.
+    """Return a function that applies `network` in inference: in float32, or with its convolutions in `bfloat16`.
 
-    Those are calculated by nitido's kernels where that is faster: not with matrix tiles, by which PyTorch's own
-    convolutions come close to what the processor can do, and whose kernels need a picture for each thread.
+    nitido's kernels compute the convolutions where they are faster. They are not used on processors with matrix tiles,
+    because PyTorch's convolutions are close to the hardware limit there, and the kernels need one image per thread.
     """
     if not bfloat16:
         return network
@@ -67,14 +70,14 @@ def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Ten
 
 def _with_kernels(network: SuperResolutionNetwork) -> Callable[[Tensor], Tensor]:
     try:
-        if not kernels.fastest().shares_pictures or not is_installed():
+        if not kernels.fastest().shares_images or not is_compiler_installed():
             return network
     except kernels.KernelsUnavailableError:
         return network
     try:
         with torch.no_grad():
             accelerated = kernels.AcceleratedNetwork(network, kernels.load())
-    except kernels.KernelsUnavailableError as error:  # slower, and nothing else
-        logging.getLogger(__name__).warning("PyTorch calculates without nitido's kernels: %s", error)
+    except kernels.KernelsUnavailableError as error:
+        logging.getLogger(__name__).warning("inference is slower without nitido's kernels: %s", error)
         return network
     return accelerated if accelerated.replaced_layers else network

@@ -1,4 +1,4 @@
-"""Bounds for networks that files describe: what no file of that size can hold is not built."""
+"""Limits the size of networks built from descriptors to what a file of that size can contain."""
 
 import threading
 from collections.abc import Iterator
@@ -11,22 +11,25 @@ from torch.nn.modules.module import (
 )
 
 MODULES_PER_TENSOR = 20
-"""Modules of a network for each of its tensors, at the most; activations, containers and shuffles have none."""
+"""Maximum number of modules per tensor; activations, containers and shuffles have no tensors."""
 
 
 SPARE_TENSORS, SPARE_ELEMENTS = 256, 10_000_000
-"""What a network may have beyond its file: a file that lacks little gets an error that names what it lacks."""
+"""How many more tensors and elements a network may have than its file.
+
+A file with a few missing tensors thereby gets an error that names them.
+"""
 
 
 class OutOfBoundsError(Exception):
-    """A network became larger than allowed while it was built."""
+    """A network exceeded the limit while it was built."""
 
 
 @contextmanager
 def at_most(tensors: int, elements: int) -> Iterator[None]:
-    """Raise `OutOfBoundsError` inside once this thread has built clearly more parameters or values than that.
+    """Raise `OutOfBoundsError` as soon as this thread has created clearly more parameters or elements than given.
 
-    A parameter is counted before anything is written to it, so a huge one takes no memory yet.
+    A parameter is counted before it is written to, so that a huge one does not take memory yet.
     """
     thread = threading.get_ident()
     tensors_left, elements_left = tensors + SPARE_TENSORS, elements + SPARE_ELEMENTS

@@ -1,15 +1,15 @@
-"""Channels last in memory, in a way that PyTorch sees."""
+"""Channels-last memory format with unambiguous strides."""
 
 import torch
 from torch import Tensor
 
 
 def channels_last(pictures: Tensor) -> Tensor:
-    """`pictures`, `(N, C, h, w)`, with the channels of a pixel side by side in memory: what convolutions are fast at.
+    """Return `pictures`, `(N, C, h, w)`, in channels-last memory format, which is fast for convolutions.
 
-    PyTorch tells the layout by the strides, also by those of axes of length 1, which may be any: a single picture, or a
-    single channel, can pass for channels last in `contiguous` and for the slow layout in a convolution. Here they are
-    as of many pictures of many channels. Copied only where the numbers lie otherwise.
+    PyTorch infers the format from the strides, including those of axes of length 1, which are arbitrary. A single image
+    or a single channel can therefore be channels-last for `contiguous` but not for a convolution. This function sets
+    all strides as for many images of many channels. Data are copied only if their order differs.
 
     >>> torch.zeros(1, 1, 2, 5).contiguous(memory_format=torch.channels_last).stride()
     (10, 10, 5, 1)

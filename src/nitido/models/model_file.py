@@ -1,8 +1,8 @@
-"""A trained network as one file: safetensors weights and a JSON descriptor in their metadata.
+"""A trained network as one file: safetensors weights with a JSON descriptor in their metadata.
 
-Nothing is guessed from a file's name: the descriptor says which architecture, which configuration, how it was trained
-and what it measured. Reading a model file runs no code of the file's maker, and what it takes is bounded by the file's
-size. A checksum of weights and descriptor is verified at every reading; files of earlier versions have none.
+The descriptor contains the architecture, the configuration, the training and the measurements; nothing is inferred from
+the file's name. Reading a model file runs no code from the file, and memory is limited by the file's size. A checksum
+of weights and descriptor is always verified; files of earlier versions have none.
 """
 
 import json
@@ -36,20 +36,20 @@ from nitido.models.tensor_file import (
 )
 
 METADATA_KEY = "nitido"
-"""Where the descriptor lies in a safetensors file's metadata."""
+"""Key of the descriptor in a safetensors file's metadata."""
 
 
 class WrongScaleError(ModelFileError):
-    """A model does not serve the enlargement that is asked for."""
+    """A model does not support the requested scale."""
 
 
 class LearnedPictures(StrictModel):
-    """The pictures that weights depend on, also those of the models that they were pretrained from.
+    """The images on which weights depend, including those of the models from which they were pretrained.
 
     Attributes:
-        train: The first 16 digits of the hash of each training picture's pixels.
-        validation: Those of the pictures that chose the step.
-        unrecorded: Models that the weights started from, whose pictures are not recorded.
+        train: The first 16 digits of the hash of each training image's pixels.
+        validation: The same of the images that selected the step.
+        unrecorded: Models from which the weights started and whose images were not recorded.
     """
 
     train: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class LearnedPictures(StrictModel):
 
     @classmethod
     def of(cls, train: Iterable[str], validation: Iterable[str], start: "LearnedPictures | None" = None) -> Self:
-        """Record pictures by the hashes of their pixels, and those of the model that the weights `start` from."""
+        """Record images by the hashes of their pixels, and those of the model from which the weights `start`."""
         start = start or LearnedPictures()
         return cls(
             train=tuple(sorted({*start.train, *map(_short, train)})),
@@ -67,11 +67,11 @@ class LearnedPictures(StrictModel):
         )
 
     def trained_on(self, sha256: str) -> bool:
-        """Return whether the picture with this hash was a training picture."""
+        """Return whether the image with this hash was a training image."""
         return _short(sha256) in self.train
 
     def chosen_by(self, sha256: str) -> bool:
-        """Return whether the picture with this hash was a validation picture."""
+        """Return whether the image with this hash was a validation image."""
         return _short(sha256) in self.validation
 
 
@@ -80,17 +80,17 @@ def _short(sha256: str) -> str:
 
 
 class ModelDescriptor(StrictModel):
-    """Everything there is to know about a model file without its weights."""
+    """Everything about a model file except for its weights."""
 
     format_version: Literal[1] = Field(default=1, description="version of this descriptor's layout")
-    name: str = Field(min_length=1, description="what the model is called in tables")
+    name: str = Field(min_length=1, description="name of the model in tables")
     architecture: str = Field(description="name of the architecture, as in the registry")
     config: dict[str, Any] = Field(description="the network's full configuration")
-    scale: int = Field(ge=1, description="enlargement factor; of several, the first")
-    scales: tuple[int, ...] = Field(default=(), description="all factors the weights serve; not said: `scale` alone")
-    channels: Literal[1, 3] = Field(description="1 = works on Y alone, 3 = RGB")
+    scale: int = Field(ge=1, description="upscaling factor; of several, the first")
+    scales: tuple[int, ...] = Field(default=(), description="all scales that the weights support; default: `scale`")
+    channels: Literal[1, 3] = Field(description="1 = Y only, 3 = RGB")
     receptive_field_radius: int | None = Field(
-        ge=0, description="margin in LR pixels that makes a tile exact; null: an output pixel sees the whole picture"
+        ge=0, description="margin in LR pixels that makes a tile exact; null: output pixels depend on the whole image"
     )
     parameters: int = Field(ge=0, description="number of weights")
     training: dict[str, Any] = Field(
@@ -102,12 +102,12 @@ class ModelDescriptor(StrictModel):
         description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
     )
     learned: LearnedPictures | None = Field(
-        default=None, description="the pictures that the weights were trained and chosen on; null: not recorded"
+        default=None, description="images used for training and selection of the weights; null: not recorded"
     )
     plugins: dict[str, str] = Field(
-        default_factory=dict, description="by word of the configuration that a plugin registered, the hash of its code"
+        default_factory=dict, description="name in the configuration that a plugin registered -> hash of its code"
     )
-    publication: Publication | None = Field(default=None, description="of a model of the zoo: figures, costs, licence")
+    publication: Publication | None = Field(default=None, description="figures, costs and licence of a zoo model")
 
     @field_validator("name")
     @classmethod
@@ -133,9 +133,16 @@ class ModelDescriptor(StrictModel):
         other_scales: Sequence[int] = (),
         learned: LearnedPictures | None = None,
     ) -> "ModelDescriptor":
-        """Describe `network`, an instance of `architecture`: what the network knows is taken from the network.
+        """Describe `network`, an instance of `architecture`.
 
-        `other_scales` are those that its weights serve besides its own; `learned` are the pictures they depend on.
+        Args:
+            network: Gives configuration, scale, channels, receptive field and number of parameters.
+            architecture: Name of the architecture.
+            name: Name of the model in tables.
+            training: Provenance.
+            metrics: Dataset -> metric -> value.
+            other_scales: Scales that the weights support besides the network's own.
+            learned: Images on which the weights depend.
         """
         return cls(
             name=name,
@@ -154,7 +161,7 @@ class ModelDescriptor(StrictModel):
 
 
 def metric_name(metric: str, scale: int, first: int) -> str:
-    """What a descriptor calls a metric that was measured at `scale`: the plain name is of the `first`, its `scale`.
+    """Return the name in a descriptor of a metric measured at `scale`; it is plain for the `first` scale.
 
     >>> metric_name("psnr_y", 2, 2), metric_name("psnr_y", 3, 2)
     ('psnr_y', 'x3/psnr_y')
@@ -163,7 +170,7 @@ def metric_name(metric: str, scale: int, first: int) -> str:
 
 
 class LoadedModel(NamedTuple):
-    """A network in eval mode, at one of its scales, and what its file says about it."""
+    """A network in eval mode at one of its scales, and the descriptor of its file."""
 
     network: SuperResolutionNetwork
     descriptor: ModelDescriptor
@@ -172,21 +179,22 @@ class LoadedModel(NamedTuple):
 def save_model(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> None:
     """Write the weights and buffers of `network` with `descriptor` to `path`, atomically.
 
-    Raises `ModelFileError`, and leaves `path` as it was, when a weight is not finite, the descriptor is not the
-    network's, or the disk does not take the file.
+    Raises:
+        ModelFileError: A weight is not finite, the descriptor does not match the network, or writing fails. `path` is
+            unchanged.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     check_finite(path, tensors)
     _check_descriptor(path, network, descriptor)
     try:
-        # Into memory first: safetensors' own files can be read by nobody but their owner.
+        # Into memory first, because files written by safetensors can be read only by their owner.
         write_bytes(path, with_checksum(save(tensors, metadata={METADATA_KEY: descriptor.model_dump_json()})))
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: could not be written ({error})") from None
 
 
 def read_descriptor(path: Path) -> ModelDescriptor:
-    """Read the descriptor of the model file at `path`; raises `ModelFileError`, also when its weights are damaged."""
+    """Return the descriptor of the model file at `path`; raise `ModelFileError`, also if its weights are damaged."""
     return _descriptor(read_tensor_file(path))
 
 
@@ -205,7 +213,7 @@ def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
             network = build_blank(descriptor.architecture, config)
     except (OutOfBoundsError, RuntimeError, MemoryError, OverflowError):  # RuntimeError: too large for torch
         raise ModelFileError(
-            f"{path}: its descriptor needs more weights than the {file.elements:,} that the file holds"
+            f"{path}: its descriptor needs more weights than the {file.elements:,} in the file"
         ) from None
     _check_descriptor(path, network, descriptor)
     tensors = file.tensors()
@@ -218,43 +226,45 @@ def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     wanted = descriptor.scale if scale is None else scale
     if wanted not in descriptor.scales:
         served = " or ".join(f"×{known}" for known in descriptor.scales)
-        raise WrongScaleError(f"{path}: this model enlarges {served}, not ×{wanted}")
+        raise WrongScaleError(f"{path}: this model upscales by {served}, not by ×{wanted}")
     return LoadedModel(network.eval().at_scale(wanted), descriptor)
 
 
 def build_blank(architecture: str, config: NetworkConfig) -> SuperResolutionNetwork:
-    """A network whose weights the caller overwrites at once: drawing them leaves the random generator as it was."""
+    """Return a network whose weights the caller will overwrite, without changing the random generator's state."""
     with torch.random.fork_rng(devices=[]):
         return build(architecture, config)
 
 
-def check_layout(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], judge: str) -> None:
+def check_layout(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], required_by: str) -> None:
     """Raise `ModelFileError` unless `found`, read from `path`, has the names, shapes and types of `expected`.
 
-    `judge` is who expects them, as the error calls it.
+    `required_by` says in the message what expects them.
     """
     missing = sorted(expected.keys() - found.keys())
     extra = sorted(found.keys() - expected.keys())
     if missing:
-        raise ModelFileError(f"{path}: lacks weights {judge} needs: {', '.join(missing)}")
+        raise ModelFileError(f"{path}: weights that {required_by} requires are missing: {', '.join(missing)}")
     if extra:
-        raise ModelFileError(f"{path}: holds weights {judge} knows nothing of: {', '.join(extra)}")
+        raise ModelFileError(f"{path}: weights that {required_by} does not have: {', '.join(extra)}")
     for name, tensor in expected.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise ModelFileError(f"{path}: {name} is {_describe(found[name])}, but {judge} needs {_describe(tensor)}")
+            raise ModelFileError(
+                f"{path}: {name} is {_describe(found[name])}, but {required_by} needs {_describe(tensor)}"
+            )
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise `ModelFileError` when one of the `tensors` of `path` holds NaN or infinity."""
+    """Raise `ModelFileError` if one of the `tensors` of `path` contains NaN or infinity."""
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise ModelFileError(f"{path}: {name} holds NaN or infinite weights")
+            raise ModelFileError(f"{path}: {name} contains NaN or infinite weights")
 
 
 def check_not_zeroed(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise `ModelFileError` when all weights of a layer are zero, as an interrupted copy leaves them.
+    """Raise `ModelFileError` if all weights of a layer are zero, as in an incompletely copied file.
 
-    For files without a checksum. One number per channel (a bias, a mean) may be zero.
+    This is for files without a checksum. One-dimensional tensors (biases, means) may be zero.
     """
     for name, tensor in tensors.items():
         if tensor.ndim > 1 and not bool(tensor.any()):
@@ -264,21 +274,21 @@ def check_not_zeroed(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def _descriptor(file: TensorFile) -> ModelDescriptor:
     if METADATA_KEY not in file.metadata:
         raise ModelFileError(f"{file.path}: a safetensors file without nitido's descriptor; import it first")
-    # Otherwise one flipped bit in the checksum's own name would make this a file that has none.
+    # Otherwise a flipped bit in the checksum's key would make this a file without checksum.
     unknown = sorted(file.metadata.keys() - {METADATA_KEY, CHECKSUM_KEY, "format"})
     if unknown and CHECKSUM_KEY not in file.metadata:
         raise ModelFileError(
-            f"{file.path} is damaged or was changed (nitido writes no metadata {unknown[0]!r}): "
-            "get it again from where it came from, or train it again"
+            f"{file.path} is damaged or modified (nitido writes no metadata {unknown[0]!r}): "
+            "obtain it again from its source, or train it again"
         )
     return parse_descriptor(file.path, file.metadata[METADATA_KEY])
 
 
 def parse_descriptor(path: Path, text: str) -> ModelDescriptor:
-    """The descriptor in the metadata of the file at `path`; raises `ModelFileError`."""
+    """Return the descriptor in the metadata of the file at `path`; raise `ModelFileError` if it is invalid."""
     try:
         values = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_number)
-        json.dumps(values, ensure_ascii=False).encode()  # halves of characters could not be printed
+        json.dumps(values, ensure_ascii=False).encode()  # lone surrogates cannot be printed
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: its descriptor is not JSON ({error})") from None
     try:
@@ -309,10 +319,10 @@ def _check_descriptor(path: Path, network: SuperResolutionNetwork, descriptor: M
     }
     for key, (said, true) in pairs.items():
         if said != true:
-            raise ModelFileError(f"{path}: the descriptor says {key} = {said}, its network has {true}")
-    said_scales = f"{path}: the descriptor says scales = {list(descriptor.scales)}"
+            raise ModelFileError(f"{path}: the descriptor states {key} = {said}, but its network has {true}")
+    said_scales = f"{path}: the descriptor states scales = {list(descriptor.scales)}"
     if descriptor.scales[0] != network.scale or len(set(descriptor.scales)) < len(descriptor.scales):
-        raise ModelFileError(f"{said_scales}, but they must differ and begin with {network.scale}")
+        raise ModelFileError(f"{said_scales}, but they must be unique and start with {network.scale}")
     for scale in descriptor.scales:
         try:
             network.at_scale(scale)
@@ -325,14 +335,14 @@ def _plugins(architecture: str, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _note_other_code(path: Path, descriptor: ModelDescriptor) -> None:
-    """Say on standard error which plugins have other code than those that the model of `path` was trained with."""
+    """Report which plugins have other code than the model of `path` was trained with."""
     for word, code in _plugins(descriptor.architecture, descriptor.config).items():
         if word not in descriptor.plugins:
-            note(f"{path}: which code of the plugin of {word} it was trained with is not recorded")
+            note(f"{path}: the plugin code of {word} with which it was trained is not recorded")
         elif descriptor.plugins[word] != code:
             note(
-                f"{path}: the code of the plugin of {word} has changed since it was trained: "
-                "this is another network with its weights"
+                f"{path}: the plugin code of {word} has changed since it was trained: "
+                "its weights are used in a different network"
             )
 
 

@@ -1,4 +1,4 @@
-"""How much memory networks take, measured in processes of their own."""
+"""Measures the peak memory of networks in separate processes."""
 
 import os
 import subprocess
@@ -20,18 +20,18 @@ RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 @activity("measuring memory")
 def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int | None]:
-    """Return for each model file the bytes by which upscaling one LR image raises a process's peak memory.
+    """Return for each model file by how many bytes upscaling one LR image raises a process's peak memory.
 
-    The model is loaded and applied to a whole image of `lr_size` (height, width) in float32, in a process of its own.
-    What Python, its libraries and the weights take before is not counted. The processes are forks of one fresh
-    process, which imports PyTorch once. None, and a note, where a process fails.
+    The model is loaded and applied to a whole image of `lr_size` (height, width) in float32 in a separate process.
+    Memory that Python, its libraries and the weights took before does not count. The processes are forks of one new
+    process, which imports PyTorch once. If a process fails, the result is None, and a note reports it.
     """
     if not hasattr(os, "fork"):
-        note("peak memory is measured on Linux and macOS alone")
+        note("peak memory is only measured on Linux and macOS")
         return [None] * len(models)
     numbers = (*lr_size, torch.get_num_threads())
     command = [sys.executable, "-m", "nitido.models.peak_memory", *map(str, numbers), *map(str, models)]
-    # OpenMP's threads do not survive a fork, and a fork would wait for them for ever: its parent must have none.
+    # OpenMP's threads do not survive a fork, which would wait for them forever, so the parent must have none.
     single_threaded = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=single_threaded)
     answers = done.stdout.splitlines()
@@ -45,7 +45,7 @@ def peak_memories(models: Sequence[Path], lr_size: tuple[int, int]) -> list[int 
 
 
 def _in_a_fork(model: Path, height: int, width: int, threads: int) -> str:
-    """Return the measured bytes, or the reason why there are none, from a fork of this process."""
+    """Return the measured bytes, or the reason for a failure, from a fork of this process."""
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
@@ -67,7 +67,7 @@ def _in_a_fork(model: Path, height: int, width: int, threads: int) -> str:
 @torch.inference_mode()
 def _measure(model: Path, height: int, width: int) -> int:
     network = load_model_file(model).network
-    network(torch.rand(1, network.channels, 8, 8))  # what the libraries allocate once does not belong to the network
+    network(torch.rand(1, network.channels, 8, 8))  # one-time allocations of libraries do not count
     image = torch.rand(1, network.channels, height, width)
     if RESET.exists():
         RESET.write_text("5", encoding="ascii")  # Linux: resets the peak

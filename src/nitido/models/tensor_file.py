@@ -1,7 +1,7 @@
-"""Safetensors files read with care: bounded, complete, and, where nitido wrote them, with a checksum.
+"""Reads safetensors files safely: with size limits, completeness checks and, if nitido wrote them, a checksum.
 
-The layout (huggingface/safetensors): eight bytes that say how long the header is, the header in JSON, then the bytes of
-all tensors one behind the other.
+The format (huggingface/safetensors): eight bytes for the length of the header, the header in JSON, then the bytes of
+all tensors.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from nitido.base.errors import NitidoError
 from nitido.base.printable import printable
 
 CHECKSUM_KEY = "nitido_checksum"
-"""Where the checksum is stored in a file's metadata."""
+"""Key of the checksum in a file's metadata."""
 
 LARGEST_WEIGHTS = 1 << 30
-"""Bytes of tensors above which no file of weights is read: ten times the largest published networks of this kind."""
+"""Maximum bytes of tensors in a file, ten times the largest published networks of this kind."""
 
 _LENGTH_BYTES = 8
 _LARGEST_HEADER = 1 << 24
@@ -37,13 +37,13 @@ _BYTES = {
 
 
 class ModelFileError(NitidoError):
-    """A model file is missing, foreign, damaged, or does not fit its own descriptor.
+    """A model file is missing, of another kind, damaged, or does not match its own descriptor.
 
-    Names from foreign files stand in messages: what would act on a terminal is escaped.
+    Messages may contain names from the file, so control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        """Take the message for the user."""
+        """Store the escaped message."""
         super().__init__(printable(message))
 
 
@@ -52,10 +52,10 @@ class TensorFile:
     """The content of a safetensors file whose header is consistent with its size.
 
     Attributes:
-        path: the file, for errors.
-        metadata: text by key, the checksum included.
-        table: name -> dtype, shape and place of each tensor, as in the header.
-        content: the whole file.
+        path: The file, for errors.
+        metadata: Text by key, including the checksum.
+        table: Name -> dtype, shape and offsets of each tensor, as in the header.
+        content: The whole file.
     """
 
     path: Path
@@ -65,11 +65,11 @@ class TensorFile:
 
     @property
     def elements(self) -> int:
-        """The number of values in all tensors."""
+        """Number of elements of all tensors."""
         return sum(math.prod(entry["shape"]) for entry in self.table.values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name, copied; raises `ModelFileError`."""
+        """Return copies of all tensors by name; raise `ModelFileError` on failure."""
         try:
             return load(self.content)
         except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that torch does not have
@@ -77,9 +77,10 @@ class TensorFile:
 
 
 def read_weights(path: Path) -> bytes:
-    """Return the content of the file of weights at `path`.
+    """Return the content of the weights file at `path`.
 
-    Raises `ModelFileError` when it is missing, a folder, too large or cannot be read.
+    Raises:
+        ModelFileError: It is missing, a folder, too large, or cannot be read.
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: a folder, not a model file" if path.is_dir() else f"{path}: no such model file")
@@ -91,17 +92,17 @@ def read_weights(path: Path) -> bytes:
 
 
 def check_size(path: Path) -> None:
-    """Raise `ModelFileError` for a file with more bytes than weights may have."""
+    """Raise `ModelFileError` if a file is larger than the limit."""
     size = path.stat().st_size
     if size > LARGEST_WEIGHTS:
-        raise ModelFileError(f"{path}: {size:,} bytes are more than weights may have ({LARGEST_WEIGHTS:,})")
+        raise ModelFileError(f"{path}: {size:,} bytes exceed the limit for weights ({LARGEST_WEIGHTS:,})")
 
 
 def read_tensor_file(path: Path) -> TensorFile:
-    """Read the safetensors file at `path` and verify its checksum if it has one.
+    """Read the safetensors file at `path` and verify its checksum, if it has one.
 
-    Raises `ModelFileError` when it is missing, too large, damaged, not a safetensors file, or changed since nitido
-    wrote it.
+    Raises:
+        ModelFileError: It is missing, too large, damaged, not a safetensors file, or modified since nitido wrote it.
     """
     content = read_weights(path)
     table, data = _split(path, content)
@@ -112,14 +113,14 @@ def read_tensor_file(path: Path) -> TensorFile:
     found = metadata.get(CHECKSUM_KEY)
     if found is not None and found != _checksum(table, metadata, data):
         raise ModelFileError(
-            f"{path} is damaged or was changed (its content does not match its checksum): "
-            "get it again from where it came from, or train it again"
+            f"{path} is damaged or modified (its content does not match its checksum): "
+            "obtain it again from its source, or train it again"
         )
     return TensorFile(path, metadata, table, content)
 
 
 def with_checksum(content: bytes) -> bytes:
-    """The safetensors file `content` with a checksum of everything else in its metadata; its tensors stay as they are.
+    """Return the safetensors file `content` with a checksum in its metadata; the tensors do not change.
 
     >>> from safetensors.torch import save
     >>> import torch
@@ -135,7 +136,7 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def _checksum(table: Mapping[str, Any], metadata: Mapping[str, str], data: memoryview) -> str:
-    """SHA-256 of the tensors' table, the metadata without the checksum, and the tensors' bytes."""
+    """Return the SHA-256 of the tensors' table, the metadata without the checksum, and the tensors' bytes."""
     rest = {key: value for key, value in metadata.items() if key != CHECKSUM_KEY}
     digest = hashlib.sha256(json.dumps([table, rest], sort_keys=True, separators=(",", ":")).encode())
     digest.update(data)
@@ -143,7 +144,7 @@ def _checksum(table: Mapping[str, Any], metadata: Mapping[str, str], data: memor
 
 
 def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:
-    """The header's values and the bytes behind it."""
+    """Return the header's values and the bytes after it."""
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     end = _LENGTH_BYTES + length
     if len(content) < _LENGTH_BYTES or end > len(content) or length > _LARGEST_HEADER:
@@ -158,18 +159,18 @@ def _split(path: Path, content: bytes) -> tuple[dict[str, Any], memoryview]:
 
 
 def _check_table(path: Path, table: Mapping[str, Any], size: int) -> None:
-    """Raise `ModelFileError` unless the tensors fill the `size` bytes of data without gaps and overlaps."""
+    """Raise `ModelFileError` unless the tensors fill the `size` bytes of data without gaps or overlaps."""
     places = []
     for name, entry in table.items():
         match entry:
             case {"dtype": str(kind), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
                 pass
             case _:
-                raise _damaged(path, f"the header's entry for {name!r} has another form than safetensors'")
+                raise _damaged(path, f"the header's entry for {name!r} is not in the format of safetensors")
         if kind not in _BYTES or len(entry) != 3 or not all(type(side) is int and side >= 0 for side in shape):
             raise _damaged(path, f"the header's entry for {name!r} has an unknown type or shape")
         if end - begin != _BYTES[kind] * math.prod(shape):
-            raise _damaged(path, f"{name!r} has {end - begin} bytes, which its type and shape do not fit")
+            raise _damaged(path, f"{name!r} has {end - begin} bytes, which do not match its type and shape")
         places.append((begin, end))
     reached = 0
     for begin, end in sorted(places):
@@ -181,21 +182,21 @@ def _check_table(path: Path, table: Mapping[str, Any], size: int) -> None:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The dict of a JSON object's pairs; raises `ValueError` when a key stands there twice.
+    """Return the dict of a JSON object's pairs; raise `ValueError` if a key occurs twice.
 
     >>> unique_keys([("a", 1), ("a", 2)])
     Traceback (most recent call last):
         ...
-    ValueError: 'a' stands there twice
+    ValueError: duplicate key 'a'
     """
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"{key!r} stands there twice")
+            raise ValueError(f"duplicate key {key!r}")
         found[key] = value
     return found
 
 
 def _damaged(path: Path, reason: str) -> ModelFileError:
     first = next(iter(reason.splitlines()), "")
-    return ModelFileError(f"{path}: not a readable safetensors file, damaged or cut short ({first})")
+    return ModelFileError(f"{path}: not a readable safetensors file, damaged or truncated ({first})")

@@ -1,4 +1,4 @@
-"""Large pictures in pieces, to the same pixels: every piece sees as much around it as the network can see."""
+"""Upscales large images in tiles with the pixels of the whole image; margins cover the receptive field."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.out_of_memory import unless_out_of_memory
 
 LARGEST_AREA = 512 * 512
-"""LR pixels that are enlarged at once, their margin not counted."""
+"""Maximum LR pixels of a tile, without its margin."""
 
 SMALLEST_SIDE = 16
-"""Tiles are not split further after running out of memory: they would be little but margin."""
+"""Minimum side of a tile after splitting; smaller tiles would consist mostly of margin."""
 
 Process = Callable[["Tile", "Tile"], bool]
-"""Computes and stores the tile of a row and a column; returns False if memory ran out."""
+"""Computes and stores the tile of a row and a column; returns False if it ran out of memory."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of one axis: the LR pixels [`first`, `last`) are its own, [`start`, `stop`) with its margin."""
+    """A part of one axis: the LR pixels [`first`, `last`) without and [`start`, `stop`) with margin."""
 
     first: int
     last: int
@@ -31,9 +31,10 @@ class Tile:
 
     @classmethod
     def around(cls, first: int, last: int, margin: int, length: int) -> Self:
-        """The pixels [`first`, `last`) of an axis of `length`, with at least `margin` around them.
+        """Return the pixels [`first`, `last`) of an axis of `length`, with a margin of at least `margin`.
 
-        It starts at an even pixel, so that an algorithm that works on 2×2 of them finds the same ones in every tile.
+        It starts at an even pixel, so that algorithms that process blocks of 2×2 pixels use the same blocks in every
+        tile.
         """
         return cls(first, last, max(0, first - margin) // 2 * 2, min(length, last + margin))
 
@@ -43,7 +44,7 @@ class Tile:
         return slice(self.start, self.stop)
 
     def place(self, scale: int) -> slice:
-        """Return the pixels of the whole image, upscaled by `scale`, that the tile gives."""
+        """Return the position of the upscaled tile, without its margin, in the whole upscaled image."""
         return slice(scale * self.first, scale * self.last)
 
     def inner(self, scale: int) -> slice:
@@ -52,20 +53,20 @@ class Tile:
 
 
 def tiles(length: int, side: int, margin: int) -> Iterator[Tile]:
-    """Cut an axis of `length` pixels into pieces of nearly equal length, at most `side`, each with its margin.
+    """Split an axis of `length` pixels into tiles of nearly equal length, at most `side`, each with its margin.
 
-    The margin ends at the picture's own border, where the network pads as it does for the whole picture. With margins
-    all pieces have one length, for which some see farther than they must: memory fits again that way.
+    The margin ends at the image border, where the network pads as for the whole image. All tiles have the same length
+    with margin, so that their memory can be reused; some margins are therefore larger than necessary.
 
     >>> [(tile.first, tile.last, tile.start, tile.stop) for tile in tiles(12, 4, 2)]
     [(0, 4, 0, 8), (4, 8, 2, 10), (8, 12, 4, 12)]
     """
     count = -(-length // side)
     cuts = [index * length // count for index in range(count + 1)]
-    pieces = [Tile.around(first, last, margin, length) for first, last in pairwise(cuts)]
-    longest = max(tile.stop - tile.start for tile in pieces)
-    longest += (length - longest) % 2  # so that the last piece may start at an even pixel, too
-    for tile in pieces:
+    parts = [Tile.around(first, last, margin, length) for first, last in pairwise(cuts)]
+    longest = max(tile.stop - tile.start for tile in parts)
+    longest += (length - longest) % 2  # so that the last tile may start at an even pixel too
+    for tile in parts:
         start = min(tile.start, length - longest)
         yield Tile(tile.first, tile.last, start, start + longest)
 
@@ -80,19 +81,19 @@ def process_tiles(
     on_split: Callable[[], None] = lambda: None,
     after_row: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Process all tiles of an image; one that runs out of memory, and all later ones, are split to half the side.
+    """Process all tiles of an image. If a tile runs out of memory, it and all later ones are split to half the side.
 
     Args:
         rows: The tiles of the vertical axis.
-        columns: Those of the horizontal axis.
+        columns: The tiles of the horizontal axis.
         size: Height and width of the image in LR pixels.
-        margin: The receptive-field radius of the network; None if it must see the whole image, which is never split.
+        margin: The network's receptive field radius; None if it depends on the whole image, which is never split.
         process: Called for each tile.
-        on_split: Called each time the size is halved.
+        on_split: Called each time the side is halved.
         after_row: Called after each of the `rows`.
 
     Returns:
-        Whether all tiles were processed: False if memory ran out for a tile that cannot be split further.
+        Whether all tiles were processed; False if a tile that cannot be split further ran out of memory.
     """
     limit = max(size)
 
@@ -132,11 +133,15 @@ def upscale(
 ) -> Tensor:
     """Upscale `lr`, `(N, C, h, w)`, with `network`, in tiles if it has more than `largest_area` pixels.
 
-    `finish` is applied to the output of every tile, pixel by pixel: as uint8 a large result needs a quarter.
+    The margin of a tile is the network's receptive field radius, so the pixels are those of the whole image (except for
+    the order of sums). Tiles that run out of memory are split. A network that depends on the whole image (radius None)
+    is not tiled.
 
-    The margin of a tile is the network's receptive-field radius, so the pixels are those of the whole image (except
-    for the order of sums). Tiles that run out of memory are split. A network that must see the whole image (radius
-    None) is not tiled.
+    Args:
+        network: The network.
+        lr: `(N, C, h, w)`.
+        largest_area: Maximum LR pixels of a tile.
+        finish: Applied to the output of every tile, pixel by pixel, for example to convert it to uint8.
     """
     radius = network.receptive_field_radius
     height, width = lr.shape[-2:]
@@ -163,5 +168,5 @@ def upscale(
 
     rows, columns = (list(tiles(length, side, radius)) for length in (height, width))
     if not process_tiles(rows, columns, (height, width), radius, process) or output is None:
-        return finish(network(lr))  # raises what says how much memory is missing
+        return finish(network(lr))  # raises the out-of-memory error
     return output

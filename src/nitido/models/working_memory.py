@@ -1,4 +1,4 @@
-"""How large a piece a network can work on in a given memory."""
+"""Measures the memory that a network needs per pixel of a tile."""
 
 import torch
 
@@ -6,30 +6,32 @@ from nitido.architectures import NetworkConfig, SuperResolutionNetwork
 from nitido.base.live_tensors import LiveTensors
 
 PROBE = 32
-"""Side, in LR pixels, of the picture that is enlarged to see what a network keeps in memory at once."""
+"""Side in LR pixels of the image for the measurement."""
 
 _SCRATCH = 1.5
-"""Convolutions keep their own copies of what they work on, beside PyTorch's tensors."""
+"""Factor for the workspaces of convolutions, which are not PyTorch tensors."""
 
 
 class ForeignNetwork(SuperResolutionNetwork):
-    """A network that something else than PyTorch runs, which cannot be watched.
+    """A network that PyTorch does not run, so that its memory cannot be measured.
 
     Attributes:
-        bytes_per_pixel: what it works in for each LR pixel of its input.
+        bytes_per_pixel: Memory per LR pixel of the input.
     """
 
     def __init__(self, config: NetworkConfig, receptive_field_radius: int | None, bytes_per_pixel: float) -> None:
-        """Remember what is known of the network."""
+        """Store the properties of the network."""
         super().__init__(config, receptive_field_radius)
         self.bytes_per_pixel = bytes_per_pixel
 
 
 def bytes_per_pixel(network: SuperResolutionNetwork) -> float:
-    """Bytes that `network` needs at once for each LR pixel of its input, found by watching it enlarge a small one."""
+    """Return the bytes that `network` needs per LR pixel of its input, measured by upscaling a small image."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     probe = torch.zeros(1, network.channels, PROBE, PROBE, device=device)
     with torch.no_grad(), LiveTensors() as watch:
         network(probe)
-    unseen = max((part.bytes_per_pixel for part in network.modules() if isinstance(part, ForeignNetwork)), default=0.0)
-    return unseen + _SCRATCH * watch.peak / PROBE**2
+    unmeasured = max(
+        (part.bytes_per_pixel for part in network.modules() if isinstance(part, ForeignNetwork)), default=0.0
+    )
+    return unmeasured + _SCRATCH * watch.peak / PROBE**2

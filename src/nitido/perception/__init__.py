@@ -1,4 +1,4 @@
-"""How far apart two pictures look: distances between the features of networks that were trained to recognise things."""
+"""Perceptual distances between images: distances between features of networks trained to recognize objects."""
 
 from nitido.perception.backbone import Backbone, PerceptionError
 from nitido.perception.distance import PerceptualDistance, PerceptualOptions

@@ -1,4 +1,4 @@
-"""A frozen network that is looked into instead of trained."""
+"""A frozen feature extractor."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -9,14 +9,14 @@ from nitido.base.errors import NitidoError
 
 
 class PerceptionError(NitidoError):
-    """A backbone's weights are missing, or pictures that cannot be compared."""
+    """A backbone's weights are missing, or images cannot be compared."""
 
 
 class Backbone(nn.Module):
-    """The named steps of a trained network, frozen, up to the deepest layer that is wanted.
+    """The named steps of a trained network, frozen, up to the deepest requested layer.
 
-    Always in eval mode, its weights without gradients; gradients flow through it to the pictures. Weights lie
-    channels-last, which is the faster layout for convolutions on a processor and no slower on a GPU.
+    It is always in eval mode and its weights have no gradients; gradients flow through it to the images. Weights are
+    stored channels-last, which is faster for convolutions on a CPU and no slower on a GPU.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class Backbone(nn.Module):
         """Keep the steps that `layers` need.
 
         Args:
-            steps: the network in the order of its computation; a step's output is the layer of that name
-            strides: per step, how many pixels of the picture one pixel of the layer stands for
-            layers: the names of the wanted steps
-            mean: per colour, of pictures in [0, 1], subtracted before the first step
-            std: per colour, divided by after that
+            steps: The network in order of computation; the output of a step is the layer of that name.
+            strides: Number of image pixels per pixel of each layer.
+            layers: Names of the requested steps.
+            mean: Per color; subtracted from images in [0, 1] before the first step.
+            std: Per color; divides the result.
         """
         super().__init__()
         names = list(steps)
@@ -51,26 +51,26 @@ class Backbone(nn.Module):
         super().train(False)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Stay in eval mode, whatever the model that holds this one does."""
+        """Stay in eval mode, whatever the mode of the parent module."""
         return self
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """The wanted layers by name, shallow to deep.
+        """Return the requested layers by name, shallow to deep.
 
         Args:
-            pictures: RGB, `(N, 3, H, W)` float in [0, 1]
+            pictures: RGB, `(N, 3, H, W)` float in [0, 1].
 
         Returns:
-            per layer `(N, channels, ~H / stride, ~W / stride)`
+            For each layer `(N, channels, ~H / stride, ~W / stride)`.
 
         Raises:
-            PerceptionError: when the pictures are smaller than one pixel of the deepest layer
+            PerceptionError: The images are smaller than one pixel of the deepest layer.
         """
         height, width = pictures.shape[-2:]
         if min(height, width) < self.stride:
             raise PerceptionError(
-                f"pictures of {height}×{width} pixels are too small for layer {self.layers[-1]!r}, "
-                f"one pixel of which stands for {self.stride}×{self.stride}: take larger pictures or a shallower layer"
+                f"images of {height}×{width} pixels are too small for layer {self.layers[-1]!r}, "
+                f"whose stride is {self.stride}: use larger images or a shallower layer"
             )
         features = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         found = {}

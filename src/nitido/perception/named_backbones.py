@@ -1,4 +1,4 @@
-"""The backbones by name."""
+"""The available backbones by name."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,13 @@ from nitido.perception.backbone import Backbone, PerceptionError
 
 @dataclass(frozen=True)
 class BackboneKind:
-    """What is known of a backbone without loading it.
+    """Properties of a backbone that are known without loading it.
 
-    `strides` names every layer and how many pixels of a picture one of its pixels stands for. `loss_layers` are the
-    default for plain differences, `metric_layers` for normalised ones.
+    Attributes:
+        build: Loads the backbone with the given layers.
+        strides: Number of image pixels per pixel of every layer.
+        loss_layers: Default layers for plain differences.
+        metric_layers: Default layers for normalized differences.
     """
 
     build: Callable[[Collection[str]], Backbone]
@@ -39,9 +42,10 @@ BACKBONES: Mapping[str, BackboneKind] = {
 
 
 def build_backbone(name: str, layers: Collection[str]) -> Backbone:
-    """The backbone `name` with its trained weights, as deep as `layers` need it.
+    """Return the backbone `name` with its trained weights, as deep as `layers` require.
 
-    Raises `PerceptionError` for an unknown backbone or layer, naming the nearest, and for missing weights.
+    Raises:
+        PerceptionError: The backbone or a layer is unknown (the message names the nearest), or the weights are missing.
     """
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES, PerceptionError)

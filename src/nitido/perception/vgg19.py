@@ -1,7 +1,7 @@
 """VGG19 (Simonyan and Zisserman, ICLR 2015), the backbone of SRGAN's and ESRGAN's perceptual losses.
 
-Layers have the names of the literature: `conv5_4` is the fourth convolution of the fifth block, before its activation
-(ESRGAN), `relu5_4` the same after it (SRGAN's VGG54).
+Layer names are those of the literature: `conv5_4` is the fourth convolution of the fifth block, before its activation
+(ESRGAN); `relu5_4` is the same after it (SRGAN's VGG54).
 """
 
 from collections.abc import Collection
@@ -18,9 +18,9 @@ WEIGHTS = WeightsFile(
     url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
 )
-"""torchvision's ImageNet weights (575 MB: the file holds the classifier too)."""
+"""torchvision's ImageNet weights (575 MB, because the file includes the classifier)."""
 
-# Of ImageNet's training pictures; torchvision's networks were trained on pictures normalised with them.
+# Statistics of ImageNet's training images; torchvision's networks were trained on images normalized with them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -33,13 +33,14 @@ STRIDES = {
     for index in range(1, count + 1)
     for kind in ("conv", "relu")
 }
-"""Every layer, shallow to deep, and how many pixels of the picture one of its pixels stands for."""
+"""Number of image pixels per pixel of every layer, shallow to deep."""
 
 
 def vgg19(layers: Collection[str], weights: WeightsFile = WEIGHTS) -> Backbone:
-    """The backbone with ImageNet weights, which are downloaded at the first use.
+    """Return the backbone with ImageNet weights, which are downloaded at first use.
 
-    Raises `PerceptionError` when the weights are not there and cannot be fetched.
+    Raises:
+        PerceptionError: The weights are missing and cannot be downloaded.
     """
     steps = _steps()
     _load(steps, locate(weights))
@@ -47,7 +48,7 @@ def vgg19(layers: Collection[str], weights: WeightsFile = WEIGHTS) -> Backbone:
 
 
 def _steps() -> dict[str, nn.Module]:
-    """The network without weights: on the meta device, so nothing is drawn from anybody's random numbers."""
+    """Return the network without weights, on the meta device, so that no random numbers are drawn."""
     steps: dict[str, nn.Module] = {}
     before = 3
     with torch.device("meta"):
@@ -56,14 +57,14 @@ def _steps() -> dict[str, nn.Module]:
                 convolution = nn.Conv2d(before, channels, kernel_size=3, padding=1)
                 pooled = block > 1 and index == 1
                 steps[f"conv{block}_{index}"] = nn.Sequential(nn.MaxPool2d(2), convolution) if pooled else convolution
-                # Not in place: whoever asked for the convolution wants it as it was before the activation.
+                # Not in place, because the convolution's output before the activation may be requested too.
                 steps[f"relu{block}_{index}"] = nn.ReLU()
                 before = channels
     return steps
 
 
 def _load(steps: dict[str, nn.Module], file: Path) -> None:
-    """Fill the convolutions from torchvision's file, which counts the layers of `features` with pools and ReLUs."""
+    """Load the convolutions from torchvision's file, whose layer numbers include pools and ReLUs."""
     state = torch.load(file, map_location="cpu", weights_only=True)
     position = 0
     for step in steps.values():

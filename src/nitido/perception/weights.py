@@ -1,4 +1,4 @@
-"""Weights at public addresses: downloaded once, verified always."""
+"""Downloads pretrained weights once and verifies them at every use."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ from nitido.perception.backbone import PerceptionError
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The trained weights of the backbone `owner`: their address and the SHA-256 of the file."""
+    """The trained weights of the backbone `owner`: URL and SHA-256 of the file."""
 
     owner: str
     url: str
@@ -21,22 +21,23 @@ class WeightsFile:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return PurePosixPath(self.url).name
 
     @property
     def path(self) -> Path:
-        """Where the file is kept: `$NITIDO_CACHE/weights/`."""
+        """Path of the file in `$NITIDO_CACHE/weights/`."""
         return cache_root() / "weights" / self.name
 
 
 def locate(weights: WeightsFile) -> Path:
-    """The path of the verified file: our own, else the one torch.hub has downloaded already, else a download.
+    """Return the path of the verified file: nitido's own, or one that torch.hub has already downloaded, or a download.
 
-    A download appears under its name only when it is whole and its SHA-256 is right; an interrupted one goes on where
-    it stopped. A file of torch.hub that is not the right one is passed over.
+    A download gets its name only when it is complete and its SHA-256 is correct. An interrupted download is resumed. A
+    file of torch.hub with another SHA-256 is ignored.
 
-    Raises `PerceptionError` when the file cannot be had, saying from where and to where it may be copied by hand.
+    Raises:
+        PerceptionError: The file cannot be obtained. The message names the URL and the folder for a manual copy.
     """
     if not weights.path.exists():
         hub = Path(torch.hub.get_dir()) / "checkpoints" / weights.name
@@ -46,7 +47,7 @@ def locate(weights: WeightsFile) -> Path:
         fetch(weights.url, weights.path, weights.sha256)
     except DataError as error:
         raise PerceptionError(
-            f"the backbone {weights.owner} has no weights: {error}; put {weights.url} into {weights.path.parent} by "
-            "hand, or take the backbone efficientnet_lite0, which needs no download"
+            f"the weights of the backbone {weights.owner} are missing: {error}; copy {weights.url} to "
+            f"{weights.path.parent}, or use the backbone efficientnet_lite0, which needs no download"
         ) from error
     return weights.path

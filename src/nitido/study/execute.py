@@ -19,7 +19,7 @@ from nitido.base.json_files import DamagedFileError
 from nitido.base.locks import exclusive
 from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap, resolve, resolve_all
-from nitido.data.overlap import Overlap, find_overlaps, tell_overlaps
+from nitido.data.overlap import Overlap, find_overlaps, report_overlaps
 from nitido.evaluation.benchmark import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.metrics import metric as metric_called
@@ -40,7 +40,7 @@ from nitido.training.batches import samplers
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.checkpoints import repair_checkpoints
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.memory.limit import refused_memory
+from nitido.training.memory.limit import limited_memory
 from nitido.training.module import DivergedError
 from nitido.training.precision import resolve_precision, training_device
 from nitido.training.schedules import refuse_long_warmup
@@ -76,7 +76,7 @@ class Pictures:
                 require_measurable(store, scale, [*FIDELITY_METRICS, *measured])
         samplers(self.train, options, scales)
         refuse_long_warmup(options, count_steps(options, self.train, scales[0]))
-        tell_overlaps(self.overlaps)
+        report_overlaps(self.overlaps)
 
     @cached_property
     def overlaps(self) -> tuple[Overlap, ...]:
@@ -362,7 +362,7 @@ def _measure_and_save(
         "checkpoint": "best",
         "run": identity.digest,
     }
-    with refused_memory():
+    with limited_memory():
         measured = [
             row
             for scale in run.every_scale

@@ -142,8 +142,8 @@ class PlannedPictures(StrictModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read back what `write` wrote; raises `DamagedFileError` or `ConfigError`."""
-        way_out = "run the study again, which writes it anew"
-        return cls.parse(read_json(path, way_out), str(path))
+        remedy = "run the study again, which writes it anew"
+        return cls.parse(read_json(path, remedy), str(path))
 
 
 def evaluation_digest(run: RunConfig, pictures: PlannedPictures) -> str:

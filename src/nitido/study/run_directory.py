@@ -98,7 +98,7 @@ class RunDirectory:
 
     @property
     def detailed_graph(self) -> Path:
-        """torchview's graph, where Graphviz is installed."""
+        """The graph of torchview, if Graphviz is installed."""
         return self.path / "graph.svg"
 
     @property

@@ -23,9 +23,10 @@ from nitido.training.module import DivergedError, NetworkTraining
 class AdversarialTraining(NetworkTraining):
     """SRGAN's training (Ledig et al., CVPR 2017): alternating steps of discriminator and network.
 
-    The network minimises the weighted sum of its loss terms, the adversarial one among them; the discriminator learns
-    to distinguish its outputs from the ground truth. A step of the run is one step of both; Lightning counts only the
-    network's, so that lengths, schedules and the order of patches mean the same as in supervised training.
+    The network minimizes the weighted sum of its loss terms, including the adversarial one. The discriminator learns to
+    distinguish its outputs from the ground truth. A step of the run is one step of both. Lightning counts only the
+    network's steps, so that lengths, schedules and the order of patches have the same meaning as in supervised
+    training.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class AdversarialTraining(NetworkTraining):
         metrics: Iterable[str],
         fast_path: FastPath,
     ) -> None:
-        """Build the discriminator from the run's seed; raises `ConfigError` when its size does not fit the patches."""
+        """Create the discriminator from the run's seed; raise `ConfigError` if it does not support the patch size."""
         super().__init__(network, hyperparameters, total_steps, validation, metrics, fast_path)
         self.automatic_optimization = False
         options = hyperparameters.adversarial
@@ -46,7 +47,7 @@ class AdversarialTraining(NetworkTraining):
             self.discriminator = Discriminator(
                 options.discriminator, network.channels, hyperparameters.patch * self.scale
             )
-        self.game = ADVERSARIAL_LOSSES[options.kind]
+        self.adversarial_loss = ADVERSARIAL_LOSSES[options.kind]
         self.guard = CollapseGuard(options.collapse)
         self.memory.together = "a discriminator"
 
@@ -56,31 +57,33 @@ class AdversarialTraining(NetworkTraining):
         Raises `DivergedError` that names the term that became non-finite, or the collapse.
         """
         lr, hr = self.patches(batch)
-        sr, scalars = self.in_memory(lambda: self.falling_back(lambda: self._teach_both(lr, hr)))
+        sr, scalars = self.with_memory_fallback(
+            lambda: self.with_float32_fallback(lambda: self._compute_gradients(lr, hr))
+        )
         self._refuse_collapse(_psnr(sr, hr), scalars)
-        optimizer, judge = self.optimizers()  # type: ignore[attr-defined]
+        optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
         if self.is_logged():
             scalars["learning_rate"] = torch.tensor(optimizer.param_groups[0]["lr"])
             self.write_scalars({name: value.item() for name, value in scalars.items()})
-        judge.optimizer.step()  # past Lightning, which would count it as a step of the run
+        discriminator_optimizer.optimizer.step()  # bypass Lightning, which would count it as a step of the run
         optimizer.step()
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()
 
     def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
         """Accumulate the gradients of both networks."""
-        self._teach_both(lr, hr)
+        self._compute_gradients(lr, hr)
 
-    def _teach_both(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _compute_gradients(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the gradients of both; return the network's outputs for `lr` and the scalars to log."""
         sr = self.upscale(lr, self.scale)
         fake = sr.detach()
-        return fake, self._teach_discriminator(fake, hr) | self._teach_network(sr, hr)
+        return fake, self._discriminator_gradients(fake, hr) | self._network_gradients(sr, hr)
 
-    def _teach_discriminator(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def _discriminator_gradients(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Compute the gradients of the discriminator and return the scalars to log."""
-        real, fake = self._judge(hr), self._judge(sr)
-        loss = self.game.discriminator(real, fake)
+        real, fake = self._classify(hr), self._classify(sr)
+        loss = self.adversarial_loss.discriminator(real, fake)
         self.refuse_non_finite({"discriminator": loss})
         self.discriminator.zero_grad()
         self.manual_backward(loss)
@@ -91,13 +94,13 @@ class AdversarialTraining(NetworkTraining):
             "discriminator/gradient_norm": self._clip(self.discriminator, "discriminator"),
         }
 
-    def _teach_network(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def _network_gradients(self, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Compute the gradients of the network and return the scalars to log."""
         terms = self.criterion.terms(sr, hr)
         with _unchanged(self.discriminator):
-            fake = self._judge(sr)
-            real = self._judge(hr) if self.game.relative else fake
-            terms[ADVERSARIAL] = self.options.loss[ADVERSARIAL] * self.game.generator(real, fake)
+            fake = self._classify(sr)
+            real = self._classify(hr) if self.adversarial_loss.relative else fake
+            terms[ADVERSARIAL] = self.options.loss[ADVERSARIAL] * self.adversarial_loss.generator(real, fake)
             loss = torch.stack(list(terms.values())).sum()
             self.refuse_non_finite(terms | {"sum": loss})
             self.network.zero_grad()
@@ -115,7 +118,7 @@ class AdversarialTraining(NetworkTraining):
             f"try a smaller weight of the loss term {ADVERSARIAL!r} or a smaller learning rate"
         )
 
-    def _judge(self, pictures: Tensor) -> Tensor:
+    def _classify(self, pictures: Tensor) -> Tensor:
         with self.autocast():
             logits = self.discriminator(pictures)
         as_float: Tensor = logits.float()
@@ -134,10 +137,10 @@ class AdversarialTraining(NetworkTraining):
         """Return both optimizers and their schedules."""
         rate = self.options.learning_rate
         network, network_schedule = self.make_optimizer(self.network.parameters(), rate)
-        judge, judge_schedule = self.make_optimizer(
+        discriminator_optimizer, discriminator_schedule = self.make_optimizer(
             self.discriminator.parameters(), self.options.adversarial.learning_rate or rate
         )
-        return [network, judge], [network_schedule, judge_schedule]
+        return [network, discriminator_optimizer], [network_schedule, discriminator_schedule]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the state of the collapse guard."""
@@ -152,10 +155,10 @@ class AdversarialTraining(NetworkTraining):
 
 @contextmanager
 def _unchanged(discriminator: nn.Module) -> Iterator[None]:
-    """Let gradients pass through the discriminator to the image, accumulating none in it, and keep its statistics.
+    """Let gradients pass through the discriminator to the image, without changing its gradients or statistics.
 
-    In train mode it judges by the batch's own statistics, as when it learns; what it adds to the running ones is
-    undone.
+    In train mode the discriminator uses the statistics of the batch, as when it is trained; changes to running
+    statistics are undone.
     """
     buffers = [buffer.clone() for buffer in discriminator.buffers()]
     discriminator.requires_grad_(False)

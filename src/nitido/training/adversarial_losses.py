@@ -1,6 +1,6 @@
 """Adversarial losses of discriminator and generator, by name.
 
-Everything works on logits `(N, 1)`, positive for pictures taken as real, before any sigmoid.
+All functions take logits `(N, 1)`, positive for images classified as real, before any sigmoid.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 PairLoss = Callable[[Tensor, Tensor], Tensor]
-"""From the logits of (real, enlarged) pictures to a scalar."""
+"""Maps the logits of (real, upscaled) images to a scalar."""
 
 
 @dataclass(frozen=True)
@@ -23,29 +23,29 @@ class AdversarialLoss:
 
 
 def _vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(real) - log(1 - D(fake)) (Goodfellow et al., NeurIPS 2014)."""
+    """Return -log D(real) - log(1 - D(fake)) (Goodfellow et al., NeurIPS 2014)."""
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
 def _vanilla_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(fake), the form that does not saturate (Goodfellow et al. 2014; SRGAN, Ledig et al., CVPR 2017)."""
+    """Return -log D(fake), the non-saturating loss (Goodfellow et al. 2014; SRGAN, Ledig et al., CVPR 2017)."""
     return functional.softplus(-fake).mean()
 
 
 def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """max(0, 1 - real) + max(0, 1 + fake) (Lim and Ye, Geometric GAN, 2017)."""
+    """Return max(0, 1 - real) + max(0, 1 + fake) (Lim and Ye, Geometric GAN, 2017)."""
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
 def _hinge_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """-fake (Lim and Ye 2017)."""
+    """Return -fake (Lim and Ye 2017)."""
     return -fake.mean()
 
 
 def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Real images are to look more real than the average generated one (Jolicoeur-Martineau, ICLR 2019; ESRGAN).
+    """Return the loss that is low if real images look more real than the average generated one.
 
-    The mean of both directions, as in ESRGAN (Wang et al., ECCVW 2018).
+    This is the mean of both directions (Jolicoeur-Martineau, ICLR 2019), as in ESRGAN (Wang et al., ECCVW 2018).
     """
     above = functional.softplus(-(real - fake.mean())).mean()
     below = functional.softplus(fake - real.mean()).mean()
@@ -53,7 +53,7 @@ def _relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss with the roles exchanged."""
+    """Return the discriminator's loss with exchanged roles."""
     return _relativistic_discriminator(fake, real)
 
 

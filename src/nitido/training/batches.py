@@ -19,16 +19,19 @@ def check_scales(options: Hyperparameters, scales: Sequence[int]) -> None:
     """Raise `ConfigError` if several `scales` are combined with a loss for a single scale."""
     if len(scales) > 1 and options.is_adversarial:
         raise ConfigError(
-            f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator judges patches "
-            "of one size and scale: choose one scale, or another loss"
+            f"scales {', '.join(map(str, scales))} with the loss term {ADVERSARIAL!r}: a discriminator needs patches "
+            "of one size and scale: choose one scale or another loss"
         )
 
 
 def samplers(store: Store, options: Hyperparameters, scales: Sequence[int]) -> list[PatchSampler]:
-    """Return a patch sampler per scale; all patches have about the same size in high resolution.
+    """Return a patch sampler per scale. All patches have about the same size in high resolution.
 
-    The hyperparameters' patch is that of the first scale. Raises `DataError` when a picture is smaller than a patch,
-    and `ConfigError` when the loss does not go with several scales.
+    The hyperparameters' patch size is that of the first scale.
+
+    Raises:
+        DataError: An image is smaller than a patch.
+        ConfigError: The loss does not support several scales.
     """
     check_scales(options, scales)
     augmentations = {"augment": options.augment, "augment_colours": options.augment_colours}

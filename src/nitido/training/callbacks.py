@@ -27,20 +27,20 @@ from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
 from nitido.training.module import NetworkTraining
 
 SAMPLE_SIDE = 256
-"""Side in pixels of the sample pictures' centre crop."""
+"""Side in pixels of the center crop of sample images."""
 _NOTHING = nullcontext()
 
 
 class TrainingInterruptedError(NitidoError):
     """Ctrl-C was pressed; a checkpoint was written and the run can be resumed."""
 
-    exit_code = 130  # as shells tell of a process that SIGINT ended
+    exit_code = 130  # of a process that SIGINT ended, by the convention of shells
 
 
 class JsonLines(Logger):
-    """The run's scalars as one JSON object a line, for scripts and for the report's curves.
+    """Logs the run's scalars as one JSON object per line, for scripts and for the report's curves.
 
-    Lines after the step a run continues from are dropped, so that a resumed run's file equals an uninterrupted one's.
+    Lines after the step from which a run resumes are dropped, so that its file equals that of an uninterrupted run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,11 +54,11 @@ class JsonLines(Logger):
 
     @property
     def version(self) -> str:
-        """Lightning's version of the logger; one file a run."""
+        """Lightning's version of the logger, which is constant because there is one file per run."""
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run directory holds the resolved configuration."""
+        """Do nothing, because the run directory contains the resolved configuration."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one line."""
@@ -69,12 +69,12 @@ class JsonLines(Logger):
         rewind(self.path, step)
 
     def sha256(self) -> str:
-        """Return the hash of the file as it is now; of nothing, where there is no file."""
+        """Return the hash of the current file, or of no data if there is no file."""
         return hashlib.sha256(self.path.read_bytes() if self.path.exists() else b"").hexdigest()
 
 
 class LinesInCheckpoint(Callback):
-    """Stores the hash of the run's scalars in every checkpoint, so that a resumed run notices other ones."""
+    """Stores the hash of the run's scalars in every checkpoint, so that a resumed run detects other scalars."""
 
     KEY = "metrics_sha256"
 
@@ -91,7 +91,8 @@ class LinesInCheckpoint(Callback):
 class Histograms(Callback):
     """Histograms of parameters and gradients in TensorBoard, at the last step before each validation.
 
-    They are of finite values: TensorBoard can count no others, and gradients may overflow in half precision.
+    They include only finite values, because TensorBoard cannot count others, and gradients may overflow in half
+    precision.
     """
 
     def __init__(self, writer: SummaryWriter, every: int) -> None:
@@ -116,7 +117,7 @@ class Histograms(Callback):
 
 
 class SamplePictures(Callback):
-    """The middle of the first validation picture in TensorBoard at each validation: truth, bicubic, network."""
+    """Writes the center of the first validation image to TensorBoard: ground truth, bicubic, network."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self.writer = writer
@@ -132,7 +133,10 @@ class SamplePictures(Callback):
 
 
 def _strip(store: Store, scale: int, upscale: Upscaler, side: int) -> Image:
-    """The first picture's middle of `side` HR pixels as it is, enlarged by bicubic, and enlarged by `upscale`."""
+    """Return the center of the first image, its bicubic upscaling and its upscaling by `upscale`, side by side.
+
+    `side` is the width of the center in HR pixels.
+    """
     lr, truth = centre(store, 0, scale, side)
     upscaled = (upscaler(lr, grey=store.grey[0]).rgb for upscaler in (BicubicUpscaler(scale), upscale))
     return np.concatenate([truth, *upscaled], axis=1)
@@ -169,15 +173,18 @@ class ReportProgress(Callback):
 
 
 ProgressListener = Callable[[int, float | None], None]
-"""Called with the number of finished steps and, after a validation, its value by the metric that chooses the step."""
+"""Called with the number of finished steps and, after a validation, the value of the selection metric."""
 
 
 class StopAtInterrupt(Callback):
-    """Ctrl-C or SIGTERM ends the run between two steps, after a checkpoint; a second Ctrl-C ends it at once."""
+    """Ends the run between two steps at Ctrl-C or SIGTERM, after writing a checkpoint.
+
+    A second signal acts immediately.
+    """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        # Made before the trainer: Lightning sets handlers too, and puts its own back before callbacks are torn down.
+        # Created before the trainer, because Lightning sets handlers too and restores them before callbacks' teardown.
         self.interrupt = DeferredInterrupt()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -203,11 +210,12 @@ class StopAtInterrupt(Callback):
 
 
 class AveragedWeights(WeightAveraging):
-    """After each step: average + (1 - decay) * (weights - average); running statistics too (Polyak and Juditsky 1992).
+    """An exponential moving average of weights and running statistics (Polyak and Juditsky 1992).
 
-    At the n-th step the decay is at most (1 + n) / (10 + n), so that the average forgets the random weights of the
-    beginning soon, however long the run. Lightning's own formula, decay * average + (1 - decay) * weights, moves
-    fixed weights by rounding; this one keeps the bits of frozen parts.
+    After each step: average + (1 - decay) * (weights - average). At the n-th step the decay is at most (1 + n) / (10 +
+    n), so that the average soon forgets the initial random weights, whatever the length of the run. Lightning's
+    formula, decay * average + (1 - decay) * weights, changes constant weights by rounding; this one preserves the bits
+    of frozen parts.
     """
 
     def __init__(self, decay: float) -> None:
@@ -216,7 +224,7 @@ class AveragedWeights(WeightAveraging):
         super().__init__(multi_avg_fn=self._average)
 
     def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], averaged: int | Tensor) -> None:
-        """Move all `averages` towards the `weights`, one by one: each stays in the cache for its operations."""
+        """Update all `averages` one by one, so that each stays in the cache for its operations."""
         step = float(averaged)
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, now in zip(averages, weights, strict=True):
@@ -224,7 +232,7 @@ class AveragedWeights(WeightAveraging):
 
 
 class NoProfiler(PassThroughProfiler):
-    """Lightning's profiler that measures nothing, without a generator for each of the fifty hooks of a step."""
+    """Lightning's profiler without measurements and without a generator for each of the fifty hooks of a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         """Return a context that does nothing."""
@@ -235,7 +243,7 @@ class NoProfiler(PassThroughProfiler):
 def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's information lines and the warnings that do not apply to nitido's deterministic streams.
 
-    TensorBoard writes in a thread of its own, whose errors are raised again in the training: not printed twice.
+    TensorBoard's writer thread raises its errors again in the training, so its own message is suppressed.
     """
     logger = logging.getLogger("lightning.pytorch")
     level, excepthook = logger.level, threading.excepthook

@@ -1,9 +1,9 @@
-"""Detect a generator that diverges from its input."""
+"""Detects a generator whose output diverges from its input."""
 
 from typing import Any
 
 WINDOW = 25
-"""Steps whose mean counts as the start, and over which the present level is averaged."""
+"""Number of steps of the reference mean and of the running mean."""
 
 
 class CollapseGuard:

@@ -1,4 +1,4 @@
-"""TensorBoard event files in which every step occurs once, however often the run was interrupted."""
+"""TensorBoard event files in which every step occurs once, even if the run was interrupted."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +20,10 @@ _HPARAMS = "_hparams_/"
 
 
 def rewind_events(directory: Path, step: int) -> None:
-    """Keep what was written before the step with index `step`: of earlier steps, and validations up to it.
+    """Keep events before the step with index `step`: losses of earlier steps, and validations up to it.
 
-    The run's configuration, which is written at its end, is dropped too. What a killed process had written in part,
-    and everything after a damaged place of a file, is lost. No process may be writing to the files.
+    The run's configuration, which is written at the end, is dropped too. Partially written events of a killed process
+    and everything after damaged data in a file are lost. No process may be writing to the files.
     """
     for path in sorted(directory.glob(_PATTERN)):
         kept = [event for raw in RawEventFileLoader(str(path)).Load() if (event := _kept(raw, step)) is not None]
@@ -37,7 +37,7 @@ def rewind_events(directory: Path, step: int) -> None:
 
 
 def _kept(raw: bytes, step: int) -> Any:
-    """Return what is kept of an event, None for nothing."""
+    """Return the part of an event to keep, or None."""
     event: Any = Event.FromString(raw)
     if not event.HasField("summary"):
         return event
@@ -51,12 +51,12 @@ def _kept(raw: bytes, step: int) -> Any:
 
 
 def _is_of_validation(value: Any) -> bool:
-    """Return whether a value was written in a validation, after its step, and not in the step."""
+    """Return whether a value was written in a validation after its step, rather than in the step."""
     return bool(value.tag.startswith(_VALIDATION) or value.HasField("image"))
 
 
 class FlushedEvents(Callback):
-    """Has everything that was logged before a checkpoint in the event file when the checkpoint is written."""
+    """Writes all logged events to the event file before a checkpoint is written."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self.writer = writer
@@ -69,7 +69,7 @@ class FlushedEvents(Callback):
 
 
 def write_hparams(writer: SummaryWriter, options: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Write the run's configuration for TensorBoard's table of runs, whose `metrics` are scalars that it has already.
+    """Write the run's configuration for TensorBoard's table of runs, with references to logged scalars (`metrics`).
 
     Lightning and `SummaryWriter.add_hparams` would add a point to their curves.
     """

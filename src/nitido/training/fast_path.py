@@ -1,4 +1,4 @@
-"""Choose how the steps of a run are computed on this machine: number format and code, by a short probe."""
+"""Chooses how the steps of a run are computed on this machine: number format and code, by a short benchmark."""
 
 import copy
 import logging
@@ -15,7 +15,7 @@ from nitido.base.activity import activity
 from nitido.base.clock import seconds_per_call
 from nitido.base.json_files import read_json, write_json
 from nitido.base.validation import ConfigError, StrictModel, describe
-from nitido.kernels.compiler import is_installed, why_no_compiler
+from nitido.kernels.compiler import compiler_problem, is_compiler_installed
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Compile, Hyperparameters
 from nitido.training.memory.available import available_memory
@@ -23,22 +23,25 @@ from nitido.training.memory.step import patches_that_fit
 from nitido.training.precision import Format, autocast, has_fast_float16, resolve_precision
 
 FILE = "fast_path.json"
-"""The fast path's file in a run directory."""
+"""Name of the fast path's file in a run directory."""
 
 COMPILING = 60.0
-"""Seconds that a compiler may take, of which a run must be able to get back more."""
+"""Seconds that a compiler may take; compiling must save more than this in a run."""
 
 LARGEST_GAIN = 0.3
-"""Share of a step that a compiler has been seen to save at most, where convolutions are a library's own."""
+"""Maximum share of a step that `torch.compile` saved in measurements; convolutions are library calls in any case."""
 
 WORTH_IT = 0.03
-"""Share of a step that must be saved: less is within the noise of a probe."""
+"""Minimum share of a step that must be saved, because smaller differences are within the noise of a benchmark."""
 
 FEWEST_STEPS = 500
-"""A run of fewer steps is not worth a probe."""
+"""Minimum number of steps for which a benchmark is worthwhile."""
 
 SHORTEST = 60.0
-"""Seconds of steps below which a run stays as it is: little is to be gained, and its figures do not hang on a probe."""
+"""Minimum duration of all steps in seconds for which a faster path is considered.
+
+For shorter runs little can be gained, and their results do not depend on a benchmark.
+"""
 
 Step = Callable[[Tensor], Tensor]
 
@@ -46,8 +49,8 @@ Step = Callable[[Tensor], Tensor]
 class FastPath(StrictModel):
     """The number format and the code that compute the steps of a run.
 
-    `compiled` means PyTorch's compiler, `kernels` nitido's own; at most one is true. `reason` says why, with the
-    measurements of the probe if there was one.
+    `compiled` means `torch.compile`, `kernels` nitido's kernels; at most one is true. `reason` explains the choice,
+    with the measurements of the benchmark if there was one.
     """
 
     precision: Format
@@ -57,7 +60,7 @@ class FastPath(StrictModel):
 
     @property
     def as_option(self) -> Compile:
-        """The value of the hyperparameter `compile` that selects the same path without a probe."""
+        """The value of the hyperparameter `compile` that selects the same path without a benchmark."""
         return "kernels" if self.kernels else self.compiled
 
     def forward(self, network: SuperResolutionNetwork) -> Step:
@@ -74,23 +77,25 @@ def with_kernels(network: SuperResolutionNetwork) -> kernels.AcceleratedNetwork:
 
 def compiled(network: SuperResolutionNetwork) -> Step:
     """Return `network` compiled by PyTorch; compilation happens at the first call, for its shapes."""
-    torch._inductor.config.compile_threads = 1  # else a pool of processes, each with a PyTorch of its own in memory
+    torch._inductor.config.compile_threads = 1  # otherwise a pool of processes, each of which loads PyTorch
     logging.getLogger("torch.utils.cpp_extension").addFilter(_misses_no_cuda)
     step: Step = torch.compile(network, dynamic=False)
     return step
 
 
 def _misses_no_cuda(record: logging.LogRecord) -> bool:
-    """Return whether a log record is anything but PyTorch's remark that no CUDA runtime was found."""
+    """Return whether a log record is not PyTorch's message that no CUDA runtime was found."""
     return not str(record.msg).startswith("No CUDA runtime is found")
 
 
 def load_or_choose(
     file: Path, network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device
 ) -> FastPath:
-    """Return the fast path stored in `file` if the run began before, otherwise choose one and store it.
+    """Return the fast path stored in `file` if the run has started before; otherwise choose one and store it.
 
-    Raises `DamagedFileError` or `ConfigError` if the file is damaged, or names a compiler that is missing.
+    Raises:
+        DamagedFileError: The file is damaged.
+        ConfigError: The file is invalid, or requires a compiler that is missing.
     """
     if file.exists():
         return _read(file)
@@ -100,13 +105,13 @@ def load_or_choose(
 
 
 def _read(file: Path) -> FastPath:
-    remedy = "delete it, and how to go on is chosen anew"
+    remedy = "delete it, and a fast path is chosen again"
     values = read_json(file, remedy)
     try:
         found = FastPath.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{describe(error, FastPath, str(file))}; {remedy}") from None
-    if found.compiled and (missing := why_no_compiler()):
+    if found.compiled and (missing := compiler_problem()):
         raise ConfigError(f"{file}: a compiled run, but there is {missing} here; {remedy}")
     if found.kernels:
         try:
@@ -120,8 +125,11 @@ def _read(file: Path) -> FastPath:
 def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int, device: torch.device) -> FastPath:
     """Choose the fast path for `steps` steps of `network` on `device`; the network is not changed.
 
-    The number format depends on the hardware, not on a probe, so that all runs of a study are trained alike. Raises
-    `ConfigError` if compile=true or compile=kernels is impossible.
+    The number format depends on the hardware, not on a benchmark, so that all runs of a study are trained in the same
+    way.
+
+    Raises:
+        ConfigError: compile=true or compile=kernels is impossible.
     """
     precision = resolve_precision(options, device)
 
@@ -130,7 +138,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 
     if options.compile is False:
         return fast_path("compile=false")
-    if missing := why_no_compiler():
+    if missing := compiler_problem():
         if options.compile != "auto":
             raise ConfigError(
                 f"compile={str(options.compile).lower()}, but there is {missing}: install one, or compile=false"
@@ -140,16 +148,16 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
         return fast_path("compile=true", compiled=True)
     if options.compile == "kernels":
         if refusal := why_no_kernels(network, precision, device):
-            raise ConfigError(f"compile=kernels, but {refusal}: compile=auto takes what there is")
+            raise ConfigError(f"compile=kernels, but {refusal}: use compile=auto")
         return fast_path("compile=kernels", kernels=True)
     if steps < FEWEST_STEPS:
         return fast_path(f"{steps} steps are too few for a compiler to pay")
-    fitting = _patches_that_fit(network, options, precision, device)
+    micro_batch = _patches_that_fit(network, options, precision, device)
 
-    few = options.model_copy(update={"batch": fitting})
+    few = options.model_copy(update={"batch": micro_batch})
 
     def time_of(prepare: Callable[[SuperResolutionNetwork], Step]) -> float:
-        return options.batch / fitting * probe(network, few, precision, device, prepare)
+        return options.batch / micro_batch * probe(network, few, precision, device, prepare)
 
     seconds = {"as it is": time_of(_as_it_is)}
     if steps * seconds["as it is"] < SHORTEST:
@@ -162,14 +170,14 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
     if steps * best * LARGEST_GAIN < COMPILING:
         notes.append(f"about {steps * best:.0f} s of steps are too few for PyTorch's compiler to pay")
     elif best < (1 - LARGEST_GAIN) * seconds["as it is"]:
-        notes.append("PyTorch's compiler was not tried: it has never saved as much as that")
+        notes.append("PyTorch's compiler was not tried, because it has never saved as much as the kernels")
     else:
         try:
             seconds["as compiled code"] = time_of(compiled)
-        except Exception as error:  # whatever the compiler stumbles on, the run needs none
+        except Exception as error:  # torch.compile may raise anything, and the run does not need it
             reason = str(error).strip() or type(error).__name__
             notes.append(f"the compiler failed: {reason.splitlines()[0]}")
-    if len(seconds) > 1:  # others may have slowed the first looks down; to compile once more would take too long
+    if len(seconds) > 1:  # other load may have affected the first measurement; compiling again would take too long
         again: dict[str, Callable[[SuperResolutionNetwork], Step]]
         again = {"as it is": _as_it_is, "with nitido's kernels": with_kernels}
         for way, prepare in again.items():
@@ -189,12 +197,12 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 def why_no_kernels(network: SuperResolutionNetwork, precision: Format, device: torch.device) -> str | None:
     """Return why nitido's kernels cannot compute the steps of `network`; None if they can."""
     if device.type != "cpu" or precision != "bfloat16":
-        return f"they are for bfloat16 on the processor, not for {precision} on {device.type}"
+        return f"they are for bfloat16 on the CPU, not for {precision} on {device.type}"
     try:
         in_use = with_kernels(network).replaced_layers
     except kernels.KernelsUnavailableError as error:
         return str(error)
-    return None if in_use else "none of the network's convolutions fit"
+    return None if in_use else "they support none of the network's convolutions"
 
 
 def _as_it_is(network: SuperResolutionNetwork) -> Step:
@@ -208,9 +216,9 @@ def probe(
     device: torch.device,
     prepare: Callable[[SuperResolutionNetwork], Step],
 ) -> float:
-    """Return the seconds of a forward and backward pass of a copy of `network`: the fastest of five, after a warm-up.
+    """Return the seconds of a forward and backward pass of a copy of `network`: the minimum of five, after a warm-up.
 
-    Other load can only make a step slower.
+    The minimum is used because other load can only make a step slower.
     """
     step = prepare(copy.deepcopy(network).to(device).train())
     lr = _noise(options.batch, network.channels, options.patch, device)
@@ -221,7 +229,7 @@ def probe(
 def _patches_that_fit(
     network: SuperResolutionNetwork, options: Hyperparameters, precision: Format, device: torch.device
 ) -> int:
-    """Return how many patches of a step fit into memory at once, considering `network` alone."""
+    """Return how many patches of a step fit into memory together, considering `network` only."""
     available = available_memory(device)
     if available is None:
         return options.batch
@@ -254,6 +262,6 @@ def describe_machine(device: torch.device) -> str:
     else:
         instead = "float16" if has_fast_float16(device) else "float32"
         number_format = f"no bfloat16 in hardware: steps in {instead}"
-    missing = why_no_compiler() if is_installed() else "no C++ compiler"
+    missing = compiler_problem() if is_compiler_installed() else "no C++ compiler"
     compiler = "C++ compiler" if missing is None else f"{missing}: steps are not compiled"
     return "; ".join([where, number_format, compiler])

@@ -17,17 +17,17 @@ Compile = Literal["auto", "kernels"] | bool
 
 MOST_STEPS = 10**9
 MOST_PIXELS = 1 << 24
-"""Low-resolution pixels of a step: enlarged four times in float32 they are 3 GB."""
+"""Maximum number of low-resolution pixels per step; upscaled four times in float32 they take 3 GB."""
 
 
 class AdversarialOptions(StrictModel):
     """Training of the discriminator; used only if `loss` has the term `adversarial`."""
 
     kind: Literal["vanilla", "hinge", "relativistic"] = Field(
-        default="vanilla", description="the game: SRGAN's, Geometric GAN's, or the relativistic average of ESRGAN"
+        default="vanilla", description="the loss: SRGAN's, Geometric GAN's, or the relativistic average of ESRGAN"
     )
     learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="of the discriminator, on the same schedule; default: the network's"
+        default=None, gt=0, le=10, description="the discriminator's, with the same schedule; default: the network's"
     )
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     collapse: float = Field(
@@ -40,7 +40,7 @@ class AdversarialOptions(StrictModel):
 class Hyperparameters(StrictModel):
     """The hyperparameters of one run.
 
-    A run's length is either `steps` or `epochs`; an epoch is as many patches as cover the training pictures' area once.
+    A run's length is either `steps` or `epochs`; an epoch has as many patches as cover the area of all training images.
     """
 
     loss: Annotated[dict[str, Annotated[float, Field(gt=0)]], FieldRole.DEFINES_VARIANT] = Field(
@@ -51,7 +51,7 @@ class Hyperparameters(StrictModel):
     optimizer: Annotated[Literal["adam", "adamw", "muon", "sgd"], FieldRole.DEFINES_VARIANT] = "adam"
     learning_rate: Annotated[float, FieldRole.SWEPT] = Field(1e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and muon; Adam keeps its betas 0.9, 0.999")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd and muon; Adam has betas 0.9, 0.999")
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="cosine: decays to zero at the end; step: divided by 10 after each quarter of the run"
     )
@@ -62,17 +62,18 @@ class Hyperparameters(StrictModel):
     patch: int = Field(48, ge=4, le=4096, description="side of a patch in low-resolution pixels")
     augment: bool = Field(True, description="flips and rotations")
     augment_colours: bool = Field(
-        False, description="the colour channels of each patch in random order: for training pictures that are few"
+        False, description="permute the color channels of each patch randomly, for small training sets"
     )
-    precision: Precision = Field("auto", description="of the training steps; evaluation is always float32")
+    precision: Precision = Field(
+        "auto", description="number format of the training steps; evaluation is always float32"
+    )
     compile: Compile = Field(
         "auto",
-        description="whose code calculates the steps; true: that of PyTorch's compiler; `kernels`: nitido's own, for "
-        "bfloat16 on processors with AMX or AVX512-BF16; false: neither; auto: the fastest of a probe, if the run is "
-        "long enough",
+        description="code of the training steps; true: torch.compile; `kernels`: nitido's kernels, for bfloat16 on "
+        "CPUs with AMX or AVX512-BF16; false: neither; auto: the fastest in a benchmark, if the run is long enough",
     )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0: no averaging")
-    gradient_clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
+    gradient_clip: float = Field(0.0, ge=0, description="maximum gradient norm; 0: no clipping")
     validate_every: int = Field(
         500, gt=0, le=MOST_STEPS, description="steps between validations; also between checkpoints"
     )
@@ -80,7 +81,7 @@ class Hyperparameters(StrictModel):
         None,
         ge=64,
         le=1 << 16,
-        description="side in HR pixels of the middle of each picture that these validations see; default: all of it",
+        description="side in HR pixels of the center crop used for validation; default: the whole image",
     )
     log_every: int = Field(50, gt=0, le=MOST_STEPS, description="steps between logged scalars")
     seed: Annotated[int, FieldRole.SWEPT] = Field(0, ge=0, le=2**31 - 1)
@@ -97,7 +98,7 @@ class Hyperparameters(StrictModel):
         if not value:
             raise ValueError("at least one loss term is needed")
         if set(value) == {ADVERSARIAL}:
-            raise ValueError("an adversarial term alone forgets the picture: add l1, l2 or perceptual")
+            raise ValueError("an adversarial term alone ignores the input: add l1, l2 or perceptual")
         for name in value:
             check_loss_name(name)
         return value
@@ -115,7 +116,7 @@ class Hyperparameters(StrictModel):
     @model_validator(mode="after")
     def _no_adversarial_float16(self) -> Self:
         if self.is_adversarial and self.precision == "float16":
-            raise ValueError("an adversarial loss is not trained in float16: take precision bfloat16, float32 or auto")
+            raise ValueError("an adversarial loss does not support float16: use precision bfloat16, float32 or auto")
         return self
 
     @model_validator(mode="after")
@@ -123,13 +124,13 @@ class Hyperparameters(StrictModel):
         pixels = self.batch * self.patch**2
         if pixels > MOST_PIXELS:
             raise ValueError(
-                f"batch {self.batch} × patch {self.patch}²: {pixels:,} low-resolution pixels a step, "
-                f"at most {MOST_PIXELS:,} are possible"
+                f"batch {self.batch} × patch {self.patch}²: {pixels:,} low-resolution pixels per step, "
+                f"but the maximum is {MOST_PIXELS:,}"
             )
         return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give the length of a run as either steps or epochs")
+            raise ValueError("specify the length of a run as either steps or epochs")
         return self

@@ -1,4 +1,4 @@
-"""Loss scaling for float16: scale small gradients up, skip steps that overflow."""
+"""Loss scaling for float16: scales up small gradients and skips steps that overflow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 class LossScaling(Precision):
     """Dynamic loss scaling (Micikevicius et al., ICLR 2018) with PyTorch's `GradScaler`, as a Lightning plugin.
 
-    A loss is multiplied before the backward pass and its gradients are divided again before anyone looks at them. A
-    step whose gradients are not finite changes nothing, and the factor is halved. The number format itself is the
-    training module's affair, which validates in float32; Lightning's own plugin would put validation in float16 too.
+    A loss is multiplied by a factor before the backward pass, and its gradients are divided by it before they are used.
+    A step whose gradients are not finite changes nothing, and the factor is halved. The training module sets the number
+    format and validates in float32; Lightning's own plugin would validate in float16 too.
     """
 
     def __init__(self, device: torch.device) -> None:

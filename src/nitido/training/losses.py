@@ -1,4 +1,4 @@
-"""Loss terms by name, and the weighted sum of them that a run minimises."""
+"""Loss terms by name, and their weighted sum that a run minimizes."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,16 +12,16 @@ from nitido.perception import PerceptualDistance, PerceptualOptions
 from nitido.training.structural_losses import fourier_loss, ssim_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""From (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar: the mean over the pictures."""
+"""Maps (sr, hr), both `(N, C, H, W)` float in [0, 1], to a scalar: the mean over the images."""
 
 PERCEPTUAL = "perceptual"
-"""The term that compares features of a trained backbone; `PerceptualOptions` say which."""
+"""The term that compares features of a trained backbone, as set by `PerceptualOptions`."""
 
 ADVERSARIAL = "adversarial"
-"""The term that a discriminator makes: no function of (sr, hr) alone, see `nitido.training.adversarial`."""
+"""The term computed by a discriminator, not a function of (sr, hr) alone; see `nitido.training.adversarial`."""
 
 LossMaker = Callable[[PerceptualOptions], Loss]
-"""Makes a loss term for a run with these options."""
+"""Returns a loss term for a run with these options."""
 
 _LOSSES = Registry[LossMaker]("loss")
 
@@ -29,13 +29,14 @@ _LOSSES = Registry[LossMaker]("loss")
 def register_loss(name: str, loss: Loss) -> None:
     """Register `loss` as the loss term `name`; raise `ConfigError` if the name is taken.
 
-    `loss` must be a mean over the images of a batch: if memory is short, it is called with micro-batches.
+    `loss` must be a mean over the images of a batch, because it is called with micro-batches if the batch does not fit
+    into memory.
     """
     _LOSSES.register(name, lambda options: loss)
 
 
 def loss_names() -> list[str]:
-    """The valid loss terms, sorted.
+    """Return the valid loss terms, sorted.
 
     >>> {"adversarial", "l1", "perceptual", "ssim"} <= set(loss_names())
     True
@@ -49,12 +50,12 @@ def check_loss_name(name: str) -> str:
 
 
 def charbonnier(sr: Tensor, hr: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(difference² + ε²), a smooth L1 (Lai et al., LapSRN, CVPR 2017)."""
+    """Return the mean of sqrt(difference² + ε²), a smooth L1 (Lai et al., LapSRN, CVPR 2017)."""
     return torch.sqrt((sr - hr).square() + epsilon**2).mean()
 
 
 def _made_by_the_discriminator(options: PerceptualOptions) -> Loss:
-    raise ConfigError(f"the {ADVERSARIAL!r} term is made by a discriminator, not from two pictures")
+    raise ConfigError(f"the {ADVERSARIAL!r} term needs a discriminator and cannot be computed from two images")
 
 
 register_loss("l1", functional.l1_loss)
@@ -69,11 +70,16 @@ _LOSSES.register(ADVERSARIAL, _made_by_the_discriminator)
 class Criterion:
     """The weighted sum of the loss terms that compare an output with the ground truth.
 
-    Not an `nn.Module`: the backbone of a perceptual term is not trained and must stay out of checkpoints.
+    It is not an `nn.Module`, because the backbone of a perceptual term is not trained and must not be part of
+    checkpoints.
     """
 
     def __init__(self, weights: Mapping[str, float], perceptual: PerceptualOptions) -> None:
-        """Prepare every term of `weights` but the adversarial one; raise `PerceptionError` without backbone weights."""
+        """Create every term of `weights` except for the adversarial one.
+
+        Raises:
+            PerceptionError: The weights of a backbone are missing.
+        """
         self.weights = {name: weight for name, weight in weights.items() if name != ADVERSARIAL}
         self.losses = {name: _LOSSES[name](perceptual) for name in self.weights}
 

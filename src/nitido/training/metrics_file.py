@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: the scalars of a run, one JSON object a line, appended while the run trains."""
+"""`metrics.jsonl`: the scalars of a run, one JSON object per line, appended during training."""
 
 import json
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from nitido.base.atomic import write_bytes
 from nitido.base.json_files import DamagedFileError, without_non_finite
 
 VALIDATION = "validation/"
-"""What the names of a validation's scalars begin with; the metric's name in the rows follows."""
+"""Prefix of the names of a validation's scalars, followed by the metric's name in the rows."""
 
 
 def append_scalars(path: Path, step: int | None, scalars: Mapping[str, float]) -> None:
-    """Append the scalars after `step` steps as one line; null stands for NaN and infinite numbers."""
+    """Append the scalars after `step` steps as one line. NaN and infinite numbers become null."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(without_non_finite({"step": step, **scalars}), allow_nan=False) + "\n")
 
@@ -21,11 +21,11 @@ def append_scalars(path: Path, step: int | None, scalars: Mapping[str, float]) -
 def read_scalars(path: Path) -> list[dict[str, Any]]:
     """Return the lines of `metrics.jsonl`, each with its `step`; none if there is no such file.
 
-    A last line without its end is left out: the process was killed while it wrote it. NaN and infinite numbers, which
-    earlier versions wrote, become None.
+    An incomplete last line, from a process that was killed, is skipped. NaN and infinite numbers, which earlier
+    versions wrote, become None.
 
     Raises:
-        DamagedFileError: A line is no JSON object of numbers with a step.
+        DamagedFileError: A line is not a JSON object of numbers with a step.
         OSError: The file cannot be read.
     """
     if not path.exists():
@@ -41,8 +41,8 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict) or not _is_count(values.get("step")) or not all(map(_is_scalar, values.values())):
         raise DamagedFileError(
-            f"{path} is damaged (line {number} is no JSON object of numbers with a step): remove the run's directory "
-            "and run it again"
+            f"{path} is damaged (line {number} is not a JSON object of numbers with a step): remove the "
+            "run's directory and run it again"
         )
     return {name: without_non_finite(value) for name, value in values.items()}
 
@@ -56,7 +56,7 @@ def _is_scalar(value: object) -> bool:
 
 
 def read_curve(path: Path, metric: str) -> list[tuple[int, float]]:
-    """Return (step, value) of every validation by `metric`; values that are no finite number are left out.
+    """Return (step, value) of every validation by `metric`, without values that are not finite.
 
     Raises `DamagedFileError` and `OSError` as `read_scalars` does.
     """
@@ -65,7 +65,7 @@ def read_curve(path: Path, metric: str) -> list[tuple[int, float]]:
 
 
 def last_validated_step(path: Path) -> int | None:
-    """Return how many steps the run had at its last validation; None if there was none yet.
+    """Return the number of steps at the last validation; None if there was none.
 
     Raises `DamagedFileError` and `OSError` as `read_scalars` does.
     """
@@ -76,19 +76,19 @@ def last_validated_step(path: Path) -> int | None:
 def read_validation(path: Path, step: int) -> dict[str, float]:
     """Return the metrics of the validation after `step` steps, by their names in the rows.
 
-    Raises `DamagedFileError` if they are not in the file, or as `read_scalars` does.
+    Raises `DamagedFileError` if the file does not contain them, or as `read_scalars` does.
     """
     for line in read_scalars(path):
         found = {name.removeprefix(VALIDATION): value for name, value in line.items() if name.startswith(VALIDATION)}
         if line["step"] == step and found:
             return found
     raise DamagedFileError(
-        f"{path} is damaged (it lacks the validation after step {step}): remove the run's directory and run it again"
+        f"{path} is damaged (the validation after step {step} is missing): remove the run's directory and run it again"
     )
 
 
 def rewind(path: Path, step: int) -> None:
-    """Keep what was logged before the step with index `step`: losses of earlier steps, validations up to it.
+    """Keep scalars before the step with index `step`: losses of earlier steps, and validations up to it.
 
     Raises `DamagedFileError` and `OSError` as `read_scalars` does.
     """

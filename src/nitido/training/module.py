@@ -42,16 +42,16 @@ class DivergedError(NitidoError):
 class NetworkTraining(lightning.LightningModule, ABC):
     """Train a network with its hyperparameters and validation images.
 
-    `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. The networks
-    are evaluated on `validation` in float32 whatever the precision of the training steps. `metrics` are what a
-    validation measures. The steps are calculated by the `fast_path`.
+    `network` maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; with C = 1 it is trained on Y. Networks are
+    evaluated on `validation` in float32, whatever the precision of the training steps, by `metrics`. `fast_path`
+    computes the steps.
 
     Attributes:
-        networks: `network` at its own scale and at each of `other_scales`, with the same weights in all of them.
-        upscalers: how each of these is evaluated.
-        precision: the number format of the steps.
-        memory: How a step is computed if memory is short.
-        statistics: what the networks learn of batches without gradients, such as the means of batch normalisation.
+        networks: `network` at its own scale and at each of `other_scales`, with shared weights.
+        upscalers: How each of these is evaluated.
+        precision: Number format of the steps.
+        memory: How a step is computed if it is out of memory.
+        statistics: Buffers that batches change without gradients, such as the running means of batch normalization.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
         self.validation = validation
         self.scale = network.scale
         self.metrics = tuple(metrics)
-        # In plain dicts, which PyTorch does not look into: a checkpoint holds the weights once.
+        # In plain dicts, which PyTorch does not traverse, so that a checkpoint contains the weights once.
         self.networks = {k: network.at_scale(k) for k in (self.scale, *other_scales)}
         self.upscalers = {k: NetworkUpscaler(n) for k, n in self.networks.items()}
         self.fast_path = fast_path
@@ -108,17 +108,17 @@ class NetworkTraining(lightning.LightningModule, ABC):
         """Accumulate the gradients of a step on patches in the network's value range, in one pass."""
 
     def on_train_start(self) -> None:
-        """Choose a way to compute steps that fits the memory, unless a checkpoint has set it."""
+        """Choose how to compute steps within the available memory, unless a checkpoint has set it."""
         self.memory.folder = Path(self.trainer.log_dir or ".")
         available = available_memory(self.device)
         if self.global_step or available is None:
             return
-        with torch.compiler.set_stance("force_eager"):  # code for other numbers of patches would take long to make
-            self.memory.fit_into(available, self._try_out)
-        if self.memory.is_short:
+        with torch.compiler.set_stance("force_eager"):  # compiling for other batch sizes would take long
+            self.memory.fit_into(available, self._measure_step)
+        if self.memory.is_reduced:
             logging.getLogger(__name__).warning("out of memory: training with %s", str(self.memory))
 
-    def _try_out(self, patches: int) -> None:
+    def _measure_step(self, patches: int) -> None:
         """Compute a step of `patches` noise patches on a copy of the network, without lasting effect."""
         noise = torch.Generator(self.device).manual_seed(0)
         sides = self.options.patch, self.options.patch * self.scale
@@ -126,30 +126,33 @@ class NetworkTraining(lightning.LightningModule, ABC):
             torch.rand(patches, self.network.channels, side, side, device=self.device, generator=noise)
             for side in sides
         )
-        forwards, undo = self.forwards, self._remember_statistics()
+        forwards, undo = self.forwards, self._save_statistics()
         self.forwards = {self.scale: self.fast_path.forward(copy.deepcopy(self.network))}
         try:
-            with suppress(DivergedError):  # which is for the run's own patches to show
+            with suppress(DivergedError):  # noise may diverge; only the run's own patches count
                 self.calculate_gradients(lr, hr)
         finally:
             self.forwards = forwards
             self.zero_grad()
             undo()
 
-    def in_memory(self, calculate: Callable[[], T]) -> T:
-        """Return the result of `calculate`; if memory runs out, retry in a way that needs less, also in later steps.
+    def with_memory_fallback(self, calculate: Callable[[], T]) -> T:
+        """Return the result of `calculate`. If it runs out of memory, retry with less memory, also in later steps.
 
-        Changes of a failed attempt to running statistics are undone. Raises `OutOfMemoryError` if no way is left.
+        Changes of a failed attempt to running statistics are undone.
+
+        Raises:
+            OutOfMemoryError: Memory cannot be reduced further.
         """
         before = self.memory.micro_batch, self.memory.offloaded
-        found = self.memory.calculate(calculate, self._remember_statistics())
+        found = self.memory.calculate(calculate, self._save_statistics())
         if (self.memory.micro_batch, self.memory.offloaded) != before:
             logging.getLogger(__name__).warning(
                 "out of memory: training with %s from step %d on", str(self.memory), self.global_step
             )
         return found
 
-    def _remember_statistics(self) -> Callable[[], None]:
+    def _save_statistics(self) -> Callable[[], None]:
         """Return a function that restores the current batch statistics."""
         before = [values.clone() for values in self.statistics]
 
@@ -178,19 +181,19 @@ class NetworkTraining(lightning.LightningModule, ABC):
         """Return the autocast context of the training steps."""
         return autocast(self.device, self.precision)
 
-    def falling_back(self, calculate: Callable[[], T]) -> T:
-        """Return the result of `calculate`; if it is not finite in half precision, use float32 from then on.
+    def with_float32_fallback(self, calculate: Callable[[], T]) -> T:
+        """Return the result of `calculate`. If it is not finite in half precision, use float32 from then on.
 
         Changes of the first attempt to statistics are undone. Raises `DivergedError` as `calculate` does in float32.
         """
         if self.precision == "float32":
             return calculate()
-        undo = self._remember_statistics()
+        undo = self._save_statistics()
         try:
             return calculate()
         except DivergedError:
             logging.getLogger(__name__).warning(
-                "step %d came to no finite number in %s: the run goes on in float32", self.global_step, self.precision
+                "step %d is not finite in %s: the run continues in float32", self.global_step, self.precision
             )
         self.precision = "float32"
         undo()
@@ -205,7 +208,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the number format and the memory policy."""
         self.precision = checkpoint["precision"]
-        if "memory" in checkpoint:  # not in those of before 2026-12, whose steps were all calculated together
+        if "memory" in checkpoint:  # missing before 2026-12, when all patches of a step were computed together
             self.memory.load(checkpoint["memory"])
 
     def is_logged(self) -> bool:
@@ -223,24 +226,27 @@ class NetworkTraining(lightning.LightningModule, ABC):
                 )
 
     def validation_step(self, index: int, batch_idx: int) -> None:
-        """Measure one validation picture under the protocol, at one scale: `index` counts through all of both.
+        """Measure one validation image under the protocol at one scale.
 
-        Raises `DivergedError` when the network's output is not finite.
+        `index` enumerates all pairs of scale and image.
+
+        Raises:
+            DivergedError: The network's output is not finite.
         """
-        turn, picture = divmod(index, len(self.validation))
-        scale = list(self.networks)[turn]
+        scale_index, image = divmod(index, len(self.validation))
+        scale = list(self.networks)[scale_index]
         side = self.options.validation_crop
         upscale = self.upscalers[scale]
         try:
-            found = measure(upscale, self.validation, picture, scale, self.metrics, side)[1]
+            found = measure(upscale, self.validation, image, scale, self.metrics, side)[1]
         except NonFiniteOutputError as error:
             raise DivergedError(f"validation after step {self.global_step}: {error}") from None
         self.scores[scale].append(found)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over the validation pictures and the scales, at the number of finished steps.
+        """Log the mean over the validation images and the scales, at the number of finished steps.
 
-        The means of each scale alone are `validation/x3/psnr_y` and so on where there are several scales.
+        With several scales, `validation/x3/psnr_y` and so on are the means of each scale.
         """
         each = {k: {name: fmean(s[name] for s in scores) for name in scores[0]} for k, scores in self.scores.items()}
         means = {f"validation/{name}": fmean(m[name] for m in each.values()) for name in each[self.scale]}

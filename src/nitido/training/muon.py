@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 FEATURES = 8
-"""Channels that both sides of a convolution must have for its weight to count as one between feature maps."""
+"""Minimum number of input and output channels of a convolution between feature maps."""
 
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-8
@@ -22,12 +22,15 @@ _NOTHING = 1e-12
 
 
 def orthogonalised(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
-    """Matrices `(N, r, c)` with all singular values moved near 1, by five Newton–Schulz iterations of degree five.
+    """Return matrices with all singular values moved near 1, by five Newton–Schulz iterations of degree five.
 
     The iteration and its coefficients are those of Jordan et al., "Muon: an optimizer for hidden layers in neural
-    networks" (2024): singular values come to lie in about [0.7, 1.2], which is all that the optimiser needs. What is
-    smaller than 1e-12 of a matrix's norm is taken as zero. `in_bfloat16` matrices are multiplied as Jordan et al. do,
-    which changes the result by about 2%.
+    networks" (2024). The resulting singular values are about 0.7 to 1.2, which is sufficient for the optimizer. Values
+    below 1e-12 of a matrix's norm are set to zero.
+
+    Args:
+        matrices: `(N, r, c)`.
+        in_bfloat16: Whether to multiply in bfloat16, as Jordan et al. do, which changes the result by about 2%.
 
     >>> values = torch.linalg.svdvals(orthogonalised(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
@@ -36,14 +39,14 @@ def orthogonalised(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
-    # A dead filter's momentum fades into denormal numbers, whose products take a processor many times as long.
+    # The momentum of a dead filter decays to denormal numbers, whose multiplication is many times slower.
     x = hardshrink(x, _NOTHING)
     x = _iterated_in_bfloat16(x) if in_bfloat16 else _iterated(x)
     return x.mT if tall else x
 
 
 def _iterated(x: Tensor) -> Tensor:
-    """Every step multiplies by a polynomial of x·xᵀ: their product is made of r × r matrices, and meets x once."""
+    """Multiply the polynomials of x·xᵀ of all steps as r × r matrices, then multiply x by the product."""
     gram = x @ x.mT
     unit = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     product = unit
@@ -55,7 +58,7 @@ def _iterated(x: Tensor) -> Tensor:
 
 
 def _iterated_in_bfloat16(x: Tensor) -> Tensor:
-    """The same with x·xᵀ made anew each time: carried along in eight bits, small eigenvalues would lose their sign."""
+    """Do the same, but recompute x·xᵀ in each step, because small eigenvalues would lose their sign in eight bits."""
     rounded = x.bfloat16()
     for _ in range(_ITERATIONS):
         gram = rounded @ rounded.mT
@@ -64,7 +67,7 @@ def _iterated_in_bfloat16(x: Tensor) -> Tensor:
 
 
 def is_between_features(parameter: Tensor) -> bool:
-    """Whether a parameter is the weight of a convolution from feature maps to feature maps, which Muon is for.
+    """Return whether a parameter is the weight of a convolution between feature maps, to which Muon applies.
 
     >>> is_between_features(torch.empty(64, 64, 3, 3)), is_between_features(torch.empty(64, 3, 3, 3))
     (True, False)
@@ -73,11 +76,11 @@ def is_between_features(parameter: Tensor) -> bool:
 
 
 class Muon(Optimizer):
-    """Muon for the weights between feature maps, Adam for everything else, on one learning rate.
+    """Muon for weights between feature maps and Adam for all others, with one learning rate.
 
-    A weight `(out, in, h, w)` is a matrix `(out, in·h·w)` here. Its step is its Nesterov momentum made orthogonal and
-    scaled by 0.2·√max(out, in·h·w), the size of Adam's steps, so that Adam's learning rates hold (Liu et al., "Muon is
-    scalable for LLM training", 2025). Weight decay is decoupled.
+    A weight `(out, in, h, w)` is treated as a matrix `(out, in·h·w)`. Its step is the orthogonalized Nesterov momentum,
+    scaled by 0.2·√max(out, in·h·w) to the size of Adam's steps, so that Adam's learning rates apply (Liu et al.,
+    "Muon is scalable for LLM training", 2025). Weight decay is decoupled.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
         in_bfloat16: bool = False,
     ) -> None:
-        """Sort `parameters` into both kinds, which keep their order; `in_bfloat16` is that of `orthogonalised`."""
+        """Sort `parameters` into both kinds in their order; `in_bfloat16` is passed to `orthogonalised`."""
         self.in_bfloat16 = in_bfloat16
         every = list(parameters)
         groups = [

@@ -8,14 +8,14 @@ from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.hyperparameters import Hyperparameters
 
 Format = Literal["float32", "bfloat16", "float16"]
-"""What a step calculates in; the weights themselves are always float32."""
+"""Number format of a step's computations; the weights are always float32."""
 
 TENSOR_CORES = (7, 0)
-"""The first compute capability of CUDA with fast float16 matrices (NVIDIA Volta)."""
+"""The first CUDA compute capability with fast float16 matrices (NVIDIA Volta)."""
 
 
 def training_device() -> torch.device:
-    """Return the accelerator that PyTorch finds, otherwise the CPU: the device that Lightning uses too."""
+    """Return the accelerator that PyTorch finds, otherwise the CPU: the same device that Lightning uses."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
@@ -32,7 +32,7 @@ def resolve_precision(options: Hyperparameters, device: torch.device) -> Format:
 
 
 def has_fast_float16(device: torch.device) -> bool:
-    """Whether `device` is a graphics card that multiplies float16 matrices in hardware made for it."""
+    """Return whether `device` is a graphics card with float16 matrix hardware."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= TENSOR_CORES
 
 

@@ -8,20 +8,20 @@ from nitido.training.hyperparameters import Hyperparameters
 
 
 class ScheduleError(NitidoError):
-    """A schedule that the run is too short for."""
+    """The run is too short for its schedule."""
 
 
 def refuse_long_warmup(hyperparameters: Hyperparameters, total: int) -> None:
-    """Raise `ScheduleError` if a run of `total` steps ends before its warm-up: it never has its learning rate."""
+    """Raise `ScheduleError` if a run of `total` steps ends before its warm-up."""
     if hyperparameters.warmup >= total:
         raise ScheduleError(
             f"warmup {hyperparameters.warmup:,}: a run of {total:,} steps would never reach its learning rate of "
-            f"{number_text(hyperparameters.learning_rate)}: set warmup to fewer steps than the run has"
+            f"{number_text(hyperparameters.learning_rate)}: use fewer warm-up steps"
         )
 
 
 def learning_rate_factor(step: int, total: int, hyperparameters: Hyperparameters) -> float:
-    """The factor in [0, 1] for the step with index `step` of `total`.
+    """Return the factor in [0, 1] for the step with index `step` of `total`.
 
     >>> halfway = Hyperparameters(steps=100, schedule="cosine")
     >>> round(learning_rate_factor(50, 100, halfway), 3)

@@ -1,4 +1,4 @@
-"""Losses that compare more than pixel with pixel: local structure and frequencies."""
+"""Losses that compare local structure or frequencies instead of single pixels."""
 
 import torch
 from torch import Tensor
@@ -16,20 +16,20 @@ class PatchSizeError(NitidoError):
 
 
 def ssim_loss(sr: Tensor, hr: Tensor) -> Tensor:
-    """1 − mean SSIM (Wang et al., IEEE TIP 2004), per channel, differentiable.
+    """Return 1 − mean SSIM (Wang et al., IEEE TIP 2004), per channel, differentiable.
 
-    An 11×11 Gaussian window of σ 1.5 where it fits ('valid'), K1 = 0.01, K2 = 0.03. The variances are differences of
-    means of squares, for which bfloat16 is too coarse: pass float32; autocast is switched off inside.
+    The window is an 11×11 Gaussian of σ 1.5 without padding; K1 = 0.01, K2 = 0.03. Variances are differences of means
+    of squares, for which bfloat16 is not accurate enough: pass float32; autocast is disabled inside.
 
     Args:
-        sr: `(N, C, H, W)` float in [0, 1]
-        hr: the same
+        sr: `(N, C, H, W)` float in [0, 1].
+        hr: The same.
 
     Returns:
-        a scalar in [0, 2], 0 for equal pictures
+        A scalar in [0, 2], 0 for equal images.
 
     Raises:
-        PatchSizeError: when a side is shorter than 11 pixels
+        PatchSizeError: A side is shorter than 11 pixels.
 
     >>> picture = torch.rand(1, 3, 16, 16)
     >>> round(ssim_loss(picture, picture).item(), 6)
@@ -52,24 +52,24 @@ def ssim_loss(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def fourier_loss(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean absolute difference of the spectra: the frequency loss of MIMO-UNet (Cho et al., ICCV 2021).
+    """Return the mean absolute difference of the spectra: the frequency loss of MIMO-UNet (Cho et al., ICCV 2021).
 
-    The modulus of the complex difference between the two-dimensional Fourier transforms, averaged. The transforms are
-    orthonormal, so that white noise of deviation σ costs the same, √π/2·σ, at every size of patch.
+    This is the mean modulus of the complex difference between the two-dimensional Fourier transforms. The transforms
+    are orthonormal, so that white noise of deviation σ gives the same loss, √π/2·σ, for every patch size.
 
     Args:
-        sr: `(N, C, H, W)` float in [0, 1]
-        hr: the same
+        sr: `(N, C, H, W)` float in [0, 1].
+        hr: The same.
 
     Returns:
-        a scalar, 0 for equal pictures
+        A scalar, 0 for equal images.
     """
     spectrum: Tensor = torch.fft.fft2(sr - hr, norm="ortho")
     return spectrum.abs().mean()
 
 
 def _blur(pictures: Tensor) -> Tensor:
-    """Gaussian means where the window fits, columns then rows: `(N, C, H, W)` → `(N, C, H − 10, W − 10)`."""
+    """Return Gaussian means without padding, columns then rows: `(N, C, H, W)` → `(N, C, H − 10, W − 10)`."""
     channels = pictures.shape[1]
     taps = _taps(pictures.dtype, pictures.device)
     columns = taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1)

@@ -1,4 +1,4 @@
-"""Supervised training: the network's output is compared with the truth."""
+"""Supervised training: compares the network's output with the ground truth."""
 
 import math
 from collections.abc import Callable
@@ -13,10 +13,11 @@ from nitido.training.module import NetworkTraining
 
 
 class SupervisedTraining(NetworkTraining):
-    """Minimises a weighted sum of loss terms between the network's output and the high-resolution patch.
+    """Minimize a weighted sum of loss terms between the network's output and the high-resolution patch.
 
-    If memory is short, patches are processed in micro-batches and their gradients accumulated. But for rounding that
-    gives the step's own, as every loss term is a mean over patches; batch normalisation needs them together.
+    If a step is out of memory, patches are processed in micro-batches and their gradients are accumulated. The result
+    is the same except for rounding, because every loss term is a mean over patches. Batch normalization needs all
+    patches at once.
     """
 
     terms: dict[str, Tensor]
@@ -26,37 +27,38 @@ class SupervisedTraining(NetworkTraining):
         """Check whether the loss or the network needs the whole batch at once."""
         super().on_fit_start()
         if any(isinstance(layer, _BatchNorm) and layer.training for layer in self.network.modules()):
-            self.memory.together = "batch normalisation"
+            self.memory.together = "batch normalization"
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        """A step of Lightning's, whose loss and gradients are calculated in the memory there is."""
+        """Perform Lightning's step with loss and gradients computed within the available memory."""
         assert optimizer_closure is not None
-        super().optimizer_step(epoch, batch_idx, optimizer, lambda: self.in_memory(optimizer_closure))
+        super().optimizer_step(epoch, batch_idx, optimizer, lambda: self.with_memory_fallback(optimizer_closure))
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
-        """Forget the gradients of the step before, unless some of this step's patches have added theirs already."""
+        """Reset the gradients of the previous step, unless micro-batches of this step have already added theirs."""
         if self.memory.micro_batch == self.memory.batch:
             super().optimizer_zero_grad(epoch, batch_idx, optimizer)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step's loss, or the share of it whose gradients are not there yet.
+        """Return the loss of one step, or the part of it whose gradients are not computed yet.
 
-        Raises `DivergedError` that names the first non-finite term.
+        Raises:
+            DivergedError: A term is not finite; the message names the first one.
         """
         lr, hr = self.patches(batch)
         self.scale_of_step = hr.shape[-1] // lr.shape[-1]
         if self.memory.micro_batch == self.memory.batch:
-            return self.falling_back(lambda: self._loss(lr, hr))
-        return self.falling_back(lambda: self._loss_of_the_last(lr, hr))
+            return self.with_float32_fallback(lambda: self._loss(lr, hr))
+        return self.with_float32_fallback(lambda: self._loss_of_last_micro_batch(lr, hr))
 
     def _loss(self, lr: Tensor, hr: Tensor) -> Tensor:
         loss, self.terms = self._mean(lr, hr)
         return loss
 
-    def _loss_of_the_last(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """The last patches' share of the loss, after the gradients of the others' shares were calculated."""
+    def _loss_of_last_micro_batch(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """Compute the gradients of all micro-batches but the last; return the last one's share of the loss."""
         self.network.zero_grad()
         self.terms = {}
         some = self.memory.micro_batch
@@ -66,14 +68,14 @@ class SupervisedTraining(NetworkTraining):
         return self._share(*last, len(lr))
 
     def _share(self, lr: Tensor, hr: Tensor, of: int) -> Tensor:
-        """The share that these patches have in the mean loss `of` so many; it is added to `terms`."""
+        """Return the share of these patches in the mean loss over `of` patches, and add it to `terms`."""
         mean, terms = self._mean(lr, hr)
         share = len(lr) / of
         self.terms = {name: self.terms.get(name, 0) + share * term for name, term in terms.items()}
         return share * mean
 
     def _mean(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean loss of patches, and its terms by name as numbers alone."""
+        """Return the mean loss of patches, and its terms by name, detached."""
         terms = self.criterion.terms(self.upscale(lr, self.scale_of_step), hr)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -81,14 +83,14 @@ class SupervisedTraining(NetworkTraining):
         return loss, {name: term.detach() for name, term in terms.items()} | {"total": loss.detach()}
 
     def calculate_gradients(self, lr: Tensor, hr: Tensor) -> None:
-        """Add the gradients of the loss of all patches."""
+        """Accumulate the gradients of the loss of all patches."""
         self.scale_of_step = self.scale
         self._mean(lr, hr)[0].backward()  # type: ignore[no-untyped-call]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log every loss term, the gradient norm before clipping, the learning rate and, of several, the scale.
 
-        A norm that is not finite is no number in JSON, and the step it belongs to is left out or ends the run.
+        A norm that is not finite is omitted, because JSON does not support it; its step is skipped or ends the run.
         """
         if not self.is_logged():
             return
@@ -103,6 +105,6 @@ class SupervisedTraining(NetworkTraining):
         self.write_scalars(scalars)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser and its schedule, stepped every training step."""
+        """Return the optimizer and its schedule, which advances every training step."""
         optimizer, schedule = self.make_optimizer(self.network.parameters(), self.options.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

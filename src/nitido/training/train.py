@@ -1,4 +1,4 @@
-"""Train one network: from stores of pictures to the best weights, with everything a run leaves on the way."""
+"""Trains one network: from stores of images to the best weights, with all files of a run."""
 
 import math
 import time
@@ -45,8 +45,8 @@ from nitido.training.supervised import SupervisedTraining
 class Trained:
     """The outcome of a training.
 
-    `best_step` is the step whose weights validated best; the network now holds them. `validation` is what they
-    measured there, by metric.
+    `best_step` is the step with the best validation; the network has its weights. `validation` contains the metrics of
+    this validation.
     """
 
     steps: int
@@ -55,21 +55,22 @@ class Trained:
 
     @property
     def validation_psnr(self) -> float:
-        """Validation PSNR-Y in dB of the kept weights."""
+        """Validation PSNR-Y in dB of the best weights."""
         return self.validation["psnr_y"]
 
 
 SessionListener = Callable[[int, int, float], None]
-"""Called when a training session begins, after each checkpoint that it resumes from, and at its end.
+"""Called when a training session starts, after each checkpoint from which it can resume, and at its end.
 
-The arguments are the number of steps when the session began, the number of steps now, and the seconds since it began.
+The arguments are the number of steps when the session started, the current number of steps, and the seconds since it
+started.
 """
 
 
 def count_steps(options: Hyperparameters, train: Store, scale: int) -> int:
-    """The length of the run in steps; an epoch is as many patches as cover the training pictures' area once.
+    """Return the length of the run in steps. An epoch has as many patches as cover the area of all training images.
 
-    `scale` is the run's first, whose patches the hyperparameters speak of.
+    `scale` is the run's first scale, to which the patch size refers.
     """
     if options.steps is not None:
         return options.steps
@@ -93,23 +94,26 @@ def train(
     run: str = "",
     session: SessionListener = lambda first, last, seconds: None,
 ) -> Trained:
-    """Train `network` in place and leave it with the weights that validated best.
+    """Train `network` in place; afterwards it has the weights with the best validation.
 
-    A run with an adversarial term trains a discriminator too. What is best is judged by the yardstick of the run's
-    aim, which must be among the `metrics` of a validation. Parameters that do not require gradients stand still.
+    A run with an adversarial term trains a discriminator too. The best step is selected by the selection metric of the
+    run's objective, which must be among `metrics`. Parameters that do not require gradients stay frozen.
 
     All patches of a step have one scale. Each round of steps uses the scales of `scale_schedule` in random order: the
-    network's own, which is named first, and others that its weights support; a scale named twice is used twice a
-    round. The best step is chosen by the mean over all scales. The stores must be prepared for all of them.
+    network's own scale, which comes first, and others that its weights support. A scale that occurs twice is used twice
+    per round. The best step is selected by the mean over all scales. The stores must be prepared for all of them.
 
-    Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` into `directory`; when `last.ckpt`
-    is there the training goes on from it and ends with the same bits as if it had never stopped. `labels` (variant,
-    …) and the hyperparameters become TensorBoard's hparams. Checkpoints carry `run`, the digest of what the weights
-    depend on; those of another run are refused. `session` is not called when no step is left to train.
+    Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` to `directory`. If `last.ckpt` exists,
+    the training resumes from it and ends with the same bits as an uninterrupted run. `labels` (variant, …) and the
+    hyperparameters become TensorBoard's hparams. Checkpoints contain `run`, the digest of everything the weights depend
+    on; those of another run are refused. `session` is not called if no steps remain.
 
-    Raises `DivergedError` when a loss term becomes non-finite, `TrainingInterruptedError` after Ctrl-C, `DataError`
-    when a picture is smaller than a patch, `OutOfMemoryError` when there is not the memory for a step, and
-    `NitidoError` when several scales do not go with the loss or network.
+    Raises:
+        DivergedError: A loss term becomes non-finite.
+        TrainingInterruptedError: Ctrl-C was pressed.
+        DataError: An image is smaller than a patch.
+        OutOfMemoryError: A step does not fit into memory.
+        NitidoError: The loss or network does not support several scales.
     """
     started = time.perf_counter()
     total = count_steps(options, train, network.scale)
@@ -117,7 +121,7 @@ def train(
     adversarial = options.is_adversarial
     other_scales = tuple(scale for scale in dict.fromkeys(scale_schedule) if scale != network.scale)
     for other in other_scales:
-        network.at_scale(other)  # refused here, before anything is written
+        network.at_scale(other)  # raises for unsupported scales before anything is written
     device = training_device()
     fast_path = load_or_choose(directory / FAST_PATH_FILE, network, options, total, device)
     module = (
@@ -180,7 +184,7 @@ def train(
         scalars.rewind(resumed_step)
         if resumed is not None and scalars.sha256() != resumed.get(LinesInCheckpoint.KEY):
             raise DamagedFileError(
-                f"{scalars.path} does not hold what was logged up to the checkpoint: "
+                f"{scalars.path} does not contain the scalars logged up to the checkpoint: "
                 f"remove {checkpoints} to train again from step 0"
             )
         try:
@@ -214,14 +218,14 @@ def train(
 
 
 def _best(path: Path, options: Hyperparameters) -> MovableCheckpoint:
-    """Keep the checkpoint that validated best at `path`."""
+    """Return the callback that keeps the checkpoint with the best validation at `path`."""
     selection_metric = SELECTION_METRICS[options.objective]
     mode = "max" if selection_metric.higher_is_better else "min"
     return _checkpoint(path, monitor=f"validation/{selection_metric.metric}", mode=mode)
 
 
 def _checkpoint(path: Path, monitor: str | None = None, mode: str = "max") -> MovableCheckpoint:
-    """Keep one checkpoint at `path` after each validation: the newest, or the best by `monitor`."""
+    """Return a callback that keeps the newest checkpoint, or the best one by `monitor`, at `path`."""
     return MovableCheckpoint(
         dirpath=str(path.parent.absolute()),
         filename=path.stem,

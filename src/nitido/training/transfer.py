@@ -1,4 +1,4 @@
-"""Starting from a trained network: which of its weights are taken over, and a report that says so."""
+"""Transfer learning: copies weights of a trained network and reports which ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from nitido.training.freezing import matches
 
 
 class TransferError(NitidoError):
-    """A trained network's weights do not fit the network that should start from them."""
+    """A trained network's weights do not match the network that should start from them."""
 
 
 class TransferReport(StrictModel):
-    """What became of every weight: names of parameters and buffers of the network, in its order.
+    """What happened to every weight: names of parameters and buffers of the network, in its order.
 
     Attributes:
-        source: where the weights came from; None when the network starts from random weights.
-        sha256: of the file they came from.
-        learned: the pictures that the source learned from; None if version 0.1 wrote the report.
-        loaded: taken over.
-        skipped: left at their random start, as a pattern allowed.
-        unused: of the source, without a place in the network, as a pattern allowed.
-        frozen: parameters that do not learn.
+        source: Where the weights came from; None if the network starts from random weights.
+        sha256: Hash of their file.
+        learned: Images from which the source learned; None in reports of version 0.1.
+        loaded: Tensors that were copied.
+        skipped: Tensors that keep their random initialization, as permitted by a pattern.
+        unused: Tensors of the source that the network does not have, as permitted by a pattern.
+        frozen: Parameters that are not trained.
     """
 
     source: str | None = None
@@ -39,7 +39,7 @@ class TransferReport(StrictModel):
     frozen: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         parts = []
         if self.source is not None:
             parts.append(f"{len(self.loaded)} tensors from {self.source}, {len(self.skipped)} reinitialized")
@@ -49,7 +49,7 @@ class TransferReport(StrictModel):
 
 
 Reinitialize = Literal["second_half"] | tuple[str, ...]
-"""What begins with random weights: the second half of the body's blocks, or modules and parameters by pattern."""
+"""What is reinitialized: the second half of the body's blocks, or modules and parameters by pattern."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,22 @@ def load_weights(
 ) -> Loaded:
     """Copy the weights and buffers of `source` into `network` by name.
 
-    A tensor that only one of them has, or whose shape differs, is an error unless a shell pattern of `reinitialize`
-    names it or a module it lies in; a tensor of the network that a pattern names keeps its random start even when it
-    would fit. Raises `TransferError` with the first tensor that does not fit, and for a pattern that names nothing.
-    `where` is the source's name in errors.
+    Args:
+        network: The target, whose random initialization is kept for reinitialized tensors.
+        source: Tensors by name.
+        reinitialize: Shell patterns of tensors, or of modules that contain them, which are not copied. Only these may
+            be missing on one side or have different shapes.
+        where: Name of the source in errors.
+
+    Raises:
+        TransferError: A tensor does not match, or a pattern matches nothing; the message names the first one.
     """
     target = network.state_dict()
     patterns = _second_half(network) if reinitialize == "second_half" else reinitialize
     allowed = {name for name in {*target, *source} if any(matches(name, pattern) for pattern in patterns)}
     for pattern in patterns:
         if not any(matches(name, pattern) for name in allowed):
-            raise TransferError(f"{where}: pattern {pattern!r} of reinitialize names nothing in either network")
+            raise TransferError(f"{where}: pattern {pattern!r} of reinitialize matches nothing in either network")
     for name, tensor in target.items():
         if name in allowed:
             continue
@@ -87,7 +92,7 @@ def load_weights(
             raise TransferError(f"{where}: {name} has another shape ({shapes}): {_advice(name)}")
     extra = next((name for name in source if name not in target and name not in allowed), None)
     if extra is not None:
-        raise TransferError(f"{where} has {extra}, which this network has no place for: {_advice(extra)}")
+        raise TransferError(f"{where} has {extra}, which this network does not have: {_advice(extra)}")
     loaded = {name: source[name] for name in target if name not in allowed}
     if not loaded:
         raise TransferError(f"{where}: reinitialize leaves no weights to load")

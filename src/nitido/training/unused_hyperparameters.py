@@ -1,4 +1,4 @@
-"""Hyperparameters that have no effect in combination with others."""
+"""Finds hyperparameters that have no effect in combination with others."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,18 +7,18 @@ from nitido.training.losses import ADVERSARIAL, PERCEPTUAL
 
 
 def without_effect(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return key -> reason for those of the given hyperparameters that change nothing.
+    """Return key -> reason for the given hyperparameters that have no effect.
 
-    `values` are those given explicitly: a default without effect is no mistake.
+    `values` are those set explicitly, because a default without effect is not a mistake.
 
     >>> without_effect({"loss": "l1", "momentum": 0.9, "batch": 8})
-    {'momentum': "momentum has no effect with optimizer 'adam': it is of muon, sgd"}
+    {'momentum': "momentum has no effect with optimizer 'adam': it is for muon, sgd"}
     """
     return dict(_without_effect(values))
 
 
 def effective(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters as dotted key -> value, without those that change nothing.
+    """Return the hyperparameters as dotted key -> value, without those that have no effect.
 
     >>> effective({"optimizer": "sgd", "perceptual": {"backbone": "vgg19"}, "loss": {"l1": 1.0}})
     {'optimizer': 'sgd', 'loss': {'l1': 1.0}}
@@ -37,9 +37,9 @@ def effective(values: Mapping[str, Any]) -> dict[str, Any]:
 def _without_effect(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     optimizer = values.get("optimizer", "adam")
     if "momentum" in values and optimizer not in ("muon", "sgd"):
-        yield "momentum", f"momentum has no effect with optimizer {optimizer!r}: it is of muon, sgd"
+        yield "momentum", f"momentum has no effect with optimizer {optimizer!r}: it is for muon, sgd"
     if optimizer == "adamw" and not values.get("weight_decay"):
-        yield "optimizer", "optimizer 'adamw' has no effect without weight_decay: it is adam then"
+        yield "optimizer", "optimizer 'adamw' equals adam without weight_decay"
     loss = values.get("loss", ())
     terms = [loss] if isinstance(loss, str) else loss
     for group in (PERCEPTUAL, ADVERSARIAL):

@@ -1,1 +1,1 @@
-"""A model applied to real images and folders of them, with everything that the files carry."""
+"""Applies a model to image files and folders of them, preserving their metadata."""

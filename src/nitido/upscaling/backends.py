@@ -1,4 +1,4 @@
-"""What runs a network: PyTorch, or ONNX Runtime where it is installed; the faster one is found by trying both."""
+"""Backends that run a network: PyTorch, or ONNX Runtime if it is installed. The faster one is found by a benchmark."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nitido.models.channels_last import channels_last
 from nitido.models.onnx import OnnxError, in_onnx_runtime, missing_packages
 
 AUTO = "auto"
-"""The backend that is found by trying."""
+"""The backend name that selects the fastest by a benchmark."""
 
 _ROUNDS, _SECONDS = 5, 3.0
 
@@ -24,9 +24,9 @@ class Backend:
     """A way to run networks.
 
     Attributes:
-        prepare: makes of a network one that gives the same, run by this backend; raises `OnnxError` if it cannot.
-        missing: the packages that must be installed first.
-        has_bfloat16: whether it can calculate in bfloat16.
+        prepare: Converts a network to an equivalent one that this backend runs; raises `OnnxError` if it cannot.
+        missing: Returns required packages that are not installed.
+        has_bfloat16: Whether it supports bfloat16.
     """
 
     prepare: Callable[[SuperResolutionNetwork], SuperResolutionNetwork]
@@ -38,7 +38,7 @@ BACKENDS: Mapping[str, Backend] = {
     "torch": Backend(lambda network: network.to(memory_format=torch.channels_last), has_bfloat16=True),
     "onnx": Backend(in_onnx_runtime, missing_packages),
 }
-"""Every backend by its name; the first one runs every network."""
+"""Every backend by name; the first one runs every network."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Choice:
     """The backend that was chosen for a network.
 
     Attributes:
-        backend: its name.
-        network: the network as this backend runs it.
-        height, width: of the LR pixels that were enlarged to try.
-        seconds: what they took each backend that was tried.
-        excluded: why the others were not.
-        bfloat16: whether those that can calculated in bfloat16.
+        backend: Its name.
+        network: The network as this backend runs it.
+        height, width: LR size of the benchmark.
+        seconds: Time of each backend in the benchmark.
+        excluded: Why other backends were excluded.
+        bfloat16: Whether backends that support bfloat16 used it.
     """
 
     backend: str
@@ -63,7 +63,7 @@ class Choice:
     bfloat16: bool = False
 
     def __str__(self) -> str:
-        """The choice and its reasons, for people."""
+        """Return the choice and its reasons in words."""
         short = [name for name in self.seconds if self.bfloat16 and BACKENDS[name].has_bfloat16]
         called = {name: f"{name} in bfloat16" if name in short else name for name in self.seconds}
         tried = [f"{called[name]} {seconds:.3g} s" for name, seconds in self.seconds.items()]
@@ -73,21 +73,21 @@ class Choice:
 
 
 def check_name(backend: str) -> None:
-    """Raise `NitidoError`, which says the nearest name, unless `backend` is one of `BACKENDS` or `AUTO`."""
+    """Raise `NitidoError` with the nearest name unless `backend` is one of `BACKENDS` or `AUTO`."""
     if backend not in (*BACKENDS, AUTO):
         raise unknown_name("backend", backend, [*BACKENDS, AUTO])
 
 
 def prepare(network: SuperResolutionNetwork, backend: str) -> SuperResolutionNetwork:
-    """`network` as the one of `BACKENDS` with this name runs it; raises `OnnxError` as `Backend` says."""
+    """Return `network` as the backend with this name runs it; raise `OnnxError` if it cannot."""
     return BACKENDS[backend].prepare(network)
 
 
 def choose(network: SuperResolutionNetwork, height: int, width: int, bfloat16: bool = False) -> Choice:
-    """The backend that enlarges `height` × `width` LR pixels fastest on this machine, by trying each of them.
+    """Return the backend that upscales `height` × `width` LR pixels fastest on this machine, measured with each.
 
-    With `bfloat16`, those that can calculate in it do. A backend that is not installed, or that cannot run this
-    network, is left out.
+    With `bfloat16`, backends that support bfloat16 use it. Backends that are not installed or cannot run this network
+    are excluded.
     """
     prepared, excluded = {}, {}
     for name, backend in BACKENDS.items():
@@ -105,9 +105,10 @@ def choose(network: SuperResolutionNetwork, height: int, width: int, bfloat16: b
 
 @torch.inference_mode()
 def _probe(networks: Mapping[str, SuperResolutionNetwork], height: int, width: int, bfloat16: bool) -> dict[str, float]:
-    """Return the median seconds of each network on one tile: channels last, in the precision that it will have.
+    """Return the median seconds of each network, measured in alternating rounds after a warm-up.
 
-    Slow networks have fewer rounds, but at least one.
+    Each network runs as on a tile of an image: channels last, in the final precision. Slow networks have fewer rounds,
+    but at least one.
     """
     lr = {name: channels_last(torch.zeros(1, net.channels, height, width)) for name, net in networks.items()}
     calls = {

@@ -1,4 +1,4 @@
-"""Files and folders of pictures, enlarged one after another: whole files only, and nothing done twice."""
+"""Upscales image files and folders one by one, with atomic results and without repeating finished work."""
 
 import errno
 import hashlib
@@ -42,22 +42,22 @@ from nitido.upscaling.tiled_inference import Advance
 from nitido.upscaling.upscaler import ImageUpscaler, Rectangle
 from nitido.upscaling.workspace import Workspace
 
-_DISK_IS_GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 EXISTING = ("error", "skip", "overwrite")
-"""What becomes of files that are in the place of results and are not nitido's own; the first unless said otherwise."""
+"""How to treat existing files that are not results of nitido; the first one is the default."""
 
-_NAMED = 5  # files that an error names
+_NAMED = 5  # maximum number of files in an error
 _OTHER_PICTURE = re.compile(
     r"\.(jxl|hei[cf]|gif|jp2|j2k|jpf|jfif|jpe|exr|hdr|psd|tga|ico|icns|pcx|p[bgnpf]m|svg|pdf|eps|dds|qoi|dib|mpo|"
     r"apng|avifs|fits|raw|dng|cr2|cr3|nef|arw|orf|rw2)"
 )
-"""Name endings of kinds of pictures, which nobody means for a folder."""
+"""Suffixes of unsupported image formats, which are not folder names."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to enlarge and where the result goes."""
+    """An image and the file of its result."""
 
     source: Path
     target: Path
@@ -65,9 +65,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What shall be done: `folder` is the output folder that remembers what is finished; None for a single file.
+    """The jobs of a batch.
 
-    `others` are the files in the folders whose names are of no picture that can be read: nothing is done with them.
+    Attributes:
+        jobs: The jobs.
+        folder: The output folder, which records finished results; None for a single file.
+        others: Files in the input folders without the suffix of an image, which are ignored.
     """
 
     jobs: Sequence[Job]
@@ -77,10 +80,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are enlarged. `model` identifies the weights, for remembering what they have done.
+    """How images are upscaled.
 
-    `background` is the sRGB color that is put under transparent pictures where the result's format has no transparency;
-    without one they are refused.
+    `model` identifies the weights in the record of finished results. `background` is the sRGB color under transparent
+    images if the result's format does not support transparency; without it, these images are refused.
     """
 
     upscaler: ImageUpscaler
@@ -91,20 +94,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.upscaler.own_scale is None and self.target == TargetSize():
-            raise UpscaleError("bicubic has no scale of its own: say how large, e.g. --scale 2")
+            raise UpscaleError("bicubic has no scale of its own: specify the size, e.g. --scale 2")
 
     def fingerprint(self) -> str:
-        """A text that is another one whenever results could be others by more than a last bit, as of a backend."""
+        """Return a hash that changes whenever results could differ by more than the rounding of a backend."""
         ensemble, precision = isinstance(self.upscaler.network, SelfEnsemble), self.upscaler.precision
         made_by = (version("nitido"), self.model, ensemble, precision, self.target, self.preview, self.background)
         return hashlib.sha256(repr(made_by).encode()).hexdigest()
 
 
 def model_identity(name_or_path: str | Path) -> str:
-    """What tells the network of a run directory or a model file from all others: its weights and plugins' code."""
+    """Return a text that identifies the network of a run directory or a file: hashes of weights and plugin code."""
     path = model_path(name_or_path)
     weights = sha256_of_file(path)
-    if path.suffix == ".onnx":  # holds the whole network
+    if path.suffix == ".onnx":  # contains the whole network
         return weights
     descriptor = read_descriptor(path)
     plugins = {word: found.code for word, found in plugin_code([descriptor.architecture, descriptor.config]).items()}
@@ -112,41 +115,42 @@ def model_identity(name_or_path: str | Path) -> str:
 
 
 class Listener(Protocol):
-    """Is told how a batch goes on."""
+    """Receives the progress of a batch."""
 
     def planned(self, pixels: int) -> None:
-        """How many pixels there are to enlarge, in all pictures together."""
+        """Receive the number of pixels to upscale in all images."""
 
     def started(self, job: Job, pixels: int) -> Advance:
-        """A picture begins; returns who hears of its progress."""
+        """Receive the start of an image and return the callback for its progress."""
 
     def ended(self, job: Job, outcome: str, notes: Sequence[str]) -> None:
-        """A picture has become `outcome`, in words; `notes` say what its new format could not keep."""
+        """Receive the result's size in words, and `notes` about what its format did not preserve."""
 
     def skipped(self, job: Job, pixels: int) -> None:
-        """The result is there already."""
+        """Receive that the result already exists."""
 
     def failed(self, job: Job, error: NitidoError) -> None:
-        """A picture cannot be enlarged; the others go on."""
+        """Receive that an image cannot be upscaled; others continue."""
 
     def left(self, job: Job) -> None:
-        """A file that is not nitido's own is in the place of the result, and stays."""
+        """Receive that a foreign file has the name of the result and is kept."""
 
     def warned(self, text: str) -> None:
-        """Something that concerns no single picture."""
+        """Receive a message that does not concern a single image."""
 
 
 def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
-    """What becomes of `inputs`, pictures and folders of them, under `out`.
+    """Return the jobs for `inputs`, images and folders of them, with results in `out`.
 
-    One picture becomes the file `out` when that has a picture's suffix; everything else goes into the folder `out`.
-    Folders are searched through; below `out` the pictures keep their places. `suffix` (".png") changes the format;
-    where two pictures would then have one name, both keep their old suffix before the new one (`a.jpg.png` and
-    `a.png.png`). Names that differ in case alone are two where the file system tells them apart. A picture that is
-    named twice is enlarged once. Hidden files and what lies in `out` are left alone.
+    The result of a single image is the file `out` if this has the suffix of an image; otherwise results are in the
+    folder `out`. Folders are searched recursively, and their structure is preserved. `suffix` (".png") changes the
+    format; if two images would then have one name, both keep their old suffix before the new one (`a.jpg.png` and
+    `a.png.png`). Names that differ only in case are different if the file system distinguishes them. An image that is
+    given twice is upscaled once. Hidden files and files in `out` are ignored.
 
-    Raises `PictureError` when an input is missing, a folder holds no picture, `out` is an input or the name of a kind
-    of picture that cannot be written, or a result would overwrite a source or another result.
+    Raises:
+        PictureError: An input is missing, a folder contains no image, `out` is an input or has the suffix of an
+            unsupported image format, or a result would overwrite a source or another result.
     """
     for path in inputs:
         if not path.exists():
@@ -155,38 +159,45 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
         if path.is_dir() and os.path.realpath(path) == os.path.realpath(out):
             raise PictureError(f"{out}: input and output are the same folder: choose another output")
     if out.is_symlink() and not out.exists():
-        raise PictureError(f"{out}: a link to something that is not there: remove it, or choose another output")
+        raise PictureError(f"{out}: a broken link: remove it, or choose another output")
     _check_ending(inputs, out)
     if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in FORMATS and not out.is_dir():
         if suffix is not None and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
-            raise PictureError(f"{out}: the name says another format than {suffix.removeprefix('.')}")
+            raise PictureError(f"{out}: its suffix is of another format than {suffix.removeprefix('.')}")
         jobs, folder, others = [Job(inputs[0], out)], None, []
     else:
         if out.exists() and not out.is_dir():
             raise PictureError(f"{out}: the output is a file; a folder is required")
         if out.suffix.lower() in FORMATS and not out.is_dir():
-            raise PictureError(f"{out}: several pictures need a folder, and this is the name of a picture")
+            raise PictureError(f"{out}: the name of an image, but a folder is required for several images")
         searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
         jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
         others = [other for _, unread in searched for other in unread]
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         if os.path.realpath(job.target) in sources:
-            raise PictureError(f"{job.target}: would overwrite a picture that is to be enlarged: choose another output")
+            raise PictureError(f"{job.target}: would overwrite an input image: choose another output")
     return Plan(jobs, folder, others)
 
 
 def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXISTING[0]) -> int:
-    """Enlarge the pictures of `batch`; returns how many could not be.
+    """Upscale the images of `batch` and return the number of failures.
 
-    `existing` is one of `EXISTING`: what becomes of files in the place of results that are not as nitido wrote them.
-    With "error" the batch ends with `UpscaleError` before any work, "skip" leaves them, "overwrite" replaces them.
+    While one image is upscaled, the next is read and the previous one is written, in two threads; the listener is
+    called only in this thread. An image is skipped if source, model and options are those of the last time and its
+    result was not modified. Results are written atomically, so a batch may be stopped at any time and started again.
 
-    While one is enlarged, the next is read and the last is written, in two threads; the listener is only told in this.
-    A picture whose source, model and options are those of the last time, and whose result is untouched, is skipped.
-    Results appear whole, so a batch may be stopped at any time and started again. Raises OSError when the disk takes
-    nothing more, `BusyError` when another batch works in the same folder, KeyboardInterrupt between two pieces of a
-    picture after Ctrl-C or SIGTERM.
+    Args:
+        batch: The plan.
+        settings: How to upscale.
+        listener: Receives progress.
+        existing: One of `EXISTING`: whether existing files that nitido did not write end the batch with `UpscaleError`
+            before any work, are kept, or are replaced.
+
+    Raises:
+        OSError: The disk is full or read-only.
+        BusyError: Another batch uses the same folder.
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, between two tiles.
     """
     lock: AbstractContextManager[None] = nullcontext()
     if batch.folder is not None:
@@ -200,7 +211,7 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
         failures = 0
         ready = []
         if manifest.damaged:
-            listener.warned(f"{manifest.damaged} damaged lines of {manifest.path} count for nothing")
+            listener.warned(f"{manifest.damaged} damaged lines of {manifest.path} are ignored")
         for job in batch.jobs:
             try:
                 check_writable(job.target)
@@ -229,36 +240,40 @@ def run(batch: Plan, settings: Settings, listener: Listener, existing: str = EXI
 
 
 def _check_ending(inputs: Sequence[Path], out: Path) -> None:
-    """Refuse an output whose name ends like a picture that cannot be written, or like some file for one picture."""
+    """Refuse an output with the suffix of an unsupported image format, or with any other suffix for a single image."""
     ending = out.suffix.lower()
     if not ending or ending in FORMATS or out.exists():
         return
     one_picture = len(inputs) == 1 and inputs[0].is_file()
     if _OTHER_PICTURE.fullmatch(ending) or one_picture:
         known = ", ".join(FORMATS)
-        raise PictureError(f"{out}: {ending} cannot be written, only {known} (to mean a folder, make it first)")
+        raise PictureError(f"{out}: {ending} cannot be written, only {known} (if it is a folder, create it first)")
 
 
 def _remove_drafts(out: Path, jobs: Sequence[Job]) -> None:
-    """Remove what killed processes left in the folders of the results, but not in an output folder within `out`."""
+    """Remove drafts of killed processes in the folders of the results, except for other output folders within `out`."""
     for folder in {job.target.parent for job in jobs}:
         if folder.is_dir() and (folder == out or not (folder / MANIFEST).exists()):
             remove_drafts(folder)
 
 
 def _foreign(jobs: Sequence[Job], manifest: Manifest, existing: str) -> list[Job]:
-    """Those of `jobs` that would replace files which are not nitido's own; `UpscaleError` where they are refused."""
+    """Return those of `jobs` that would replace files not written by nitido.
+
+    Raises:
+        UpscaleError: There are any, and `existing` is "error".
+    """
     foreign = [job for job in jobs if job.target.is_file() and not manifest.owns(job.target)]
     if foreign and existing == "error":
         named = ", ".join(str(job.target) for job in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
-        reason = "" if manifest.folder is None else ", and not made by this command or changed since"
-        raise UpscaleError(f"{named}{more}: there already{reason}: --existing skip or overwrite")
+        reason = "" if manifest.folder is None else " and was not written by this command, or modified since"
+        raise UpscaleError(f"{named}{more}: already exists{reason}: use --existing skip or overwrite")
     return foreign
 
 
-def _tells_case_apart(folder: Path) -> bool:
-    """Return whether `a` and `A` are two files in `folder`, or in the folder that it will be made in."""
+def _is_case_sensitive(folder: Path) -> bool:
+    """Return whether names in `folder`, or in its first existing parent, are case-sensitive."""
     while not folder.is_dir():
         folder = folder.parent
     with NamedTemporaryFile(prefix="nitido-case-", dir=folder) as file:
@@ -266,7 +281,7 @@ def _tells_case_apart(folder: Path) -> bool:
 
 
 def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pairs of a picture and its place below the output folder, and the files whose names are of no picture."""
+    """Return pairs of an image and its relative path in the output folder, and the files that are not images."""
     if path.is_file():
         return [(path, Path(path.name))], []
     root, results = os.path.realpath(path), os.path.realpath(out)
@@ -277,7 +292,7 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
 
     found = walk(path, skip=a_result)
     if not found.pictures and ((path / WEIGHTS).exists() or (path / "config.yaml").exists()):
-        raise PictureError(f"{path}: a run directory, without pictures: it may be named by --model {path}")
+        raise PictureError(f"{path}: a run directory without pictures: use it as --model {path}")
     if not found.pictures:
         raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(FORMATS)})")
     places = []
@@ -295,7 +310,7 @@ def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -
     places = list({(os.path.realpath(source), place): (source, place) for source, place in places}.values())
     names = [wanted(place) for _, place in places]
     counts = Counter(str(name).casefold() for name in names)
-    case_matters = len(set(names)) > len(counts) and _tells_case_apart(out)
+    case_matters = len(set(names)) > len(counts) and _is_case_sensitive(out)
     taken: dict[str, Path] = {}
     jobs = []
     for (source, place), name in zip(places, names, strict=True):
@@ -304,7 +319,7 @@ def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -
         key = str(name) if case_matters else str(name).casefold()
         if key in taken:
             raise PictureError(
-                f"{source} and {taken[key]} would both become {out / name}: rename one, or enlarge them apart"
+                f"{source} and {taken[key]} would both become {out / name}: rename one, or use separate outputs"
             )
         taken[key] = source
         jobs.append(Job(source, out / name))
@@ -312,7 +327,7 @@ def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -
 
 
 def _measured(job: Job, settings: Settings) -> int:
-    """The number of pixels to enlarge, after every check that needs no more than the header."""
+    """Return the number of pixels to upscale, after all checks that need only the header."""
     header = read_header(job.source)
     try:
         height, width = settings.target.of(header.height, header.width, settings.upscaler.own_scale)
@@ -326,7 +341,7 @@ def _measured(job: Job, settings: Settings) -> int:
     return header.width * header.height
 
 
-_Sized = tuple[Job, int]  # a picture and how many of its pixels are to be enlarged
+_Sized = tuple[Job, int]  # an image and its number of pixels to upscale
 
 
 @dataclass(frozen=True)
@@ -338,7 +353,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True)
-class _Enlarged:
+class _Upscaled:
     photo: ImageWithMetadata
     source: str
     size: str
@@ -348,7 +363,7 @@ class _Enlarged:
 
 @dataclass(frozen=True)
 class _Steps:
-    """What is done with a picture, step by step; None stands for one that is finished already."""
+    """The steps of processing an image. None represents one that is already finished."""
 
     settings: Settings
     manifest: Manifest
@@ -373,7 +388,7 @@ class _Steps:
                 photo = flattened(photo, self.settings.background, workspace)
         return _Loaded(photo, source, losses(photo, job.target), workspace)
 
-    def upscale(self, sized: _Sized, loaded: _Loaded | None) -> _Enlarged | None:
+    def upscale(self, sized: _Sized, loaded: _Loaded | None) -> _Upscaled | None:
         self.check()
         if loaded is None:
             return None
@@ -388,19 +403,19 @@ class _Steps:
             if preview is None:
                 pixels, alpha = upscaler.upscale(*given, advance, note=notes.append, workspace=loaded.workspace)
             else:
-                pixels, alpha = upscaler.enlarge_part(
+                pixels, alpha = upscaler.upscale_part(
                     *given, preview, advance, note=notes.append, workspace=loaded.workspace
                 )
         except UpscaleError as error:
             raise UpscaleError(f"{job.source}: {error}") from None
         except MemoryError:
-            raise UpscaleError(f"{job.source}: not enough memory for the result of {size[1]}×{size[0]}") from None
+            raise UpscaleError(f"{job.source}: out of memory for the result of {size[1]}×{size[0]}") from None
         part = f"{width}×{height}" if preview is None else f"part {','.join(map(str, preview))} of {width}×{height}"
         outcome = f"{part} → {pixels.shape[1]}×{pixels.shape[0]}"
         upscaled = replace(photo, pixels=pixels, alpha=alpha, notes=())
-        return _Enlarged(upscaled, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
+        return _Upscaled(upscaled, loaded.source, outcome, list(dict.fromkeys(notes)), loaded.workspace)
 
-    def write(self, sized: _Sized, upscaled: _Enlarged | None, pulse: Callable[[], None]) -> _Enlarged | None:
+    def write(self, sized: _Sized, upscaled: _Upscaled | None, pulse: Callable[[], None]) -> _Upscaled | None:
         job, _ = sized
         if upscaled is not None:
 
@@ -423,6 +438,6 @@ def _checking(check: Callable[[], None], advance: Advance) -> Advance:
 def _as_error(job: Job, error: NitidoError | OSError) -> NitidoError:
     if isinstance(error, NitidoError):
         return error
-    if error.errno in _DISK_IS_GONE:
+    if error.errno in _DISK_ERRORS:
         raise error
     return PictureError(f"{error.filename or job.source}: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""What lies finished in an output folder, by content: neither times nor sizes are trusted."""
+"""The record of finished results in an output folder, identified by content: times and sizes are not trusted."""
 
 import json
 import os
@@ -10,18 +10,20 @@ from nitido.base.file_hash import sha256_of_file
 from nitido.base.json_files import CHECKSUM, checksum
 
 MANIFEST = ".nitido-upscale.jsonl"
-"""The file's name: a line of JSON for each result that is ready to take its place.
+"""Name of the file, which has one line of JSON per result.
 
-Bytes of file names that are not UTF-8 are escaped as `\\udcff`, as Python's `json` reads and writes them.
+Bytes of file names that are not UTF-8 are escaped as `\\udcff`, as in Python's `json`.
 """
 
 
 class Manifest:
-    """The pictures of an output folder that are nitido's, and which of them are finished; of no folder, none are.
+    """The results of nitido in an output folder. Without a folder there are none.
 
-    A line with the result's hash is added before the result takes its place, so that after a crash between the two no
-    result is taken for somebody else's file. Every line has a checksum: one that was cut short or changed counts as not
-    there. `damaged` is how many such lines there are, without a last one that a crash has cut short.
+    A line with the result's hash is written before the result gets its name, so that a crash in between does not make
+    it a foreign file. Every line has a checksum; truncated or modified lines are ignored.
+
+    Attributes:
+        damaged: Number of such lines, except for a last line that a crash truncated.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -50,15 +52,15 @@ class Manifest:
             written.add(str(entry["sha256"]))
 
     def owns(self, target: Path) -> bool:
-        """Return whether the file `target` is a result that was written here, and nothing else since.
+        """Return whether the file `target` is a result of nitido and was not modified since.
 
-        Earlier versions began with a line without a hash, which says no more than that a result may be there.
+        A line without a hash, as earlier versions wrote first, only says that a result may exist.
         """
         written = self._written.get(self._name(target))
         return written is not None and (not written or sha256_of_file(target) in written)
 
     def holds(self, target: Path, source: str, settings: str) -> bool:
-        """Return whether the result `target` was made of `source` with `settings` and is still as it was written."""
+        """Return whether the result `target` was computed from `source` with `settings` and was not modified since."""
         entry = self._entries.get(self._name(target))
         return (
             entry is not None
@@ -68,7 +70,7 @@ class Manifest:
         )
 
     def add(self, target: Path, draft: Path, source: str, settings: str) -> None:
-        """Remember that `draft`, made of `source` with `settings`, becomes the result `target`."""
+        """Record that `draft`, computed from `source` with `settings`, becomes the result `target`."""
         if self.path is None:
             return
         entry = {"result": self._name(target), "source": source, "settings": settings, "sha256": sha256_of_file(draft)}
@@ -88,9 +90,9 @@ class Manifest:
 
 
 def _parsed(line: bytes) -> Mapping[str, Any] | None:
-    """Return what a line of a manifest says; None if it does not say what was written.
+    """Return the content of a manifest line; None if its checksum is wrong.
 
-    Lines without a checksum are of an earlier version; they too count only for a result that has their hash.
+    Lines without a checksum are from an earlier version; they too count only for a result with their hash.
     """
     try:
         entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind, so that a network never waits for either."""
+"""Overlaps reading, computing and writing in threads, so that the network does not wait."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,7 +12,7 @@ Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
 Outcome = TypeVar("Outcome")
 
-_PATIENCE = 0.1  # seconds between two looks at whether to stop
+_PATIENCE = 0.1  # seconds between two checks for an interrupt
 
 
 def overlapped(
@@ -22,12 +22,12 @@ def overlapped(
     write: Callable[[Item, Made, Callable[[], None]], Outcome],
     check: Callable[[], None],
 ) -> Generator[tuple[Item, Outcome | NitidoError | OSError], None, None]:
-    """What becomes of each of `items`, in their order: what `write` gives, or the first error of the three steps.
+    """Yield each of `items` with the result of `write`, or the first error of the three steps, in order.
 
-    `work` is done here; meanwhile one thread reads the next item and another one writes the last: no more than one is
-    ever kept on either side. `check` is called while waiting and may raise, which ends everything: but what is just
-    being written is finished first, unless KeyboardInterrupt comes again. Then the third argument of `write`, which it
-    calls now and then, raises KeyboardInterrupt in its thread. Exceptions other than these errors are raised.
+    `work` runs in this thread. Meanwhile, one thread reads the next item and another one writes the previous one, at
+    most one each. `check` is called while waiting and may raise, which ends everything after the current write is
+    finished, unless KeyboardInterrupt is raised again. In that case the third argument of `write`, which it must call
+    regularly, raises KeyboardInterrupt in its thread. Exceptions other than the given errors are raised.
     """
     hurry = Event()
 

@@ -22,7 +22,7 @@ Advance = Callable[[float], None]
 """Called after each tile with the share of the image that it covers; the shares of an image add up to 1."""
 
 Note = Callable[[str], None]
-"""Called with a message if something was done otherwise than requested; messages may repeat."""
+"""Called with a message if processing differs from what was requested; messages may repeat."""
 
 MEMORY = 1 << 31
 """Default memory limit for inference in bytes, without the image and its result."""
@@ -44,7 +44,7 @@ def tile_size(network: SuperResolutionNetwork, height: int, width: int, memory: 
 
 
 class TilingContext(NamedTuple):
-    """What tiled inference needs besides pixels: callbacks, and where to allocate arrays."""
+    """Callbacks and array allocation for tiled inference."""
 
     advance: Advance
     note: Note
@@ -69,7 +69,8 @@ class TiledInference:
     def run(self, pixels: Pixels, bits: int, context: TilingContext) -> Pixels:
         """Return `(h, w, C)` `pixels` upscaled to `(k·h, k·w, C)` with `bits` per sample.
 
-        Raises `UpscaleError` if the output is not finite, or if memory does not suffice for the smallest tile.
+        Raises:
+            UpscaleError: The output is not finite, or the smallest tile does not fit into memory.
         """
         height, width, channels = pixels.shape
         scale = self.network.scale
@@ -95,23 +96,23 @@ class TiledInference:
             after_row=context.workspace.release,
         )
         if not complete:
-            raise UpscaleError("not enough memory for a tile of the image: reduce --memory")
+            raise UpscaleError("out of memory for a tile of the image: reduce --memory")
         return result
 
     def _side(self, height: int, width: int) -> int:
-        """Return the side, with margins, of the largest useful tile that fits the memory."""
+        """Return the side, with margins, of the largest useful tile that fits into memory."""
         need = bytes_per_pixel(self.network)
         if self.network.receptive_field_radius is None:
             if need * height * width > self.memory:
                 raise UpscaleError(
-                    f"this model must see the whole picture at once: {width}×{height} needs about "
-                    f"{ceil(need * height * width / 2**20)} MB of memory, {self.memory // 2**20} MB are allowed"
+                    f"this model must process the whole image at once: {width}×{height} needs about "
+                    f"{ceil(need * height * width / 2**20)} MB of memory, but the limit is {self.memory // 2**20} MB"
                 )
             return max(height, width)
         return _largest_side(self.network.receptive_field_radius, need, self.memory)
 
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
-        """Return the pixels of a tile without its margin; None if memory ran out."""
+        """Return the pixels of a tile without its margin; None if out of memory."""
         lr = _to_tensor(pixels[row.with_margin, column.with_margin]).to(self.device)
         upscaled = unless_out_of_memory(lambda: self._calculate(lr))
         if upscaled is None:
@@ -132,7 +133,7 @@ def _largest_side(margin: int, need: float, memory: int) -> int:
 
 
 def _cut(length: int, side: int, margin: int) -> Iterator[Tile]:
-    """Cut an axis of `length` pixels into tiles of at most `side` with margins; a single tile has no margin."""
+    """Split an axis of `length` pixels into tiles of at most `side` with margins; a single tile has no margin."""
     return tiles(length, length if length <= side else side - 2 * margin, margin)
 
 
@@ -150,7 +151,7 @@ def _to_tensor(pixels: Pixels) -> Tensor:
 def _to_samples(upscaled: Tensor, bits: int) -> Pixels:
     """Convert `(1, C, h, w)` float to `(h, w, C)` of `bits`, rounded and clipped; raise if it is not finite."""
     if not bool(torch.isfinite(upscaled).all()):
-        raise UpscaleError("the model gives NaN or infinite pixels for this picture")
+        raise UpscaleError("the model's output for this image is NaN or infinite")
     largest = (1 << bits) - 1
     rounded = (upscaled[0].float() * largest).round().clamp(0, largest).permute(1, 2, 0).cpu().numpy()
     return rounded.astype(np.uint8 if bits == 8 else np.uint16)

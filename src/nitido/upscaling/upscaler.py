@@ -1,4 +1,4 @@
-"""A model on real pictures: any size, 8 or 16 bits, grey or colour, with transparency, in bounded memory."""
+"""Upscales images with a model: any size, 8 or 16 bits, gray or color, with transparency, in bounded memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
@@ -30,14 +30,14 @@ from nitido.upscaling.tiled_inference import MEMORY, Advance, Note, TiledInferen
 from nitido.upscaling.workspace import Workspace
 
 BICUBIC = "bicubic"
-"""The model that is no network."""
+"""The model name of bicubic interpolation, which is not a network."""
 
-_PREVIEW_MARGIN = 64  # LR pixels around a preview where the network sees the whole picture
+_PREVIEW_MARGIN = 64  # LR pixels around a preview if the network depends on the whole image
 _BICUBIC_RADIUS = 2
-_STRIP = 2**22  # numbers that bicubic makes at once
+_STRIP = 2**22  # numbers per strip of bicubic
 
 Rectangle = tuple[int, int, int, int]
-"""X, Y, width and height of a part of a picture, in its own pixels."""
+"""X, Y, width and height of a part of an image, in its pixels."""
 
 ImageKind = TypeVar("ImageKind", npt.NDArray[np.uint8 | np.uint16], Image.Image)
 """A NumPy array or a PIL image."""
@@ -48,15 +48,15 @@ def _ignore(what: object) -> None:
 
 
 class ImageUpscaler:
-    """Enlarges pixels by a network, or by bicubic where `network` is None.
+    """Upscales pixels with a network, or with bicubic interpolation if `network` is None.
 
-    A network that enlarges by k is run as often as the size needs, and MATLAB's bicubic shrinks what is too large; one
-    that serves several factors is used at the smallest that reaches the size, else at the largest. Between runs the
-    pixels have 16 bits. Pieces of a picture, with the network's receptive field around them, give the pixels of the
-    whole; `memory` is how many bytes the network may work in.
+    A network with the scale k is applied as often as necessary, and MATLAB's bicubic downscales a result that is too
+    large. Of several scales of a network, the smallest sufficient one is used, or else the largest. Between
+    applications pixels have 16 bits. Tiles with margins of the network's receptive field give the pixels of the whole
+    image; `memory` is the memory limit for inference in bytes.
 
     Attributes:
-        precision: `auto` calculates in bfloat16 where the machine is fast at it and it is known to cost nothing.
+        precision: `auto` is bfloat16 if the machine is fast at it and it was measured to cost almost nothing.
     """
 
     def __init__(
@@ -69,16 +69,23 @@ class ImageUpscaler:
         precision: Precision = "auto",
         bfloat16_cost_db: Mapping[int, float] | None = None,
     ):
-        """Use `network`, put in eval mode and channels last; `self_ensemble` averages its look at eight symmetries.
+        """Use `network`, put into eval mode and channels last.
 
-        `scales` are the factors that the network's weights serve; none given: its own alone. `bfloat16_cost_db` says
-        what bfloat16 was measured to cost it at each scale, in dB of PSNR-Y. Raises `UpscaleError` for a self-ensemble
-        or bfloat16 of what is no network of PyTorch's.
+        Args:
+            network: The network; None for bicubic.
+            scales: Scales that the network's weights support; by default only its own.
+            self_ensemble: Whether to average over eight flips and rotations.
+            memory: Memory limit for inference in bytes.
+            precision: Number format of inference.
+            bfloat16_cost_db: Measured loss of PSNR-Y in dB under bfloat16, by scale.
+
+        Raises:
+            UpscaleError: A self-ensemble or bfloat16 was requested without a PyTorch network.
         """
         if network is None and self_ensemble:
-            raise UpscaleError("bicubic sees all eight symmetries alike: the self-ensemble is for networks")
+            raise UpscaleError("a self-ensemble needs a network: it does not change bicubic")
         if precision == "bfloat16" and (network is None or _is_foreign(network)):
-            raise UpscaleError("bfloat16 is for networks that PyTorch runs: choose another precision or backend")
+            raise UpscaleError("bfloat16 needs a network that PyTorch runs: choose another precision or backend")
         self.network = network.eval().to(memory_format=torch.channels_last) if network is not None else None
         if self.network is not None and self_ensemble:
             self.network = SelfEnsemble(self.network).eval()
@@ -89,7 +96,7 @@ class ImageUpscaler:
 
     @property
     def own_scale(self) -> int | None:
-        """The network's factor, of several the first; None for bicubic, which has none."""
+        """Scale of the network, of several the first; None for bicubic, which has none."""
         return None if self.network is None else self.network.scale
 
     def upscale(
@@ -103,19 +110,29 @@ class ImageUpscaler:
         note: Note = _ignore,
         workspace: Workspace | None = None,
     ) -> tuple[Pixels, Pixels | None]:
-        """Enlarge `(h, w, C)` uint8 or uint16 `pixels` and `(h, w)` `alpha` to `height` × `width`, types kept.
+        """Upscale `pixels` and `alpha` to `height` × `width`, with unchanged types.
 
-        C is 1 (grey) or 3 (RGB). Alpha is enlarged by bicubic; colours of wholly transparent pixels are those of their
-        nearest neighbours, so that no fringe appears. `note` is told what had to be done otherwise; the results, and
-        what lies between, are made by `workspace`. Raises `UpscaleError` when the network's numbers are not finite, or
-        there is not the memory.
+        Alpha is upscaled by bicubic interpolation. Fully transparent pixels first get the color of their nearest
+        visible neighbors, to avoid fringes.
+
+        Args:
+            pixels: `(h, w, C)` uint8 or uint16, C = 1 (gray) or 3 (RGB).
+            alpha: `(h, w)` of the same type, or None.
+            height: Rows of the result.
+            width: Columns of the result.
+            advance: Called with progress.
+            note: Called with messages if processing differs from what was requested.
+            workspace: Allocates results and intermediate arrays.
+
+        Raises:
+            UpscaleError: The network's output is not finite, or memory is not sufficient.
         """
         network = self._network_for(max(height / pixels.shape[0], width / pixels.shape[1]))
         context = TilingContext(advance, note, workspace or Workspace())
         return self._upscale(network, pixels, alpha, height, width, context)
 
     def _network_for(self, factor: float) -> SuperResolutionNetwork | None:
-        """The network at the smallest of its scales that reaches `factor`, else at its largest."""
+        """Return the network at the smallest of its scales that is at least `factor`, or else at its largest."""
         if self.network is None or not self.scales:
             return self.network
         reaching = [scale for scale in self.scales if scale >= factor - 1e-9]
@@ -133,18 +150,18 @@ class ImageUpscaler:
         upscaled_alpha = None
         if alpha is not None:
             pixels = bleed_colors(pixels, alpha, context.workspace)
-            unwatched = context._replace(advance=_ignore)
-            upscaled_alpha = _bicubic(alpha[:, :, None], height, width, unwatched)[:, :, 0]
+            without_progress = context._replace(advance=_ignore)
+            upscaled_alpha = _bicubic(alpha[:, :, None], height, width, without_progress)[:, :, 0]
         if network is None:
             return _bicubic(pixels, height, width, context), upscaled_alpha
         bfloat16 = _in_bfloat16(network, self.precision, self._cost_db)
         runner = TiledInference(match_channels(network, pixels.shape[2]).eval(), self.memory, bfloat16)
         upscaled = _repeatedly(runner, pixels, height, width, context)
         if is_flat(upscaled) and not is_flat(pixels):
-            context.note("the network's output is one flat colour, the picture is not")
+            context.note("the network's output is a single flat color, but the input is not")
         return upscaled, upscaled_alpha
 
-    def enlarge_part(
+    def upscale_part(
         self,
         pixels: Pixels,
         alpha: Pixels | None,
@@ -156,15 +173,28 @@ class ImageUpscaler:
         note: Note = _ignore,
         workspace: Workspace | None = None,
     ) -> tuple[Pixels, Pixels | None]:
-        """What `upscale` makes of a rectangle of the picture, without enlarging the rest.
+        """Return what `upscale` computes for a rectangle of the image, without upscaling the rest.
 
-        The same pixels, where the size is a power of the network's factor; elsewhere the grid of the last bicubic may
-        lie up to half a pixel beside. Raises `UpscaleError` also when the rectangle does not lie in the picture.
+        The pixels are the same if the scale is a power of the network's. Otherwise the sampling grid of the final
+        bicubic resizing may be shifted by up to half a pixel.
+
+        Args:
+            pixels: As in `upscale`.
+            alpha: As in `upscale`.
+            height: Rows of the whole result.
+            width: Columns of the whole result.
+            part: The rectangle.
+            advance: As in `upscale`.
+            note: As in `upscale`.
+            workspace: As in `upscale`.
+
+        Raises:
+            UpscaleError: As in `upscale`, or the rectangle is not within the image.
         """
         x, y, wide, high = part
         all_high, all_wide = pixels.shape[:2]
         if min(x, y) < 0 or min(wide, high) < 1 or x + wide > all_wide or y + high > all_high:
-            raise UpscaleError(f"the part {x},{y},{wide},{high} does not lie in the picture of {all_wide}×{all_high}")
+            raise UpscaleError(f"the part {x},{y},{wide},{high} is not within the image of {all_wide}×{all_high}")
         network = self._network_for(max(height / all_high, width / all_wide))
         margin = _margin(network, height / all_high)
         row, column = Tile.around(y, y + high, margin, all_high), Tile.around(x, x + wide, margin, all_wide)
@@ -187,11 +217,17 @@ def load_upscaler(
     precision: Precision = "auto",
     backend: Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None = None,
 ) -> ImageUpscaler:
-    """An upscaler for `bicubic`, a name of the zoo, a run directory, a `.safetensors` or `.onnx` file, or a network.
+    """Return an upscaler for a model.
 
-    `backend` makes of the network the one that is run (`nitido.upscaling.backends`); it is told whether PyTorch would
-    calculate in bfloat16. Raises `ModelFileError` when
-    `model` is none of them.
+    Args:
+        model: `bicubic`, a name of the zoo, a run directory, a `.safetensors` or `.onnx` file, or a network.
+        self_ensemble: Whether to average over eight flips and rotations.
+        memory: Memory limit for inference in bytes.
+        precision: Number format of inference.
+        backend: Converts the network (see `nitido.upscaling.backends`), given whether PyTorch would use bfloat16.
+
+    Raises:
+        ModelFileError: `model` is none of these.
     """
     scales: Sequence[int] = ()
     cost_db: Mapping[int, float] = {}
@@ -225,12 +261,20 @@ def upscale(
     self_ensemble: bool = False,
     memory: int = MEMORY,
 ) -> ImageKind:
-    """Enlarge `image` by `scale`; without one by the model's own factor. The result is of the same kind.
+    """Upscale `image` by `scale`, by default by the model's own. The result is of the same kind.
 
-    `image` is a NumPy uint8 or uint16 array over the full range, `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` RGB and
-    alpha, or a PIL image of mode L, LA, RGB, RGBA or I;16. `model` is `bicubic`, a name of the zoo, a run directory, a
-    `.safetensors` file or a network; without one it is the zoo's best for `scale`. `memory` is how many bytes the
-    network may work in. Raises `UpscaleError` for other images and scales, `ZooError` when there is none to choose.
+    Args:
+        image: A NumPy uint8 or uint16 array over the full range, `(H, W)` gray, `(H, W, 3)` RGB or `(H, W, 4)` RGBA, or
+            a PIL image of mode L, LA, RGB, RGBA or I;16.
+        model: `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; by default the best
+            model of the zoo for `scale`.
+        scale: The scale.
+        self_ensemble: Whether to average over eight flips and rotations.
+        memory: Memory limit for inference in bytes.
+
+    Raises:
+        UpscaleError: The image or the scale is not supported.
+        ZooError: There is no default model.
 
     >>> upscale(np.array([[0, 255]], dtype=np.uint8), "bicubic", 2)
     array([[  0,  52, 203, 255],
@@ -258,7 +302,7 @@ def upscale(
 
 
 def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
-    """Colours `(H, W, C)` and alpha; `two_channels`: grey with alpha is known, too."""
+    """Return colors `(H, W, C)` and alpha; `two_channels` permits gray with alpha."""
     shape = samples.shape
     channels = shape[2] if samples.ndim == 3 else 1
     known = (1, 2, 3, 4) if two_channels else (3, 4)
@@ -273,7 +317,7 @@ def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
 
 
 def _in_bfloat16(network: SuperResolutionNetwork, precision: Precision, cost_db: Mapping[int, float]) -> bool:
-    """Whether `network`, at its scale, calculates in bfloat16."""
+    """Return whether `network`, at its scale, uses bfloat16."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     return not _is_foreign(network) and chooses_bfloat16(precision, cost_db.get(network.scale), device)
 
@@ -283,7 +327,7 @@ def _is_foreign(network: SuperResolutionNetwork) -> bool:
 
 
 def _bicubic(pixels: Pixels, height: int, width: int, context: TilingContext) -> Pixels:
-    """MATLAB's bicubic to any size: by exact integers where the factor is one."""
+    """Apply MATLAB's bicubic for any size, with exact integer arithmetic for integer scales."""
     factor = height // pixels.shape[0]
     if factor not in SCALES or (height, width) != (factor * pixels.shape[0], factor * pixels.shape[1]):
         resized = resize_to(pixels, height, width, context.workspace)
@@ -301,7 +345,7 @@ def _bicubic(pixels: Pixels, height: int, width: int, context: TilingContext) ->
 
 
 def _margin(network: SuperResolutionNetwork | None, factor: float) -> int:
-    """LR pixels around a part that its enlarged pixels depend on."""
+    """Return the LR pixels around a part on which its upscaled pixels depend."""
     if network is None:
         return 4
     radius = network.receptive_field_radius
@@ -312,7 +356,7 @@ def _margin(network: SuperResolutionNetwork | None, factor: float) -> int:
 
 
 def _runs(scale: int, factor: float) -> int:
-    """How often a network that enlarges by `scale` must run for `factor`."""
+    """Return how often a network with this scale must be applied for `factor`."""
     runs = 1
     while scale**runs < factor - 1e-9:
         runs += 1

@@ -1,4 +1,4 @@
-"""Where the arrays of a picture lie: small ones in memory, large ones in a folder, as files without a name."""
+"""Allocates the arrays of an image: small ones in memory, large ones as unnamed memory-mapped files."""
 
 import mmap
 import os
@@ -14,14 +14,14 @@ import numpy.typing as npt
 from nitido.imaging.files import Pixels
 
 LARGEST_IN_MEMORY = 1 << 25
-"""Bytes above which an array lies in a file."""
+"""Maximum bytes of an array in memory; larger ones are files."""
 
 
 class Workspace:
-    """Makes the arrays that a picture needs on its way; without a `folder` all of them lie in memory.
+    """Allocates the intermediate arrays of an image. Without a `folder` all of them are in memory.
 
-    A large array is a memory-mapped file in `folder`, made when it is first needed. The file has no name (where the
-    system needs one, it is deleted with the array), so nothing is left behind however the process ends.
+    A large array is a memory-mapped file in `folder`, which is created when first needed. The file has no name (or, if
+    the system requires one, is deleted with the array), so nothing remains however the process ends.
     """
 
     def __init__(self, folder: Path | None = None, largest_in_memory: int = LARGEST_IN_MEMORY) -> None:
@@ -30,7 +30,7 @@ class Workspace:
         self._mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """A writable array like `numpy.empty(shape, dtype)`; raises OSError when the disk has no room for it."""
+        """Return a writable array like `numpy.empty(shape, dtype)`; raise OSError if the disk is full."""
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if self.folder is None or size <= self.largest_in_memory:
             return np.empty(shape, dtype)
@@ -46,19 +46,19 @@ class Workspace:
         return np.frombuffer(mapping, dtype).reshape(shape)
 
     def like(self, pixels: Pixels, *, height: int | None = None, width: int | None = None) -> Pixels:
-        """An array of the type and the channels of `(H, W, C)` `pixels`, of another size where one is given."""
+        """Return an array with the type and channels of `(H, W, C)` `pixels`, optionally of another size."""
         shape = (height or pixels.shape[0], width or pixels.shape[1], *pixels.shape[2:])
         return self.empty(shape, pixels.dtype)
 
     def release(self) -> None:
-        """Let go of the memory that files are read and written through, which would grow to their size."""
+        """Release the memory of mapped files, which would otherwise grow to their size."""
         if hasattr(mmap, "MADV_DONTNEED"):
             for mapping in list(self._mappings):
-                mapping.madvise(mmap.MADV_DONTNEED)  # of a shared mapping nothing is lost: the system has the pages
+                mapping.madvise(mmap.MADV_DONTNEED)  # keeps the data of a shared mapping in the page cache
 
 
 def bands(shape: tuple[int, ...], numbers: int, workspace: Workspace) -> Iterator[slice]:
-    """Cut the rows of an array of `shape` into bands of about `numbers` numbers; after each, memory is let go of.
+    """Yield bands of rows of an array of `shape` with about `numbers` elements; release memory after each.
 
     >>> list(bands((5, 2, 3), 12, Workspace()))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -70,7 +70,7 @@ def bands(shape: tuple[int, ...], numbers: int, workspace: Workspace) -> Iterato
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Give the file its size and the room for it: a full disk is an error here, and a crash while writing to memory."""
+    """Allocate disk space for the file, so that a full disk is an error here instead of a crash on memory access."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -46,7 +46,7 @@ def test_every_model_loads_and_was_published() -> None:
         assert all(set(DATASETS) <= means.keys() for means in facts.metrics.values())
 
 
-def test_every_card_tells_figures_licence_and_command() -> None:
+def test_every_card_states_figures_licence_and_command() -> None:
     for name in zoo_names():
         card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
         facts = published(load_model_file(zoo_path(name)).descriptor)
@@ -57,7 +57,7 @@ def test_every_card_tells_figures_licence_and_command() -> None:
             assert all(f"{means[dataset]['psnr_y']:.2f}" in card for dataset in DATASETS)
 
 
-def test_no_folder_of_the_machine_that_made_them_is_told() -> None:
+def test_shipped_models_contain_no_machine_paths() -> None:
     for name in zoo_names():
         descriptor = load_model_file(zoo_path(name)).descriptor.model_dump_json()
         card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
@@ -65,14 +65,14 @@ def test_no_folder_of_the_machine_that_made_them_is_told() -> None:
         assert ABSOLUTE_PATH.search(card) is None
 
 
-def test_what_counts_as_a_folder_of_a_machine() -> None:
+def test_machine_paths_are_recognized() -> None:
     for told in ("--set data.train=/home/me/photos", '{"train":["/srv/photos"]}', "C:\\photos"):
         assert ABSOLUTE_PATH.search(told)
     for harmless in ("./photos49", "kernel_sizes 9/1/5", "<https://example.org/wiki/File>", "bt601-y/uint8"):
         assert ABSOLUTE_PATH.search(harmless) is None
 
 
-def test_every_model_has_a_checksum_and_the_bytes_that_were_measured() -> None:
+def test_every_model_has_a_checksum_and_the_measured_bytes() -> None:
     found = {}
     for name in zoo_names():
         content = zoo_path(name).read_bytes()

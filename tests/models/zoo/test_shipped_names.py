@@ -35,7 +35,7 @@ def test_a_name_loads_the_network(zoo: Path) -> None:
     assert (network.scale, type(network).__name__) == (4, "EDSR")
 
 
-def test_a_name_wins_over_what_the_directory_holds(zoo: Path, tmp_path: Path) -> None:
+def test_a_name_of_the_zoo_takes_precedence_over_files(zoo: Path, tmp_path: Path) -> None:
     shelve(tmp_path / "edsr-x2", "model", 30.0)
     assert model_path("edsr-x2") == zoo / "edsr-x2.safetensors"
     assert find_model("edsr-x2").descriptor.architecture == "edsr"
@@ -49,7 +49,7 @@ def test_a_name_wins_over_what_the_directory_holds(zoo: Path, tmp_path: Path) ->
 
 def test_bicubic_is_never_a_directory(zoo: Path, tmp_path: Path) -> None:
     shelve(tmp_path / "bicubic", "model", 30.0)
-    with pytest.raises(ModelFileError, match="stands for a model in evaluate, compare and upscale"):
+    with pytest.raises(ModelFileError, match="only evaluate, compare and upscale accept 'bicubic'"):
         model_path("bicubic")
     assert model_path("./bicubic") == Path("bicubic/model.safetensors")
 
@@ -64,21 +64,21 @@ def test_an_unknown_word_names_the_nearest(zoo: Path) -> None:
             nitido.load_model(path)
 
 
-def test_an_empty_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_zoo_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(ModelFileError, match="edsr-x2: no such model file or run directory"):
         model_path("edsr-x2")
-    with pytest.raises(ZooError, match="no fidelity model to choose by itself: name a model"):
+    with pytest.raises(ZooError, match="no fidelity model as a default: specify a model"):
         nitido.upscale(np.zeros((8, 8), dtype=np.uint8))
 
 
-def test_the_default_is_the_best_by_psnr_of_what_aims_at_fidelity(zoo: Path) -> None:
+def test_the_default_is_the_fidelity_model_with_the_best_psnr(zoo: Path) -> None:
     assert [choose_default(target) for target in (None, 1.2, 2, 3.9, 4, 16)] == ["edsr-x2"] * 4 + ["edsr-x4"] * 2
     (zoo / "edsr-x4.safetensors").unlink()
     assert choose_default(4) == "edsr-x2"  # which is run twice then
 
 
-def test_the_judge_is_bsd100(zoo: Path) -> None:
+def test_the_ranking_dataset_is_bsd100(zoo: Path) -> None:
     descriptor = find_model("srcnn-x2").descriptor
     assert descriptor.publication is not None
     better = descriptor.publication.model_dump()
@@ -88,10 +88,10 @@ def test_the_judge_is_bsd100(zoo: Path) -> None:
     assert choose_default(2) == "srcnn-x2"
 
 
-def test_what_was_never_published_is_told(zoo: Path) -> None:
+def test_an_unpublished_model_is_reported(zoo: Path) -> None:
     network, descriptor = find_model("srcnn-x2")
     save_model(zoo / "srcnn-x2.safetensors", network, descriptor.model_copy(update={"publication": None}))
-    with pytest.raises(ZooError, match="srcnn-x2: lies in the zoo without having been published"):
+    with pytest.raises(ZooError, match="srcnn-x2: is in the zoo but was not published"):
         choose_default(2)
 
 

@@ -29,11 +29,11 @@ def kept():
 """
 
 BY_CALL = """
-from nitido.training.memory.allocator import give_freed_memory_back, keep_freed_memory, keep_no_memory
+from nitido.training.memory.allocator import restore_allocator, keep_freed_memory, keep_no_memory
 before = faults()
 keep_freed_memory()
 during = kept()
-(give_freed_memory_back if sys.argv[1] == "back" else keep_no_memory)()
+(restore_allocator if sys.argv[1] == "back" else keep_no_memory)()
 print(before, during, faults())
 """
 
@@ -65,12 +65,12 @@ def test_large_tensors_do_not_fault_again_until_memory_is_given_back(code: str, 
     assert after >= PAGES / 512, "the pages were the system's again"
 
 
-def test_it_says_whether_there_is_such_an_allocator() -> None:
-    told = subprocess.run(
+def test_the_return_value_states_whether_glibc_is_used() -> None:
+    reported = subprocess.run(
         [sys.executable, "-c", "from nitido.training.memory.allocator import keep_freed_memory as k; print(k())"],
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    assert told.stdout.strip() == str(platform.libc_ver()[0] == "glibc")
+    assert reported.stdout.strip() == str(platform.libc_ver()[0] == "glibc")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nitido.training.memory.available import _left, available_memory
+from nitido.training.memory.available import _remaining, available_memory
 
 MB = 1 << 20
 
@@ -30,14 +30,14 @@ def meminfo(tmp_path: Path) -> Path:
 def left(meminfo: Path, own_groups: str, groups: Path) -> int:
     own = meminfo.parent / "cgroup"
     own.write_text(own_groups)
-    return _left(meminfo, own, groups)
+    return _remaining(meminfo, own, groups)
 
 
-def test_of_a_machine_it_is_what_can_be_had_without_swapping_and_free_swap(meminfo: Path, tmp_path: Path) -> None:
+def test_available_memory_and_free_swap_of_a_machine_count(meminfo: Path, tmp_path: Path) -> None:
     assert left(meminfo, "", tmp_path / "groups") == 5 * 1024 * MB
 
 
-def test_of_a_group_of_version_2_it_is_the_limit_less_what_is_in_use(meminfo: Path, tmp_path: Path) -> None:
+def test_the_limit_of_a_version_2_group_counts(meminfo: Path, tmp_path: Path) -> None:
     groups = tmp_path / "groups"
     write(groups / "user" / "job", memory__max="max", memory__current=600 * MB, memory__stat="inactive_file 0")
     write(
@@ -49,7 +49,7 @@ def test_of_a_group_of_version_2_it_is_the_limit_less_what_is_in_use(meminfo: Pa
     assert left(meminfo, "0::/user/job\n", groups) == 350 * MB, "a group above may be the narrower one"
 
 
-def test_of_a_group_of_version_1_too(meminfo: Path, tmp_path: Path) -> None:
+def test_the_limit_of_a_version_1_group_counts(meminfo: Path, tmp_path: Path) -> None:
     groups = tmp_path / "groups"
     stat = f"cache 5\nhierarchical_memory_limit 7\ntotal_inactive_file {10 * MB}"
     write(
@@ -68,7 +68,7 @@ def test_in_a_container_whose_paths_are_those_outside(meminfo: Path, tmp_path: P
     assert left(meminfo, "0::/docker/4f2a\n", groups) == 60 * MB
 
 
-def test_a_group_that_holds_more_than_its_limit_has_nothing_left(meminfo: Path, tmp_path: Path) -> None:
+def test_a_group_above_its_limit_has_no_memory_left(meminfo: Path, tmp_path: Path) -> None:
     write(tmp_path / "groups", memory__max=1 * MB, memory__current=2 * MB, memory__stat="inactive_file 0")
     assert left(meminfo, "0::/\n", tmp_path / "groups") == 0
 
@@ -84,5 +84,5 @@ def test_limits_of_the_process_count(limit: str) -> None:
     assert limited < unlimited
 
 
-def test_with_a_graphics_card_it_is_unknown() -> None:
+def test_available_memory_of_a_graphics_card_is_unknown() -> None:
     assert available_memory(torch.device("cuda")) is None

@@ -28,7 +28,7 @@ print(available_memory(torch.device("cpu")))
 """
 
 
-def test_what_a_control_group_has_left_is_seen(group: Path) -> None:
+def test_the_remainder_of_a_control_group_counts(group: Path) -> None:
     command = [sys.executable, "-c", ASKED, str(group / "cgroup.procs")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) <= LIMIT

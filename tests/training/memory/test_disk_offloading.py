@@ -61,7 +61,7 @@ with OffloadToDisk(Path(sys.argv[1])):
 """
 
 
-def test_no_room_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+def test_a_full_disk_error_names_the_folder(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TOO_LARGE_A_FILE, str(tmp_path)], capture_output=True, text=True, check=False
     )

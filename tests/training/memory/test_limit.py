@@ -6,29 +6,29 @@ import pytest
 import torch
 
 from nitido.training.memory.available import available_memory
-from nitido.training.memory.limit import OutOfMemoryError, refused_memory, training_memory
+from nitido.training.memory.limit import OutOfMemoryError, limited_memory, training_memory
 
 CPU = torch.device("cpu")
 
 
-def test_what_is_not_there_is_refused_while_a_training_lasts() -> None:
+def test_memory_beyond_the_limit_is_refused_during_training() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     available = available_memory(CPU)
     assert available is not None
-    with pytest.raises(OutOfMemoryError, match="not enough memory for this training"), training_memory():
+    with pytest.raises(OutOfMemoryError, match="out of memory for this training"), training_memory():
         torch.empty(available, dtype=torch.uint8)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     torch.empty(available - (1 << 28), dtype=torch.uint8)  # untouched it costs nothing
 
 
-def test_a_lower_limit_of_the_user_stays() -> None:
+def test_a_lower_limit_of_the_user_is_kept() -> None:
     before, highest = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, highest))
     try:
-        with refused_memory():
+        with limited_memory():
             inside, _ = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (inside - (1 << 20), highest))
-            with refused_memory():
+            with limited_memory():
                 assert resource.getrlimit(resource.RLIMIT_DATA)[0] <= inside - (1 << 20)
         assert resource.getrlimit(resource.RLIMIT_DATA)[0] == 1 << 40
     finally:

@@ -11,7 +11,7 @@ from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.memory.limit import OutOfMemoryError
-from nitido.training.memory.step import UNSEEN, patches_that_fit
+from nitido.training.memory.step import GROWTH_PER_TENSOR_BYTE, patches_that_fit
 from tests.training.small_runs import distance, run, stop_at
 
 MORE_THAN_ANY_MACHINE_HAS = 10**15
@@ -86,7 +86,7 @@ def scalars(directory: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_some_patches_at_a_time_train_as_all_together_do(
+def test_micro_batches_train_like_a_whole_batch(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = {**PLAIN, "loss": {"l1": 1.0, "ssim": 0.1, "fourier": 0.1}, "gradient_clip": 0.5, "ema": 0.5}
@@ -100,13 +100,13 @@ def test_some_patches_at_a_time_train_as_all_together_do(
         assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_numbers_of_patches_that_cannot_be_halved_evenly_weigh_as_much_each(small_store: Store, tmp_path: Path) -> None:
+def test_uneven_micro_batches_are_weighted_correctly(small_store: Store, tmp_path: Path) -> None:
     together = run(small_store, tmp_path / "together", modest(), **PLAIN | {"batch": 7})
     apart = run(small_store, tmp_path / "apart", greedy(limit=5), **PLAIN | {"batch": 7})
     assert 0 < distance(apart, together) < ROUNDING * distance(together, modest())
 
 
-def test_memory_that_is_short_on_the_way_back_is_no_other(
+def test_running_out_of_memory_in_the_backward_pass_is_handled(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyOnTheWayBack(limit=4)), **PLAIN)
@@ -123,7 +123,7 @@ def test_half_precision_goes_on_as_it_is(precision: str, small_store: Store, tmp
     assert 0 < distance(apart, together) < 5 * ROUNDING * distance(together, modest())
 
 
-def test_a_resumed_run_has_the_same_bits_and_says_nothing_again(
+def test_a_resumed_run_has_the_same_bits_and_repeats_no_warning(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = run(small_store, tmp_path / "whole", greedy(limit=3), **PLAIN)
@@ -136,15 +136,15 @@ def test_a_resumed_run_has_the_same_bits_and_says_nothing_again(
     assert distance(resumed, whole) == 0
 
 
-def test_not_enough_for_a_single_patch_is_one_clear_error(
+def test_too_little_memory_for_one_patch_gives_one_line(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(OutOfMemoryError, match="not enough memory for a step on a single patch: use a smaller patch"):
+    with pytest.raises(OutOfMemoryError, match="out of memory for a step on a single patch: use a smaller patch"):
         run(small_store, tmp_path, greedy(limit=0), **PLAIN)
     assert said(caplog) == ["out of memory: training with 1 of 8 patches per micro-batch"], "seen by a trial"
 
 
-def test_a_single_patch_that_does_not_fit_is_kept_in_a_file(
+def test_a_single_patch_that_does_not_fit_is_offloaded(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     together = run(small_store, tmp_path / "together", modest(), **PLAIN)
@@ -157,7 +157,7 @@ def test_a_single_patch_that_does_not_fit_is_kept_in_a_file(
     assert 0 < distance(kept, together) < ROUNDING * distance(together, modest())
 
 
-def test_batch_normalisation_keeps_its_patches_together(
+def test_batch_normalization_gets_the_whole_batch(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     norm = {"architecture": "edsr", "block": "batch", "width": 64}
@@ -165,14 +165,16 @@ def test_batch_normalisation_keeps_its_patches_together(
     together = run(small_store, tmp_path / "together", modest(**norm), **changes)
     kept = run(small_store, tmp_path / "kept", greedy(limit=3, times=1, **norm), **changes)
     assert said(caplog) == [
-        "out of memory: training with activations offloaded to disk, because batch normalisation needs all 8 patches "
+        "out of memory: training with activations offloaded to disk, because batch normalization needs all 8 patches "
         "at once from step 0 on"
     ]
     assert any(name.endswith("running_var") for name in kept.state_dict())
     assert distance(kept, together) == 0
 
 
-def test_where_it_is_frozen_it_does_not(small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_frozen_batch_normalization_does_not_need_the_whole_batch(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = greedy(limit=3, architecture="edsr", block="batch")
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -181,13 +183,15 @@ def test_where_it_is_frozen_it_does_not(small_store: Store, tmp_path: Path, capl
     assert said(caplog) == ["out of memory: training with 2 of 8 patches per micro-batch from step 0 on"]
 
 
-def test_too_little_for_a_file_as_well_is_one_clear_error(small_store: Store, tmp_path: Path) -> None:
-    message = "not enough memory for the 8 patches of a step, which batch normalisation needs at once: use a smaller"
+def test_too_little_memory_even_with_offloading_gives_one_line(small_store: Store, tmp_path: Path) -> None:
+    message = "out of memory for the 8 patches of a step, which batch normalization needs at once: use a smaller"
     with pytest.raises(OutOfMemoryError, match=message):
         run(small_store, tmp_path, greedy(limit=3, architecture="edsr", block="batch"), **PLAIN)
 
 
-def test_a_game_goes_on_to_the_same_bits(small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_resumed_adversarial_run_has_the_same_bits(
+    small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     metrics = ("psnr_y", "perceptual_distance")
     network = {"architecture": "srresnet", "scale": 2}
     expected = run(small_store, tmp_path / "a", modest(**network), metrics=metrics, **GAME)
@@ -199,7 +203,7 @@ def test_a_game_goes_on_to_the_same_bits(small_store: Store, tmp_path: Path, cap
     assert distance(kept, expected) == 0
 
 
-def test_memory_that_is_short_elsewhere_is_one_clear_error(small_store: Store, tmp_path: Path) -> None:
+def test_running_out_of_memory_elsewhere_gives_one_line(small_store: Store, tmp_path: Path) -> None:
     def listener(step: int, psnr: float | None) -> None:
         torch.empty(MORE_THAN_ANY_MACHINE_HAS)
 
@@ -210,13 +214,13 @@ def test_memory_that_is_short_elsewhere_is_one_clear_error(small_store: Store, t
 @pytest.mark.parametrize(
     ("batch", "megabytes", "fitting"), [(16, 16, 16), (16, 15, 8), (12, 7, 6), (12, 3, 3), (12, 1, 1), (12, 0, 1)]
 )
-def test_halves_are_taken_until_they_fit(batch: int, megabytes: int, fitting: int) -> None:
+def test_batches_are_halved_until_they_fit(batch: int, megabytes: int, fitting: int) -> None:
     def step(patches: int) -> None:
         kept = [torch.empty(3 * MB, dtype=torch.uint8), torch.empty(patches * MB, dtype=torch.uint8)]
         assert len(kept) == 2
 
-    assert patches_that_fit(batch, int(UNSEEN * (3 + megabytes) * MB), step) == fitting
+    assert patches_that_fit(batch, int(GROWTH_PER_TENSOR_BYTE * (3 + megabytes) * MB), step) == fitting
 
 
-def test_a_single_patch_is_not_tried() -> None:
+def test_a_single_patch_is_not_measured() -> None:
     assert patches_that_fit(1, 0, lambda patches: pytest.fail("tried")) == 1

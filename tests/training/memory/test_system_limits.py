@@ -35,7 +35,7 @@ run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=6
         (
             "edsr",
             "compact_batch",
-            "offloaded to disk, because batch normalisation needs all 64 patches at once",
+            "offloaded to disk, because batch normalization needs all 64 patches at once",
         ),
     ],
 )

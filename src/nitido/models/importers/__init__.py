@@ -1,7 +1,7 @@
-"""Other people's weights: a foreign file in, a model of nitido out.
+"""Imports third-party weights as models of nitido.
 
-A file is recognised by its content, never by its name, and reading it runs no code of its maker. A new layout is one
-module with a `Layout`, and its line in `LAYOUTS`.
+A file is recognized by its content, never by its name, and reading it runs no code from it. A new layout is one module
+with a `Layout`, and its entry in `LAYOUTS`.
 """
 
 from pathlib import Path
@@ -32,10 +32,10 @@ LAYOUTS: tuple[Layout, ...] = (
     srresnet_keras.LAYOUT,
     srgan_leftthomas.LAYOUT,
 )
-"""Every layout that can be imported; the first one that recognises a file converts it."""
+"""Every layout that can be imported; the first one that recognizes a file converts it."""
 
 INEXPRESSIBLE: tuple[Inexpressible, ...] = (msrresnet_basicsr.LAYOUT,)
-"""Layouts that are known and refused."""
+"""Layouts that are recognized and refused."""
 
 _SHOWN_NAMES = 3
 
@@ -43,20 +43,24 @@ _SHOWN_NAMES = 3
 def import_model(
     source: Path, scale: int | None = None, name: str | None = None, residual_scale: float | None = None
 ) -> LoadedModel:
-    """Read the foreign weights in `source` into a network in eval mode; the descriptor says where they come from.
+    """Return the third-party weights in `source` as a network in eval mode, with their provenance in its descriptor.
 
-    `scale` is for layouts whose weights serve several scales, to have one of them alone; elsewhere it is checked
-    against the weights. `name` defaults to the file's name without its ending. `residual_scale` is for EDSRs, whose
-    files do not say how much a residual block adds; it defaults to what was published for their size (0.1 for 32
-    blocks of 256 channels, else 1). Raises `ModelFileError` in one line when the file is missing, damaged, of no known
-    layout, or holds Python objects, and when names, shapes, types or values of its weights are not the layout's.
+    Args:
+        source: The file.
+        scale: For layouts whose weights support several scales, the only one to keep; otherwise checked against the
+            weights.
+        name: Name of the model; by default the file's name without suffix.
+        residual_scale: For EDSRs, whose files do not contain it; by default as published for their size (0.1 for 32
+            blocks of 256 channels, else 1).
+
+    Raises:
+        ModelFileError: The file is missing, damaged, of no known layout, or contains Python objects, or the names,
+            shapes, types or values of its weights are not the layout's.
     """
     if name is not None and not (name.strip() and name.isprintable()):
-        raise ModelFileError(f"{source}: a model needs a name that is not empty and can be printed, not {name!r}")
+        raise ModelFileError(f"{source}: the name of a model must not be empty and must be printable, not {name!r}")
     if (name or source.stem).strip().lower() == "bicubic":
-        raise ModelFileError(
-            f"{source}: a model cannot be named 'bicubic', which is the baseline of every table: choose another --name"
-        )
+        raise ModelFileError(f"{source}: 'bicubic' is reserved for the baseline of tables: choose another --name")
     layout, tensors = _recognise(source, _read(source))
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
@@ -70,7 +74,7 @@ def import_model(
 
 def _read(source: Path) -> Tensors:
     if source.is_dir():
-        raise ModelFileError(f"{source}: a folder: name the file of weights")
+        raise ModelFileError(f"{source}: a folder, but a file of weights is required")
     if not source.is_file():
         raise ModelFileError(f"{source}: no such weights file")
     tensors = read_tensors(source)
@@ -80,17 +84,17 @@ def _read(source: Path) -> Tensors:
 
 
 def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
-    """The layout of the tensors, and those without what a training framework put before their names."""
+    """Return the layout of the tensors, and the tensors without prefixes from training frameworks."""
     for tensors in unprefixed(found):
         for layout in LAYOUTS:
             if layout.recognises(tensors):
                 return layout, tensors
         for other in INEXPRESSIBLE:
             if other.recognises(tensors):
-                raise ModelFileError(f"{source}: {other.title}, which no network of nitido computes: {other.reason}")
+                raise ModelFileError(f"{source}: {other.title}, which nitido does not support: {other.reason}")
     shown = ", ".join(map(printable, list(found)[:_SHOWN_NAMES])) or "nothing"
     more = ", …" if len(found) > _SHOWN_NAMES else ""
-    raise ModelFileError(f"{source}: its arrays ({shown}{more}) are of no known layout (known: {_known()})")
+    raise ModelFileError(f"{source}: its arrays ({shown}{more}) have no known layout (known: {_known()})")
 
 
 def _known() -> str:

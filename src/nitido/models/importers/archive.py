@@ -1,4 +1,4 @@
-"""Zip archives of strangers: how much they may hold, and what reading damaged ones raises."""
+"""Zip archives of unknown origin: size limits, and the exceptions that reading damaged ones raises."""
 
 import lzma
 import os
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from nitido.models.importers.arrays import Budget
 from nitido.models.model_file import ModelFileError
 
-# What zipfile and NumPy raise for archives that are damaged, encrypted, or lie about their size.
+# Exceptions of zipfile and NumPy for archives that are damaged, encrypted, or state a wrong size.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -37,8 +37,9 @@ _LARGEST_DIRECTORY = 1 << 24
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Yield the zip archive at `path`.
 
-    Raises `ModelFileError` when its members, unpacked, are larger than weights may be, or two have one name, and one of
-    `DAMAGE` when it is no whole archive.
+    Raises:
+        ModelFileError: Its uncompressed members exceed the limit for weights, or two have one name.
+        Exception: One of `DAMAGE`, if it is not a complete archive.
     """
     _check_directory(path)
     with zipfile.ZipFile(path) as archive:
@@ -47,13 +48,13 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         for member in archive.infolist():
             budget.take(member.filename, member.file_size)
             if member.filename in names:
-                raise ModelFileError(f"{path}: holds {member.filename!r} twice")
+                raise ModelFileError(f"{path}: contains {member.filename!r} twice")
             names.add(member.filename)
         yield archive
 
 
 def archive_holds(path: Path, name: str) -> bool:
-    """Whether the file is a whole zip archive with a member called `name`, in any of its folders."""
+    """Return whether the file is a complete zip archive with a member called `name` in any of its folders."""
     try:
         with open_archive(path) as archive:
             return any(PurePosixPath(member).name == name for member in archive.namelist())
@@ -62,7 +63,7 @@ def archive_holds(path: Path, name: str) -> bool:
 
 
 def _check_directory(path: Path) -> None:
-    """Raise `zipfile.BadZipFile` when the list of members is too long: `zipfile` takes memory for each at once."""
+    """Raise `zipfile.BadZipFile` if the list of members is too long, because `zipfile` reads all of it into memory."""
     with path.open("rb") as file:
         longest = _END_64_BYTES + _LOCATOR_64_BYTES + _END_BYTES + _LONGEST_COMMENT
         file.seek(max(0, file.seek(0, os.SEEK_END) - longest))

@@ -1,4 +1,4 @@
-"""NumPy arrays and torch tensors of foreign files as ordinary float32 tensors, within bounds."""
+"""Converts arrays and tensors of third-party files to ordinary float32 tensors, with size limits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,45 +11,45 @@ from nitido.models.model_file import ModelFileError
 from nitido.models.tensor_file import LARGEST_WEIGHTS
 
 MOST_ARRAYS = 100_000
-"""Arrays of a file above which it is not read."""
+"""Maximum number of arrays in a file."""
 
 
 @dataclass
 class Budget:
-    """How many bytes of arrays may still be read of the file `path`."""
+    """How many bytes and arrays may still be read from the file `path`."""
 
     path: Path
     left: int = LARGEST_WEIGHTS
     arrays_left: int = MOST_ARRAYS
 
     def take(self, name: str, size: int) -> None:
-        """Take `size` bytes for the array `name` before it is read; raises `ModelFileError` when that is too much."""
+        """Count `size` bytes for the array `name` before it is read; raise `ModelFileError` if there are too many."""
         self.left -= size
         self.arrays_left -= 1
         if self.left < 0 or self.arrays_left < 0:
             raise ModelFileError(
-                f"{self.path}: with {name!r} its arrays are larger than weights may be "
+                f"{self.path}: with {name!r} its arrays exceed the limit for weights "
                 f"({LARGEST_WEIGHTS:,} bytes, {MOST_ARRAYS:,} arrays): refused"
             )
 
 
 def to_tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """The same numbers in this machine's byte order; `ModelFileError` names `path` where they are no numbers."""
+    """Return the array as a tensor in native byte order; raise `ModelFileError` if it is not numeric."""
     try:
         return as_float32(torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False)))
     except TypeError:
-        raise ModelFileError(f"{path}: {name!r} holds {array.dtype}, not numbers that can be weights") from None
+        raise ModelFileError(f"{path}: {name!r} contains {array.dtype} instead of numeric weights") from None
 
 
 def as_float32(tensor: Tensor) -> Tensor:
-    """`tensor` in float32 if it has another floating type; counters and the like stay what they are."""
+    """Return floating point tensors in float32 and others, such as counters, unchanged."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def first_line(error: BaseException) -> str:
-    """What `error` says, in one line; its type where it says nothing.
+    r"""Return the first line of the message of `error`, or its type if there is none.
 
-    >>> first_line(ValueError("too short\\nat byte 7")), first_line(EOFError())
+    >>> first_line(ValueError("too short\nat byte 7")), first_line(EOFError())
     ('too short', 'EOFError')
     """
     return next(iter(str(error).splitlines()), type(error).__name__)

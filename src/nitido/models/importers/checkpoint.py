@@ -1,4 +1,4 @@
-"""torch's own files (.pth, .pt) as tensors: only weights are unpickled, and no code of the file is ever run."""
+"""Reads PyTorch files (.pth, .pt): only weights are unpickled, and no code in the file is run."""
 
 import pickle
 import pickletools
@@ -18,7 +18,7 @@ from nitido.models.importers.state_dict import unwrap
 from nitido.models.model_file import ModelFileError
 
 PICKLE_MAGIC = b"\x80"
-"""How a pickle begins, and so a file of torch before 1.6, which is several of them."""
+"""The start of a pickle, and thus of a file of PyTorch before 1.6, which consists of several pickles."""
 
 _PICKLE, _SCRIPT = "data.pkl", "constants.pkl"
 _NAMED_BY_TORCH = re.compile(r"GLOBAL (\S+)")
@@ -26,39 +26,40 @@ _HARMLESS = ("torch.", "collections.")
 
 
 def is_checkpoint_zip(path: Path) -> bool:
-    """Whether the file is a whole zip archive that `torch.save` has written."""
+    """Return whether the file is a complete zip archive written by `torch.save`."""
     return archive_holds(path, _PICKLE)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a zip archive of `torch.save`, or in the pickles of torch before 1.6.
+    """Return the state dict in a zip archive of `torch.save` or in the pickles of PyTorch before 1.6.
 
-    Raises `ModelFileError` for damage, for anything that would run code, named, and where there is no state dict.
+    Raises:
+        ModelFileError: The file is damaged, would run code (the message names it), or contains no state dict.
     """
     if zipfile.is_zipfile(path):
         _check_archive(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols that are refused anyway
+            warnings.simplefilter("ignore")  # about pickle protocols, which are refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refusal(path, error) from None
-    except Exception as error:  # torch's reader raises whatever the damage leads to
-        raise ModelFileError(f"{path}: not a readable .pth file, damaged or cut short ({first_line(error)})") from None
+    except Exception as error:  # damage may lead to any exception
+        raise ModelFileError(f"{path}: not a readable .pth file, damaged or truncated ({first_line(error)})") from None
     return unwrap(path, content)
 
 
 def _check_archive(path: Path) -> None:
-    """Compare the checksums, which torch's own reader does not."""
+    """Verify the checksums, which PyTorch's reader does not."""
     try:
         with open_archive(path) as archive:
             if any(Path(name).name == _SCRIPT for name in archive.namelist()):
-                raise ModelFileError(f"{path}: a TorchScript archive, which holds code: refused (save its state_dict)")
+                raise ModelFileError(f"{path}: a TorchScript archive, which has code: refused (save its state_dict)")
             damaged = archive.testzip()
     except DAMAGE as error:
         damaged = first_line(error)
     if damaged is not None:
-        raise ModelFileError(f"{path}: not a readable .pth file, damaged or cut short ({damaged})")
+        raise ModelFileError(f"{path}: not a readable .pth file, damaged or truncated ({damaged})")
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> ModelFileError:
@@ -72,7 +73,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> ModelFileError:
 
 
 def _suspects(path: Path) -> Iterator[str]:
-    """What the pickles in the file would look up beyond torch's own, found without running them."""
+    """Yield the globals outside torch that the pickles would import, without running them."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if Path(name).name == _PICKLE)
@@ -91,11 +92,11 @@ def _globals(file: IO[bytes]) -> Iterator[str]:
                 name = ""
                 if operation.name in ("GLOBAL", "INST"):
                     name = str(argument).replace(" ", ".")
-                elif operation.name == "STACK_GLOBAL":  # takes the two texts before it
+                elif operation.name == "STACK_GLOBAL":  # its operands are the two previous strings
                     name = ".".join(texts[-2:])
                 elif isinstance(argument, str):
                     texts.append(argument)
                 if name and not name.startswith(_HARMLESS):
                     yield " ".join(name.split())
-    except (ValueError, IndexError, MemoryError, OverflowError):  # behind the last pickle, or no pickle at all
+    except (ValueError, IndexError, MemoryError, OverflowError):  # after the last pickle, or not a pickle
         return

@@ -1,4 +1,4 @@
-"""EDSR in BasicSR's state dicts; their files hold neither the mean nor the range, which are DIV2K's and 0 … 255."""
+"""EDSR in BasicSR's state dicts. Files contain neither the mean nor the range, which are DIV2K's and 0 … 255."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from nitido.models.importers.edsr_family import EIGHT_BITS, EDSRNames, convert_e
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""The mean colour that BasicSR's EDSRs subtract, in [0, 1]."""
+"""The mean color that BasicSR's EDSRs subtract, in [0, 1]."""
 
 _NAMES = EDSRNames(
-    judge="BasicSR's layout of EDSR",
+    required_by="BasicSR's layout of EDSR",
     head="conv_first",
     block=("body.{}.conv1", "body.{}.conv2"),
     body_end="conv_after_body",

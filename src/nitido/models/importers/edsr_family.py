@@ -1,9 +1,9 @@
-"""EDSR (Lim et al., CVPRW 2017) out of state dicts that differ only in the names of its layers.
+"""EDSR (Lim et al., CVPRW 2017) from state dicts that differ only in the names of layers.
 
-Its implementations subtract the mean colour of DIV2K first, add it last, and compute in 0 … 255. Convolutions with
-ReLU, shuffles and sums of such are positively homogeneous, N(255·x; w, b) = 255·N(x; w, b/255), so dividing every bias
-by the range gives the same picture in [0, 1]. The mean cannot go into the biases, as the zeros around the picture are
-padded behind the subtraction: it stays an operation, the configuration's `rgb_mean`.
+The implementations subtract the mean color of DIV2K first, add it last, and compute in 0 … 255. Convolutions with ReLU,
+shuffles and sums are positively homogeneous, N(255·x; w, b) = 255·N(x; w, b/255). Dividing every bias by the range
+therefore gives the same image in [0, 1]. The mean cannot be merged into the biases, because zero padding follows the
+subtraction: it stays an operation, the configuration's `rgb_mean`.
 """
 
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ from nitido.models.importers.transplant import LayerNames, configure, count, sca
 from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 EIGHT_BITS = 255.0
-"""White, where pictures are bytes."""
+"""The value of white in 8-bit images."""
 
 LARGE, LARGE_RESIDUAL_SCALE = (32, 256), 0.1
-"""Blocks and width of the published large EDSR, whose blocks add a tenth of their branch; the others add all of it."""
+"""Blocks and width of the published large EDSR and its residual scale; smaller EDSRs have a residual scale of 1."""
 
 
 @dataclass(frozen=True)
 class EDSRNames:
-    """Where a layout keeps its layers; `{}` is a number from 0, in `body_end` that of the block behind the last.
+    """The names of a layout's layers; `{}` is an index from 0, in `body_end` the index after the last block.
 
     Attributes:
-        judge: whose layout it is, as errors call it.
-        head: the first convolution.
-        block: the two convolutions of a residual block.
-        body_end: the convolution behind the blocks.
-        stage: a layer of the upsampler, in which convolutions and shuffles take turns.
-        last: the convolution that makes the picture.
+        required_by: Name of the layout in errors.
+        head: First convolution.
+        block: The two convolutions of a residual block.
+        body_end: The convolution after the blocks.
+        stage: A layer of the upsampler, in which convolutions and shuffles alternate.
+        last: The convolution to the image.
     """
 
-    judge: str
+    required_by: str
     head: str
     block: tuple[str, str]
     body_end: str
@@ -47,9 +47,15 @@ class EDSRNames:
 def convert_edsr(
     source: Path, tensors: Tensors, choices: Choices, names: EDSRNames, mean: tuple[float, ...], white: float
 ) -> Converted:
-    """An EDSR with `tensors`, which compute in 0 … `white`; `mean` is the colour it subtracts, in [0, 1].
+    """Return an EDSR with `tensors`.
 
-    The files do not say how much a residual block adds: what was not chosen is as published for the size.
+    Args:
+        source: The file.
+        tensors: Its weights.
+        choices: The user's choices. A residual scale that was not chosen is as published for the size.
+        names: The layout.
+        mean: The color that it subtracts, in [0, 1].
+        white: The value of white.
     """
     blocks = count(tensors, f"{names.block[0]}.weight")
     width = width_of(source, tensors, f"{names.head}.weight")
@@ -68,4 +74,4 @@ def convert_edsr(
     body = [name.format(block) for block in range(blocks) for name in names.block]
     layers: LayerNames = {nn.Conv2d: [names.head, *body, names.body_end.format(blocks), *stages, names.last]}
     unit = {name: tensor / white if name.endswith(".bias") else tensor for name, tensor in tensors.items()}
-    return transplant(source, unit, "edsr", config, layers, names.judge)
+    return transplant(source, unit, "edsr", config, layers, names.required_by)

@@ -1,4 +1,4 @@
-"""EDSR in the state dicts of its authors' EDSR-PyTorch; `sub_mean` and `add_mean`, 1×1 convolutions, hold the mean."""
+"""EDSR in the state dicts of EDSR-PyTorch. The 1×1 convolutions `sub_mean` and `add_mean` contain the mean."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from nitido.models.importers.weight_layout import Choices, Converted, Layout, Te
 from nitido.models.model_file import ModelFileError, check_finite, check_layout
 
 _NAMES = EDSRNames(
-    judge="EDSR-PyTorch's layout",
+    required_by="EDSR-PyTorch's layout",
     head="head.0",
     block=("body.{}.body.0", "body.{}.body.2"),
     body_end="body.{}",
@@ -23,7 +23,7 @@ _SHIFT = {
     for sign in ("sub", "add")
     for kind, shape in (("weight", (3, 3, 1, 1)), ("bias", (3,)))
 }
-_MEAN_DIGITS = 7  # as many as float32 holds
+_MEAN_DIGITS = 7  # significant digits of float32
 
 
 def _recognises(tensors: Tensors) -> bool:
@@ -38,14 +38,14 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
 
 
 def _mean_and_white(source: Path, shift: Tensors) -> tuple[tuple[float, ...], float]:
-    """The mean colour in [0, 1], and the value of white: a mean above 1 can only be one of bytes."""
-    check_layout(source, {name: torch.empty(shape) for name, shape in _SHIFT.items()}, shift, _NAMES.judge)
+    """Return the mean color in [0, 1] and the value of white; a mean above 1 implies 8-bit values."""
+    check_layout(source, {name: torch.empty(shape) for name, shape in _SHIFT.items()}, shift, _NAMES.required_by)
     check_finite(source, shift)
     plain = all(torch.equal(shift[f"{sign}_mean.weight"][:, :, 0, 0], torch.eye(3)) for sign in ("sub", "add"))
     added = shift["add_mean.bias"]
     if not plain or not torch.allclose(shift["sub_mean.bias"], -added) or not bool((added > 0).all()):
         raise ModelFileError(
-            f"{source}: its sub_mean and add_mean do not just subtract a colour and add it again: nitido's edsr cannot"
+            f"{source}: its sub_mean and add_mean do more than subtract and add a color, which nitido does not support"
         )
     white = EIGHT_BITS if float(added.max()) > 1 else 1.0
     return tuple(round(value / white, _MEAN_DIGITS) for value in added.tolist()), white

@@ -1,7 +1,7 @@
-"""Walk through an HDF5 file in a process of its own, whose time and memory are limited.
+"""Reads an HDF5 file once in a separate process with limited time and memory.
 
-A damaged file can make the HDF5 library run for ever or crash. This file is also the program of that process; it
-imports nothing of nitido, so that it starts quickly.
+A damaged file can make the HDF5 library run forever or crash. This file is also the program of that process. It imports
+nothing of nitido, so that it starts quickly.
 """
 
 import io
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 SECONDS = 30
-"""Time for reading everything in the file."""
+"""Time limit for reading everything in the file."""
 
 MEMORY = 3 << 30
 """Bytes of address space."""
@@ -20,7 +20,7 @@ _LARGEST = 1 << 30
 
 
 def ends_well(content: bytes) -> bool:
-    """Whether the HDF5 library can go through the file `content` without crashing and in time, damaged or not."""
+    """Return whether the HDF5 library can traverse the file `content` within the time limit without crashing."""
     command = [sys.executable, "-P", __file__]
     try:
         done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False)
@@ -42,7 +42,7 @@ def _walk(content: bytes) -> None:
     import h5py
 
     def read(_: str, item: Any) -> None:
-        with suppress(Exception):  # an error is an answer: the reader meets it again, and says it
+        with suppress(Exception):  # an exception is no crash; the actual reader reports it
             dict(item.attrs)
             inside = isinstance(item, h5py.Dataset) and item.external is None and not item.is_virtual
             if inside and item.nbytes < min(_LARGEST, 1100 * (item.id.get_storage_size() + 1)):

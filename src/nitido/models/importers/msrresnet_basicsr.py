@@ -1,4 +1,4 @@
-"""BasicSR's MSRResNet, a modified SRResNet: known, so that the error can say why it is not imported."""
+"""BasicSR's MSRResNet, a modified SRResNet, recognized so that the error can explain why it is not supported."""
 
 from nitido.models.importers.weight_layout import Inexpressible, Tensors
 
@@ -10,5 +10,5 @@ def _recognises(tensors: Tensors) -> bool:
 LAYOUT = Inexpressible(
     "BasicSR's MSRResNet",
     _recognises,
-    "it has no long skip, one more convolution (conv_hr) ahead of the last, and adds the bilinearly enlarged picture",
+    "it has no long skip, an additional convolution (conv_hr) before the last, and adds the bilinearly upscaled input",
 )

@@ -1,9 +1,9 @@
-"""SRCNN out of Keras weights: three convolutions, as in the widely used SRCNN-keras (9-3-5 with 128 and 64 filters).
+"""SRCNN from Keras weights: three convolutions, as in the widely used SRCNN-keras (9-3-5 with 128 and 64 filters).
 
-It works on the bicubically enlarged picture (Y in [0, 1], or RGB), with ReLU behind all convolutions but the last, so
-one file serves every scale. Kernels are HWIO. Such networks are trained without padding ("valid") and lose the border
-of a picture; here the outermost pixels and features are repeated beyond it (`padding: replicate`), which gives the same
-values wherever the original has any.
+It takes the bicubically upscaled image (Y in [0, 1], or RGB) and has ReLU after all convolutions but the last, so one
+file supports every scale. Kernels are HWIO. Such networks are trained without padding ("valid") and crop the border of
+an image. Here the border is padded by repetition (`padding: replicate`), which gives the same values wherever the
+original has any.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from nitido.models.importers.weight_layout import Choices, Converted, Layout, Te
 from nitido.models.model_file import ModelFileError
 
 SCALES = (2, 3, 4)
-"""What a network on enlarged pictures can be used for; the published file was measured at all of them."""
+"""Supported scales; the published file was measured at all of them."""
 
 _CONVOLUTIONS = 3
 _KINDS = {"kernel": "weight", "bias": "bias"}

@@ -1,7 +1,7 @@
-"""SRGAN's generator in the state dicts of leftthomas/SRGAN: `block1` (first layers) … `block8` (enlargement, picture).
+"""SRGAN's generator in the state dicts of leftthomas/SRGAN: `block1` (first layers) … `block8` (upsampling, image).
 
-Its PReLUs share one slope among all channels, a PReLU takes the place of the normalisation behind the blocks, and its
-output is (tanh(x) + 1) / 2.
+All channels of a PReLU share one slope, a PReLU replaces the normalization after the blocks, and the output is
+(tanh(x) + 1) / 2.
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from nitido.models.importers.transplant import count
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 EPSILON = 1e-5
-"""What torch's batch normalisation adds to the variance unless it is told otherwise."""
+"""PyTorch's default epsilon of batch normalization."""
 
 _FIRST_BLOCK = 2
-_COUNTER = ".num_batches_tracked"  # of no use in eval mode, and not there in files of old
+_COUNTER = ".num_batches_tracked"  # not used in eval mode, and missing in old files
 
 
 def _recognises(tensors: Tensors) -> bool:

@@ -1,4 +1,4 @@
-"""SRResNet (Ledig et al., CVPR 2017) as SRGAN implementations build it: batch normalisation, PReLU, a tanh output."""
+"""SRResNet (Ledig et al., CVPR 2017) as in SRGAN implementations: batch normalization, PReLU, a tanh output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 @dataclass(frozen=True)
 class SRResNetLayers:
-    """The names of a file's layers, each kind in the order in which data passes them.
+    """The names of a file's layers, each kind in data flow order.
 
     Attributes:
-        convolutions: the first, two for each block, the one behind the blocks, one for each stage, the last.
-        norms: two for each block, and the one behind the blocks where there is one.
-        slopes: the first PReLU, one for each block, the one behind the blocks where there is one, one for each stage.
-        stages: the convolutions ahead of the pixel shuffles.
+        convolutions: The first, two per block, the one after the blocks, one per stage, the last.
+        norms: Two per block, and optionally the one after the blocks.
+        slopes: The first PReLU, one per block, optionally the one after the blocks, one per stage.
+        stages: The convolutions before the pixel shuffles.
     """
 
     convolutions: Sequence[str]
@@ -28,9 +28,9 @@ class SRResNetLayers:
 
 
 def convert_srresnet(
-    source: Path, tensors: Tensors, choices: Choices, layers: SRResNetLayers, epsilon: float, judge: str
+    source: Path, tensors: Tensors, choices: Choices, layers: SRResNetLayers, epsilon: float, required_by: str
 ) -> Converted:
-    """An SRResNet with a tanh output and the weights `tensors`; `epsilon` is that of its batch normalisation."""
+    """Return an SRResNet with a tanh output and the weights `tensors`; `epsilon` is that of its batch normalization."""
     width = width_of(source, tensors, f"{layers.convolutions[0]}.weight")
     scale = scale_of(source, tensors, [f"{name}.weight" for name in layers.stages], width, choices.scale)
     blocks = len(layers.norms) // 2
@@ -42,4 +42,4 @@ def convert_srresnet(
         {"scale": scale, "blocks": blocks, "width": width, "batch_norm_epsilon": epsilon, "body_end": body_end},
     )
     kinds: LayerNames = {nn.Conv2d: layers.convolutions, nn.BatchNorm2d: layers.norms, nn.PReLU: layers.slopes}
-    return transplant(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, judge)
+    return transplant(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, required_by)

@@ -1,8 +1,8 @@
-"""SRGAN's generator out of Keras weights, as in the widely used `generator.h5`.
+"""SRGAN's generator from Keras weights, as in the widely used `generator.h5`.
 
-The file has no configuration: Keras' default epsilon, a tanh output and pictures as bytes are what such generators
-have in common. Kernels are HWIO, and `depth_to_space` counts its channels (position, feature) where a pixel shuffle
-counts them (feature, position), so the up-sampling convolutions' outputs are put in another order.
+The file has no configuration. Such generators have Keras' default epsilon, a tanh output and 8-bit images. Kernels are
+HWIO. `depth_to_space` orders channels as (position, feature), a pixel shuffle as (feature, position), so the outputs of
+the upsampling convolutions are permuted.
 """
 
 from itertools import groupby, zip_longest
@@ -16,10 +16,10 @@ from nitido.models.importers.weight_layout import Choices, Converted, Layout, Te
 from nitido.models.model_file import ModelFileError
 
 EPSILON = 1e-3
-"""What Keras' batch normalisation adds to the variance unless it is told otherwise."""
+"""Keras' default epsilon of batch normalization."""
 
-_JUDGE = "the layout of Keras' SRGAN generators"
-_CONVOLUTION, _NORM, _SLOPE = "convolution", "batch normalisation", "PReLU"
+_LAYOUT_NAME = "the layout of Keras' SRGAN generators"
+_CONVOLUTION, _NORM, _SLOPE = "convolution", "batch normalization", "PReLU"
 _KINDS = {
     "kernel": (_CONVOLUTION, "weight"),
     "bias": (_CONVOLUTION, "bias"),
@@ -29,7 +29,7 @@ _KINDS = {
     "moving_variance": (_NORM, "running_var"),
     "alpha": (_SLOPE, "weight"),
 }
-"""Keras' name of an array: the layer it belongs to, and its name in torch."""
+"""Keras' name of an array -> the kind of layer, and its name in PyTorch."""
 
 _BLOCK = [_CONVOLUTION, _NORM, _SLOPE, _CONVOLUTION, _NORM]
 
@@ -50,7 +50,7 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
         for name in (f"{stage}.weight", f"{stage}.bias"):
             if name in renamed:
                 renamed[name] = _feature_first(renamed[name], width)
-    return convert_srresnet(source, renamed, choices, layers, EPSILON, _JUDGE)
+    return convert_srresnet(source, renamed, choices, layers, EPSILON, _LAYOUT_NAME)
 
 
 def _as_torch(kind: str, tensor: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def _as_torch(kind: str, tensor: Tensor) -> Tensor:
 
 
 def _feature_first(outputs: Tensor, width: int) -> Tensor:
-    """Channels counted (position, feature) counted (feature, position); what cannot be, the layout's check refuses."""
+    """Permute channels from (position, feature) to (feature, position). Invalid shapes are refused later."""
     if outputs.ndim == 0 or outputs.shape[0] % width:
         return outputs
     rest = outputs.shape[1:]
@@ -68,7 +68,7 @@ def _feature_first(outputs: Tensor, width: int) -> Tensor:
 
 
 def _layers(source: Path, tensors: Tensors) -> SRResNetLayers:
-    """The layers by kind; where they do not follow each other as in the generator, `ModelFileError` says which."""
+    """Return the layers by kind; raise `ModelFileError` if their order is not the generator's."""
     found = [
         (layer, _KINDS[next(names).rpartition("/")[2]][0])
         for layer, names in groupby(tensors, key=lambda name: name.rpartition("/")[0])
@@ -87,13 +87,13 @@ def _layers(source: Path, tensors: Tensors) -> SRResNetLayers:
         _CONVOLUTION,
     ]
     kinds = [kind for kind, _ in groupby(kind for _, kind in found)]
-    if len(kinds) == len(set(kinds)):  # Keras 3 orders layers within each kind alone
+    if len(kinds) == len(set(kinds)):  # Keras 3 orders layers only within each kind
         found = _interleaved(found, expected)
     for number, (layer, kind) in enumerate(zip_longest(found, expected), start=1):
         name, is_kind = layer or ("the end", "nothing")
         if is_kind != kind:
             raise ModelFileError(
-                f"{source}: layer {number} is {name}: {is_kind}, but {_JUDGE} has there: {kind or 'nothing'}"
+                f"{source}: layer {number} is {name} ({is_kind}), but in {_LAYOUT_NAME} it is: {kind or 'nothing'}"
             )
     convolutions = [layer for layer, kind in found if kind == _CONVOLUTION]
     return SRResNetLayers(
@@ -105,7 +105,7 @@ def _layers(source: Path, tensors: Tensors) -> SRResNetLayers:
 
 
 def _interleaved(found: list[tuple[str, str]], expected: list[str]) -> list[tuple[str, str]]:
-    """The layers, each kind in its own order, in the order of the kinds in `expected`; what is left comes last."""
+    """Return the layers in the order of kinds in `expected`, with each kind in its own order; the rest comes last."""
     by_kind = {kind: [layer for layer in found if layer[1] == kind] for _, kind in found}
     taken = [by_kind[kind].pop(0) for kind in expected if by_kind.get(kind)]
     return taken + [layer for layers in by_kind.values() for layer in layers]

@@ -1,4 +1,4 @@
-"""What training frameworks wrap state dicts in, taken off."""
+"""Unwraps state dicts from the containers and prefixes of training frameworks."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,9 +26,9 @@ WRAPPERS = (
     "module",
     "weights",
 )
-"""Keys under which checkpoints keep weights, and first parts of weights' names, in lower case.
+"""Keys of weights in checkpoints and prefixes of weights' names, in lower case, in order of preference.
 
-The preferred is first: averaged weights (`params_ema`) are better. `model_state_dict` and the like count as `model`.
+Averaged weights (`params_ema`) are preferred. `model_state_dict` and the like count as `model`.
 """
 
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
@@ -36,14 +36,15 @@ _MOST_WRAPPINGS = 16
 
 
 def unwrap(path: Path, content: object) -> dict[str, Tensor]:
-    """The weights by name in what a checkpoint of `path` holds, in float32.
+    """Return the weights by name in the content of a checkpoint at `path`, in float32.
 
-    Raises `ModelFileError` when there is no dict, or something in it is no ordinary tensor.
+    Raises:
+        ModelFileError: There is no dict, or it contains something else than ordinary tensors.
     """
     for _ in range(_MOST_WRAPPINGS):
         if not isinstance(content, Mapping):
             raise ModelFileError(
-                f"{path}: holds a {type(content).__name__}, not a dict of weights by name (a state dict)"
+                f"{path}: contains a {type(content).__name__}, not a dict of weights by name (a state dict)"
             )
         inner = _inner(content)
         if inner is None:
@@ -53,7 +54,7 @@ def unwrap(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def _inner(content: Mapping[object, object]) -> Mapping[object, object] | None:
-    """The dict that a wrapper holds: under a known key, else the only one whose values are all weights."""
+    """Return the dict in a wrapper: under a known key, or the only one whose values are all weights."""
     parts = {_plain(str(key)): value for key, value in content.items() if isinstance(value, Mapping)}
     for wrapper in WRAPPERS:
         if wrapper in parts:
@@ -63,7 +64,8 @@ def _inner(content: Mapping[object, object]) -> Mapping[object, object] | None:
 
 
 def _plain(key: str) -> str:
-    """
+    """Return a key in lower case without the suffix `_state_dict` or `_state`.
+
     >>> [_plain(key) for key in ("model_state_dict", "state_dict", "netG", "net_g_state")]
     ['model', 'state_dict', 'netg', 'net_g']
     """
@@ -72,7 +74,7 @@ def _plain(key: str) -> str:
 
 
 def ordinary_weights(path: Path, weights: Mapping[Any, object]) -> dict[str, Tensor]:
-    """The same weights in float32; raises `ModelFileError` where one is no ordinary tensor, or they are too large."""
+    """Return the weights in float32; raise `ModelFileError` if one is not an ordinary tensor, or they are too large."""
     budget = Budget(path)
     return {str(name): _ordinary(path, str(name), value, budget) for name, value in weights.items()}
 
@@ -81,19 +83,19 @@ def _ordinary(path: Path, name: str, value: object, budget: Budget) -> Tensor:
     if not isinstance(value, Tensor):
         raise ModelFileError(
             f"{path}: {name!r} is a {type(value).__name__}, not weights (a state dict, alone or under one of "
-            f"{', '.join(WRAPPERS)}, is needed)"
+            f"{', '.join(WRAPPERS)}, is required)"
         )
     if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
-        raise ModelFileError(f"{path}: {name!r} is a sparse, quantised or empty tensor, not ordinary weights")
+        raise ModelFileError(f"{path}: {name!r} is a sparse, quantized or empty tensor, not ordinary weights")
     budget.take(name, value.numel() * value.element_size())  # views of a small storage can be huge
     return as_float32(value.detach())
 
 
 def unprefixed(tensors: Tensors) -> Iterator[Tensors]:
-    """Yield `tensors`, then again and again without what stands before their names.
+    """Yield `tensors`, then repeatedly the tensors without a prefix of their names.
 
-    That is what wrappers of modules insert (`_orig_mod.`), and a first part that is one of `WRAPPERS` (`module.`,
-    `net_g.`). Where only some names have one, they are those of the network that enlarges, as beside a discriminator.
+    Prefixes are those that wrappers of modules insert (`_orig_mod.`), or one of `WRAPPERS` (`module.`, `net_g.`). If
+    only some names have one, these are the generator's, for example next to a discriminator.
     """
     for _ in range(_MOST_WRAPPINGS):
         yield tensors
@@ -114,6 +116,6 @@ def _without_inserted(name: str) -> str:
 
 
 def _first_part(tensors: Tensors) -> str | None:
-    """What to take off every name, its dot included; None where nothing is left to take off."""
+    """Return the prefix to remove from every name, including its dot; None if there is none."""
     known = {_plain(first): first for first, dot, _ in (name.partition(".") for name in tensors) if dot}
     return next((known[wrapper] + "." for wrapper in WRAPPERS if wrapper in known), None)

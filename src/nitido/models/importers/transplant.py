@@ -1,4 +1,4 @@
-"""Foreign weights into a network of ours, layer by layer in the order in which data passes them."""
+"""Copies third-party weights to a network of nitido, layer by layer in data flow order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isqrt
@@ -12,7 +12,7 @@ from nitido.models.importers.weight_layout import Converted, Tensors
 from nitido.models.model_file import ModelFileError, build_blank, check_finite, check_layout, check_not_zeroed
 
 LayerNames = Mapping[type[nn.Module], Sequence[str]]
-"""For every kind of layer the foreign names, in the order in which data passes them."""
+"""For every kind of layer the third-party names, in data flow order."""
 
 _WEIGHTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("weight", "bias"),
@@ -23,12 +23,22 @@ _STAGES = {(2,): 2, (3,): 3, (2, 2): 4}
 
 
 def transplant(
-    source: Path, tensors: Tensors, architecture: str, config: NetworkConfig, layers: LayerNames, judge: str
+    source: Path, tensors: Tensors, architecture: str, config: NetworkConfig, layers: LayerNames, required_by: str
 ) -> Converted:
-    """A network of `config` with the weights `tensors` of `source`, named `layer.weight` and so on as torch does.
+    """Return a network of `config` with `tensors`, which are named `layer.weight` and so on as in PyTorch.
 
-    Layers are told by kind and order alone. `judge` is whose layout it is, as errors call it. Raises `ModelFileError`
-    when names, shapes, types or values are not the layout's.
+    Layers are matched only by kind and order.
+
+    Args:
+        source: The file.
+        tensors: Its weights.
+        architecture: Name of the architecture.
+        config: The network's configuration.
+        layers: Names of the layers.
+        required_by: Name of the layout in errors.
+
+    Raises:
+        ModelFileError: The names, shapes, types or values are not the layout's.
     """
     network = build_blank(architecture, config)
     names = {
@@ -38,7 +48,7 @@ def transplant(
         for weight in _WEIGHTS[kind]
     }
     state = network.state_dict()
-    check_layout(source, {theirs: state[ours] for ours, theirs in names.items()}, tensors, judge)
+    check_layout(source, {theirs: state[ours] for ours, theirs in names.items()}, tensors, required_by)
     check_finite(source, tensors)
     check_not_zeroed(source, tensors)
     network.load_state_dict({**state, **{ours: tensors[theirs] for ours, theirs in names.items()}})
@@ -50,7 +60,7 @@ def _named(network: nn.Module, kind: type[nn.Module]) -> list[str]:
 
 
 def configure(source: Path, architecture: str, variant: str, overrides: Mapping[str, object]) -> NetworkConfig:
-    """`resolve_config` for what a file says; what is impossible is the file's fault, a `ModelFileError`."""
+    """Return `resolve_config` of values from a file; raise `ModelFileError` if they are invalid."""
     try:
         return resolve_config(architecture, variant, overrides)
     except ConfigError as error:
@@ -58,7 +68,7 @@ def configure(source: Path, architecture: str, variant: str, overrides: Mapping[
 
 
 def width_of(source: Path, tensors: Tensors, name: str) -> int:
-    """How many channels the convolution with the weights `name`, OIHW, puts out."""
+    """Return the number of output channels of the convolution with the weights `name`, OIHW."""
     weight = tensors[name]
     if weight.ndim != 4 or weight.numel() == 0:
         raise ModelFileError(f"{source}: {name} is {tuple(weight.shape)}, not the weights of a convolution")
@@ -66,22 +76,23 @@ def width_of(source: Path, tensors: Tensors, name: str) -> int:
 
 
 def scale_of(source: Path, tensors: Tensors, stages: Iterable[str], width: int, wanted: int | None) -> int:
-    """The enlargement of the convolutions `stages`, each ahead of a pixel shuffle that leaves `width` channels.
+    """Return the scale of the convolutions `stages`, each of which precedes a pixel shuffle to `width` channels.
 
-    Raises `ModelFileError` when they fit no enlargement, or not the one that is `wanted`.
+    Raises:
+        ModelFileError: They do not give a supported scale, or not the `wanted` one.
     """
     factors = tuple(isqrt(width_of(source, tensors, name) // width) for name in stages)
     if factors not in _STAGES:
         said = " and ".join(f"×{factor}" for factor in factors) or "nothing"
-        raise ModelFileError(f"{source}: its features are enlarged by {said}, but only ×2, ×3, or ×2 twice is known")
+        raise ModelFileError(f"{source}: its features are upsampled by {said}, not by ×2, ×3, or ×2 twice")
     scale = _STAGES[factors]
     if wanted not in (None, scale):
-        raise ModelFileError(f"{source}: its weights enlarge ×{scale}, but --scale says {wanted}")
+        raise ModelFileError(f"{source}: its weights are for scale {scale}, but --scale is {wanted}")
     return scale
 
 
 def count(tensors: Tensors, pattern: str, start: int = 0) -> int:
-    """How many of the names `pattern.format(start)`, `pattern.format(start + 1)`, … follow each other.
+    """Return how many of the names `pattern.format(start)`, `pattern.format(start + 1)`, … exist consecutively.
 
     >>> count({"b.0": Tensor(), "b.1": Tensor(), "b.7": Tensor()}, "b.{}")
     2
@@ -93,6 +104,6 @@ def count(tensors: Tensors, pattern: str, start: int = 0) -> int:
 
 
 def widen_slopes(tensors: Tensors, layers: Iterable[str], width: int) -> dict[str, Tensor]:
-    """The tensors with the one slope that all channels share given to each of `width` channels."""
+    """Return the tensors with slopes that all channels share repeated for `width` channels."""
     shared = {name: tensors[name] for layer in layers if (name := f"{layer}.weight") in tensors}
     return {**tensors, **{name: slope.repeat(width) for name, slope in shared.items() if slope.shape == (1,)}}

@@ -1,6 +1,6 @@
 """The weights that VDSR's authors published, as an .npz of 20 convolutions in OIHW order.
 
-One set of weights serves every scale, because the network sees the bicubically enlarged picture.
+One set of weights supports every scale, because the network takes the bicubically upscaled image.
 """
 
 import re
@@ -12,10 +12,10 @@ from nitido.models.importers.transplant import LayerNames, configure, transplant
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 DEPTH = 20
-"""Convolutions of the published network."""
+"""Number of convolutions of the published network."""
 
 SCALES = (2, 3, 4)
-"""What the network was trained for, all mixed."""
+"""Scales for which the network was trained, mixed."""
 
 _NAME = re.compile(r"conv[1-9]\d*\.(weight|bias)")
 

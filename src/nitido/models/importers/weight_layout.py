@@ -1,4 +1,4 @@
-"""What an importer is: how it knows its files, and what it makes of them."""
+"""The interface of importers: how a layout is recognized and converted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from torch import Tensor
 from nitido.architectures import SuperResolutionNetwork
 
 Tensors = Mapping[str, Tensor]
-"""The weights of a foreign file under the names they have there, in the file's order."""
+"""The weights of a third-party file by their original names, in the file's order."""
 
 
 class Choices(NamedTuple):
-    """What the user says of a file, for what its weights leave open; `None`: not said.
+    """The user's choices for properties that weights do not determine; None means not chosen.
 
     Attributes:
-        scale: the enlargement factor; where the weights have one of their own it must be the same, and where they serve
-            several it is one of them; not said: all of them.
-        residual_scale: the factor of what each residual block adds.
+        scale: The scale. It must equal the scale of the weights, or be one of the scales that they support, of which
+            all are kept by default.
+        residual_scale: Factor of each residual block's branch.
     """
 
     scale: int | None = None
@@ -27,7 +27,7 @@ class Choices(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """A network with the foreign weights in it, its architecture's name, and what other scales the weights serve."""
+    """A network with third-party weights, the name of its architecture, and further scales that the weights support."""
 
     architecture: str
     network: SuperResolutionNetwork
@@ -36,14 +36,14 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which other people store the weights of an architecture.
+    """A third-party format of an architecture's weights.
 
     Attributes:
-        title: what people call such a file; stands in error messages and in the descriptor's provenance.
-        recognises: whether weights of these names and shapes are meant to be of this layout.
-        convert: from the file's path (for errors), its weights and the user's choices to a network; raises
-            `ModelFileError` where the weights do not fit or contradict the choices.
-        open_residual_scale: whether the file does not say how much its residual blocks add.
+        title: The usual name of such files, for messages and the descriptor's provenance.
+        recognises: Returns whether weights with these names and shapes have this layout.
+        convert: Converts weights, given the file's path (for errors) and the user's choices; raises `ModelFileError` if
+            the weights do not match the layout or contradict the choices.
+        open_residual_scale: Whether the file does not determine the residual scale.
     """
 
     title: str
@@ -54,12 +54,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Inexpressible:
-    """A layout of a network that no architecture here computes; knowing it makes a better error.
+    """A layout of a network that nitido cannot represent, recognized for a better error.
 
     Attributes:
-        title: what people call such a file.
-        recognises: whether weights of these names and shapes are meant to be of this layout.
-        reason: what the network does that ours cannot, as the end of a sentence.
+        title: The usual name of such files.
+        recognises: Returns whether weights with these names and shapes have this layout.
+        reason: The unsupported features, as the end of a sentence.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Networks as ONNX: exported with free sizes, compared with PyTorch, and run by ONNX Runtime."""
+"""Networks as ONNX: exported with dynamic sizes, compared with PyTorch, and run by ONNX Runtime."""
 
 from nitido.models.onnx.export import Export, export_onnx, in_onnx_runtime
 from nitido.models.onnx.network import SUFFIX, OnnxNetwork, load_onnx_file

@@ -1,4 +1,4 @@
-"""From a network to the bytes of an ONNX model."""
+"""Converts a network to an ONNX model."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,20 +9,19 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.models.onnx.packages import EXPORTER, OnnxError, require
 
 INPUT, OUTPUT = "lr", "sr"
-"""The names of the picture that goes in and of the one that comes out."""
+"""Names of the input and the output image."""
 
-_EXAMPLE = (
-    2,
-    12,
-    14,
-)  # pictures, height, width: no two alike and none of them 1, which the exporter would take as fixed
+_EXAMPLE = (2, 12, 14)  # batch, height, width: all different and none 1, because the exporter would make it constant
 
 
 def to_onnx(network: SuperResolutionNetwork, metadata: Mapping[str, str]) -> bytes:
-    """`network`, on the CPU and in eval mode, as an ONNX model with `metadata`; pictures, height and width are free.
+    """Return `network`, on the CPU and in eval mode, as an ONNX model with `metadata`.
 
-    `lr`, `(batch, C, height, width)` float32, becomes `sr`, `(batch, C, k*height, k*width)` float32. Raises `OnnxError`
-    when PyTorch cannot export the network or a package is missing.
+    The input is `lr`, `(batch, C, height, width)` float32, the output `sr`, `(batch, C, k*height, k*width)` float32;
+    batch, height and width are dynamic.
+
+    Raises:
+        OnnxError: PyTorch cannot export the network, or a package is missing.
     """
     require("an export to ONNX", EXPORTER)
     pictures, height, width = _EXAMPLE
@@ -44,7 +43,7 @@ def to_onnx(network: SuperResolutionNetwork, metadata: Mapping[str, str]) -> byt
         raise OnnxError(f"PyTorch cannot export this {type(network).__name__} to ONNX: {reason}") from None
     assert program is not None  # only without dynamo
     model = program.model_proto
-    # The exporter leaves a log of its work, three quarters of a small file: stack traces, names of PyTorch's own nodes.
+    # Remove the exporter's log (stack traces, names of PyTorch's nodes), which is three quarters of a small file.
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         del part.metadata_props[:]
     for key, value in metadata.items():

@@ -1,4 +1,4 @@
-"""Exports that are the same network: compared with PyTorch, and refused where they are not."""
+"""Exports networks to ONNX, compares the result with PyTorch, and refuses it if it differs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from nitido.models.onnx.runtime import Session
 from nitido.models.working_memory import bytes_per_pixel
 
 LIMIT = 1e-4
-"""The largest difference of an output value, of 1 for white, that still counts as the same network."""
+"""Maximum absolute difference of output values, where white is 1."""
 
 SIZES = ((1, 17, 23), (1, 32, 48), (2, 5, 61), (1, 1, 2))
-"""Pictures, height and width of what both enlarge: odd sizes, thin ones, and smaller than a kernel."""
+"""Batch, height and width of the compared images: odd sizes, thin ones, and smaller than a kernel."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What became of an export.
+    """The result of an export.
 
     Attributes:
-        size: bytes of the file.
-        differences: size of a picture -> the largest difference from PyTorch, where white is 1.
+        size: Bytes of the file.
+        differences: Image size -> maximum difference from PyTorch, where white is 1.
     """
 
     size: int
@@ -39,19 +39,24 @@ class Export:
 
     @property
     def largest_difference(self) -> float:
-        """The largest of all."""
+        """Maximum over all sizes."""
         return max(self.differences.values())
 
 
 def export_onnx(path: Path, network: SuperResolutionNetwork, descriptor: ModelDescriptor) -> Export:
-    """Write `network`, on the CPU, which is put in eval mode, as ONNX to `path`, atomically.
+    """Write `network`, on the CPU, as ONNX to `path`, atomically. The network is put into eval mode.
 
-    `descriptor` is of its model file; the ONNX file is for the network's own scale. Raises `OnnxError`, and leaves
-    `path` as it was, when the name does not end in .onnx, a package is missing, PyTorch cannot export the network, or
-    ONNX Runtime gives other values than PyTorch by more than `LIMIT`.
+    Args:
+        path: The file, with the suffix .onnx.
+        network: The network; the file is for its own scale.
+        descriptor: The descriptor of its model file.
+
+    Raises:
+        OnnxError: The suffix is another, a package is missing, PyTorch cannot export the network, or the outputs of
+            ONNX Runtime and PyTorch differ by more than `LIMIT`. `path` is unchanged.
     """
     if path.suffix.lower() != SUFFIX:
-        raise OnnxError(f"{path}: an ONNX file is needed; give a name that ends in {SUFFIX}")
+        raise OnnxError(f"{path}: the name of an ONNX file must end in {SUFFIX}")
     content, _, differences = _compared(network, of_one_scale(descriptor, network))
     content = with_checksum(content)
     write_bytes(path, content)
@@ -59,9 +64,9 @@ def export_onnx(path: Path, network: SuperResolutionNetwork, descriptor: ModelDe
 
 
 def in_onnx_runtime(network: SuperResolutionNetwork) -> OnnxNetwork:
-    """`network`, on the CPU, which is put in eval mode, run by ONNX Runtime; raises `OnnxError` as `export_onnx`.
+    """Return `network`, on the CPU and put into eval mode, run by ONNX Runtime; raise `OnnxError` as `export_onnx`.
 
-    What serves several scales is exported for another one when that is first asked for.
+    A network for several scales is exported for another scale when it is first used.
     """
 
     @cache
@@ -76,7 +81,7 @@ def _compared(
     descriptor: ModelDescriptor | None = None,
     other_scale: Callable[[int], OnnxNetwork] | None = None,
 ) -> tuple[bytes, OnnxNetwork, dict[str, float]]:
-    """The file's content, what ONNX Runtime makes of it, and how far that is from `network`."""
+    """Return the file's content, the network run by ONNX Runtime, and its differences from `network`."""
     network.eval()
     memory = bytes_per_pixel(network)
     content = to_onnx(network, {} if descriptor is None else to_metadata(descriptor, memory))
@@ -84,9 +89,9 @@ def _compared(
     exported = OnnxNetwork(Session(content), network.scale, channels, radius, memory, other_scale)
     differences = largest_differences(network, exported)
     for size, difference in differences.items():
-        if not difference <= LIMIT:  # not a number is never that small
+        if not difference <= LIMIT:  # true for NaN
             raise OnnxError(
-                f"the ONNX model is not the same network: at {size} it differs from PyTorch by {difference:.3g}, "
+                f"the ONNX model is not equivalent: at {size} it differs from PyTorch by {difference:.3g}, "
                 f"where white is 1 (allowed: {LIMIT:g})"
             )
     return content, exported, differences
@@ -94,9 +99,9 @@ def _compared(
 
 @torch.inference_mode()
 def largest_differences(network: SuperResolutionNetwork, exported: SuperResolutionNetwork) -> dict[str, float]:
-    """For each of `SIZES` ("17×23") the largest difference between the two, of noise in [0, 1] in float32.
+    """Return the maximum difference of the outputs for noise in [0, 1] in float32, for each of `SIZES` ("17×23").
 
-    Infinite where they differ in size; NaN where one of them gives NaN.
+    It is infinite if the output sizes differ, and NaN if an output is NaN.
     """
     noise = torch.Generator().manual_seed(0)
     differences = {}

@@ -1,6 +1,6 @@
-"""ONNX files as bytes, without ONNX: their metadata, their checksum, and what they may contain.
+"""ONNX files as bytes, without the ONNX package: metadata, checksum and permitted content.
 
-A file is a message of Protocol Buffers (onnx/onnx.proto); the numbers are those of its fields.
+A file is a Protocol Buffers message (onnx/onnx.proto). The numbers below are those of its fields.
 """
 
 import hashlib
@@ -27,37 +27,38 @@ Bytes = bytes | memoryview
 
 
 def with_checksum(content: bytes) -> bytes:
-    """The ONNX model `content` with its SHA-256 as one more entry of its metadata, at the end."""
+    """Return the ONNX model `content` with its SHA-256 appended as a metadata entry."""
     return content + _entry(CHECKSUM_KEY.encode(), _PREFIX + hashlib.sha256(content).hexdigest().encode())
 
 
 def read_onnx_file(path: Path) -> tuple[bytes, dict[str, str]]:
-    """The content and the metadata of the ONNX file at `path`, checked before ONNX Runtime sees it.
+    """Return the content and the metadata of the ONNX file at `path`, checked before ONNX Runtime reads it.
 
-    Raises `ModelFileError` when it is missing, too large, damaged or was changed since nitido wrote it, and when its
-    graph has what an exported network never has: control flow, functions, other operators than ONNX's own, or weights
-    in other files.
+    Raises:
+        ModelFileError: It is missing, too large, damaged or modified since nitido wrote it, or its graph contains
+            something that an exported network never has: control flow, functions, operators of other domains, or
+            external weights.
     """
     content = read_weights(path)
     try:
         metadata = _metadata(content)
         unusual = next(_unusual(content), None)
     except (ValueError, IndexError) as error:  # text that is not UTF-8 is a ValueError
-        raise ModelFileError(f"{path}: not a readable ONNX file, damaged or cut short ({error})") from None
+        raise ModelFileError(f"{path}: not a readable ONNX file, damaged or truncated ({error})") from None
     if not _is_intact(content, metadata):
         raise ModelFileError(
-            f"{path} is damaged or was changed (its content does not match its checksum): export the model again"
+            f"{path} is damaged or modified (its content does not match its checksum): export the model again"
         )
     if unusual is not None:
-        raise ModelFileError(f"{path}: its graph has {unusual}, which no export of nitido has: refused")
+        raise ModelFileError(f"{path}: its graph has {unusual}, which nitido never exports: refused")
     return content, metadata
 
 
 def _is_intact(content: bytes, metadata: Mapping[str, str]) -> bool:
-    """Return whether the checksum at the end of the file is right; files of earlier versions have none.
+    """Return whether the checksum at the end of the file is correct; files of earlier versions have none.
 
-    A flipped bit in the checksum's own key or tag must not make the file one without a checksum: it has one if any part
-    of the last entry is what it must be.
+    A flipped bit in the key or tag of the checksum must not make it a file without checksum. A file has a checksum if
+    any part of the last entry is as expected.
     """
     found, expected = content[-_TAIL_BYTES:], with_checksum(content[:-_TAIL_BYTES])[-_TAIL_BYTES:]
     parts = slice(None, -_HEX_DIGITS), slice(-_HEX_DIGITS, None)
@@ -75,7 +76,7 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _unusual(content: bytes) -> Iterator[str]:
-    """What the model has that no export has, in words."""
+    """Yield in words what the model contains that exported networks never do."""
     nodes = 0
     for number, value in _fields(content):
         if number in (_TRAINING, _FUNCTIONS):
@@ -127,7 +128,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _fields(message: Bytes) -> Iterator[tuple[int, memoryview | int]]:
-    """The numbers and values of a message's fields; raises `ValueError` or `IndexError` where it is none."""
+    """Yield the numbers and values of a message's fields; raise `ValueError` or `IndexError` if it is invalid."""
     view, place = memoryview(message), 0
     while place < len(view):
         key, place = _varint(view, place)
@@ -141,7 +142,7 @@ def _fields(message: Bytes) -> Iterator[tuple[int, memoryview | int]]:
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:
-            raise ValueError(f"no message of Protocol Buffers at byte {place}")
+            raise ValueError(f"invalid Protocol Buffers message at byte {place}")
         if length > len(view) - place:
             raise ValueError(f"it ends within the field at byte {place}")
         yield key >> 3, view[place : place + length]
@@ -149,7 +150,7 @@ def _fields(message: Bytes) -> Iterator[tuple[int, memoryview | int]]:
 
 
 def _varint(view: memoryview, place: int) -> tuple[int, int]:
-    """The number that begins at `place`, and where it ends; at most ten bytes."""
+    """Return the number that starts at `place`, of at most ten bytes, and its end."""
     value = 0
     for shift in range(0, 70, 7):
         byte = view[place]
@@ -157,10 +158,10 @@ def _varint(view: memoryview, place: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, place
-    raise ValueError(f"no number at byte {place}")
+    raise ValueError(f"invalid number at byte {place}")
 
 
 def _message(value: Bytes | int) -> Bytes:
     if isinstance(value, int):
-        raise ValueError("a number where a message is needed")
+        raise ValueError("a number, but a message is required")
     return value

@@ -1,4 +1,4 @@
-"""What an ONNX file says about its network: words for everybody, and nitido's own descriptor."""
+"""Metadata of ONNX files: text for any reader, and nitido's descriptor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +8,15 @@ from nitido.models.model_file import METADATA_KEY, ModelDescriptor, ModelFileErr
 
 COLOURS = {
     3: "RGB in [0, 1]",
-    1: "Y in [0, 1]: of grey its value, of R, G, B in [0, 1] (16 + 65.481 R + 128.553 G + 24.966 B) / 255 (BT.601)",
+    1: "Y in [0, 1]: the value of gray, or (16 + 65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B in [0, 1] (BT.601)",
 }
-"""What goes in and comes out (not clamped), by the number of channels."""
+"""Meaning of input and output (not clamped), by number of channels."""
 
 _MEMORY = "bytes_per_pixel"
 
 
 def of_one_scale(descriptor: ModelDescriptor, network: SuperResolutionNetwork) -> ModelDescriptor:
-    """`descriptor` for the scale of `network` alone, which is one of the scales that its model serves."""
+    """Return `descriptor` restricted to the scale of `network`, which is one of its model's scales."""
     prefix = metric_name("", network.scale, descriptor.scale)
     metrics = {
         dataset: {
@@ -30,14 +30,14 @@ def of_one_scale(descriptor: ModelDescriptor, network: SuperResolutionNetwork) -
 
 
 def to_metadata(descriptor: ModelDescriptor, bytes_per_pixel: float) -> dict[str, str]:
-    """The metadata of a file; `bytes_per_pixel` is what the network works in for each LR pixel."""
+    """Return the metadata of a file; `bytes_per_pixel` is the memory that the network needs per LR pixel."""
     radius = descriptor.receptive_field_radius
     return {
         "name": descriptor.name,
         "architecture": descriptor.architecture,
         "scale": str(descriptor.scale),
         "channels": str(descriptor.channels),
-        "receptive_field_radius": "the whole picture" if radius is None else str(radius),
+        "receptive_field_radius": "whole image" if radius is None else str(radius),
         "colour": COLOURS[descriptor.channels],
         _MEMORY: f"{bytes_per_pixel:.0f}",
         METADATA_KEY: descriptor.model_dump_json(),
@@ -45,10 +45,10 @@ def to_metadata(descriptor: ModelDescriptor, bytes_per_pixel: float) -> dict[str
 
 
 def from_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[ModelDescriptor, float]:
-    """The descriptor and the bytes per pixel that `to_metadata` wrote; raises `ModelFileError` for anything else."""
+    """Return the descriptor and the bytes per pixel of `to_metadata`; raise `ModelFileError` if they are invalid."""
     if METADATA_KEY not in metadata:
         raise ModelFileError(
-            f"{path}: an ONNX file that nitido has not exported: nothing says its scale and colours "
+            f"{path}: an ONNX file that was not exported by nitido, so its scale and colors are unknown "
             "(nitido model export writes one)"
         )
     descriptor = parse_descriptor(path, metadata[METADATA_KEY])

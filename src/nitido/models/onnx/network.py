@@ -1,4 +1,4 @@
-"""An ONNX model in the place of a network."""
+"""An ONNX model as a super-resolution network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +18,13 @@ from nitido.models.onnx.trial import READ, try_onnx_file
 from nitido.models.working_memory import ForeignNetwork
 
 SUFFIX = ".onnx"
-"""How the names of exported files end."""
+"""Suffix of exported files."""
 
-_UNLIKE = "its graph is not what its descriptor says"
+_MISMATCH = "its graph does not match its descriptor"
 
 
 class OnnxNetwork(ForeignNetwork):
-    """A network that ONNX Runtime runs on the CPU in float32: `(N, C, h, w)` -> `(N, C, k*h, k*w)`."""
+    """A network that ONNX Runtime runs on the CPU in float32: `(N, C, h, w)` → `(N, C, k*h, k*w)`."""
 
     def __init__(
         self,
@@ -35,11 +35,17 @@ class OnnxNetwork(ForeignNetwork):
         bytes_per_pixel: float,
         other_scale: "Callable[[int], OnnxNetwork] | None" = None,
     ) -> None:
-        """Take the place of the network that `session` was exported from; `scale` to `bytes_per_pixel` are its own.
+        """Wrap a session.
 
-        `other_scale` exports it at another scale, where that can be done.
+        Args:
+            session: The exported model.
+            scale: Scale of the model.
+            channels: Image channels.
+            radius: Receptive field radius.
+            bytes_per_pixel: Memory per LR pixel.
+            other_scale: Exports the network at another scale, if possible.
         """
-        # Checked where they come from: an architecture may know other scales than most.
+        # Not validated here, because an architecture may support other scales than most.
         config = NetworkConfig.model_construct(scale=scale, channels=channels)
         super().__init__(config, radius, bytes_per_pixel)
         self._session = session
@@ -47,24 +53,25 @@ class OnnxNetwork(ForeignNetwork):
         self.eval()
 
     def at_scale(self, scale: int) -> "OnnxNetwork":
-        """This network at another scale; a graph from a file has one, so `OnnxError` is raised for others."""
+        """Return this network at another scale; raise `OnnxError` for a graph from a file, which has only one."""
         if scale == self.scale:
             return self
         if self._other_scale is None:
-            raise OnnxError(f"this ONNX model enlarges ×{self.scale}, not ×{scale}: export another one")
+            raise OnnxError(f"this ONNX model upscales by ×{self.scale}, not by ×{scale}: export another one")
         return self._other_scale(scale)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, channels, h, w)` float in [0, 1]; raises `MemoryError` where there is too little."""
+        """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]; raise `MemoryError` if out of memory."""
         values = lr.detach().to("cpu", torch.float32).contiguous().numpy()
         return torch.from_numpy(self._session(values)).to(lr.device)
 
 
 def load_onnx_file(path: Path) -> OnnxNetwork:
-    """The network in a file that nitido has exported.
+    """Return the network in a file that nitido exported. The file is first run in a separate process.
 
-    It is read and run once in a process of its own first. Raises `ModelFileError` for other files, damaged ones, and
-    those that take too much time or memory, and `OnnxError` when ONNX Runtime is not installed.
+    Raises:
+        ModelFileError: It is another file, damaged, or takes too much time or memory.
+        OnnxError: ONNX Runtime is not installed.
     """
     content, metadata = read_onnx_file(path)
     require(f"{path}: running an ONNX model", RUNTIME)
@@ -72,12 +79,12 @@ def load_onnx_file(path: Path) -> OnnxNetwork:
     failure = try_onnx_file(path, descriptor.channels)
     if failure is not None:
         stage, reason = failure
-        problem = "not a readable ONNX file, damaged or cut short" if stage == READ else _UNLIKE
+        problem = "not a readable ONNX file, damaged or truncated" if stage == READ else _MISMATCH
         raise ModelFileError(f"{path}: {problem} ({printable(reason)})")
     try:
         session = Session(content)
     except OnnxError as error:
-        raise ModelFileError(f"{path}: not a readable ONNX file, damaged or cut short ({error})") from None
+        raise ModelFileError(f"{path}: not a readable ONNX file, damaged or truncated ({error})") from None
     radius = descriptor.receptive_field_radius
     network = OnnxNetwork(session, descriptor.scale, descriptor.channels, radius, memory)
     _check_graph(path, network)
@@ -85,11 +92,11 @@ def load_onnx_file(path: Path) -> OnnxNetwork:
 
 
 def _check_graph(path: Path, network: OnnxNetwork) -> None:
-    """Metadata can be changed without the graph: it must enlarge as promised."""
+    """Raise `ModelFileError` unless the graph upscales as the descriptor says, because metadata can be edited."""
     try:
         found = tuple(network(torch.zeros(1, network.channels, 2, 3)).shape)
     except OnnxError as error:
-        raise ModelFileError(f"{path}: {_UNLIKE} ({error})") from None
+        raise ModelFileError(f"{path}: {_MISMATCH} ({error})") from None
     wanted = (1, network.channels, 2 * network.scale, 3 * network.scale)
     if found != wanted:
-        raise ModelFileError(f"{path}: its graph makes {found} of 2×3 pixels, its descriptor says {wanted}")
+        raise ModelFileError(f"{path}: its graph outputs {found} for 2×3 pixels, but its descriptor states {wanted}")

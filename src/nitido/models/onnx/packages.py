@@ -1,4 +1,4 @@
-"""The packages that ONNX needs, which are an optional part of nitido."""
+"""The optional packages for ONNX."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from nitido.base.errors import NitidoError
 
 EXPORTER = ("onnx", "onnxscript", "onnxruntime")
-"""What an export needs; ONNX Runtime compares the result."""
+"""Packages for an export; ONNX Runtime verifies the result."""
 
 RUNTIME = ("onnxruntime",)
-"""What running an exported file needs."""
+"""Packages for running an exported file."""
 
 
 class OnnxError(NitidoError):
@@ -17,12 +17,12 @@ class OnnxError(NitidoError):
 
 
 def missing_packages(packages: Sequence[str] = EXPORTER) -> list[str]:
-    """Those of `packages` that are not installed."""
+    """Return those of `packages` that are not installed."""
     return [package for package in packages if find_spec(package) is None]
 
 
 def require(purpose: str, packages: Sequence[str]) -> None:
-    """Raise `OnnxError`, which says how to install them, unless all `packages` are there for `purpose`."""
+    """Raise `OnnxError` with installation instructions unless all `packages` for `purpose` are installed."""
     missing = missing_packages(packages)
     if missing:
         raise OnnxError(f"{purpose} needs {' and '.join(missing)}: pip install 'nitido[onnx]'")

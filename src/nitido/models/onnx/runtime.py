@@ -1,4 +1,4 @@
-"""ONNX Runtime, and what its errors mean."""
+"""Runs ONNX models with ONNX Runtime and translates its errors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,24 +11,24 @@ _NO_MEMORY = ("bad allocation", "bad_alloc", "allocate memory", "Available memor
 
 
 class Session:
-    """An ONNX model, with one input and one output, ready to run on the CPU with as many threads as PyTorch has."""
+    """An ONNX model with one input and one output that runs on the CPU with PyTorch's number of threads."""
 
     def __init__(self, content: bytes) -> None:
-        """Read the model; raises `OnnxError` when it is none that ONNX Runtime can run, or that is not installed."""
+        """Read the model; raise `OnnxError` if ONNX Runtime cannot run it or is not installed."""
         require("running an ONNX model", RUNTIME)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.enable_mem_pattern = False  # it would keep a plan for every size of picture
-        options.log_severity_level = 4  # errors are raised: not printed as well
+        options.enable_mem_pattern = False  # it would cache a plan for every image size
+        options.log_severity_level = 4  # do not print errors, which are raised
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a type for every status, and raises Python's own too
+        except Exception as error:  # ONNX Runtime raises many types
             raise OnnxError(_first_line(error)) from None
 
     def __call__(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the model; raises `MemoryError` when there is too little, `OnnxError` when `values` do not fit it."""
+        """Run the model; raise `MemoryError` if out of memory, `OnnxError` if `values` are invalid."""
         try:
             (given,) = self._session.get_inputs()
             (result,) = self._session.run(None, {given.name: values})

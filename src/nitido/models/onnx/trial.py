@@ -1,7 +1,7 @@
-"""Run an ONNX file once in a process of its own, whose time and memory are limited.
+"""Runs an ONNX file once in a separate process with limited time and memory.
 
-ONNX Runtime computes what it can while it reads a graph: a damaged or malicious one can take all memory, crash, or
-never end. This file is also the program of that process; it imports nothing of nitido, so that it starts quickly.
+ONNX Runtime evaluates constants while it reads a graph: a damaged or malicious file can take all memory, crash, or run
+forever. This file is also the program of that process. It imports nothing of nitido, so that it starts quickly.
 """
 
 import json
@@ -10,17 +10,17 @@ import sys
 from pathlib import Path
 
 SECONDS = 60
-"""Time for reading the file and enlarging a few pixels."""
+"""Time limit for reading the file and upscaling a few pixels."""
 
 MEMORY = 2 << 30
-"""Bytes of address space beyond four times the file."""
+"""Bytes of address space in addition to four times the file size."""
 
 READ, RUN = "read", "run"
-"""What a failure is of."""
+"""The stage of a failure."""
 
 
 def try_onnx_file(path: Path, channels: int) -> tuple[str, str] | None:
-    """Return what failed, `READ` or `RUN`, and why in one line, when the file enlarges 2×3 pixels; None if it works."""
+    """Upscale 2×3 pixels with the file. Return None, or the stage of the failure (`READ` or `RUN`) and its reason."""
     command = [sys.executable, "-P", __file__, str(path.resolve()), str(channels)]
     try:
         done = subprocess.run(
@@ -30,8 +30,8 @@ def try_onnx_file(path: Path, channels: int) -> tuple[str, str] | None:
         return RUN, f"it did not end within {SECONDS} s"
     try:
         failure = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):  # it crashed: the last words are not ours
-        return READ, f"ONNX Runtime crashed over it, exit code {done.returncode}"
+    except (ValueError, IndexError):  # it crashed, so the last line is not JSON
+        return READ, f"ONNX Runtime crashed with exit code {done.returncode}"
     return None if failure is None else (failure[0], failure[1])
 
 
@@ -58,7 +58,7 @@ def _try(path: Path, channels: int) -> list[str] | None:
         stage = RUN
         (given,) = session.get_inputs()
         session.run(None, {given.name: np.zeros((1, channels, 2, 3), np.float32)})
-    except Exception as error:  # ONNX Runtime raises whatever the damage leads to
+    except Exception as error:  # damage may lead to any exception
         return [stage, str(error).strip().partition("\n")[0] or type(error).__name__]
     return None
 

@@ -1,4 +1,4 @@
-"""Trained weights that ship with nitido, each with a card that says what it is and where it comes from."""
+"""Trained weights that ship with nitido, each with a model card."""
 
 from nitido.models.zoo.shipped import ZooError, zoo_names, zoo_path
 

@@ -1,4 +1,4 @@
-"""What is in the zoo, by the descriptors of its files: for tables, for JSON, and for who chooses among them."""
+"""Lists the zoo from the descriptors of its files, as table and JSON, and chooses the default model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from nitido.models.publication import Objective, Publication
 from nitido.models.zoo.shipped import ZooError, zoo_names, zoo_path
 
 DATASETS = ("set5", "set14", "bsd100")
-"""What every model of the zoo is measured on."""
+"""Datasets on which every model of the zoo is measured."""
 
-JUDGE = "bsd100"
-"""The largest of them chooses where a model has to be chosen."""
+RANKING_DATASET = "bsd100"
+"""The dataset that selects the default model, the largest of them."""
 
 HEADER = ("name", "architecture", "objective", "scale", "parameters", *(f"{name} dB" for name in DATASETS), "licence")
 
 LARGE = 4
-"""From this enlargement on, a network that makes it in one step is wanted, where there is one."""
+"""Minimum scale for which a network with a single step of ×4 is preferred."""
 
 SMALL = 2
-"""The enlargement of the networks that serve everything smaller; what is too large is shrunk again."""
+"""Scale of the networks for smaller factors; larger results are downscaled."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A model of the zoo: what it is after, and by scale its PSNR-Y in dB on the same pictures as all others."""
+    """A model of the zoo: its objective, and its PSNR-Y in dB by scale on the same images as all others."""
 
     name: str
     objective: Objective
@@ -33,10 +33,12 @@ class Offer:
 
 
 def default_model(target: float, offers: Sequence[Offer]) -> str:
-    """The name of the best fidelity model for an enlargement by `target`: of ×4 from there on, else of ×2.
+    """Return the name of the best fidelity model for a scale of `target`: a ×4 model from ×4 on, otherwise a ×2 model.
 
-    Where there is none of that scale it is the best of the other: run twice, or shrunk again, it reaches every size.
-    Raises `ZooError` when there is none of either.
+    If there is none of this scale, it is the best of the other: applied twice or downscaled, it reaches every size.
+
+    Raises:
+        ZooError: There is none of either scale.
 
     >>> offers = [Offer("small", "fidelity", {2: 31.0}), Offer("large", "fidelity", {2: 31.9, 3: 28.8}),
     ...           Offer("four", "fidelity", {4: 27.5}), Offer("pretty", "perception", {2: 30.0, 4: 26.0})]
@@ -46,41 +48,42 @@ def default_model(target: float, offers: Sequence[Offer]) -> str:
     ('large', 'four')
     """
     for scale in (LARGE, SMALL) if target >= LARGE else (SMALL, LARGE):
-        fitting = {o.name: o.psnr_y[scale] for o in offers if o.objective == "fidelity" and scale in o.psnr_y}
-        if fitting:
-            return min(fitting, key=lambda name: (-fitting[name], name))
-    raise ZooError("the zoo has no fidelity model to choose by itself: name a model")
+        candidates = {o.name: o.psnr_y[scale] for o in offers if o.objective == "fidelity" and scale in o.psnr_y}
+        if candidates:
+            return min(candidates, key=lambda name: (-candidates[name], name))
+    raise ZooError("the zoo has no fidelity model as a default: specify a model")
 
 
 def zoo_descriptors() -> list[ModelDescriptor]:
-    """The descriptors of all models that ship, by name; `ModelFileError` for a damaged file."""
+    """Return the descriptors of all models that ship, by name; raise `ModelFileError` for a damaged file."""
     return [read_descriptor(zoo_path(name)) for name in zoo_names()]
 
 
 def published(descriptor: ModelDescriptor) -> Publication:
-    """What was measured of a model of the zoo; `ZooError` for one that nobody published."""
+    """Return the figures of a model of the zoo; raise `ZooError` if it was not published."""
     if descriptor.publication is None:
-        raise ZooError(
-            f"{descriptor.name}: lies in the zoo without having been published (python -m tools.zoo.publish)"
-        )
+        raise ZooError(f"{descriptor.name}: is in the zoo but was not published (python -m tools.zoo.publish)")
     return descriptor.publication
 
 
 def choose_default(target: float | None) -> str:
-    """The zoo's name for the model that enlarges by `target` when nobody names one; None: by 2.
+    """Return the name of the default model for a scale of `target`; None means 2.
 
-    Raises `ZooError` when the zoo has none.
+    Raises:
+        ZooError: The zoo has no suitable model.
     """
     return default_model(SMALL if target is None else target, [_offer(found) for found in zoo_descriptors()])
 
 
 def _offer(descriptor: ModelDescriptor) -> Offer:
     facts = published(descriptor)
-    return Offer(descriptor.name, facts.objective, {k: means[JUDGE]["psnr_y"] for k, means in facts.metrics.items()})
+    return Offer(
+        descriptor.name, facts.objective, {k: means[RANKING_DATASET]["psnr_y"] for k, means in facts.metrics.items()}
+    )
 
 
 def as_json(descriptors: Sequence[ModelDescriptor]) -> list[dict[str, Any]]:
-    """Name, architecture, scales, parameters and metrics (scale -> dataset -> metric -> value) of each model."""
+    """Return name, architecture, scales, parameters and metrics (scale -> dataset -> metric -> value) of each model."""
     return [
         {
             "name": found.name,
@@ -97,7 +100,7 @@ def as_json(descriptors: Sequence[ModelDescriptor]) -> list[dict[str, Any]]:
 
 
 def as_lines(descriptors: Sequence[ModelDescriptor]) -> list[list[str]]:
-    """The cells of `HEADER`, a line for each model and scale; dB are PSNR-Y."""
+    """Return the cells of a table with `HEADER`, one line per model and scale; dB are PSNR-Y."""
     return [
         [
             found.name,

@@ -1,24 +1,24 @@
-"""The names of the zoo: every `NAME.safetensors` beside this file, with its card `NAME.md`."""
+"""The models of the zoo: every `NAME.safetensors` next to this file, with its card `NAME.md`."""
 
 from pathlib import Path
 
 from nitido.base.errors import NitidoError, unknown_name
 
 FOLDER = Path(__file__).parent
-"""Where weights and cards lie."""
+"""Folder of the weights and cards."""
 
 
 class ZooError(NitidoError):
-    """The zoo has not what is wanted, or does not take what is offered."""
+    """The zoo does not have a requested model, or refuses a new one."""
 
 
 def zoo_names() -> list[str]:
-    """The names of all models that ship, sorted."""
+    """Return the names of all models that ship, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 def zoo_path(name: str) -> Path:
-    """The weights called `name`; raises `ZooError` with the nearest name."""
+    """Return the weights called `name`; raise `ZooError` with the nearest name if it is unknown."""
     names = zoo_names()
     if name not in names:
         raise unknown_name("zoo model", name, names, ZooError)

@@ -1,1 +1,1 @@
-"""The memory of a training: how much there is, and how its steps make do with it."""
+"""Memory of a training: how much is available, and how steps are adapted to it."""

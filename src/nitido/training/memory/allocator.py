@@ -1,39 +1,39 @@
-"""Memory of one step kept for the next, so that the system need not hand out and clear the same pages every time."""
+"""Settings of glibc's allocator that keep freed memory for the next step, to avoid page faults."""
 
 import ctypes
 import platform
 
 LARGEST = 2**30
-"""Bytes of a single tensor up to which its memory is kept."""
+"""Maximum size in bytes of a tensor whose memory is kept."""
 KEPT = 2**31 - 1
-"""Bytes of free memory at the end of the heap that are kept; the most that `mallopt` can be told."""
+"""Bytes of free memory at the end of the heap that are kept; the maximum that `mallopt` accepts."""
 
-LARGEST_BY_ITSELF, KEPT_BY_ITSELF = 2**25, 2**26
-"""What glibc arrives at where large tensors come and go (`man 3 mallopt`, DEFAULT_MMAP_THRESHOLD_MAX)."""
+GLIBC_LARGEST, GLIBC_KEPT = 2**25, 2**26
+"""glibc's own values after large tensors were allocated and freed (`man 3 mallopt`, DEFAULT_MMAP_THRESHOLD_MAX)."""
 
-LARGEST_IF_SHORT = KEPT_IF_SHORT = 2**20
-"""Hardly anything: what is kept has gaps, and is of no use to those who ask the system itself."""
+MINIMAL_LARGEST = MINIMAL_KEPT = 2**20
+"""Minimal values for out-of-memory situations, because kept memory is fragmented and only available to the heap."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed; False where there is no glibc.
+    """Make glibc's allocator keep freed memory; return False if the C library is not glibc.
 
-    By itself it gives memory of large tensors back, and a step that needs it again faults once for each of its pages.
-    A process then keeps as much as its largest moment needed. See `man 3 mallopt`.
+    By default it returns the memory of large tensors to the system, and the next step has a page fault for each of its
+    pages. With this setting, a process keeps its peak memory. See `man 3 mallopt`.
     """
-    return _tell(LARGEST, KEPT)
+    return _set_thresholds(LARGEST, KEPT)
 
 
-def give_freed_memory_back() -> bool:
-    """Give back what was kept, and keep no more than glibc does by itself; False where there is no glibc."""
-    return _tell(LARGEST_BY_ITSELF, KEPT_BY_ITSELF) and _trim()
+def restore_allocator() -> bool:
+    """Return kept memory to the system and restore glibc's defaults; return False if the C library is not glibc."""
+    return _set_thresholds(GLIBC_LARGEST, GLIBC_KEPT) and _trim()
 
 
 def keep_no_memory() -> bool:
-    """Give back what was kept, and whatever is freed from here on; False where there is no glibc."""
-    return _tell(LARGEST_IF_SHORT, KEPT_IF_SHORT) and _trim()
+    """Return kept memory, and all memory freed later, to the system; return False if the C library is not glibc."""
+    return _set_thresholds(MINIMAL_LARGEST, MINIMAL_KEPT) and _trim()
 
 
 def _trim() -> bool:
@@ -41,7 +41,7 @@ def _trim() -> bool:
     return True
 
 
-def _tell(largest: int, kept: int) -> bool:
+def _set_thresholds(largest: int, kept: int) -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

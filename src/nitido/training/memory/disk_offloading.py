@@ -1,4 +1,4 @@
-"""Activation offloading to disk: the same bits as in memory, slower."""
+"""Offloads activations to disk: the same bits as in memory, but slower."""
 
 import tempfile
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 SMALLEST = 1 << 18
-"""Bytes of the smallest tensor that is offloaded."""
+"""Minimum size in bytes of a tensor that is offloaded."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """An offloaded tensor: where its data are in the file, and its metadata."""
+    """An offloaded tensor: the position of its data in the file, and its metadata."""
 
     offset: int
     bytes: int
@@ -26,9 +26,9 @@ class _Place:
 
 
 class OffloadToDisk(saved_tensors_hooks):
-    """Context of one step in which large tensors saved for the backward pass are stored in an unnamed file in `folder`.
+    """A context for one step that stores large tensors saved for the backward pass in an unnamed file in `folder`.
 
-    The file disappears with the context, however the process ends. Raises `OSError` if the disk is full.
+    The file is removed with the context, however the process ends. Raises `OSError` if the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +59,6 @@ class OffloadToDisk(saved_tensors_hooks):
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """Return `tensor`, or a dense copy of it, in its memory format (contiguous or channels last)."""
+    """Return `tensor`, or a dense copy in its memory format (contiguous or channels last)."""
     as_it_is = tensor.is_contiguous() or (tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
     return tensor if as_it_is else tensor.contiguous()

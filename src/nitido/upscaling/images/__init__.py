@@ -1,4 +1,4 @@
-"""Whole pictures with everything their files say: read and written, for enlarging."""
+"""Image files with all their metadata: reading and writing, for upscaling."""
 
 from nitido.upscaling.images.formats import FileFormat, format_of
 from nitido.upscaling.images.image_with_metadata import ImageWithMetadata, Metadata

@@ -1,4 +1,4 @@
-"""Boxes of an AVIF file that libvips neither reports nor writes: the colour space by code points (`nclx`)."""
+"""Boxes of an AVIF file that libvips neither reads nor writes: the color space as code points (`nclx`)."""
 
 import struct
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ _FULL_RANGE = 0x80
 _AUXILIARY = {b"tmap": "its gain map", b"hdrgainmap": "its gain map", b"auxid:2": "its depth map"}
 
 Box = tuple[bytes, int, int]
-"""Type, start and stop of the content, after size and type."""
+"""Type, start and stop of the content, without size and type."""
 
 
 def avif_code_points(path: Path) -> tuple[int, int] | None:
-    """Return colour primaries and transfer function (ITU-T H.273) that an AVIF names for its picture, or None."""
+    """Return color primaries and transfer function (ITU-T H.273) of an AVIF's image, or None."""
     meta = _meta_of(path)
     properties, associated = _properties(meta)
     for index, (kind, start, stop) in enumerate(properties, start=1):
@@ -25,15 +25,15 @@ def avif_code_points(path: Path) -> tuple[int, int] | None:
 
 
 def avif_lost_parts(path: Path) -> list[str]:
-    """Return in words what an AVIF contains beside its picture and is not read."""
+    """Return in words what an AVIF contains besides its image that is not read."""
     meta = _meta_of(path)
     return list(dict.fromkeys(part for sign, part in _AUXILIARY.items() if sign in meta))
 
 
 def with_code_points(avif: bytes, primaries: int, transfer: int, matrix: int) -> bytes:
-    """Return `avif`, which has an ICC profile, with colour code points in its place (ISO/IEC 14496-12, 12.1.5).
+    """Return `avif`, which has an ICC profile, with color code points instead (ISO/IEC 14496-12, 12.1.5).
 
-    The pixels stay where they are: the room of the profile goes into a free box behind the metadata.
+    The pixels are not moved: a free box after the metadata takes up the space of the profile.
     """
     boxes = {kind: (start, stop) for kind, start, stop in _boxes(avif, 0, len(avif))}
     start, stop = boxes[b"meta"]
@@ -56,7 +56,7 @@ def with_code_points(avif: bytes, primaries: int, transfer: int, matrix: int) ->
 
 
 def _meta_of(path: Path) -> bytes:
-    """The content of the file's box of metadata; empty where there is none."""
+    """Return the content of the file's metadata box; empty if there is none."""
     with path.open("rb") as file:
         while len(head := file.read(8)) == 8:
             size, kind = struct.unpack(">I4s", head)
@@ -78,7 +78,7 @@ def _boxes(content: bytes, start: int, stop: int) -> Iterator[Box]:
 
 
 def _properties(meta: bytes) -> tuple[list[Box], set[int]]:
-    """The item properties, and the numbers, from 1, of those of the primary item (ISO/IEC 23008-12, 9.3)."""
+    """Return the item properties, and the numbers, from 1, of those of the primary item (ISO/IEC 23008-12, 9.3)."""
     primary, properties, associated = 0, list[Box](), set[int]()
     for kind, start, stop in _boxes(meta, 0, len(meta)):
         if kind == b"pitm":

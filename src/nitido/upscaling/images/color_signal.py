@@ -1,4 +1,4 @@
-"""Colour spaces that a file names without an ICC profile: PNG's chunks, AVIF's code points."""
+"""Color spaces that a file specifies without an ICC profile: PNG chunks, AVIF code points."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _PRIMARIES: dict[int, tuple[str, tuple[Chromaticity, ...]]] = {
     12: ("Display P3", (_D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
     22: ("EBU 3213", (_D65, (0.630, 0.340), (0.295, 0.605), (0.155, 0.077))),
 }
-"""Name, and white, red, green and blue by code point (ITU-T H.273, table 2)."""
+"""Name, and white, red, green and blue, by code point (ITU-T H.273, table 2)."""
 
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
@@ -36,22 +36,22 @@ _CURVES: dict[int, ToneCurve] = {
     14: _BT709_CURVE,
     15: _BT709_CURVE,
 }
-"""Tone curves by code point (ITU-T H.273, table 3)."""
+"""Transfer curves by code point (ITU-T H.273, table 3)."""
 
 _WITHOUT_PROFILE = {16: "PQ", 18: "HLG"}
-_GAMMA_OF_SRGB = (0.4500, 0.4600)  # 45455 stands for sRGB's curve (PNG 3rd edition, section 11.3.2.5)
-_SAME = 0.0015  # of two chromaticities
+_GAMMA_OF_SRGB = (0.4500, 0.4600)  # 45455 means sRGB's curve (PNG 3rd edition, section 11.3.2.5)
+_SAME = 0.0015  # maximum difference of equal chromaticities
 
 
 @dataclass(frozen=True)
 class ColorSignal:
-    """A colour space without an ICC profile, in the forms that files have for it.
+    """A color space without an ICC profile, in its possible representations.
 
     Attributes:
-        name: for messages, as "Display P3".
-        icc_profile: a profile that means the same; None for sRGB, and where no profile can.
-        code_points: primaries and transfer function of ITU-T H.273; None where others mean the same.
-        png_chunks: the chunks in which a PNG named it.
+        name: For messages, as "Display P3".
+        icc_profile: An equivalent profile; None for sRGB, or if no profile can express it.
+        code_points: Primaries and transfer function of ITU-T H.273; None if another representation is used.
+        png_chunks: The chunks that specified it in a PNG.
     """
 
     name: str
@@ -61,14 +61,14 @@ class ColorSignal:
 
     @property
     def chunks(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The chunks that say the same in a PNG; none where the ICC profile says it."""
+        """Equivalent PNG chunks; none if the ICC profile is used."""
         if self.png_chunks or self.code_points is None:
             return self.png_chunks
         return ((b"cICP", bytes([*self.code_points, 0, 1])),)
 
 
 def png_color_signal(chunks: dict[bytes, bytes], channels: int) -> ColorSignal | None:
-    """Return what the colour chunks of a PNG of 1 (grey) or 3 `channels` say; None where there are none."""
+    """Return the color space in the chunks of a PNG with 1 (gray) or 3 `channels`; None if there are none."""
     said = tuple((kind, content) for kind, content in chunks.items() if kind in COLOR_CHUNKS)
     if not said:
         return None
@@ -82,9 +82,9 @@ def png_color_signal(chunks: dict[bytes, bytes], channels: int) -> ColorSignal |
 
 
 def code_point_signal(primaries: int, transfer: int, channels: int) -> ColorSignal | None:
-    """Return the colour space of two code points of ITU-T H.273 for a picture of 1 (grey) or 3 `channels`.
+    """Return the color space of two code points of ITU-T H.273 for an image of 1 (gray) or 3 `channels`.
 
-    None where both are unspecified; one that is unspecified is as in sRGB.
+    The result is None if both are unspecified. If one is unspecified, it is that of sRGB.
     """
     if primaries == transfer == _UNSPECIFIED:
         return None
@@ -104,7 +104,7 @@ def code_point_signal(primaries: int, transfer: int, channels: int) -> ColorSign
 
 
 def _by_gamma_and_primaries(chunks: dict[bytes, bytes], channels: int) -> tuple[str, bytes | None]:
-    """Name and profile of gAMA and cHRM; what is not said, or is impossible, is as in sRGB."""
+    """Return name and profile for gAMA and cHRM. Missing or invalid values are those of sRGB."""
     name, (_, corners) = "sRGB", _PRIMARIES[_BT709]
     curve: ToneCurve = _SRGB_CURVE
     exponent = struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000 if len(chunks.get(b"gAMA", b"")) == 4 else 0.0
@@ -115,7 +115,7 @@ def _by_gamma_and_primaries(chunks: dict[bytes, bytes], channels: int) -> tuple[
         said = tuple(zip(numbers[::2], numbers[1::2], strict=True))
         if not _equal(said, corners) and _spans_a_triangle(said):
             known = [space for space, its in _PRIMARIES.values() if _equal(said, its)]
-            corners, name = said, f"{known[0] if known else 'primaries of its own'}, {name}"
+            corners, name = said, f"{known[0] if known else 'custom primaries'}, {name}"
     return name, None if name == "sRGB" else _profile(name, corners, curve, channels)
 
 
@@ -124,7 +124,7 @@ def _equal(a: tuple[Chromaticity, ...], b: tuple[Chromaticity, ...]) -> bool:
 
 
 def _spans_a_triangle(corners: tuple[Chromaticity, ...]) -> bool:
-    """Whether three primaries after a white can be mixed: not on one line, and nothing at y = 0."""
+    """Return whether three primaries (after a white) are valid: not collinear, and not at y = 0."""
     _, (rx, ry), (gx, gy), (bx, by) = corners
     area = abs((gx - rx) * (by - ry) - (bx - rx) * (gy - ry))
     return area > 1e-3 and min(y for _, y in corners) > 1e-3

@@ -1,15 +1,17 @@
-"""From 8 bits a sample to 16 and back."""
+"""Converts between 8 and 16 bits per sample."""
 
 import numpy as np
 
 from nitido.imaging.files import Pixels
 from nitido.upscaling.workspace import Workspace, bands
 
-_STRIP = 2**20  # numbers that are converted at once
+_STRIP = 2**20  # numbers per step
 
 
 def convert_depth(samples: Pixels, bits: int, workspace: Workspace | None = None) -> Pixels:
-    """Samples of 8 or 16 bits as 8 or 16 bits, rounded; both full ranges correspond. `workspace` makes the result.
+    """Return samples of 8 or 16 bits with `bits` bits, rounded; full ranges correspond.
+
+    `workspace` allocates the result.
 
     >>> convert_depth(np.array([0, 128, 129, 65535], dtype=np.uint16), 8).tolist()
     [0, 0, 1, 255]

@@ -1,4 +1,4 @@
-"""What each picture format can hold, known before anything is computed."""
+"""The limits of each image format, checked before any computation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from nitido.imaging import FORMATS, PictureError
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A picture format as it is written.
+    """An image format as it is written.
 
     Attributes:
-        name: as libvips calls it.
-        largest_side: the most pixels an edge can have.
-        bits: the most bits a sample can have.
-        alpha: whether it holds transparency.
-        exif: whether the writer puts EXIF into it.
-        profile: whether it holds ICC profiles and XMP.
-        options: how it is written: lossless, or at a quality at which the losses do not show.
+        name: Name in libvips.
+        largest_side: Maximum pixels per side.
+        bits: Maximum bits per sample.
+        alpha: Whether it supports transparency.
+        exif: Whether the writer stores EXIF.
+        profile: Whether it supports ICC profiles and XMP.
+        options: Options of the encoder: lossless, or a quality at which losses are invisible.
     """
 
     name: str
@@ -32,8 +32,8 @@ class FileFormat:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# JPEG's and AVIF's own limits are 65,535 and 65,536: these are their encoders'. libvips knows no EXIF in TIFF, neither
-# to read nor to write (github.com/libvips/libvips/issues/4518).
+# The limits of JPEG and AVIF are 65,535 and 65,536; these are the limits of the encoders. libvips neither reads nor
+# writes EXIF in TIFF (github.com/libvips/libvips/issues/4518).
 _KNOWN = [
     FileFormat("png", 2**31 - 1, bits=16),
     FileFormat("jpeg", 65_500, alpha=False, options={"Q": 95, "subsample_mode": "off"}),
@@ -46,7 +46,7 @@ _BY_NAME = {known.name: known for known in _KNOWN}
 
 
 def format_of(path: Path) -> FileFormat:
-    """The format that the suffix of `path` stands for; raises `PictureError` for any other suffix."""
+    """Return the format for the suffix of `path`; raise `PictureError` for an unknown one."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise unknown_name("kind of picture file", suffix or path.name, FORMATS, PictureError)

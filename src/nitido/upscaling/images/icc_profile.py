@@ -1,4 +1,4 @@
-"""ICC profiles: made from primaries and a tone curve, and looked at for what they are for."""
+"""Creates ICC profiles from primaries and a transfer curve, and reads the color space of profiles."""
 
 import struct
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Chromaticity = tuple[float, float]
 """CIE 1931 x and y."""
 
 ToneCurve = tuple[float, ...]
-"""The exponent g of y = x^g, or g, a, b, c, d of y = (a·x + b)^g from d on, y = c·x below (ICC.1:2010, 10.16)."""
+"""The exponent g of y = x^g, or g, a, b, c, d of y = (a·x + b)^g for x ≥ d, y = c·x below (ICC.1:2010, 10.16)."""
 
 _D50 = (0.9642, 1.0, 0.8249)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -18,7 +18,7 @@ _HEADER, _ENTRY = 128, 12
 
 
 def rgb_profile(name: str, white: Chromaticity, primaries: Sequence[Chromaticity], curve: ToneCurve) -> bytes:
-    """Return an ICC profile (version 4.3) of an RGB space: red, green and blue `primaries`, one tone curve for all.
+    """Return an ICC profile (version 4.3) of an RGB space with red, green and blue `primaries` and one curve for all.
 
     Colorants are adapted from `white` to D50 by Bradford's transform (ICC.1:2010, annex E).
     """
@@ -34,12 +34,12 @@ def rgb_profile(name: str, white: Chromaticity, primaries: Sequence[Chromaticity
 
 
 def grey_profile(name: str, white: Chromaticity, curve: ToneCurve) -> bytes:
-    """Return an ICC profile (version 4.3) of grey with a tone curve."""
+    """Return an ICC profile (version 4.3) of gray with a transfer curve."""
     return _profile(b"GRAY", {**_common(name, _adaptation(white)), b"kTRC": _curve(curve)})
 
 
 def profile_channels(profile: bytes) -> int | None:
-    """Return how many channels the colour space of an ICC profile has, of grey, RGB and CMYK; None if it is none.
+    """Return the number of channels of an ICC profile's color space: gray, RGB or CMYK; None for others.
 
     >>> profile_channels(b"no profile")
     """
@@ -55,7 +55,7 @@ def _xyz(chromaticity: Chromaticity) -> npt.NDArray[np.float64]:
 
 
 def _adaptation(white: Chromaticity) -> npt.NDArray[np.float64]:
-    """The matrix that takes XYZ seen under `white` to XYZ seen under D50."""
+    """Return the matrix that adapts XYZ from `white` to D50."""
     gains = (_BRADFORD @ np.array(_D50)) / (_BRADFORD @ _xyz(white))
     adapted: npt.NDArray[np.float64] = np.linalg.inv(_BRADFORD) @ np.diag(gains) @ _BRADFORD
     return adapted
@@ -86,7 +86,7 @@ def _common(name: str, adaptation: npt.NDArray[np.float64]) -> dict[bytes, bytes
 
 
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """Header, table and contents (ICC.1:2010, 7.2 and 7.3); equal contents are written once."""
+    """Return header, table and contents (ICC.1:2010, 7.2 and 7.3). Equal contents are stored once."""
     place = _HEADER + 4 + _ENTRY * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
     places: dict[bytes, int] = {}

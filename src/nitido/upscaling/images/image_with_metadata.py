@@ -1,4 +1,4 @@
-"""A picture in memory with all that its file said about it."""
+"""An image in memory with all metadata of its file."""
 
 import struct
 from collections.abc import Mapping
@@ -16,22 +16,26 @@ _EXIF_HEAD = b"Exif\0\0"
 _BLOBS = ("exif-data", "xmp-data", "iptc-data")
 _TEXTS = ("exif-ifd", "image-description")
 _OF_THE_OLD_PIXELS = ("exif-ifd0-Orientation", "exif-ifd1-")  # ifd1 is the thumbnail's
-_PLACES = ("exif-ifd2-SubjectArea", "exif-ifd2-SubjectLocation")  # in pixels of the old picture
+_PLACES = ("exif-ifd2-SubjectArea", "exif-ifd2-SubjectLocation")  # in pixels of the old image
 _WIDTHS = ("exif-ifd0-ImageWidth", "exif-ifd4-RelatedImageWidth")
 _HEIGHTS = ("exif-ifd0-ImageLength", "exif-ifd4-RelatedImageLength")
 
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
-"""What EXIF 2.3 has written where the resolution is unknown: 72 pixels per inch."""
+"""The value that EXIF 2.3 specifies for an unknown resolution: 72 pixels per inch."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says beside its pixels, for pixels that are upright.
+    """The metadata of a file, for upright pixels.
 
-    `blobs` and `texts` are libvips' names and values (EXIF, XMP, IPTC); the orientation is reset and the thumbnail left
-    out. `png_texts` are the chunks of a PNG's texts. `resolution` is pixels per millimetre, across and down. `size` is
-    the (width, height) that the file speaks of. `lost` says in words what else the metadata speak of that does not come
-    along.
+    Attributes:
+        blobs: Binary metadata (EXIF, XMP, IPTC) by libvips' names; the thumbnail is removed.
+        texts: Text metadata by libvips' names; the orientation is reset.
+        resolution: Pixels per millimeter, horizontal and vertical.
+        resolution_unit: The unit in the file.
+        size: The (width, height) to which the metadata refer.
+        lost: In words, what the metadata describe that is not preserved.
+        png_texts: The text chunks of a PNG.
     """
 
     blobs: Mapping[str, bytes] = field(default_factory=dict)
@@ -43,10 +47,10 @@ class Metadata:
     png_texts: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
-    def of(cls, image: Any, turned: bool) -> "Metadata":
-        """Take the metadata off a libvips image, of which no more than the header is read.
+    def of(cls, image: Any, transposed: bool) -> "Metadata":
+        """Return the metadata of a libvips image, of which only the header is read.
 
-        `turned` says whether its rows become columns when the picture is made upright.
+        `transposed` says whether rows and columns are swapped when the image is made upright.
         """
         names = image.get_fields()
         blobs = {name: bytes(image.get(name)) for name in _BLOBS if name in names}
@@ -62,10 +66,10 @@ class Metadata:
         }
         lost += [f"EXIF {name.rpartition('-')[2]}" for name in _PLACES if name in names]
         resolution = (float(image.xres), float(image.yres))
-        if resolution == (1.0, 1.0):  # libvips' word for unknown
+        if resolution == (1.0, 1.0):  # unknown in libvips
             resolution = _UNKNOWN_RESOLUTION
         size = (int(image.width), int(image.height))
-        if turned:
+        if transposed:
             resolution, size = resolution[::-1], size[::-1]
         unit = str(image.get("resolution-unit")) if "resolution-unit" in names else None
         return cls(blobs, texts, resolution, unit, size, tuple(lost))
@@ -79,9 +83,9 @@ class Metadata:
             return True
 
     def put_on(self, image: Any) -> Any:
-        """A libvips image like `image` that carries the metadata, with the size of `image`.
+        """Return a copy of a libvips image with the metadata, updated to the size of `image`.
 
-        libvips itself corrects EXIF's PixelXDimension and PixelYDimension when it saves.
+        libvips itself updates EXIF's PixelXDimension and PixelYDimension when it saves.
         """
         carrier = image.copy()
         for name, blob in self.blobs.items():
@@ -89,7 +93,7 @@ class Metadata:
                 blob = with_size(blob, self.size, (image.width, image.height))
             carrier.set_type(pyvips.GValue.blob_type, name, blob)
         across, down = self.resolution
-        carrier = carrier.copy(xres=across, yres=down)  # after EXIF's bytes, whose resolution is taken as the image's
+        carrier = carrier.copy(xres=across, yres=down)  # after EXIF, whose resolution would override the image's
         for name, text in self.texts.items():
             if name in _WIDTHS + _HEIGHTS:
                 text = str(image.width if name in _WIDTHS else image.height)
@@ -99,12 +103,12 @@ class Metadata:
                 carrier.remove(name)
         if self.resolution_unit is not None:
             carrier.set_type(pyvips.GValue.gstr_type, "resolution-unit", self.resolution_unit)
-        carrier.set_type(pyvips.GValue.gint_type, "orientation", 1)  # last: EXIF's bytes bring their own
+        carrier.set_type(pyvips.GValue.gint_type, "orientation", 1)  # last, because EXIF contains its own
         return carrier
 
 
 def _without_thumbnail(exif: bytes) -> bytes:
-    """EXIF whose first directory is its last one: the second is the thumbnail's (EXIF 2.3, section 4.5.2)."""
+    """Return EXIF without its second directory, which is the thumbnail's (EXIF 2.3, section 4.5.2)."""
     start = len(_EXIF_HEAD) if exif.startswith(_EXIF_HEAD) else 0
     order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
     try:
@@ -114,20 +118,22 @@ def _without_thumbnail(exif: bytes) -> bytes:
         (entries,) = struct.unpack_from(f"{order}H", exif, start + directory)
         link = start + directory + 2 + 12 * entries
         struct.unpack_from(f"{order}I", exif, link)
-    except struct.error:  # cut short: libvips makes of it what it can
+    except struct.error:  # truncated; libvips reads what it can
         return exif
     return exif[:link] + bytes(4) + exif[link + 4 :]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageWithMetadata:
-    """An upright picture: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.Picture`, and its metadata.
+    """An upright image with its metadata: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.Picture`.
 
-    `color` is a colour space that the file names in another way than by an ICC profile.
+    RGB and gray values are those of the file, in the color space of `icc_profile`, and are not converted for the
+    network. Conversion to sRGB and back would lose colors outside sRGB and add rounding errors, without a benefit:
+    sharpening edges is the same task in every RGB space with a transfer curve like sRGB's. CMYK is converted to sRGB;
+    `notes` report this.
 
-    RGB and grey numbers are those of the file, in the colour space of `icc_profile`: a network sees them as they are.
-    Converting to sRGB and back would cost the colours outside sRGB, and a rounding, for nothing: sharpening edges is
-    the same task in every RGB space with a tone curve like sRGB's. CMYK has become sRGB; `notes` say such things.
+    Attributes:
+        color: A color space that the file specifies without an ICC profile.
     """
 
     pixels: Pixels
@@ -139,5 +145,5 @@ class ImageWithMetadata:
 
     @property
     def bits(self) -> int:
-        """Bits of a sample: 8 or 16."""
+        """Bits per sample: 8 or 16."""
         return self.pixels.dtype.itemsize * 8

@@ -1,4 +1,4 @@
-"""The chunks of a PNG, of which libvips reports a few only."""
+"""The chunks of a PNG, most of which libvips does not report."""
 
 import struct
 import zlib
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SIGNATURE_AND_HEADER = 33
-"""Bytes of a PNG before its first chunk after IHDR."""
+"""Bytes of a PNG up to and including its IHDR chunk."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_LARGEST = 1 << 24  # bytes of a chunk that are read
+_LARGEST = 1 << 24  # maximum bytes of a chunk
 COLOR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI", b"mDCv", b"cLLi")
-"""Chunks that say how the samples of a PNG are meant (PNG 3rd edition, section 11.3.2)."""
+"""Chunks that specify the color space of a PNG (PNG 3rd edition, section 11.3.2)."""
 
 _XMP = b"XML:com.adobe.xmp\0"
 _KEPT = {
@@ -32,7 +32,7 @@ _OF_THE_OLD_PIXELS = {b"tIME", b"sBIT", b"hIST", b"sPLT"}
 
 
 def png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of the chunks of a PNG up to its end or damage; of pixels and huge ones no content."""
+    """Yield type and content of a PNG's chunks up to its end or damage; pixels and huge chunks have no content."""
     with path.open("rb") as file:
         if file.read(len(_SIGNATURE)) != _SIGNATURE:
             return
@@ -50,12 +50,12 @@ def png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return a chunk with its length and its check sum (PNG 3rd edition, section 5.3)."""
+    """Return a chunk with its length and its checksum (PNG 3rd edition, section 5.3)."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def is_text(kind: bytes, content: bytes) -> bool:
-    r"""Return whether a chunk is a text for people: XMP is none.
+    r"""Return whether a chunk is a text for people, which XMP is not.
 
     >>> is_text(b"tEXt", b"Title\0A photo"), is_text(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0"), is_text(b"gAMA", b"")
     (True, False, False)
@@ -64,7 +64,7 @@ def is_text(kind: bytes, content: bytes) -> bool:
 
 
 def lost_chunks(kinds: list[bytes]) -> list[str]:
-    """Return the names of those chunks that a PNG made from another does not get, but for what speaks of old pixels.
+    """Return the names of chunks that are not copied to another PNG, except for those that describe the old pixels.
 
     >>> lost_chunks([b"IHDR", b"tIME", b"bKGD", b"oFFs"])
     ['bKGD', 'oFFs']

@@ -1,4 +1,4 @@
-"""From a picture file to a `ImageWithMetadata`, its size looked at before anything is decoded."""
+"""Reads an image file as `ImageWithMetadata`, with a size limit that is checked before decoding."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,39 +16,43 @@ from nitido.upscaling.images.unread import unread_parts
 from nitido.upscaling.workspace import Workspace
 
 LARGEST_PICTURE = 2**28
-"""Pixels of the largest picture that is decoded: a small file can claim any size."""
+"""Maximum number of pixels of a decoded image, because a small file can claim any size."""
 
-_BAD_PROFILE = "its colour profile is damaged: left out"
+_BAD_PROFILE = "its color profile is damaged and was dropped"
 
 
 @dataclass(frozen=True)
 class Header:
-    """The size of an upright picture, by its file's header."""
+    """The size of an upright image, from its file's header."""
 
     width: int
     height: int
 
 
 def read_header(path: Path) -> Header:
-    """The size of the picture at `path`, without decoding it.
+    """Return the size of the image at `path` without decoding it.
 
-    Raises `PictureError`, in one line, when it is no picture, or claims more than `LARGEST_PICTURE` pixels.
+    Raises:
+        PictureError: It is not an image, or claims more than `LARGEST_PICTURE` pixels.
     """
     header = Header(*read_size(path))
     if header.width * header.height > LARGEST_PICTURE:
         raise PictureError(
-            f"{path}: claims to be {header.width}×{header.height}, more than {LARGEST_PICTURE / 1e6:.0f} million "
-            "pixels: refused unread"
+            f"{path}: its header states {header.width}×{header.height}, more than {LARGEST_PICTURE / 1e6:.0f} million "
+            "pixels: refused"
         )
     return header
 
 
 def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetadata:
-    """Decode the picture at `path` with its profile and metadata: PNG, JPEG, WebP, TIFF, AVIF or BMP, by its content.
+    """Decode the PNG, JPEG, WebP, TIFF, AVIF or BMP at `path` with its profile and metadata.
 
-    Upright, and the orientation tag is reset. `workspace` makes the arrays; an AVIF is decoded by libheif as a whole
-    before. Raises `PictureError` as `read_header` and
-    `nitido.imaging.read_picture` do, OSError when `workspace` has no room.
+    Its content decides the format, not its name. The image is upright and its orientation tag is reset. `workspace`
+    allocates the arrays; libheif decodes an AVIF as a whole first.
+
+    Raises:
+        PictureError: As `read_header` and `nitido.imaging.read_picture`.
+        OSError: `workspace` is out of memory or disk space.
     """
     read_header(path)
     workspace = workspace or Workspace()
@@ -58,7 +62,7 @@ def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetad
     if picture.format != "bmp":
         with path.open("rb") as file:
             header = open_lazily(picture.format, file)
-            metadata = Metadata.of(header, picture.turned or _says_turned(picture.format, header))
+            metadata = Metadata.of(header, picture.transposed or _states_transposed(picture.format, header))
     color = None
     if picture.format == "png":
         all_chunks = list(png_chunks(path))
@@ -66,11 +70,11 @@ def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetad
         metadata = replace(metadata, png_texts=tuple(text for text in all_chunks if is_text(*text)))
         color = png_color_signal(chunks, picture.pixels.shape[2])
         if b"iCCP" in chunks and picture.icc_profile is None:
-            notes += ("its colour profile is damaged, or for other colours than the picture's: left out",)
+            notes += ("its color profile is damaged or for another color space, and was dropped",)
     if picture.format == "tiff":
         with path.open("rb") as file:
             if set(tiff_tags(file)) & {EXIF, GPS}:
-                notes += ("EXIF in a TIFF is not read, so it is not kept",)
+                notes += ("EXIF in a TIFF is not supported and was dropped",)
     if picture.format == "avif" and (points := avif_code_points(path)) is not None:
         color = code_point_signal(*points, picture.pixels.shape[2])
     photo = ImageWithMetadata(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes, color)
@@ -78,12 +82,12 @@ def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetad
 
 
 def _finished(path: Path, kind: str, photo: ImageWithMetadata) -> ImageWithMetadata:
-    """The photo with a profile that fits it, or none, and notes of everything that does not come along."""
+    """Return the image with its profile if it is valid, and notes about everything that is not preserved."""
     notes, profile = photo.notes, photo.icc_profile
     channels = None if profile is None else profile_channels(profile)
     if profile is not None and channels != photo.pixels.shape[2]:
-        space = {1: "grey", 3: "RGB", 4: "CMYK"}.get(channels or 0)
-        notes += (_BAD_PROFILE if space is None else f"its colour profile is for {space} pictures: left out",)
+        space = {1: "gray", 3: "RGB", 4: "CMYK"}.get(channels or 0)
+        notes += (_BAD_PROFILE if space is None else f"its color profile is for {space} images and was dropped",)
         profile = None
     lost = list(dict.fromkeys([*photo.metadata.lost, *unread_parts(path, kind)]))
     if lost:
@@ -91,6 +95,6 @@ def _finished(path: Path, kind: str, photo: ImageWithMetadata) -> ImageWithMetad
     return replace(photo, icc_profile=profile, notes=notes)
 
 
-def _says_turned(kind: str, header: Any) -> bool:
-    """Whether the EXIF of an AVIF speaks of swapped rows and columns, which libheif has put right already."""
+def _states_transposed(kind: str, header: Any) -> bool:
+    """Return whether the EXIF of an AVIF states swapped rows and columns, which libheif has already corrected."""
     return kind == "avif" and bool(header.get_typeof("orientation")) and int(header.get("orientation")) > 4

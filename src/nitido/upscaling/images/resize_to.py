@@ -1,4 +1,4 @@
-"""MATLAB's bicubic `imresize` of integer pictures to any size."""
+"""MATLAB's bicubic `imresize` of integer images to any size."""
 
 from typing import Any
 
@@ -8,14 +8,15 @@ import numpy.typing as npt
 from nitido.imaging.files import Pixels
 from nitido.upscaling.workspace import Workspace, bands
 
-_STRIP = 2**20  # numbers worked on at once
+_STRIP = 2**20  # numbers per step
 
 
 def resize_to(pixels: Pixels, height: int, width: int, workspace: Workspace | None = None) -> Pixels:
     """Resize uint8 or uint16 `pixels`, `(H, W, C)`, to `(height, width, C)` as `imresize(pixels, [height width])`.
 
-    Keys' cubic with a = -0.5 (IEEE TASSP 29, 1981), widened when shrinking; each pass is rounded half up and clipped,
-    the axis that shrinks most comes first. The result, and what lies between the passes, is made by `workspace`.
+    Keys' cubic kernel with a = -0.5 (IEEE TASSP 29, 1981), widened for downscaling. Each pass is rounded half up and
+    clipped. The axis with the smallest scale is resized first. `workspace` allocates the result and intermediate
+    arrays.
     """
     workspace = workspace or Workspace()
     targets = sorted([(height / pixels.shape[0], 0, height), (width / pixels.shape[1], 1, width)])
@@ -50,13 +51,13 @@ def _weighed(
     weights: npt.NDArray[np.float64],
     dtype: np.dtype[np.uint8 | np.uint16],
 ) -> npt.NDArray[np.float64]:
-    """Sums along the first axis, rounded half up and clipped to the range of `dtype`."""
+    """Return weighted sums along the first axis, rounded half up and clipped to the range of `dtype`."""
     total = sum(weights[:, tap, None, None] * strip[indices[:, tap]] for tap in range(indices.shape[1]))
     return np.clip(np.floor(np.asarray(total) + 0.5), 0, np.iinfo(dtype).max)
 
 
 def _contributions(size: int, length: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """For each of `length` outputs: which of `size` inputs count and how much, both `(length, taps)`."""
+    """Return, for each of `length` outputs, the indices of its inputs and their weights, both `(length, taps)`."""
     scale = length / size
     shrinking = min(scale, 1.0)
     centre = (np.arange(length) + 0.5) / scale - 0.5

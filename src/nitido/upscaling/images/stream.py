@@ -1,4 +1,4 @@
-"""A picture encoded straight into its file, whose errors stay what they are."""
+"""Encodes an image directly into its file, preserving the original exceptions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyvips
 from nitido.base.atomic import replacing
 
 _PULSE = 1 << 20
-"""Bytes of a file between two calls of `pulse`."""
+"""Bytes written between two calls of `pulse`."""
 
 
 def write_stream(
@@ -19,11 +19,20 @@ def write_stream(
     insertion: tuple[int, bytes] = (0, b""),
     before: Callable[[Path], None] | None = None,
 ) -> None:
-    """Let `save` give a libvips target what shall become the file `path`, which appears whole or not at all.
+    """Write the output of `save`, which gets a libvips target, to `path` atomically.
 
-    `insertion` is a place in what `save` writes, in bytes, and what is put there; only for encoders that never go back.
-    `pulse` is called now and then, by whatever thread of libvips is writing; what it raises ends the writing. Raises
-    that, OSError as the disk does, and `pyvips.Error` for everything that is libvips' own. `before` is for `replacing`.
+    Args:
+        path: The file.
+        save: Saves an image to the target.
+        pulse: Called regularly by the writing thread of libvips; an exception stops the writing.
+        insertion: An offset in the output of `save`, in bytes, and bytes to insert there; only for encoders that do not
+            seek.
+        before: As in `replacing`.
+
+    Raises:
+        OSError: The disk is full or read-only.
+        pyvips.Error: Any other error of libvips.
+        BaseException: Any exception of `pulse`.
     """
     raised: list[BaseException] = []
     written = 0
@@ -45,7 +54,7 @@ def write_stream(
             def acted(*arguments: Any) -> Any:
                 try:
                     return act(*arguments)
-                except BaseException as error:  # inside a callback of C it would be printed and lost
+                except BaseException as error:  # within a C callback it would be printed and lost
                     raised.append(error)
                     return failed
 
@@ -53,7 +62,7 @@ def write_stream(
 
         target = pyvips.TargetCustom()
         target.on_write(kept(write, -1))
-        target.on_read(kept(file.read, None))  # libtiff goes back to what it has written
+        target.on_read(kept(file.read, None))  # libtiff reads what it has written
         target.on_seek(kept(file.seek, -1))
         try:
             save(target)
@@ -61,5 +70,5 @@ def write_stream(
             if raised:
                 raise raised[0] from None
             raise
-        if raised:  # not every encoder minds
+        if raised:  # some encoders ignore failed writes
             raise raised[0]

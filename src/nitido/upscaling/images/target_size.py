@@ -1,4 +1,4 @@
-"""How large a picture shall become."""
+"""The size of an upscaled image."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -6,18 +6,18 @@ from math import ceil
 from nitido.base.errors import NitidoError
 
 LARGEST_FACTOR = 16
-"""Beyond it a network invents everything."""
+"""Maximum scale, beyond which a network would invent everything."""
 
 
 class UpscaleError(NitidoError):
-    """A picture cannot be enlarged as asked."""
+    """An image cannot be upscaled as requested."""
 
 
 @dataclass(frozen=True)
 class TargetSize:
-    """A factor, or a width or height in pixels with the proportions kept; at most one of them.
+    """A scale, or a width or height in pixels with the aspect ratio preserved; at most one of them.
 
-    None of them means the model's own factor. Raises `UpscaleError` when several are given or one is impossible.
+    Without any of them, it is the model's own scale. Raises `UpscaleError` if several are given or one is impossible.
     """
 
     scale: float | None = None
@@ -27,12 +27,14 @@ class TargetSize:
     def __post_init__(self) -> None:
         given = [name for name in ("scale", "width", "height") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise UpscaleError(f"{' and '.join(given)} were given together: choose one of them")
+            raise UpscaleError(f"{' and '.join(given)} exclude each other: specify only one of them")
         if self.scale is not None and not 1 < self.scale <= LARGEST_FACTOR:
-            raise UpscaleError(f"scale {self.scale:g}: it must be more than 1 and at most {LARGEST_FACTOR}")
+            raise UpscaleError(f"scale {self.scale:g}: it must be greater than 1 and at most {LARGEST_FACTOR}")
 
     def of(self, height: int, width: int, own_scale: int | None) -> tuple[int, int]:
-        """(height, width) that a picture of `height` × `width` becomes; `own_scale` is the model's, None: any.
+        """Return the (height, width) of the result for an image of `height` × `width`.
+
+        `own_scale` is the model's scale, None if it has none.
 
         >>> TargetSize(width=400).of(150, 100, 2)
         (600, 400)
@@ -45,13 +47,13 @@ class TargetSize:
             return self.height, round(width * factor)
         scale = self.scale or own_scale
         if scale is None:
-            raise UpscaleError("bicubic has no scale of its own: say how large, e.g. scale 2")
+            raise UpscaleError("bicubic has no scale of its own: specify the size, e.g. scale 2")
         return ceil(height * scale - 1e-9), ceil(width * scale - 1e-9)
 
     def _checked(self, wanted: int, given: int, which: str) -> float:
         if not 1 < wanted / given <= LARGEST_FACTOR:
             raise UpscaleError(
-                f"the picture is {given} pixels {which}: it can become {given + 1} to {LARGEST_FACTOR * given}, "
+                f"the image is {given} pixels {which}: the result may have {given + 1} to {LARGEST_FACTOR * given}, "
                 f"not {wanted}"
             )
         return wanted / given

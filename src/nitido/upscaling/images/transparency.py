@@ -1,4 +1,4 @@
-"""Transparent images: colors under transparent pixels, and images on a plain background color."""
+"""Transparent images: colors of transparent pixels, and images on a plain background color."""
 
 from dataclasses import replace
 
@@ -19,9 +19,9 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def bleed_colors(pixels: Pixels, alpha: Pixels, workspace: Workspace | None = None) -> Pixels:
-    """`pixels` `(H, W, C)` with every wholly transparent one given the colour of the nearest that is not.
+    """Return `pixels` `(H, W, C)` in which fully transparent pixels have the color of the nearest visible one.
 
-    The result is made by `workspace`, or is `pixels` where nothing is to be done.
+    `workspace` allocates the result, which is `pixels` itself if nothing changes.
 
     >>> colors, alpha = np.array([[[9], [0], [0]]], dtype=np.uint8), np.array([[255, 0, 0]], dtype=np.uint8)
     >>> bleed_colors(colors, alpha).ravel().tolist()
@@ -41,7 +41,7 @@ def bleed_colors(pixels: Pixels, alpha: Pixels, workspace: Workspace | None = No
 
 
 def parsed_color(text: str) -> Color:
-    """Return the color that `text` names as CSS does; raises `NitidoError` for any other text, and for half a color.
+    """Return the color with a CSS name or code; raise `NitidoError` for any other text and for transparent colors.
 
     >>> parsed_color("white"), parsed_color("#08f")
     ((255, 255, 255), (0, 136, 255))
@@ -51,7 +51,7 @@ def parsed_color(text: str) -> Color:
     except ValueError:
         raise NitidoError(f"--background {text}: expected a color such as white, black or #d0e0ff") from None
     if len(color) != 3:
-        raise NitidoError(f"--background {text}: a background cannot be transparent itself")
+        raise NitidoError(f"--background {text}: the background must be opaque")
     return color
 
 
@@ -63,10 +63,10 @@ def without_opaque_alpha(photo: ImageWithMetadata) -> ImageWithMetadata:
 
 
 def flattened(photo: ImageWithMetadata, background: Color, workspace: Workspace) -> ImageWithMetadata:
-    """Return `photo` without transparency, on `background`; an opaque one as it is.
+    """Return `photo` on `background` without transparency; an opaque image is returned unchanged.
 
-    The numbers of the background are taken in the picture's own color space; a grey picture gets its BT.601 luma. A
-    note says so. The result is made by `workspace`.
+    The background's values are interpreted in the image's own color space; a gray image gets its BT.601 luma. A note
+    reports this. `workspace` allocates the result.
     """
     if photo.alpha is None:
         return photo
@@ -78,5 +78,5 @@ def flattened(photo: ImageWithMetadata, background: Color, workspace: Workspace)
     for band in bands(pixels.shape, _STRIP, workspace):
         alpha = photo.alpha[band][:, :, None].astype(np.uint64)
         pixels[band] = (photo.pixels[band] * alpha + below * (largest - alpha) + largest // 2) // largest
-    note = f"transparent parts lie on #{bytes(background).hex()} now"
+    note = f"transparent parts were blended with #{bytes(background).hex()}"
     return replace(photo, pixels=pixels, alpha=None, notes=(*photo.notes, note))

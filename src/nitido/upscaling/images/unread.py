@@ -1,4 +1,4 @@
-"""What a picture file contains that is neither pixels nor metadata that come along: named, so that nobody misses it."""
+"""Lists what an image file contains besides pixels and preserved metadata."""
 
 import mmap
 import struct
@@ -16,16 +16,16 @@ _KNOWN_SEGMENTS = {
     13: (b"Photoshop 3.0\0",),
     14: (b"Adobe",),
 }
-"""Beginnings of APP segments that are read, or speak of the coding alone."""
+"""Beginnings of APP segments that are read or only concern the encoding."""
 
 _NAMED_SEGMENTS = {
     b"http://ns.adobe.com/xmp/extension/\0": "its extended XMP",
-    b"MPF\0": "the other pictures in its file",
+    b"MPF\0": "the other images in its file",
     b"JP": "its Content Credentials (C2PA)",
 }
 
-# TIFF 6.0, Adobe's supplements, and libtiff's: tags of the coding, tags that libvips reads, and the
-# program and computer that wrote the old file.
+# Tags of TIFF 6.0, Adobe's supplements and libtiff that describe the encoding, that libvips reads, or that name the
+# software and computer that wrote the old file.
 _KNOWN_TAGS = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 270, 273, 274, 277, 278, 279, 280, 281, 282, 283}
 _KNOWN_TAGS |= {284, 288, 289, 290, 291, 292, 293, 296, 297, 317, 320, 321, 322, 323, 324, 325, 338, 339, 340, 341}
 _KNOWN_TAGS |= {305, 316, 347, 512, 513, 514, 529, 530, 531, 532, 559, 700, 33723, 34675, 34665, 34853}
@@ -77,7 +77,7 @@ def _of_jpeg(path: Path) -> list[str]:
     if segments.comments:
         parts.append("its JPEG comment")
     if after.strip(b"\0"):
-        parts.append(f"{len(after)} bytes after the picture")
+        parts.append(f"{len(after)} bytes after the image")
     return parts
 
 
@@ -92,12 +92,12 @@ def _of_tiff(path: Path) -> list[str]:
 
 
 def _of_bmp(path: Path) -> list[str]:
-    """A profile, or primaries and gamma, of a header of version 4 or 5 (Microsoft, BITMAPV5HEADER)."""
+    """Return a profile, or primaries and gamma, in a header of version 4 or 5 (Microsoft, BITMAPV5HEADER)."""
     with path.open("rb") as file:
         head = file.read(74)
     if len(head) < 74 or int.from_bytes(head[14:18], "little") < 108:
         return []
     space = head[70:74][::-1]
     if space in _BMP_PROFILES:
-        return ["its colour profile"]
+        return ["its color profile"]
     return ["its primaries and gamma"] if space == bytes(4) else []

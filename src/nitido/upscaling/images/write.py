@@ -1,4 +1,4 @@
-"""From a `ImageWithMetadata` to a picture file that is whole or not there."""
+"""Writes an `ImageWithMetadata` to a file atomically."""
 
 import struct
 from collections.abc import Callable
@@ -22,70 +22,71 @@ from nitido.upscaling.images.stream import write_stream
 from nitido.upscaling.workspace import Workspace
 
 LARGEST_RESULT = 2**30
-"""Pixels of the largest picture that is made."""
+"""Maximum number of pixels of a result."""
 
-_NAMED = 5  # metadata that a format did not take and that are named
-_EXIF_LEFT_OUT = {0xEA1C, 0x9214, 0xA214, 0x0201, 0x0202}  # padding; places and previews of the old pixels
-_MATRIX = 6  # BT.601 (ITU-T H.273, table 4): by which libheif makes luma and chroma where it is told nothing
+_NAMED = 5  # maximum number of listed metadata
+_EXIF_LEFT_OUT = {0xEA1C, 0x9214, 0xA214, 0x0201, 0x0202}  # padding; positions and previews of the old pixels
+_MATRIX = 6  # BT.601 (ITU-T H.273, table 4), libheif's default for luma and chroma
 _SRGB_SPACE = ((0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), (2.2,))
-_SMALL_TIFF = 2**32 - 2**24  # bytes of samples that surely fit below TIFF's 4 GB
+_SMALL_TIFF = 2**32 - 2**24  # maximum bytes of samples for which TIFF's limit of 4 GB is not exceeded
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise `PictureError` when the format of `path` cannot hold `width` × `height`, or nothing here could."""
+    """Raise `PictureError` if the format of `path` does not support `width` × `height`, or it exceeds the limit."""
     kind = format_of(path)
     if max(width, height) > kind.largest_side:
         raise PictureError(
-            f"{path}: {kind.name.upper()} holds at most {kind.largest_side:,} pixels a side, "
-            f"the result is {width}×{height}: write PNG or TIFF"
+            f"{path}: {kind.name.upper()} supports at most {kind.largest_side:,} pixels per side, "
+            f"but the result is {width}×{height}: write PNG or TIFF"
         )
     if width * height > LARGEST_RESULT:
         raise PictureError(
             f"{path}: the result is {width}×{height}, more than {LARGEST_RESULT / 1e6:.0f} million pixels: "
-            "enlarge less, or a part"
+            "use a smaller scale, or upscale a part"
         )
 
 
 def losses(photo: ImageWithMetadata, path: Path) -> list[str]:
-    """What reading `photo` changed and the format of `path` cannot keep of it, in words.
+    """Return in words what reading `photo` changed and what the format of `path` cannot store.
 
-    Raises `PictureError` when it is the transparency: that would be another picture.
+    Raises:
+        PictureError: The format does not support the image's transparency.
     """
     kind = format_of(path)
     name = kind.name.upper()
     if photo.alpha is not None and not kind.alpha:
         raise PictureError(
-            f"{path}: {name} cannot hold this picture's transparency: write PNG, TIFF, WebP or AVIF, "
-            "or put a color under it: --background white"
+            f"{path}: {name} does not support this image's transparency: write PNG, TIFF, WebP or AVIF, "
+            "or choose a background color: --background white"
         )
     lost = list(photo.notes)
     if photo.bits > kind.bits:
-        lost.append(f"{name} holds {kind.bits} bits a sample, not {photo.bits}")
+        lost.append(f"{name} stores {kind.bits} bits per sample, not {photo.bits}")
     if "exif-data" in photo.metadata.blobs and not kind.exif:
-        lost.append(f"EXIF is not kept in {name}")
+        lost.append(f"{name} stores no EXIF")
     texts = [content.partition(b"\0")[0].decode("latin-1") for _, content in photo.metadata.png_texts]
     if texts and kind.name != "png":
-        lost.append(f"{name} holds no texts of PNG: {', '.join(_shortly(texts))}")
+        lost.append(f"{name} stores no PNG texts: {', '.join(_shortly(texts))}")
     if not _keeps_iptc(photo, kind):
-        lost.append("IPTC is only kept from JPEG to JPEG")
+        lost.append("IPTC is only copied from JPEG to JPEG")
     if photo.icc_profile is not None and not kind.profile:
-        lost.append(f"{name} holds no colour profile")
+        lost.append(f"{name} stores no color profile")
     if "xmp-data" in photo.metadata.blobs and not kind.profile:
-        lost.append(f"{name} holds no XMP")
+        lost.append(f"{name} stores no XMP")
     return lost + _color_losses(photo, kind)
 
 
 def _color_losses(photo: ImageWithMetadata, kind: FileFormat) -> list[str]:
-    """What the format cannot keep of a colour space that is named without an ICC profile."""
+    """Return what the format cannot store of a color space without an ICC profile."""
     color, name = photo.color, kind.name.upper()
     if color is None or color.name == "sRGB" or (photo.icc_profile is not None and color.code_points is None):
         return []
     if color.icc_profile is not None:
-        return [] if kind.profile else [f"{name} holds no colour profile: the colours ({color.name}) will look wrong"]
+        return [] if kind.profile else [f"{name} stores no color profile: the colors ({color.name}) will look wrong"]
     if kind.name not in ("png", "avif"):
-        return [f"{name} cannot say that the colours are {color.name}: they will look wrong (PNG and AVIF can)"]
+        return [f"{name} does not support the color space {color.name}: colors will look wrong (use PNG or AVIF)"]
     lost = [chunk.decode("latin-1") for chunk, _ in color.png_chunks if chunk.lower() in (b"mdcv", b"clli")]
-    return [f"AVIF gets no {', '.join(lost)} of the PNG"] if lost and kind.name == "avif" else []
+    return [f"{', '.join(lost)} of the PNG are not copied to AVIF"] if lost and kind.name == "avif" else []
 
 
 def write_image(
@@ -95,12 +96,21 @@ def write_image(
     pulse: Callable[[], None] = lambda: None,
     before: Callable[[Path], None] | None = None,
 ) -> list[str]:
-    """Write `photo` atomically in the format of the suffix of `path`; return in words which metadata it did not take.
+    """Write `photo` atomically in the format of the suffix of `path`; return in words which metadata were not written.
 
-    PNG, TIFF, WebP and BMP are lossless, JPEG has quality 95 and AVIF 90, both without chroma subsampling. Samples of
-    too many bits are rounded, into an array of `workspace`. `pulse` is called while a file grows, maybe by another
-    thread, and may stop the writing by an exception. `before` receives the finished draft before it becomes `path`.
-    Raises what these raise, `PictureError` when the format cannot hold the picture, OSError as the disk does.
+    PNG, TIFF, WebP and BMP are lossless. JPEG has quality 95 and AVIF 90, both without chroma subsampling. Samples with
+    too many bits are rounded.
+
+    Args:
+        path: The file.
+        photo: The image.
+        workspace: Allocates intermediate arrays.
+        pulse: Called during writing, possibly in another thread; an exception stops the writing.
+        before: Called with the complete draft before it replaces `path`.
+
+    Raises:
+        PictureError: The format does not support the image.
+        OSError: The disk is full or read-only.
     """
     workspace = workspace or Workspace()
     kind = format_of(path)
@@ -118,7 +128,7 @@ def write_image(
 
 
 def _not_taken(path: Path, kind: FileFormat, photo: ImageWithMetadata) -> list[str]:
-    """What of the metadata is not in the file that was written, in words: encoders leave out what is too long."""
+    """Return in words which metadata are not in the written file, because encoders drop metadata that is too long."""
     if not kind.exif and not kind.profile:
         return []
     with path.open("rb") as file:
@@ -128,30 +138,30 @@ def _not_taken(path: Path, kind: FileFormat, photo: ImageWithMetadata) -> list[s
         exif = bytes(written.get("exif-data")) if "exif-data" in names else b""
     lost = _lost_exif(photo, exif, kind) if kind.exif else []
     if "xmp-data" in photo.metadata.blobs and kind.profile and "xmp-data" not in names:
-        lost.append(f"{kind.name.upper()} did not take the XMP")
+        lost.append(f"the XMP was not written to {kind.name.upper()}")
     if photo.icc_profile is not None and kind.profile and "icc-profile-data" not in names:
-        lost.append(f"{kind.name.upper()} did not take the colour profile")
+        lost.append(f"the color profile was not written to {kind.name.upper()}")
     return lost
 
 
 def _lost_exif(photo: ImageWithMetadata, written: bytes, kind: FileFormat) -> list[str]:
-    """Which tags of the EXIF of `photo` are not in the EXIF that was written, in words."""
+    """Return in words which EXIF tags of `photo` were not written."""
     given = photo.metadata.blobs.get("exif-data")
     if given is None:
         return []
     try:
         before, note = exif_tags(given), maker_note(given)
     except struct.error:
-        return ["its EXIF is damaged: not all of it is kept"]
+        return ["its EXIF is damaged and was not copied completely"]
     missing = before - exif_tags(written) - _EXIF_LEFT_OUT
-    if maker_note(written) != note:  # libexif writes the notes of makers that it knows in its own way
+    if maker_note(written) != note:  # libexif rewrites the maker notes that it supports
         missing.add(MAKER_NOTE)
     names = [str(ExifTags.TAGS.get(tag, f"0x{tag:04X}")) for tag in sorted(missing)]
-    return [f"{kind.name.upper()} did not take EXIF's {', '.join(_shortly(names))}"] if names else []
+    return [f"EXIF's {', '.join(_shortly(names))} were not written to {kind.name.upper()}"] if names else []
 
 
 def _shortly(names: list[str]) -> list[str]:
-    """The first few of `names`, and how many more there are."""
+    """Return the first few of `names`, and the number of others."""
     return names[:_NAMED] + ([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])
 
 
@@ -160,7 +170,7 @@ def _libvips_name(kind: FileFormat) -> str:
 
 
 def _keeps_iptc(photo: ImageWithMetadata, kind: FileFormat) -> bool:
-    """Whether there is no IPTC, or it has the wrapping of the format: libvips copies its bytes as they are."""
+    """Return whether there is no IPTC or it has the format's own wrapping, because libvips copies it unchanged."""
     iptc = photo.metadata.blobs.get("iptc-data")
     return iptc is None or (kind.name == "jpeg" and iptc.startswith(b"Photoshop 3.0"))
 
