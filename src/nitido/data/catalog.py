@@ -57,31 +57,49 @@ class Dataset:
     def layout(self) -> str:
         """Where the files are expected, for messages."""
         if self.name == SAMPLES_NAME:
-            return "inside the installed scikit-image package"
+            return "inside the installed packages nitido and scikit-image"
         parts = "{" + ",".join(split.name for split in self.splits) + "}/" if self.splits else ""
         return f"$NITIDO_DATA/{self.name}/{parts}"
 
     def folder(self, split: Role | None = None) -> Path:
-        """Return the folder with the images of `split`, or of the dataset; it need not exist."""
+        """Return the folder with the images of `split`, or of the dataset; it need not exist.
+
+        The images of `samples` that scikit-image ships are elsewhere (`Sample.path`).
+        """
         if self.name == SAMPLES_NAME:
-            return _samples_folder()
+            return SAMPLES_FOLDER
         return data_root() / self.name / (split or "")
 
     def is_complete(self) -> bool:
         """Return whether the folders contain the expected number of images."""
         if self.name == SAMPLES_NAME:
-            return all((self.folder() / sample.file).is_file() for sample in SAMPLES)
+            return all(sample.path.is_file() for sample in SAMPLES)
         parts = [(self.folder(split.name), split.count) for split in self.splits] or [(self.folder(), self.count)]
         return all(len(pictures_in(folder)) == count for folder, count in parts)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of `samples`: its file in scikit-image, its split and its terms."""
+    """One image of `samples`.
+
+    Attributes:
+        file: Its file name.
+        split: The split it is in.
+        scene: What it shows. Images of one scene are in one split.
+        terms: Its terms of use and its source.
+        kodak: The number of the Kodak picture that it is a crop of. None: an image of scikit-image.
+    """
 
     file: str
     split: Role
+    scene: str
     terms: str
+    kodak: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The installed file; raises `DataError` if scikit-image is needed and missing."""
+        return (_scikit_image_folder() if self.kodak is None else SAMPLES_FOLDER) / self.file
 
 
 @dataclass(frozen=True)
@@ -99,21 +117,48 @@ class PictureSet:
 
 SAMPLES_NAME = "samples"
 
-# Both motorcycle images show one scene, so they must be in one split. Excluded on purpose: retina, hubble_deep_field
-# and moon, which are large and soft and would give most of the patches; scans and drawings.
+SAMPLES_FOLDER = Path(__file__).with_name("samples")
+"""The folder with the crops of the Kodak pictures; `python -m tools.samples` makes them."""
+
+_KODAK = "unrestricted use (Eastman Kodak Company)"
+
+# Scenes were compared by eye: 1 and 2 show the same door, 6 and 11 the same boat. The sailing boats (9, 10) and the
+# lighthouses (19, 21) are similar. Excluded images of scikit-image: those without a licence (motorcycle), micrographs,
+# scans, drawings, and very soft ones (moon, retina, hubble_deep_field).
 SAMPLES = (
-    Sample("brick.png", "train", "CC0 (CC0Textures)"),
-    Sample("coins.png", "train", "no known copyright restrictions (Brooklyn Museum)"),
-    Sample("grass.png", "train", "CC0 (linolafett, DeviantArt)"),
-    Sample("gravel.png", "train", "CC0 (CC0Textures)"),
-    Sample("ihc.png", "train", "no known copyright restrictions (CMMI)"),
-    Sample("motorcycle_left.png", "train", "none stated (Middlebury 2014 stereo benchmark)"),
-    Sample("motorcycle_right.png", "train", "none stated (Middlebury 2014 stereo benchmark)"),
-    Sample("camera.png", "validation", "CC0 (Lav Varshney)"),
-    Sample("rocket.jpg", "validation", "public domain (SpaceX)"),
-    Sample("astronaut.png", "test", "public domain (NASA)"),
-    Sample("chelsea.png", "test", "CC0 (Stefan van der Walt)"),
-    Sample("coffee.png", "test", "CC0 (Rachel Michetti)"),
+    Sample("astronaut.png", "train", "astronaut", "public domain (NASA)"),
+    Sample("brick.png", "train", "brick", "CC0 (CC0Textures)"),
+    Sample("coffee.png", "train", "coffee", "CC0 (Rachel Michetti)"),
+    Sample("coins.png", "train", "coins", "no known copyright restrictions (Brooklyn Museum)"),
+    Sample("grass.png", "train", "grass", "CC0 (linolafett, DeviantArt)"),
+    Sample("gravel.png", "train", "gravel", "CC0 (CC0Textures)"),
+    Sample("kodak01_wall.webp", "train", "house with red shutters", _KODAK, 1),
+    Sample("kodak02_door.webp", "train", "house with red shutters", _KODAK, 2),
+    Sample("kodak06_boat.webp", "train", "fishing boat", _KODAK, 6),
+    Sample("kodak11_pier.webp", "train", "fishing boat", _KODAK, 11),
+    Sample("kodak13_stream.webp", "train", "mountain stream", _KODAK, 13),
+    Sample("kodak14_raft.webp", "train", "raft", _KODAK, 14),
+    Sample("camera.png", "validation", "photographer", "CC0 (Lav Varshney)"),
+    Sample("kodak22_barn.webp", "validation", "barn", _KODAK, 22),
+    Sample("kodak24_balcony.webp", "validation", "painted house", _KODAK, 24),
+    Sample("rocket.jpg", "validation", "rocket", "public domain (SpaceX)"),
+    Sample("chelsea.png", "test", "cat", "CC0 (Stefan van der Walt)"),
+    Sample("kodak03_caps.webp", "test", "caps", _KODAK, 3),
+    Sample("kodak04_face.webp", "test", "woman with a red hat", _KODAK, 4),
+    Sample("kodak05_motorbikes.webp", "test", "motorbikes", _KODAK, 5),
+    Sample("kodak07_flower.webp", "test", "flower at a window", _KODAK, 7),
+    Sample("kodak08_sign.webp", "test", "half-timbered houses", _KODAK, 8),
+    Sample("kodak09_crew.webp", "test", "regatta", _KODAK, 9),
+    Sample("kodak10_sail.webp", "test", "regatta", _KODAK, 10),
+    Sample("kodak12_couple.webp", "test", "beach", _KODAK, 12),
+    Sample("kodak15_eye.webp", "test", "girl with a painted face", _KODAK, 15),
+    Sample("kodak16_palms.webp", "test", "island", _KODAK, 16),
+    Sample("kodak17_statue.webp", "test", "statue", _KODAK, 17),
+    Sample("kodak18_necklace.webp", "test", "woman beside a sculpture", _KODAK, 18),
+    Sample("kodak19_fence.webp", "test", "lighthouse", _KODAK, 19),
+    Sample("kodak20_propeller.webp", "test", "aeroplane", _KODAK, 20),
+    Sample("kodak21_cliff.webp", "test", "lighthouse", _KODAK, 21),
+    Sample("kodak23_macaw.webp", "test", "parrots", _KODAK, 23),
 )
 
 _BSDS500_URL = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
@@ -158,7 +203,7 @@ def _count(split: Role) -> int:
 _ALL = (
     Dataset(
         SAMPLES_NAME,
-        "scikit-image's own pictures",
+        "crops of the Kodak pictures, and photographs of scikit-image",
         len(SAMPLES),
         "free, stated per picture",
         splits=(
@@ -267,9 +312,9 @@ def _dataset_pictures(entry: Dataset, split: str, role: Role | None) -> list[Pat
 
 
 def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
-    folder = entry.folder(split.name if split else None)
     if entry.name == SAMPLES_NAME:
-        return [folder / sample.file for sample in SAMPLES if split is None or sample.split == split.name]
+        return [sample.path for sample in SAMPLES if split is None or sample.split == split.name]
+    folder = entry.folder(split.name if split else None)
     if not folder.is_dir():
         raise DataError(
             f"dataset {entry.name!r} is not in {folder}: run 'nitido data fetch {entry.name}', "
@@ -304,10 +349,10 @@ def pictures_in(folder: Path) -> list[Path]:
     return walk(folder, recursive=False).pictures if folder.is_dir() else []
 
 
-def _samples_folder() -> Path:
+def _scikit_image_folder() -> Path:
     found = find_spec("skimage")
     if found is None or not found.submodule_search_locations:
         raise DataError(
-            "scikit-image, which contains the dataset 'samples', is not installed: pip install scikit-image"
+            "scikit-image, which contains a part of the dataset 'samples', is not installed: pip install scikit-image"
         )
     return Path(found.submodule_search_locations[0]) / "data"
