@@ -64,7 +64,7 @@ def test_data(nitido, tmp_path: Path) -> None:
     assert set(found) == WHERE | {
         *("data", "pictures", "scale", "batch", "patch", "crops_per_second", "opponent", "speedup", "shares", "rounds")
     }
-    assert (found["data"], found["pictures"]) == (["samples/validation"], 2)
+    assert (found["data"], found["pictures"]) == (["samples/validation"], 4)
     rates = found["crops_per_second"]
     assert set(rates) == {"packed", "pillow", "libvips"}
     assert rates[found["opponent"]] == max(rates["pillow"], rates["libvips"])

@@ -345,7 +345,7 @@ def test_datasets_without_an_address_say_where_to_get_them(root: Path) -> None:
 
 
 def test_samples_are_always_there(root: Path) -> None:
-    assert (fetch_dataset("samples").folder / "astronaut.png").is_file()
+    assert (fetch_dataset("samples").folder / "kodak04_face.webp").is_file()
 
 
 def _encrypted() -> bytes:

@@ -20,9 +20,12 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_samples_have_terms_of_their_own() -> None:
-    note = picture_note("samples/test[:1]", "test")
-    assert (note.name, note.count) == ("samples/test[:1]", 1)
-    assert note.credits == (Credit("astronaut.png", licence="public domain (NASA)"),)
+    note = picture_note("samples/test[:2]", "test")
+    assert (note.name, note.count) == ("samples/test[:2]", 2)
+    assert note.credits == (
+        Credit("chelsea.png", licence="CC0 (Stefan van der Walt)"),
+        Credit("kodak03_caps.webp", licence="unrestricted use (Eastman Kodak Company)"),
+    )
 
 
 def test_a_folder_without_sources(photos: Path) -> None:

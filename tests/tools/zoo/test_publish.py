@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nitido.architectures import SuperResolutionNetwork
-from nitido.data import DataError, prepare, resolve
+from nitido.data import DATASETS, DataError, prepare, resolve
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.models import load_model_file
 from nitido.models.find import find_model
@@ -141,7 +141,7 @@ def test_the_card(weights: Path) -> None:
     assert f"PSNR-Y on set5 is {facts.bfloat16_cost_db[2]:.4f} dB lower at ×2" in card
     assert "- Learnt from: ./photos49[:2], 2 pictures. Terms: stated per picture\n" in card
     assert "- Learnt from: t91[:3] (T91 (Yang et al., 2010)), 3 pictures. Terms: none stated (academic)\n" in card
-    assert "- Weights chosen on: samples[:1] (scikit-image's own pictures), 1 picture. Terms: free" in card
+    assert f"- Weights chosen on: samples[:1] ({DATASETS['samples'].title}), 1 picture. Terms: free" in card
     assert "loss {l1 1, l2 0.5}" in card
     assert "adversarial" not in card
     assert "4 steps" in card
