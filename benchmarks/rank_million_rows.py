@@ -26,7 +26,7 @@ def simulate(variants: int, sets: dict[str, int], seeds: int = SEEDS) -> pl.Data
     difficulty = 30 + 3 * rng.standard_normal((len(names), 1))
     values = difficulty + 0.02 * rng.standard_normal((variants, 1, seeds))
     values = values + 0.03 * rng.standard_normal((variants, len(names), seeds))
-    places = pl.DataFrame(names, schema=["dataset", "picture"], orient="row")
+    places = pl.DataFrame(names, schema=["dataset", "image"], orient="row")
     rows = pl.DataFrame({"variant": [f"v{i}" for i in range(variants)]}).join(places, how="cross")
     rows = rows.join(pl.DataFrame({"seed": range(seeds)}), how="cross").with_columns(value=pl.Series(values.ravel()))
     constants = {"study": "s", "checkpoint": "best", "split": "test", "scale": 2, "metric": "psnr_y"}

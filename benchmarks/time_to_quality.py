@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from nitido.base.device import choose_device
 from nitido.base.errors import NitidoError
 from nitido.benchmarking.machine_info import machine_info
 from nitido.benchmarking.time_to_quality import (
@@ -32,7 +33,6 @@ from nitido.benchmarking.time_to_quality import (
     read_repeat,
 )
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
-from nitido.training.precision import training_device
 
 
 def cold(environment: Mapping[str, str], caches: Path) -> dict[str, str]:
@@ -58,7 +58,7 @@ def repeat(recipe: Recipe, seed: int, out: Path) -> Repeat:
 def measure(target: Target, recipe: Recipe, repeats: int, out: Path) -> TimeToQuality:
     """Train with the seeds 0 to `repeats` - 1, each into a directory of its own in `out`."""
     found = tuple(repeat(recipe, seed, out / f"seed={seed}") for seed in range(repeats))
-    where = machine_info(training_device(), {"training": [one.seconds for one in found]})
+    where = machine_info(choose_device(), {"training": [one.seconds for one in found]})
     return TimeToQuality(target, recipe, found, where)
 
 

@@ -24,15 +24,20 @@ def load_model(name_or_path: str | Path, scale: int | None = None) -> "SuperReso
 
 
 def upscale(
-    image: "ImageKind", model: "str | Path | SuperResolutionNetwork | None" = None, scale: float | None = None
+    image: "ImageKind",
+    model: "str | Path | SuperResolutionNetwork | None" = None,
+    scale: float | None = None,
+    *,
+    device: str | None = None,
 ) -> "ImageKind":
     """Enlarge `image` by `scale`; without one by the model's own factor. The result is of the same kind.
 
     `image` is a NumPy uint8 or uint16 array, `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` with alpha, or a PIL image.
     `model` is `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; without one it is the
-    zoo's best for the scale. Any scale up to 16 will do. For more choices see `nitido.upscaling.upscaler`. Raises
-    `nitido.base.errors.NitidoError` in one line for anything else.
+    zoo's best for the scale. Any scale up to 16 will do. `device` is where the model runs:
+    `auto` (default), `cpu`, `cuda:N` or `mps`; a network runs where it is by default. For more choices see
+    `nitido.upscaling.upscaler`. Raises `nitido.base.errors.NitidoError` in one line for anything else.
     """
     from nitido.upscaling.upscaler import upscale as upscale
 
-    return upscale(image, model, scale)
+    return upscale(image, model, scale, device=device)

@@ -44,6 +44,22 @@ def test_onednn_that_is_refused_memory_gives_none() -> None:
     assert done.stdout.strip() == "None"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
+    ],
+)
+def test_a_graphics_card_that_is_full_gives_none(error: RuntimeError) -> None:
+    def fail() -> None:
+        raise error
+
+    assert unless_out_of_memory(fail) is None
+
+
 def test_other_mistakes_are_raised() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         unless_out_of_memory(lambda: torch.ones(2, 3) @ torch.ones(2, 3))

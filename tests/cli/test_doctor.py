@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nitido.base.device import available_devices
 from nitido.evaluation.metrics import METRICS
 
-TOPICS = ["versions", "hardware", "training", "cache", "data", "ONNX", "Keras files", "metrics", "Graphviz"]
+TOPICS = ["versions", "hardware", "device", "training", "cache", "data", "ONNX", "Keras files", "metrics", "Graphviz"]
 TOPICS += ["datasets", "bicubic", "PSNR", "kernels"]
 
 
@@ -25,6 +26,9 @@ def test_a_healthy_installation(nitido_process) -> None:
     states = {check["topic"]: check["state"] for check in found["checks"]}
     assert states["bicubic"] == states["PSNR"] == "ok"
     assert "failed" not in states.values()
+    device = next(check["message"] for check in found["checks"] if check["topic"] == "device")
+    assert device.startswith("auto takes ")
+    assert device.endswith(f"; available: {', '.join(available_devices())}")
     assert "samples" in next(check["message"] for check in found["checks"] if check["topic"] == "datasets")
 
 

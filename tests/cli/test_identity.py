@@ -184,7 +184,7 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
     assert again is not None
     assert (again.seconds, again.weights) == (trained.seconds, trained.weights)
     rows = pl.read_parquet(out / "rows.parquet").filter(pl.col("split") == "test")
-    assert rows.group_by("dataset", "picture").agg(pl.col("content").n_unique())["content"].to_list() == [1, 1]
+    assert rows.group_by("dataset", "image").agg(pl.col("content").n_unique())["content"].to_list() == [1, 1]
     evaluated = json.loads(
         call("evaluate", "bicubic", out / PLAIN, "--data", "./test", "--scale", 2, "--json", "-").out
     )
@@ -197,7 +197,7 @@ def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, t
     picture(pictures / "test" / "f.png", 5)
     assert run().code == 0
     rows = pl.read_parquet(tmp_path / "out" / "rows.parquet").filter(pl.col("split") == "test")
-    counts = rows.group_by("variant").agg(pl.col("picture").n_unique())
+    counts = rows.group_by("variant").agg(pl.col("image").n_unique())
     assert dict(counts.iter_rows()) == {"bicubic": 3, "plain": 3, "residual": 3}
 
 

@@ -50,7 +50,7 @@ def zero_residual_network(channels: int) -> torch.nn.Module:
 
 def test_bicubic_scores_are_those_of_the_metrics_on_matlab_bicubic(store: Store) -> None:
     scores = list(evaluate(BicubicUpscaler(2), store, 2))
-    assert [s.picture for s in scores] == ["colour", "grey"]
+    assert [s.image for s in scores] == ["colour", "grey"]
     hr = store.hr_cropped(0, 2)
     upscaled = bicubic_upscale(bicubic_downscale(hr, 2), 2)
     assert scores[0].metrics["psnr_y"] == psnr_y(upscaled, hr, 2)

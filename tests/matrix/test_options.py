@@ -95,6 +95,16 @@ def study_run_open(nitido: Nitido) -> None:
     assert (out / "report.html").exists()
 
 
+def study_run_device(nitido: Nitido) -> None:
+    out = _run(nitido, "--device", "cpu")
+    recorded = [json.loads(file.read_text())["device"] for file in out.rglob("environment.json")]
+    assert set(recorded) == {"cpu"}
+    refused = nitido("study", "run", _study_file(nitido), "--out", "elsewhere", "--device", "cuda:99")
+    assert refused.code == 1
+    assert len(refused.error_lines) == 1
+    assert not (nitido.folder / "elsewhere").exists()
+
+
 def study_run_set(nitido: Nitido) -> None:
     out = _run(nitido, "--set", "seeds=1,2", "--set", "steps=1", "--set", "baseline=debug")
     assert len(list(out.glob("runs/debug/*/*"))) == 2
@@ -123,8 +133,9 @@ def train(nitido: Nitido) -> None:
     shutil.rmtree(nitido.folder / "trained", ignore_errors=True)
     command = ["train", "edsr", "--variant", "debug", "--out", "trained", *DATA, *HYPERPARAMETERS]
     command += ["--set", "width=3", "--set", "upsampler=bicubic", "--set", "scales=2,3"]
-    ended = nitido(*command)
+    ended = nitido(*command, "--device", "cpu")
     assert ended.code == 0, ended
+    assert json.loads((nitido.folder / "trained" / "environment.json").read_text())["device"] == "cpu"
     descriptor = nitido("model", "show", "trained", "--json", "-")
     assert descriptor.code == 0, descriptor
     assert json.loads(descriptor.out)["config"]["width"] == 3
@@ -158,10 +169,11 @@ TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
     study_run_profile: ("study run --profile", "study run study", "study run --out"),
     study_run_json: ("study run --json",),
     study_run_open: ("study run --open",),
+    study_run_device: ("study run --device",),
     study_run_set: ("study run --set",),
     study_run_of_a_directory: ("study run study",),
     study_report: ("study report directory", "study report --json"),
-    train: ("train architecture", "train --variant", "train --out", "train --set"),
+    train: ("train architecture", "train --variant", "train --out", "train --set", "train --device"),
     train_transfer: ("train --set",),
     train_keys: ("train --keys",),
 }

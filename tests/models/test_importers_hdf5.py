@@ -118,9 +118,7 @@ def test_a_scale_that_contradicts_the_weights(tmp_path: Path, layers: Layers) ->
 
 def test_a_generator_without_its_last_layers(tmp_path: Path, layers: Layers) -> None:
     del layers["conv2d_5"]
-    refused(
-        write(tmp_path / "a.h5", layers), r"layer 12 is the end \(nothing\), but in .*: convolution"
-    )
+    refused(write(tmp_path / "a.h5", layers), r"layer 12 is the end \(nothing\), but in .*: convolution")
 
 
 def test_another_order_of_layers(tmp_path: Path, layers: Layers) -> None:

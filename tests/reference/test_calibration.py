@@ -157,7 +157,7 @@ def rows_of(variant: str, scores: Scores) -> pl.DataFrame:
     grid = np.indices((pictures, seeds)).reshape(2, -1)
     constants = {"study": "s", "variant": variant, "lr": 1e-3, "checkpoint": "best", "split": "test", "dataset": "set0"}
     constants |= {"scale": 2, "metric": "psnr_y", "protocol": "p", "run": "r", "content": "c"}
-    columns = {"picture": [f"{p:04}" for p in grid[0]], "seed": grid[1], "value": scores.values.ravel()}
+    columns = {"image": [f"{p:04}" for p in grid[0]], "seed": grid[1], "value": scores.values.ravel()}
     frame = pl.DataFrame(columns).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
     return frame.select(SCHEMA.names()).cast(dict(SCHEMA))
 

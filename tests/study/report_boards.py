@@ -33,11 +33,11 @@ def rows_of(
             common = {"study": "srcnn", "variant": variant, "lr": RATE if trained else None, "seed": seed}
             common |= {"scale": 3, "protocol": "bt601-y/test/1"}
             if trained:
-                common |= {"split": "validation", "dataset": "val", "picture": "v"}
+                common |= {"split": "validation", "dataset": "val", "image": "v"}
                 rows.append({**common, "metric": "psnr_y", "value": score})
                 rows.append({**common, "metric": "perceptual_distance", "value": 0.4})
             for (name, i), hard in difficulty.items():
-                where = {**common, "split": "test", "dataset": name, "picture": f"{name}_{i}"}
+                where = {**common, "split": "test", "dataset": name, "image": f"{name}_{i}"}
                 noise = rng.normal(0, spread)
                 rows.append({**where, "metric": "psnr_y", "value": score + hard + shift + noise})
                 rows.append({**where, "metric": "ssim_y", "value": 0.9 + 0.001 * (score - 30)})

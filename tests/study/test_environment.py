@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from nitido.study import environment
 from nitido.study.environment import describe_environment, git_commit, processor_name
@@ -98,8 +99,9 @@ def test_the_environment_needs_no_program_and_can_be_written(tmp_path: Path, mon
     for program in ("uname", "git"):
         replace(program, "sleep 1000", tmp_path, monkeypatch)
     code = (
-        "import json, sys, nitido.study.environment as e; e.GIT_SECONDS = 0.5; "
-        "sys.stdout.buffer.write(json.dumps(e.describe_environment('float32'), ensure_ascii=False).encode())"
+        "import json, sys, torch, nitido.study.environment as e; e.GIT_SECONDS = 0.5; found = "
+        "e.describe_environment('float32', torch.device('cpu')); "
+        "sys.stdout.buffer.write(json.dumps(found, ensure_ascii=False).encode())"
     )
     done = subprocess.run([sys.executable, "-c", code, b"caf\xe9"], capture_output=True, timeout=60, check=True)
     found = json.loads(done.stdout)
@@ -109,7 +111,7 @@ def test_the_environment_needs_no_program_and_can_be_written(tmp_path: Path, mon
 
 def test_a_package_that_is_not_installed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "PACKAGES", ("torch", "no-such-package"))
-    packages = describe_environment("float32")["packages"]
+    packages = describe_environment("float32", torch.device("cpu"))["packages"]
     assert isinstance(packages, dict)
     assert packages["no-such-package"] is None
     assert packages["torch"]

@@ -69,7 +69,7 @@ def test_no_file_of_the_study_has_an_infinite_number(out: Path) -> None:
             json.loads(text, parse_constant=refuse)
     rows = pl.read_parquet(out / "rows.parquet")
     assert rows["value"].is_finite().all()
-    bicubic = rows.filter((pl.col("variant") == "bicubic") & (pl.col("picture") == "black"))
+    bicubic = rows.filter((pl.col("variant") == "bicubic") & (pl.col("image") == "black"))
     assert bicubic.filter(pl.col("metric") == "psnr_y")["value"].to_list() == [100.0, 100.0]
 
 

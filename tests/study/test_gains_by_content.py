@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def study(store: Store, gain, pictures: int = 14) -> tuple[pl.DataFrame, Leaderboard]:
     def row(variant: str, lr: float | None, split: str, picture: str, value: float) -> dict[str, object]:
         fixed = {"study": "s", "seed": None if lr is None else 0, "checkpoint": "", "scale": 2, "protocol": "p"}
-        own = {"variant": variant, "lr": lr, "split": split, "picture": picture, "metric": "psnr_y", "value": value}
+        own = {"variant": variant, "lr": lr, "split": split, "image": picture, "metric": "psnr_y", "value": value}
         return fixed | own | {"dataset": "waves"}
 
     rows = []
@@ -56,7 +56,7 @@ def test_a_gain_on_fine_texture_is_found_said_and_drawn(store: Store, tmp_path: 
 
 def test_a_picture_that_is_in_two_test_sets_counts_once(store: Store) -> None:
     rows, _ = study(store, lambda index: 0.1 + 0.05 * index)
-    rows = rows.with_columns(content=pl.concat_str(pl.lit("sha of "), "picture"))
+    rows = rows.with_columns(content=pl.concat_str(pl.lit("sha of "), "image"))
     again = rows.filter(pl.col("split") == "test").with_columns(dataset=pl.lit("again"))
     facts = {name: VariantFacts(0, 0) for name in ("bicubic", "base", "better")}
     both = pl.concat([rows, again])

@@ -24,7 +24,7 @@ def rows_of(variant: str, lr: float | None, seed: int | None, split: str, values
             "split": split,
             "dataset": "val" if split == "validation" else "set5",
             "scale": 2,
-            "picture": picture,
+            "image": picture,
             "metric": metric,
             "value": value if metric == "psnr_y" else 0.9,
             "protocol": "p",
@@ -241,7 +241,7 @@ def changed(rows, value: float, **where: object):
 def test_a_variant_that_lacks_a_picture_is_incomplete_and_not_averaged_over_fewer() -> None:
     """The picture it lacks is its hardest: a mean over the others would put it first."""
     rows = reference() + seeded("vanilla", 1.0) + seeded("better", 0.9)
-    found = board(without(rows, variant="better", picture="p0", seed=2))
+    found = board(without(rows, variant="better", image="p0", seed=2))
     entry = found.entry("better")
     assert (entry.rank, entry.status, entry.score) == (None, "incomplete", None)
     assert "psnr_y" not in entry.means.get("set5", {})
@@ -264,7 +264,7 @@ def test_a_picture_that_only_bicubic_has_leaves_no_trained_variant_with_a_rank()
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_value_that_is_no_finite_number_is_a_missing_one(value: float) -> None:
-    rows = changed(reference() + seeded("vanilla", 1.0) + seeded("better", 1.5), value, variant="better", picture="p3")
+    rows = changed(reference() + seeded("vanilla", 1.0) + seeded("better", 1.5), value, variant="better", image="p3")
     found = board(rows)
     assert (found.entry("better").rank, found.entry("better").status) == (None, "incomplete")
     json.dumps(as_json(found), allow_nan=False)
@@ -297,7 +297,7 @@ def test_a_learning_rate_is_not_chosen_by_fewer_validation_pictures_or_seeds() -
         for seed in (0, 1):
             rows += run_rows("vanilla", lr, seed, 31.0, (34.0, 35.0))
             rows += rows_of("vanilla", lr, seed, "validation", {"w": 11.0})
-    rows = without(rows, lr=1e-2, seed=1, picture="w")
+    rows = without(rows, lr=1e-2, seed=1, image="w")
     found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).entry("vanilla")
     assert found.learning_rate == 1e-3
     assert found.choice is not None
@@ -333,7 +333,7 @@ def test_what_decided_the_learning_rate_is_in_the_json() -> None:
 
 def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> None:
     rows = reference() + seeded("vanilla", 1.0) + seeded("better", 1.5)
-    found = board(without(rows, variant="better", metric="ssim_y", picture="p0"))
+    found = board(without(rows, variant="better", metric="ssim_y", image="p0"))
     entry = found.entry("better")
     assert entry.rank is not None
     assert entry.mean("ssim_y") is None
@@ -344,7 +344,7 @@ def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> No
 
 def test_a_metric_that_every_variant_lacks_on_a_picture_has_no_mean() -> None:
     """As MS-SSIM, which nothing can be measured by on a small picture."""
-    rows = without(reference() + seeded("vanilla", 1.0), metric="ssim_y", picture="p0")
+    rows = without(reference() + seeded("vanilla", 1.0), metric="ssim_y", image="p0")
     found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")})
     assert {entry.mean("ssim_y") for entry in found.entries} == {None}
     assert {"ssim_y" in entry["gaps"] for entry in as_json(found)["entries"]} == {True}

@@ -163,7 +163,7 @@ def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
     """Rows and broken variants that must not break the page, and what the page must say."""
     good = {WINNER: 33.91, "vanilla": 33.70, "bicubic": 32.49}
     nan = pl.when(pl.col("variant") == WINNER).then(math.nan).otherwise("value").alias("value")
-    hole = (pl.col("variant") == WINNER) & (pl.col("picture") == "set5_0") & (pl.col("split") == "test")
+    hole = (pl.col("variant") == WINNER) & (pl.col("image") == "set5_0") & (pl.col("split") == "test")
     return {
         "diverged with rows": (rows_of({**good, "prelu": 50.0}), {"prelu": "diverged"}, "prelu (diverged)"),
         "missing": (rows_of(good), {"prelu": "missing", "gelu": "running"}, "prelu (missing)"),

@@ -98,7 +98,7 @@ def test_the_matrix_agrees_with_the_rows() -> None:
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
 
     def mean(variant: str, picture: str) -> float:
-        chosen = tested.filter((pl.col("variant") == variant) & (pl.col("picture") == picture))
+        chosen = tested.filter((pl.col("variant") == variant) & (pl.col("image") == picture))
         return float(chosen["value"].mean())  # type: ignore[arg-type]
 
     for row in found.rows:
@@ -118,7 +118,7 @@ def test_the_matrix_shows_better_as_positive_where_less_is_better_and_no_incompl
         cell is not None and cell.strength > 0 and cell.text.startswith("−") for r in found.rows for cell in r.cells
     )
     holed = rows.with_columns(
-        pl.when((pl.col("variant") == "gan") & (pl.col("picture") == "set5_0"))
+        pl.when((pl.col("variant") == "gan") & (pl.col("image") == "set5_0"))
         .then(math.nan)
         .otherwise("value")
         .alias("value")
@@ -158,11 +158,9 @@ def test_selected_images_are_where_the_best_gains_most_and_where_it_does_worst()
     assert found is not None
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
     means = (
-        tested.group_by("picture", "variant")
-        .agg(pl.col("value").mean())
-        .pivot("variant", index="picture", values="value")
+        tested.group_by("image", "variant").agg(pl.col("value").mean()).pivot("variant", index="image", values="value")
     )
-    order = means.sort(pl.col(WINNER) - pl.col("vanilla"))["picture"].to_list()
+    order = means.sort(pl.col(WINNER) - pl.col("vanilla"))["image"].to_list()
     assert selected[0].picture == order[-1]
     assert selected[1].picture == order[0]
     assert len({(t.dataset, t.picture) for t in selected}) == 3

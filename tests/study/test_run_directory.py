@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from nitido.base.json_files import DamagedFileError
 from nitido.study.environment import describe_environment, git_commit
@@ -106,8 +107,9 @@ def test_the_first_difference_is_found_wherever_it_is() -> None:
 
 
 def test_the_environment_tells_versions_hardware_precision_and_commit(tmp_path: Path) -> None:
-    found = describe_environment("float32")
+    found = describe_environment("float32", torch.device("cpu"))
     assert found["precision"] == "float32"
+    assert (found["device"], found["gpu"]) == ("cpu", None)
     assert {"torch", "lightning", "nitido"} <= set(found["packages"])
     assert found["processor"]
     assert json.loads(json.dumps(found)) == found

@@ -19,7 +19,7 @@ def rows_of(variant: str, values: np.ndarray, sets: dict[str, int] = SETS, train
     frame = pl.DataFrame(
         {
             "dataset": np.repeat([dataset for dataset, _ in names], seeds),
-            "picture": np.repeat([picture for _, picture in names], seeds),
+            "image": np.repeat([picture for _, picture in names], seeds),
             "seed": np.tile(np.arange(seeds), pictures),
             "value": values.ravel(),
         }
@@ -139,13 +139,13 @@ def test_caveats_say_what_is_weak_and_only_that(found: StudyStatistics) -> None:
 
 
 def test_a_missing_picture_is_named() -> None:
-    hole = ROWS.filter(~((pl.col("variant") == "twin") & (pl.col("picture") == "00003") & (pl.col("seed") == 2)))
+    hole = ROWS.filter(~((pl.col("variant") == "twin") & (pl.col("image") == "00003") & (pl.col("seed") == 2)))
     with pytest.raises(NitidoError, match=r"'twin' lacks 2 of 95 values, the first of them set14 00003, seed 2"):
         analyse(hole, "base", higher_is_better=True)
 
 
 def test_a_missing_picture_of_bicubic_is_named() -> None:
-    hole = ROWS.filter(~((pl.col("variant") == "bicubic") & (pl.col("picture") == "00003")))
+    hole = ROWS.filter(~((pl.col("variant") == "bicubic") & (pl.col("image") == "00003")))
     with pytest.raises(StatisticsError, match=r"'bicubic' lacks 2 of 19 values"):
         analyse(hole, "base", higher_is_better=True)
 
@@ -196,7 +196,7 @@ def test_a_million_rows_have_verdicts() -> None:
 
 def test_pictures_that_occur_twice_count_once_and_are_said() -> None:
     """The second set is the first one under another name: nothing new is known."""
-    contents = pl.concat_str(pl.lit("sha of "), "picture")
+    contents = pl.concat_str(pl.lit("sha of "), "image")
     once = ROWS.filter(pl.col("dataset") == "set14").with_columns(content=contents)
     both = pl.concat([once, once.with_columns(dataset=pl.lit("again"))])
     known, found = (analyse(rows, "base", higher_is_better=True, resamples=200) for rows in (once, both))

@@ -335,6 +335,31 @@ def test_a_file_without_the_field_for_kernels_is_read(tmp_path: Path) -> None:
     assert load_or_choose(tmp_path / FILE, network(), options(), 8, CPU).reason == "compile=false"
 
 
+@pytest.mark.parametrize(
+    ("path", "device", "refusal"),
+    [
+        (
+            FastPath(precision="bfloat16", compiled=False, kernels=True, reason="measured"),
+            torch.device("mps"),
+            "the run cannot be resumed on mps, as it began on the processor: use --device cpu",
+        ),
+        (
+            FastPath(precision="float16", compiled=False, reason="measured"),
+            CPU,
+            "the run cannot be resumed on cpu, as it began on a graphics card: use --device cuda:0",
+        ),
+    ],
+    ids=["kernels", "float16"],
+)
+def test_a_run_that_needs_its_device_is_not_resumed_on_another(
+    tmp_path: Path, path: FastPath, device: torch.device, refusal: str
+) -> None:
+    write_json(tmp_path / FILE, path.model_dump(mode="json"))
+    with pytest.raises(ConfigError) as refused:
+        load_or_choose(tmp_path / FILE, network(), options(), 8, device)
+    assert str(refused.value) == f"{tmp_path / FILE}: {refusal}"
+
+
 def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

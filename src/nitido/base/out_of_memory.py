@@ -1,4 +1,4 @@
-"""Recognizes out-of-memory errors of Python, PyTorch and oneDNN."""
+"""Recognizes out-of-memory errors of Python, PyTorch, oneDNN and graphics cards."""
 
 import re
 from collections.abc import Callable
@@ -8,8 +8,11 @@ import torch
 
 T = TypeVar("T")
 
-_REFUSED = re.compile("DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)")
-"""Messages of PyTorch and oneDNN when the CPU is out of memory."""
+_REFUSED = re.compile(
+    "DefaultCPUAllocator|could not create a (memory|primitive)(?! descriptor)"
+    "|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED|MPS backend out of memory"
+)
+"""Messages of PyTorch and oneDNN when the processor runs out of memory, and of libraries of graphics cards."""
 
 
 def is_out_of_memory_error(error: BaseException) -> bool:

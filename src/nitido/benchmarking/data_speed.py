@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from nitido.base.clock import Progress, ignore, interleaved, medians
+from nitido.base.device import choose_device
 from nitido.benchmarking.data_share import DataShare, measure_share, onwards
 from nitido.benchmarking.decoded import DecodedPatches
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.data import PatchSampler, prepare, resolve_all
 from nitido.study.spec import builtin_names
-from nitido.training.precision import training_device
 
 CPU = torch.device("cpu")
 
@@ -61,13 +61,19 @@ class DataSpeed:
 
 
 def measure_data(
-    specs: Sequence[str], scale: int, batch: int, patch: int, rounds: int, progress: Progress = ignore
+    specs: Sequence[str],
+    scale: int,
+    batch: int,
+    patch: int,
+    rounds: int,
+    progress: Progress = ignore,
+    device: torch.device | None = None,
 ) -> DataSpeed:
     """Cut batches from the picture sets `specs` in three ways by turns, then measure the built-in studies' shares.
 
     Raises `DataError` when a set is unknown or the patch does not fit into its pictures.
     """
-    device = training_device()
+    device = device or choose_device()
     store = prepare(resolve_all(specs, "train"), [scale])
     sampler = PatchSampler(store, scale, patch, seed=0)
     with TemporaryDirectory(prefix="nitido-benchmark-") as folder:

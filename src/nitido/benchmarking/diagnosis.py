@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nitido.architectures import build, resolve_config
+from nitido.base.device import available_devices, choose_device, device_label
 from nitido.base.errors import NitidoError
 from nitido.base.folders import cache_root, data_root
 from nitido.data import DATASETS
@@ -27,7 +28,6 @@ from nitido.models.onnx.packages import missing_packages
 from nitido.study.environment import processor_name
 from nitido.training.fast_path import describe_machine
 from nitido.training.memory.available import available_memory
-from nitido.training.precision import training_device
 
 _MARGIN = 3
 """LR pixels at the border of an excerpt whose upscaled values depend on pixels outside of it."""
@@ -89,13 +89,13 @@ def _versions() -> Check:
 
 
 def _hardware() -> list[Check]:
-    device = training_device()
-    card = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    device = choose_device()
     memory = available_memory(torch.device("cpu"))
     amount = f"{memory / 2**30:.1f} GiB of memory available" if memory is not None else "memory unknown"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
-        Check("hardware", "ok", f"{processor_name()}, {cores} cores{card}, {amount}"),
+        Check("hardware", "ok", f"{processor_name()}, {cores} cores, {amount}"),
+        Check("device", "ok", f"auto takes {device_label(device)}; available: {', '.join(available_devices())}"),
         Check("training", "ok", describe_machine(device)),
     ]
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from nitido.base.clock import RoundSeconds, spread
+from nitido.base.device import device_label
 from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.study.environment import processor_name
 from nitido.training.precision import has_fast_float16
@@ -54,5 +55,6 @@ def machine_info(device: torch.device, seconds: RoundSeconds) -> MachineInfo:
             f"unsteady: the same turn took up to {unsteady:.0%} longer than at its fastest, so other programs may have "
             "been at work; do not trust smaller differences than that, and measure again when the machine is idle"
         )
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return MachineInfo(name, processor_name(), torch.get_num_threads(), torch.__version__, unsteady, tuple(notes))
+    return MachineInfo(
+        device_label(device), processor_name(), torch.get_num_threads(), torch.__version__, unsteady, tuple(notes)
+    )

@@ -17,6 +17,7 @@ from nitido.base.clock import (
     medians,
     seconds_per_call,
 )
+from nitido.base.device import choose_device
 from nitido.benchmarking.interleaved_training import InterleavedTraining
 from nitido.benchmarking.loops import BareStep, PlainFloat32
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
@@ -26,7 +27,7 @@ from nitido.inspection import count_macs
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import choose
 from nitido.training.hyperparameters import Hyperparameters
-from nitido.training.precision import Format, training_device
+from nitido.training.precision import Format
 from nitido.training.train import train
 
 TURN = 1.0
@@ -119,13 +120,15 @@ class TrainingSpeed:
         }
 
 
-def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignore) -> TrainingSpeed:
+def measure_training(
+    task: TrainingTask, rounds: int, progress: Progress = ignore, device: torch.device | None = None
+) -> TrainingSpeed:
     """Train on the sample pictures with the default hyperparameters, and let the others have their turns meanwhile.
 
     Raises `ConfigError` for an unknown architecture or variant and `DataError` when the patch does not fit into the
     sample pictures. Ctrl-C is a `KeyboardInterrupt`.
     """
-    device = training_device()
+    device = device or choose_device()
     network = _network(task)
     gflop = 3 * 2 * count_macs(network, task.patch, task.patch) * task.batch / 1e9
     pictures = prepare(resolve("samples/train"), [task.scale])
@@ -151,7 +154,7 @@ def measure_training(task: TrainingTask, rounds: int, progress: Progress = ignor
             peak.measure()
 
     interleaved = InterleavedTraining(steps, rounds, device, others, progress)
-    _train(network, options.model_copy(update={"steps": interleaved.length}), pictures, validation, interleaved)
+    _train(network, options.model_copy(update={"steps": interleaved.length}), pictures, validation, interleaved, device)
     taken = {"nitido": interleaved.seconds} | seconds
     return TrainingSpeed(
         task=task,
@@ -180,6 +183,7 @@ def _train(
     pictures: Store,
     validation: Store,
     interleaved: InterleavedTraining,
+    device: torch.device,
 ) -> None:
     """What `nitido train` does, in a directory that is thrown away; its only validation is after the last turn."""
     whole = options.model_copy(update={"validate_every": options.steps})
@@ -194,6 +198,7 @@ def _train(
                 directory=Path(directory),
                 labels={},
                 listener=interleaved,
+                device=device,
             )
         except TrainingInterruptedError:
             raise KeyboardInterrupt from None  # there is nothing to go on with

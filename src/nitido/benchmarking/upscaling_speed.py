@@ -11,13 +11,13 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.clock import Action, Progress, ignore, interleaved, medians
+from nitido.base.device import choose_device, device_of
 from nitido.base.errors import NitidoError
 from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.benchmarking.machine_info import MachineInfo, machine_info
 from nitido.models.bfloat16 import has_fast_bfloat16
-from nitido.training.precision import training_device
 from nitido.upscaling.images.channels import match_channels
-from nitido.upscaling.upscaler import ImageUpscaler, load_upscaler
+from nitido.upscaling.upscaler import BICUBIC, ImageUpscaler, load_upscaler
 
 COMPACT = ("edsr", "compact")
 """The architecture and variant that are measured where no model is named; weights do not matter for speed."""
@@ -62,18 +62,24 @@ class UpscaleSpeed:
         }
 
 
-def measure_upscale(model: str | None, megapixels: float, rounds: int, progress: Progress = ignore) -> UpscaleSpeed:
+def measure_upscale(
+    model: str | None,
+    megapixels: float,
+    rounds: int,
+    progress: Progress = ignore,
+    device: torch.device | None = None,
+) -> UpscaleSpeed:
     """Enlarge a square generated picture to about `megapixels` in each way by turns.
 
     Raises `ModelFileError` when there is no such model, and `NitidoError` when the whole picture needs more memory than
     there is.
     """
-    device = training_device()
-    upscaler = load_upscaler(model or _untrained())
-    network = upscaler.network
-    if network is None:
+    device = device or choose_device()
+    if model == BICUBIC:
         raise NitidoError(f"{model} is no network: name a model")
-    network = network.to(device)
+    upscaler = load_upscaler(model or _untrained(), device=device)
+    network = upscaler.network
+    assert network is not None
     side = max(1, round(math.sqrt(megapixels * 1e6) / network.scale))
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     large = side * network.scale
@@ -102,7 +108,7 @@ def measure_upscale(model: str | None, megapixels: float, rounds: int, progress:
 @torch.inference_mode()
 def enlarge_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Enlarge uint8 RGB `(h, w, 3)` to `(k·h, k·w, 3)` in one piece: float32, contiguous NCHW, no compiler."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     lr = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float().contiguous() / 255
     upscaled = match_channels(network, 3).eval()(lr)
     samples = (upscaled[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)

@@ -9,12 +9,35 @@ from nitido.base.errors import NitidoError
 from nitido.cli.console import note
 
 if TYPE_CHECKING:
+    import torch
+
     from nitido.architectures import SuperResolutionNetwork
     from nitido.models.bfloat16 import Precision
 
 
+def device_of_backend(device: str | None, backend: str | None, model: str) -> "torch.device":
+    """Return where `model` runs; ONNX Runtime runs on the processor, and another `device` for it is refused."""
+    from nitido.base.device import AUTO, CPU, choose_device
+    from nitido.models.onnx import SUFFIX
+    from nitido.upscaling.upscaler import BICUBIC
+
+    chosen = choose_device(device or AUTO)
+    if model == BICUBIC:
+        return CPU
+    if backend != "onnx" and Path(model).suffix.lower() != SUFFIX:
+        return chosen
+    if device not in (None, AUTO) and chosen != CPU:
+        raise NitidoError(f"--device {device}: ONNX Runtime runs on the processor: leave the option out")
+    return CPU
+
+
 def network_backend(
-    backend: str | None, model: str, sources: Sequence[Path], memory: int, precision: "Precision"
+    backend: str | None,
+    model: str,
+    sources: Sequence[Path],
+    memory: int,
+    precision: "Precision",
+    device: "torch.device",
 ) -> "Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None":
     """What makes of the network of `model` the one that is run; None where it is run as it is.
 
@@ -51,6 +74,10 @@ def network_backend(
         return lambda network, _: prepare(network, backend)
     if precision == "bfloat16":
         note("backend: torch, which alone calculates in bfloat16")
+        return lambda network, _: prepare(network, "torch")
+
+    if device.type != "cpu":
+        note(f"backend: torch, which alone runs on {device}")
         return lambda network, _: prepare(network, "torch")
 
     def fastest(network: "SuperResolutionNetwork", bfloat16: bool) -> "SuperResolutionNetwork":

@@ -8,7 +8,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nitido.cli import completion
-from nitido.cli.console import Json, print_table, report, say
+from nitido.cli.backend import device_of_backend
+from nitido.cli.console import Device, Json, print_table, report, say
 from nitido.cli.display import current_display
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def train(
     batch: Batch = 16,
     patch: Patch = 48,
     rounds: RoundsOption = 7,
+    device: Device = None,
     json: Json = None,
 ) -> None:
     """Compare the training step of `nitido train` with a plain float32 loop and with the peak of this machine.
@@ -44,12 +46,14 @@ def train(
     Example: nitido benchmark train edsr --variant compact --batch 8 --patch 24
     """
     from nitido.architectures import get_architecture
+    from nitido.base.device import AUTO, choose_device
     from nitido.benchmarking.training_speed import TrainingTask, measure_training
 
     family = get_architecture(architecture)
     task = TrainingTask(family.name, variant or family.base, scale, batch, patch)
+    where = choose_device(device or AUTO)
     with _rounds() as progress:
-        found = measure_training(task, rounds, progress)
+        found = measure_training(task, rounds, progress, where)
     names = {"nitido": "nitido train", "bare": "its step without the trainer", "plain_float32": "plain float32 loop"}
     lines = []
     for key, name in names.items():
@@ -77,6 +81,7 @@ def data(
     batch: Batch = 16,
     patch: Patch = 48,
     rounds: RoundsOption = 7,
+    device: Device = None,
     json: Json = None,
 ) -> None:
     """Compare the patches per second of the packed store with decoding a PNG for each patch.
@@ -85,10 +90,12 @@ def data(
 
     Example: nitido benchmark data --data t91 --patch 24
     """
+    from nitido.base.device import AUTO, choose_device
     from nitido.benchmarking.data_speed import measure_data
 
+    where = choose_device(device or AUTO)
     with _rounds() as progress:
-        found = measure_data(data_ or ["samples"], scale, batch, patch, rounds, progress)
+        found = measure_data(data_ or ["samples"], scale, batch, patch, rounds, progress, where)
     names = {"packed": "packed store", "pillow": "PNG by Pillow", "libvips": "PNG by libvips"}
     lines = [[name, f"{found.crops_per_second[key]:.4g}"] for key, name in names.items()]
     message = f"{found.speedup:.1f} times as many patches as by {names[found.opponent]}"
@@ -113,6 +120,7 @@ def upscale(
     ] = None,
     megapixels: Annotated[float, typer.Option(min=0.001, max=100, help="Size of the output image.")] = 1.0,
     rounds: RoundsOption = 5,
+    device: Device = None,
     json: Json = None,
 ) -> None:
     """Compare `nitido upscale` with the same network applied to the whole image in float32.
@@ -121,8 +129,9 @@ def upscale(
     """
     from nitido.benchmarking.upscaling_speed import measure_upscale
 
+    where = device_of_backend(device, None, model or "")
     with _rounds() as progress:
-        found = measure_upscale(model, megapixels, rounds, progress)
+        found = measure_upscale(model, megapixels, rounds, progress, where)
     names = {
         "nitido": "nitido upscale",
         "nitido_bfloat16": "the same in bfloat16",

@@ -1,4 +1,4 @@
-"""Words that the shell completes: names of models, studies, architectures, datasets and metrics.
+"""Words that the shell completes: names of models, studies, architectures, datasets, metrics and devices.
 
 Install with `nitido --install-completion`. Each function gets the beginning of a word and returns the words that fit;
 typer falls back to file names where there are none.
@@ -45,3 +45,10 @@ def metric_names(incomplete: str) -> list[str]:
     from nitido.evaluation.metrics import METRICS
 
     return _beginning_with(incomplete, ["all", *METRICS])
+
+
+def device_names(incomplete: str) -> list[str]:
+    """Return `auto` and the devices of this machine."""
+    from nitido.base.device import AUTO, available_devices
+
+    return _beginning_with(incomplete, [AUTO, *available_devices()])

@@ -20,6 +20,7 @@ from nitido.base.atomic import check_writable, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import without_non_finite
 from nitido.base.printable import printable
+from nitido.cli import completion
 from nitido.cli.streams import is_closed
 
 JSON_TO_STDOUT = "-"
@@ -141,6 +142,16 @@ Json = Annotated[
     typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).", callback=_json_target),
 ]
 """The option `--json`, the same for all commands."""
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|cpu|cuda:N|mps",
+        help="Where networks run. auto: cuda, otherwise mps, otherwise cpu. Default: auto.",
+        autocompletion=completion.device_names,
+    ),
+]
+"""The option `--device`, the same for all commands that run networks."""
 
 
 def output_file(target: Path | None) -> Path | None:

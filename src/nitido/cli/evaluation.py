@@ -7,11 +7,13 @@ import typer
 
 from nitido.base.errors import NitidoError
 from nitido.cli import completion
-from nitido.cli.console import Json, output_file, print_table, report, say
+from nitido.cli.console import Device, Json, output_file, print_table, report, say
 from nitido.cli.display import loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
     from nitido.data import Store
     from nitido.evaluation.benchmark import Upscaler
@@ -53,6 +55,7 @@ def evaluate(
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="Self-ensemble over eight flips and rotations (8× slower).")
     ] = False,
+    device: Device = None,
     json: Json = None,
 ) -> None:
     """Measure models on image sets under the literature's protocol.
@@ -60,6 +63,7 @@ def evaluate(
     Example: nitido evaluate bicubic runs/mine --data set5 --data set14 --scale 2 --metric psnr_y --metric flip
     """
     with loading():
+        from nitido.base.device import device_label
         from nitido.data import prepare, resolve
         from nitido.evaluation.benchmark import require_measurable, unmeasurable
         from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
@@ -73,8 +77,9 @@ def evaluate(
             raise MetricNotAvailableError(measure.name, reason)
     if self_ensemble and set(models) == {BICUBIC}:
         raise NitidoError(f"--self-ensemble: {BICUBIC} is no network: leave the option out")
+    where = _device(device, models)
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
-    upscalers = {_label(name, self_ensemble): _enlarger(name, scale, self_ensemble) for name in models}
+    upscalers = {_label(name, self_ensemble): _enlarger(name, scale, where, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     for store in stores.values():
         require_measurable(store, scale, [measure.name for measure in named])
@@ -114,7 +119,11 @@ def evaluate(
         for dataset, store in stores.items()
         if (counts := _learned(name, store))
     ]
-    report({"rows": rows, "means": averages, "gaps": gaps + missing, "learned": learned}, json, show)
+    report(
+        {"rows": rows, "means": averages, "gaps": gaps + missing, "learned": learned, "device": device_label(where)},
+        json,
+        show,
+    )
 
 
 def compare(
@@ -125,6 +134,7 @@ def compare(
         Path,
         typer.Option("-o", "--output", metavar="FIGURE", help="The figure to write (.png).", callback=output_file),
     ],
+    device: Device = None,
     json: Json = None,
 ) -> None:
     """Draw one image upscaled by several models, side by side and ranked by PSNR.
@@ -132,6 +142,7 @@ def compare(
     Example: nitido compare photo.png bicubic runs/mine --scale 2 -o figure.png
     """
     with loading():
+        from nitido.base.device import device_label
         from nitido.data import PictureSet, prepare
         from nitido.evaluation.model_comparison import compare_on
         from nitido.study.report.comparison import Panel, draw_comparison
@@ -144,8 +155,9 @@ def compare(
         )
     if not image.exists():
         raise NitidoError(f"{image}: no such picture")
+    where = _device(device, models)
     store = prepare(PictureSet(str(image), (image,)), [scale])
-    upscalers = {name: _enlarger(name, scale) for name in models}
+    upscalers = {name: _enlarger(name, scale, where) for name in models}
     for name in models:
         _learned(name, store)
     ranked = compare_on(store, 0, upscalers, scale)
@@ -166,7 +178,8 @@ def compare(
         print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
         say(f"figure: {output}")
 
-    report({"image": str(image), "scale": scale, "figure": str(output), "entries": entries}, json, show)
+    found = {"image": str(image), "scale": scale, "figure": str(output), "entries": entries}
+    report(found | {"device": device_label(where)}, json, show)
 
 
 def _learned(name: str, store: "Store") -> dict[str, int]:
@@ -213,7 +226,18 @@ def _titles(names: "Sequence[str]") -> dict[str, str]:
     }
 
 
-def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Upscaler":
+def _device(name: str | None, models: "Sequence[str]") -> "torch.device":
+    """Return the device called `name`; bicubic alone runs on the processor, and refuses the option."""
+    from nitido.base.device import AUTO, CPU, choose_device
+
+    if set(models) == {BICUBIC}:
+        if name is not None:
+            raise NitidoError(f"--device: {BICUBIC} is no network: leave the option out")
+        return CPU
+    return choose_device(name or AUTO)
+
+
+def _enlarger(name: str, scale: int, device: "torch.device", self_ensemble: bool = False) -> "Upscaler":
     from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler
     from nitido.models.find import find_model
     from nitido.models.self_ensemble import SelfEnsemble
@@ -221,4 +245,4 @@ def _enlarger(name: str, scale: int, self_ensemble: bool = False) -> "Upscaler":
     if name == BICUBIC:
         return BicubicUpscaler(scale)
     network = find_model(name, scale).network
-    return NetworkUpscaler(SelfEnsemble(network) if self_ensemble else network)
+    return NetworkUpscaler(SelfEnsemble(network) if self_ensemble else network, device)

@@ -7,7 +7,7 @@ import typer
 
 from nitido.base.number_text import number_text
 from nitido.cli import completion
-from nitido.cli.console import Json, note, print_table, say
+from nitido.cli.console import Device, Json, note, print_table, say
 from nitido.cli.console import report as report_result
 from nitido.cli.display import loading
 from nitido.cli.study_progress import StudyProgress
@@ -94,6 +94,7 @@ def run(
         Path | None, typer.Option(help="The study's directory [default: runs/STUDY, or runs/STUDY-PROFILE if taken].")
     ] = None,
     set_: Settings = None,
+    device: Device = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
     json: Json = None,
 ) -> None:
@@ -102,12 +103,14 @@ def run(
     Example: nitido study run srcnn --profile demo --set seeds=0,1
     """
     with loading():
+        from nitido.base.device import AUTO, choose_device
         from nitido.study.run import run_study
 
     resolved = _resolve(study, profile, set_ or [])
     directory = out or (Path(study) if _is_study_directory(study) else _default_directory(resolved))
-    with StudyProgress() as progress:
-        outcome = run_study(resolved, directory, progress)
+    where = choose_device(device or AUTO)
+    with StudyProgress(where) as progress:
+        outcome = run_study(resolved, directory, progress, where)
     _print_board(outcome.board, outcome.directory, json)
     if open_:
         typer.launch(str(outcome.directory / "report.html"))

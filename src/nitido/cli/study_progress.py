@@ -16,6 +16,8 @@ from nitido.base.printable import printable
 from nitido.cli.display import LOGGED_EVERY, current_display
 
 if TYPE_CHECKING:
+    import torch
+
     from nitido.study.forecast import Workload
     from nitido.study.plan import PlannedRun
     from nitido.study.review import Review
@@ -37,7 +39,9 @@ class StudyProgress:
     log: a line when a run begins, while it trains, and when it ends. First of all it prints what the machine offers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: "torch.device | None" = None) -> None:
+        """Show trainings on `device`, by default what `auto` takes."""
+        self.device = device
         self.display = current_display()
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -56,10 +60,10 @@ class StudyProgress:
 
     def __enter__(self) -> Self:
         """Print what the machine offers, and show the bar."""
+        from nitido.base.device import choose_device
         from nitido.training.fast_path import describe_machine
-        from nitido.training.precision import training_device
 
-        self.display.print(f"machine: {describe_machine(training_device())}")
+        self.display.print(f"machine: {describe_machine(self.device or choose_device())}")
         self._panel.enter_context(self.display.panel(_Panel(self)))
         return self
 

@@ -7,7 +7,7 @@ import typer
 
 from nitido.base.errors import NitidoError
 from nitido.cli import completion
-from nitido.cli.console import say
+from nitido.cli.console import Device, say
 from nitido.cli.display import loading
 from nitido.cli.study_progress import StudyProgress
 
@@ -35,6 +35,7 @@ def train(
     keys: Annotated[
         bool, typer.Option("--keys", is_eager=True, callback=_print_keys, help="Print every key of --set, and exit.")
     ] = False,
+    device: Device = None,
 ) -> None:
     """Train one network; run the same command to resume an interrupted run.
 
@@ -45,6 +46,7 @@ def train(
     """
     with loading():
         from nitido.architectures import architecture_names
+        from nitido.base.device import AUTO, choose_device
         from nitido.study.execute import execute
         from nitido.study.plan import PlannedRun, single_run
         from nitido.study.spec import builtin_names
@@ -56,9 +58,10 @@ def train(
         if key in ("variant", "variants"):
             raise NitidoError(f"--set {setting}: the variant is an option of its own: --variant {value}")
     run = single_run(architecture, variant, set_ or [])
-    with StudyProgress() as progress:
+    where = choose_device(device or AUTO)
+    with StudyProgress(where) as progress:
         planned = PlannedRun(run, out)
-        status = execute(run, out, lambda steps: progress.started(planned, 1, 1, steps))
+        status = execute(run, out, lambda steps: progress.started(planned, 1, 1, steps), device=where)
         progress.ended(planned, status)
     if status.state != "finished":
         raise NitidoError(f"{out}: {status.state}: {status.reason}")

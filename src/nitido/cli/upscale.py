@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from nitido.base.errors import INTERRUPTED, NitidoError, unknown_name
 from nitido.base.printable import printable
 from nitido.cli import completion
-from nitido.cli.backend import network_backend
-from nitido.cli.console import note, say
+from nitido.cli.backend import device_of_backend, network_backend
+from nitido.cli.console import Device, note, say
 from nitido.cli.display import current_display, loading
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def upscale(
         str | None,
         typer.Option(help="torch, onnx, or auto (the faster of both here). Default: torch; onnx for an .onnx file."),
     ] = None,
+    device: Device = None,
 ) -> None:
     """Upscale images, preserving bit depth, color profile, transparency, metadata and folders.
 
@@ -121,9 +122,17 @@ def upscale(
     model = model or _default_model(target, sources)
     allowed, wanted = memory_size(memory or "2GB"), precision_called(precision or "auto")
     if model == BICUBIC:
-        _refuse({"--self-ensemble": self_ensemble, "--memory": memory, "--precision": precision})
-    runs_on = network_backend(backend, model, sources, allowed, wanted)
-    upscaler = load_upscaler(model, self_ensemble=self_ensemble, memory=allowed, precision=wanted, backend=runs_on)
+        _refuse({"--self-ensemble": self_ensemble, "--memory": memory, "--precision": precision, "--device": device})
+    where = device_of_backend(device, backend, model)
+    runs_on = network_backend(backend, model, sources, allowed, wanted, where)
+    upscaler = load_upscaler(
+        model,
+        self_ensemble=self_ensemble,
+        memory=allowed,
+        precision=wanted,
+        backend=runs_on,
+        device=None if model == BICUBIC else where,
+    )
     identity = model if model == BICUBIC else batch.model_identity(model)
     settings = batch.Settings(upscaler, identity, target, part, below)
     try:

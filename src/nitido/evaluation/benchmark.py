@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.activity import announced
+from nitido.base.device import device_of, full_float32
 from nitido.base.notes import note
 from nitido.data import Store, centre
 from nitido.evaluation.metrics import (
@@ -23,7 +24,7 @@ from nitido.evaluation.metrics import (
     luma,
     metric,
 )
-from nitido.evaluation.protocol import PSNR_CAP
+from nitido.evaluation.protocol import PROTOCOL, PSNR_CAP
 from nitido.imaging import bicubic_upscale, is_flat, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.models.channels_last import channels_last
 from nitido.models.tiling import upscale
@@ -51,8 +52,15 @@ class UpscaledImage:
 class Score:
     """What one picture measured. `metrics` maps a metric's name (`psnr_y`, `ssim_y`, …) to its value."""
 
-    picture: str
+    image: str
     metrics: dict[str, float]
+
+    def rows(self, scale: int) -> list[dict[str, object]]:
+        """Return one row per metric, with the columns that every table of results has."""
+        return [
+            {"scale": scale, "image": self.image, "metric": metric, "value": value, "protocol": PROTOCOL}
+            for metric, value in self.metrics.items()
+        ]
 
 
 class NonFiniteOutputError(MetricError):
@@ -85,16 +93,17 @@ class NetworkUpscaler:
     A network with one channel gets Y (BT.601 studio range; a grey picture as it is) and its colour is bicubic.
     """
 
-    def __init__(self, network: SuperResolutionNetwork) -> None:
-        self.network = network
+    def __init__(self, network: SuperResolutionNetwork, device: torch.device | None = None) -> None:
+        """Use `network`, moved to `device`; without one, where it is."""
+        self.network = network if device is None else network.to(device)
         self.scale = network.scale
 
     @torch.inference_mode()
     def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
         """Enlarge `lr` by the network's scale."""
-        device = next(self.network.parameters()).device
+        device = device_of(self.network)
         rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float().div_(255))
-        with _eval_mode(self.network):
+        with _eval_mode(self.network), full_float32(device):
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
     def _colour(self, rgb: Tensor, grey: bool) -> UpscaledImage:

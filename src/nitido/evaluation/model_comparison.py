@@ -8,7 +8,6 @@ from nitido.base.activity import announced
 from nitido.data import Store
 from nitido.evaluation.benchmark import Image, Upscaler, evaluate, measure, unmeasurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
-from nitido.evaluation.protocol import PROTOCOL
 
 Row = dict[str, Any]
 
@@ -28,19 +27,11 @@ def evaluate_models(
         for dataset, store in stores.items()
     }
     return [
-        {
-            "model": model,
-            "dataset": dataset,
-            "scale": scale,
-            "image": scored.picture,
-            "metric": metric,
-            "value": value,
-            "protocol": PROTOCOL,
-        }
+        {"model": model, "dataset": dataset, **row}
         for model, upscale in announced(models.items(), "evaluating models")
         for dataset, store in stores.items()
         for scored in evaluate(upscale, store, scale, measured[dataset])
-        for metric, value in scored.metrics.items()
+        for row in scored.rows(scale)
     ]
 
 

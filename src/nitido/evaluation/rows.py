@@ -20,7 +20,7 @@ SCHEMA = pl.Schema(
         "split": pl.String,
         "dataset": pl.String,
         "scale": pl.Int64,
-        "picture": pl.String,
+        "image": pl.String,
         "metric": pl.String,
         "value": pl.Float64,
         "protocol": pl.String,
@@ -73,11 +73,12 @@ def _read(path: Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200]
         raise RowsError(f"{path}: cannot be read as a table of results, damaged or cut short ({reason})") from None
-    if rows.schema != SCHEMA:
+    table = rows.rename({"picture": "image"}, strict=False)  # as version 0.1 called the column
+    if table.schema != SCHEMA:
         raise RowsError(f"{path}: not a table of results of this version (columns: {', '.join(rows.columns)})")
     if checksum != _checksum(rows):
         raise RowsError(f"{path} is damaged: its values do not match their checksum")
-    return rows
+    return table
 
 
 def _checksum(rows: pl.DataFrame) -> str:

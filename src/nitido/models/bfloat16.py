@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.device import device_of
 from nitido.base.errors import unknown_name
 from nitido.kernels.compiler import is_compiler_installed
 
@@ -36,7 +37,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Return whether `device` multiplies bfloat16 matrices in hardware. Emulated bfloat16 is much slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def chooses_bfloat16(precision: Precision, cost_db: float | None, device: torch.device) -> bool:
@@ -58,7 +59,7 @@ def calculator(network: SuperResolutionNetwork, bfloat16: bool) -> Callable[[Ten
     """
     if not bfloat16:
         return network
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     called = _with_kernels(network) if device.type == "cpu" else network
 
     def upscale(lr: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 
 from nitido.architectures import NetworkConfig, SuperResolutionNetwork
+from nitido.base.device import device_of
 from nitido.base.live_tensors import LiveTensors
 
 PROBE = 32
@@ -27,8 +28,7 @@ class ForeignNetwork(SuperResolutionNetwork):
 
 def bytes_per_pixel(network: SuperResolutionNetwork) -> float:
     """Return the bytes that `network` needs per LR pixel of its input, measured by upscaling a small image."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    probe = torch.zeros(1, network.channels, PROBE, PROBE, device=device)
+    probe = torch.zeros(1, network.channels, PROBE, PROBE, device=device_of(network))
     with torch.no_grad(), LiveTensors() as watch:
         network(probe)
     unmeasured = max(

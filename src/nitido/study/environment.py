@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from nitido.base.device import device_label
 from nitido.base.plugins import describe_plugins
 from nitido.base.programs import ProgramError, run_program
 
@@ -24,8 +25,8 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}(\+changes)?")
 PACKAGES = ("nitido", "torch", "lightning", "numpy", "pyvips", "scikit-image")
 
 
-def describe_environment(precision: str) -> dict[str, object]:
-    """Return what is needed to judge or repeat a run; `precision` is the number format that the steps use."""
+def describe_environment(precision: str, device: torch.device) -> dict[str, object]:
+    """Return what is needed to judge or repeat a run, whose steps use `precision` on `device`."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [argument.encode(errors="backslashreplace").decode() for argument in sys.argv],
@@ -37,7 +38,8 @@ def describe_environment(precision: str) -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": device_label(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "precision": precision,
         "git_commit": git_commit(Path(__file__).parent),
     }

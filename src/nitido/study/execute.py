@@ -14,6 +14,7 @@ import torch
 from nitido.architectures import SuperResolutionNetwork, build, get_architecture
 from nitido.base.activity import activity
 from nitido.base.atomic import remove_drafts, write_text
+from nitido.base.device import choose_device, device_label
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import DamagedFileError
 from nitido.base.locks import exclusive
@@ -42,7 +43,7 @@ from nitido.training.checkpoints import repair_checkpoints
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.memory.limit import limited_memory
 from nitido.training.module import DivergedError
-from nitido.training.precision import resolve_precision, training_device
+from nitido.training.precision import resolve_precision
 from nitido.training.schedules import refuse_long_warmup
 from nitido.training.train import SessionListener, Trained, count_steps, train
 
@@ -104,6 +105,7 @@ def execute(
     begin: Callable[[int], ProgressListener],
     pictures: Pictures | None = None,
     source: Path | None = None,
+    device: torch.device | None = None,
 ) -> Status:
     """Train, select by validation and measure on the test sets; write everything to the run directory `path`.
 
@@ -117,7 +119,9 @@ def execute(
         begin: Receives the number of steps when training starts and returns who hears the progress.
         pictures: The decoded pictures of `run.data`; decoded here if None.
         source: The model file that the run starts from, if its configuration names a variant of a study.
+        device: Where networks run; by default what `auto` takes. It is recorded, and is not part of what the run is.
     """
+    device = device or choose_device()
     directory = RunDirectory(path)
     directory.refuse_foreign()
     pictures = pictures or load_pictures(run.data, run.every_scale)
@@ -139,8 +143,8 @@ def execute(
         if status is not None and status.state == "finished":
             found = finished_model(directory, status, "made again from the checkpoints")
             if found is not None:
-                return _evaluate_again(directory, run, identity, found, status, pictures)
-        return _supervise(run, directory, identity, begin, pictures, source)
+                return _evaluate_again(directory, run, identity, found, status, pictures, device)
+        return _supervise(run, directory, identity, begin, pictures, source, device)
 
 
 def _status_or_warn(directory: RunDirectory) -> Status | None:
@@ -177,11 +181,12 @@ def _supervise(
     begin: Callable[[int], ProgressListener],
     pictures: Pictures,
     source: Path | None,
+    device: torch.device,
 ) -> Status:
     """Train and measure in a directory locked for this run, and record how that ends."""
     directory.write_status(_unfinished(directory, "running"))
     try:
-        status = _carry_out(run, directory, identity, begin, pictures, source)
+        status = _carry_out(run, directory, identity, begin, pictures, source, device)
     except DivergedError as error:
         status = _unfinished(directory, "diverged", str(error))
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
@@ -238,6 +243,7 @@ def _carry_out(
     begin: Callable[[int], ProgressListener],
     pictures: Pictures,
     source: Path | None,
+    device: torch.device,
 ) -> Status:
     if directory.last_checkpoint.parent.exists():
         remove_drafts(directory.last_checkpoint.parent)
@@ -259,9 +265,10 @@ def _carry_out(
         labels=_labels(run),
         listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
         metrics=run.validated,
-        session=_session_recorder(directory, run),
+        session=_session_recorder(directory, run, device),
+        device=device,
     )
-    _measure_and_save(directory, run, identity, network, trained, pictures)
+    _measure_and_save(directory, run, identity, network, trained, pictures, device)
     sessions = _recorded_sessions(directory)
     return Status(
         "finished",
@@ -273,12 +280,13 @@ def _carry_out(
         weights=weights_digest(network),
         evaluation=evaluation_digest(run, pictures.records),
         all_seconds=sessions.timed,
+        measured_on=device_label(device),
     )
 
 
-def _session_recorder(directory: RunDirectory, run: RunConfig) -> SessionListener:
+def _session_recorder(directory: RunDirectory, run: RunConfig, device: torch.device) -> SessionListener:
     """Return what keeps `environment.json` up to date while the run trains, with the sessions before this one."""
-    environment = describe_environment(resolve_precision(run.hyperparameters, training_device()))
+    environment = describe_environment(resolve_precision(run.hyperparameters, device), device)
     recorded = _recorded_sessions(directory)
 
     def record(first: int, last: int, seconds: float) -> None:
@@ -295,14 +303,15 @@ def _evaluate_again(
     model: LoadedModel,
     status: Status,
     pictures: Pictures,
+    device: torch.device,
 ) -> Status:
     """Measure a finished run again, unless its rows are of just these pictures and metrics; trains nothing."""
     evaluation = evaluation_digest(run, pictures.records)
     if status.evaluation == evaluation and _rows_are_whole(directory, identity):
         return status
     trained = Trained(status.steps, status.best_step, status.validation)
-    _measure_and_save(directory, run, identity, model.network, trained, pictures)
-    status = replace(status, evaluation=evaluation)
+    _measure_and_save(directory, run, identity, model.network, trained, pictures, device)
+    status = replace(status, evaluation=evaluation, measured_on=device_label(device))
     directory.write_status(status)
     return status
 
@@ -352,8 +361,9 @@ def _measure_and_save(
     network: SuperResolutionNetwork,
     trained: Trained,
     pictures: Pictures,
+    device: torch.device,
 ) -> None:
-    """Write the rows of all pictures, and the model file with their means."""
+    """Write the rows of all pictures, upscaled on `device`, and the model file with their means."""
     labels = {
         "study": run.study,
         "variant": run.variant,
@@ -363,11 +373,13 @@ def _measure_and_save(
         "run": identity.digest,
     }
     with limited_memory():
+        network.to(device)
         measured = [
             row
             for scale in run.every_scale
             for row in measured_rows(NetworkUpscaler(network.at_scale(scale)), pictures, scale, labels, run.metrics)
         ]
+    network.cpu()
     rows = table(measured)
     write_rows(rows, directory.rows)
     tested = (
@@ -412,14 +424,5 @@ def measured_rows(
     stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
     for split, dataset, store in stores:
         for scored, content in zip(evaluate(upscale, store, scale, metrics), store.hashes, strict=True):
-            for metric, value in scored.metrics.items():
-                yield dict(labels) | {
-                    "split": split,
-                    "dataset": dataset,
-                    "scale": scale,
-                    "picture": scored.picture,
-                    "metric": metric,
-                    "value": value,
-                    "protocol": PROTOCOL,
-                    "content": content,
-                }
+            for row in scored.rows(scale):
+                yield {**labels, "split": split, "dataset": dataset, **row, "content": content}

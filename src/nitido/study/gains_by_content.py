@@ -65,12 +65,12 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
     scores = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY))
     ours = _by_picture(scores, best.variant, best.learning_rate)
     theirs = _by_picture(scores, base, board.entry(base).learning_rate)
-    both = ours.join(theirs, on=("dataset", "picture"), suffix="_base").sort("dataset", "picture")
+    both = ours.join(theirs, on=("dataset", "image"), suffix="_base").sort("dataset", "image")
     both = both.filter((pl.col("value") - pl.col("value_base")).is_finite())
     both = both.filter(pl.col("content").is_null() | pl.col("content").is_first_distinct())  # each picture once
     if both.is_empty():
         return None
-    pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "picture").iter_rows()]
+    pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "image").iter_rows()]
     described = [_describe(stores[dataset], picture, board.scale) for dataset, picture in pictures]
     gains = (both["value"] - both["value_base"]).to_numpy()
     descriptors = {name: np.array([found[name] for found in described]) for name in DESCRIPTORS}
@@ -79,7 +79,7 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
 
 def _by_picture(scores: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
     chosen = (pl.col("variant") == variant) & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64))
-    return scores.filter(chosen).group_by("dataset", "picture").agg(pl.col("value").mean(), pl.col("content").first())
+    return scores.filter(chosen).group_by("dataset", "image").agg(pl.col("value").mean(), pl.col("content").first())
 
 
 def _describe(store: Store, picture: str, scale: int) -> dict[str, float]:

@@ -207,7 +207,7 @@ def rank(
     )
 
 
-_IDENTITY = ("variant", "lr", "seed", "checkpoint", "split", "dataset", "picture", "metric")
+_IDENTITY = ("variant", "lr", "seed", "checkpoint", "split", "dataset", "image", "metric")
 """The columns that tell one value from another."""
 
 
@@ -219,7 +219,7 @@ def _refuse_duplicates(rows: pl.DataFrame) -> None:
         seed = "" if first["seed"] is None else f" with seed {first['seed']}"
         raise LeaderboardError(
             f"variant {first['variant']!r} has {len(twice)} values that are not unique, the first of them "
-            f"{first['metric']} of {first['picture']} in {first['dataset']}{seed}: remove the rows.parquet of the run "
+            f"{first['metric']} of {first['image']} in {first['dataset']}{seed}: remove the rows.parquet of the run "
             "that does not belong here"
         )
 
@@ -233,7 +233,7 @@ def _pictures(rows: pl.DataFrame) -> _Pictures:
 
     With the pictures that this metric has alone, a mean over a part of the set would look like one over all.
     """
-    sets = rows.group_by("split", "dataset", maintain_order=True).agg(pl.col("picture").unique())
+    sets = rows.group_by("split", "dataset", maintain_order=True).agg(pl.col("image").unique())
     metrics = {split: group["metric"].unique(maintain_order=True) for (split,), group in rows.group_by("split")}
     return {
         (split, dataset, metric): frozenset(names)
@@ -366,10 +366,10 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pic
 
 def _lacking(values: pl.DataFrame, pictures: frozenset[str], seeds: pl.Series) -> str:
     """Return in words which of the values of every picture with every seed are not there; "" if all are."""
-    every = pl.DataFrame({"picture": sorted(pictures)}, schema={"picture": pl.String}).join(
+    every = pl.DataFrame({"image": sorted(pictures)}, schema={"image": pl.String}).join(
         seeds.to_frame("seed"), how="cross"
     )
-    missing = every.join(values, on=["picture", "seed"], how="anti", nulls_equal=True)
+    missing = every.join(values, on=["image", "seed"], how="anti", nulls_equal=True)
     if missing.is_empty():
         return ""
     picture, seed = missing.row(0)

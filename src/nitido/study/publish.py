@@ -205,7 +205,7 @@ def _bicubic(out: Path, pictures: PlannedPictures) -> _Found:
 
 def _cover(rows: pl.DataFrame, pictures: PlannedPictures) -> bool:
     """Return whether `rows` are of exactly the planned images, compared by hash."""
-    measured = set(rows.select("split", "dataset", "picture", "content").unique().iter_rows())
+    measured = set(rows.select("split", "dataset", "image", "content").unique().iter_rows())
     planned = {("test", d, r.name, r.sha256) for d, records in pictures.test.items() for r in records}
     tested = {row for row in measured if row[0] == "test"}
     validated = {(name, content) for split, _, name, content in measured if split == "validation"}

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.locks import exclusive, is_unused
@@ -61,12 +63,13 @@ class Outcome:
     failures: tuple[str, ...]
 
 
-def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
+def run_study(study: Study, out: Path, reporter: StudyReporter, device: torch.device | None = None) -> Outcome:
     """Run what is missing of `study` in `out`, then write its leaderboard.
 
     Everything that can be checked is checked before the first training. A run that fails is recorded and the others
     continue; Ctrl-C raises `TrainingInterruptedError`, and the same call resumes later. Runs in `out` that differ from
     the plan are moved to `orphaned/` there and trained again. Nothing is written before the lock is held.
+    Networks run on `device`, by default what `auto` takes.
     """
     runs = plan(study)
     pictures = load_pictures(study.data, [study.scale])
@@ -86,7 +89,7 @@ def run_study(study: Study, out: Path, reporter: StudyReporter) -> Outcome:
         pictures.records.write(out / PICTURES_FILE)
         write_overlaps(out, pictures.overlaps, pictures.records, learned)
         _measure_bicubic(out, study, pictures, runs[0].config.metrics)
-        failures = [*_execute_all(runs, out, pictures, reporter)]
+        failures = [*_execute_all(runs, out, pictures, reporter, device)]
         return Outcome(out, publish(out), tuple(failures))
 
 
@@ -117,7 +120,13 @@ def _need_models(runs: Sequence[PlannedRun], out: Path, pictures: Pictures) -> d
     return found
 
 
-def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, reporter: StudyReporter) -> Iterator[str]:
+def _execute_all(
+    runs: Sequence[PlannedRun],
+    out: Path,
+    pictures: Pictures,
+    reporter: StudyReporter,
+    device: torch.device | None,
+) -> Iterator[str]:
     for number, run in enumerate(runs, start=1):
         begin = partial(reporter.started, run, number, len(runs))
         try:
@@ -125,7 +134,7 @@ def _execute_all(runs: Sequence[PlannedRun], out: Path, pictures: Pictures, repo
                 set_aside(run, out)
             starts_from_variant = run.config.source_variant is not None
             source = planned_source(run, runs, out, pictures.records) if starts_from_variant else None
-            status = execute(run.config, out / run.directory, begin, pictures, source)
+            status = execute(run.config, out / run.directory, begin, pictures, source, device)
         except TrainingInterruptedError:
             raise
         except (Exception, SystemExit) as error:  # a plugin may raise anything; the other runs still finish

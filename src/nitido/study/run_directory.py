@@ -35,7 +35,8 @@ class Status:
     sessions whose time is known, and `all_seconds` says whether that is the time of every step; version 0.1 wrote the
     time of the last session alone. `reason` says why it ended early; `validation` is what the kept weights measured, by
     metric; `start` says in one line what was taken from a pretrained network and what was frozen. `weights` is the hash
-    of the kept weights, `evaluation` that of everything their rows were measured on.
+    of the kept weights, `evaluation` that of everything their rows were measured on, and `measured_on` names the device
+    that upscaled the images (empty in files of earlier versions).
     """
 
     state: State
@@ -48,6 +49,7 @@ class Status:
     weights: str = ""
     evaluation: str = ""
     all_seconds: bool = False
+    measured_on: str = ""
 
     @property
     def validation_psnr(self) -> float | None:

@@ -13,6 +13,7 @@ from nitido import kernels
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.activity import activity
 from nitido.base.clock import seconds_per_call
+from nitido.base.device import device_label
 from nitido.base.json_files import read_json, write_json
 from nitido.base.validation import ConfigError, StrictModel, describe
 from nitido.kernels.compiler import compiler_problem, is_compiler_installed
@@ -95,22 +96,25 @@ def load_or_choose(
 
     Raises:
         DamagedFileError: The file is damaged.
-        ConfigError: The file is invalid, or requires a compiler that is missing.
+        ConfigError: The file is invalid, requires a compiler that is missing, or does not fit `device`.
     """
     if file.exists():
-        return _read(file)
+        return _read(file, device)
     chosen = choose(network, options, steps, device)
     write_json(file, chosen.model_dump(mode="json"))
     return chosen
 
 
-def _read(file: Path) -> FastPath:
+def _read(file: Path, device: torch.device) -> FastPath:
     remedy = "delete it, and a fast path is chosen again"
     values = read_json(file, remedy)
     try:
         found = FastPath.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{describe(error, FastPath, str(file))}; {remedy}") from None
+    if (found.kernels and device.type != "cpu") or (found.precision == "float16" and device.type == "cpu"):
+        began = "the processor: use --device cpu" if found.kernels else "a graphics card: use --device cuda:0"
+        raise ConfigError(f"{file}: the run cannot be resumed on {device_label(device)}, as it began on {began}")
     if found.compiled and (missing := compiler_problem()):
         raise ConfigError(f"{file}: a compiled run, but there is {missing} here; {remedy}")
     if found.kernels:
@@ -256,7 +260,7 @@ def _calculate(step: Step, lr: Tensor, precision: Format) -> None:
 def describe_machine(device: torch.device) -> str:
     """Return one line about what training on `device` can use and what is missing."""
     threads = torch.get_num_threads()
-    where = f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device.type
+    where = f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device_label(device)
     if has_fast_bfloat16(device):
         number_format = "bfloat16"
     else:

@@ -1,4 +1,4 @@
-"""The device and the number format of training steps on this machine."""
+"""The number format of training steps."""
 
 from typing import Literal
 
@@ -12,11 +12,6 @@ Format = Literal["float32", "bfloat16", "float16"]
 
 TENSOR_CORES = (7, 0)
 """The first CUDA compute capability with fast float16 matrices (NVIDIA Volta)."""
-
-
-def training_device() -> torch.device:
-    """Return the accelerator that PyTorch finds, otherwise the CPU: the same device that Lightning uses."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def resolve_precision(options: Hyperparameters, device: torch.device) -> Format:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.device import choose_device
 from nitido.base.json_files import DamagedFileError
 from nitido.data import Store
 from nitido.evaluation.metrics import FIDELITY_METRICS
@@ -37,7 +39,6 @@ from nitido.training.fast_path import load_or_choose
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.loss_scaling import LossScaling
 from nitido.training.memory.limit import training_memory
-from nitido.training.precision import training_device
 from nitido.training.supervised import SupervisedTraining
 
 
@@ -93,6 +94,7 @@ def train(
     metrics: Sequence[str] = FIDELITY_METRICS,
     run: str = "",
     session: SessionListener = lambda first, last, seconds: None,
+    device: torch.device | None = None,
 ) -> Trained:
     """Train `network` in place; afterwards it has the weights with the best validation.
 
@@ -106,7 +108,8 @@ def train(
     Writes TensorBoard events, `metrics.jsonl` and `checkpoints/{last,best}.ckpt` to `directory`. If `last.ckpt` exists,
     the training resumes from it and ends with the same bits as an uninterrupted run. `labels` (variant, …) and the
     hyperparameters become TensorBoard's hparams. Checkpoints contain `run`, the digest of everything the weights depend
-    on; those of another run are refused. `session` is not called if no steps remain.
+    on; those of another run are refused. `session` is not called if no steps remain. Steps are computed on
+    `device`, by default what `auto` takes; the network is on the CPU before and after.
 
     Raises:
         DivergedError: A loss term becomes non-finite.
@@ -122,7 +125,7 @@ def train(
     other_scales = tuple(scale for scale in dict.fromkeys(scale_schedule) if scale != network.scale)
     for other in other_scales:
         network.at_scale(other)  # raises for unsupported scales before anything is written
-    device = training_device()
+    device = device or choose_device()
     fast_path = load_or_choose(directory / FAST_PATH_FILE, network, options, total, device)
     module = (
         AdversarialTraining(network, options, total, validation, metrics, fast_path)
@@ -159,7 +162,8 @@ def train(
         trainer = lightning.Trainer(
             max_steps=total,
             max_epochs=-1,
-            devices=1,
+            accelerator=device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
             callbacks=callbacks,
             logger=[events, scalars],
             plugins=[

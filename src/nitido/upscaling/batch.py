@@ -15,6 +15,7 @@ from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from nitido.base.atomic import check_writable, remove_drafts
+from nitido.base.device import device_label
 from nitido.base.errors import NitidoError
 from nitido.base.file_hash import sha256_of_file
 from nitido.base.interrupts import postponed_interrupts
@@ -420,7 +421,8 @@ class _Steps:
         if upscaled is not None:
 
             def remember(draft: Path) -> None:
-                self.manifest.add(job.target, draft, upscaled.source, self.fingerprint)
+                device = device_label(self.settings.upscaler.device)
+                self.manifest.add(job.target, draft, upscaled.source, self.fingerprint, device)
 
             not_taken = write_image(job.target, upscaled.photo, upscaled.workspace, pulse, remember)
             return replace(upscaled, notes=[*upscaled.notes, *not_taken])

@@ -69,11 +69,17 @@ class Manifest:
             and entry.get("sha256") == sha256_of_file(target)
         )
 
-    def add(self, target: Path, draft: Path, source: str, settings: str) -> None:
-        """Record that `draft`, computed from `source` with `settings`, becomes the result `target`."""
+    def add(self, target: Path, draft: Path, source: str, settings: str, device: str) -> None:
+        """Record that `draft`, computed from `source` with `settings` on `device`, becomes the result `target`."""
         if self.path is None:
             return
-        entry = {"result": self._name(target), "source": source, "settings": settings, "sha256": sha256_of_file(draft)}
+        entry = {
+            "result": self._name(target),
+            "source": source,
+            "settings": settings,
+            "device": device,
+            "sha256": sha256_of_file(draft),
+        }
         if self._entries.get(entry["result"]) == entry:
             return
         with self.path.open("ab+") as file:

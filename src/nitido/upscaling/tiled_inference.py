@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.device import device_of, full_float32
 from nitido.base.out_of_memory import unless_out_of_memory
 from nitido.imaging.files import Pixels
 from nitido.models.bfloat16 import calculator
@@ -63,7 +64,7 @@ class TiledInference:
         self.memory = memory
         self.bfloat16 = bfloat16
         self._calculate = calculator(network, bfloat16)
-        self.device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+        self.device = device_of(network)
 
     @torch.inference_mode()
     def run(self, pixels: Pixels, bits: int, context: TilingContext) -> Pixels:
@@ -114,12 +115,14 @@ class TiledInference:
     def _samples(self, pixels: Pixels, row: Tile, column: Tile, bits: int, note: Note) -> Pixels | None:
         """Return the pixels of a tile without its margin; None if out of memory."""
         lr = _to_tensor(pixels[row.with_margin, column.with_margin]).to(self.device)
-        upscaled = unless_out_of_memory(lambda: self._calculate(lr))
+        with full_float32(self.device):
+            upscaled = unless_out_of_memory(lambda: self._calculate(lr))
         if upscaled is None:
             return None
         if self.bfloat16 and _impossible(upscaled, lr):
             note(REDONE)
-            upscaled = unless_out_of_memory(lambda: self.network(lr))
+            with full_float32(self.device):
+                upscaled = unless_out_of_memory(lambda: self.network(lr))
             if upscaled is None:
                 return None
         scale = self.network.scale

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork
+from nitido.base.device import AUTO, CPU, choose_device, device_of
 from nitido.imaging import SCALES, bicubic_upscale, is_flat
 from nitido.imaging.files import Pixels
 from nitido.models.bfloat16 import Precision, chooses_bfloat16
@@ -98,6 +99,11 @@ class ImageUpscaler:
     def own_scale(self) -> int | None:
         """Scale of the network, of several the first; None for bicubic, which has none."""
         return None if self.network is None else self.network.scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs; bicubic runs on the processor."""
+        return CPU if self.network is None else device_of(self.network)
 
     def upscale(
         self,
@@ -216,6 +222,7 @@ def load_upscaler(
     memory: int = MEMORY,
     precision: Precision = "auto",
     backend: Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None = None,
+    device: str | torch.device | None = None,
 ) -> ImageUpscaler:
     """Return an upscaler for a model.
 
@@ -225,9 +232,13 @@ def load_upscaler(
         memory: Memory limit for inference in bytes.
         precision: Number format of inference.
         backend: Converts the network (see `nitido.upscaling.backends`), given whether PyTorch would use bfloat16.
+        device: Where the network runs: `auto`, `cpu`, `cuda:N` or `mps`; by default what `auto` takes. A network stays
+            where it is by default, and with a `backend` the processor is the default.
 
     Raises:
         ModelFileError: `model` is none of these.
+        DeviceError: The device is not available.
+        UpscaleError: `model` runs on the processor only, and another `device` is given.
     """
     scales: Sequence[int] = ()
     cost_db: Mapping[int, float] = {}
@@ -241,6 +252,11 @@ def load_upscaler(
         network, descriptor = find_model(model)
         scales = descriptor.scales
         cost_db = descriptor.publication.bfloat16_cost_db if descriptor.publication is not None else {}
+    if network is not None:
+        kept = isinstance(model, SuperResolutionNetwork) or backend is not None or _is_foreign(network)
+        network = network.to(_device(network, device, kept=kept))
+    elif device is not None:
+        raise UpscaleError(f"device {str(device)!r}: bicubic is no network and runs on the processor")
     if network is not None and backend is not None:
         network = backend(network, _in_bfloat16(network, precision, cost_db))
     return ImageUpscaler(
@@ -260,6 +276,7 @@ def upscale(
     *,
     self_ensemble: bool = False,
     memory: int = MEMORY,
+    device: str | torch.device | None = None,
 ) -> ImageKind:
     """Upscale `image` by `scale`, by default by the model's own. The result is of the same kind.
 
@@ -271,6 +288,7 @@ def upscale(
         scale: The scale.
         self_ensemble: Whether to average over eight flips and rotations.
         memory: Memory limit for inference in bytes.
+        device: Where the network runs, as of `load_upscaler`.
 
     Raises:
         UpscaleError: The image or the scale is not supported.
@@ -288,7 +306,7 @@ def upscale(
     else:
         samples = image
     chosen = choose_default(scale) if model is None else model
-    upscaler = load_upscaler(chosen, self_ensemble=self_ensemble, memory=memory)
+    upscaler = load_upscaler(chosen, self_ensemble=self_ensemble, memory=memory, device=device)
     pixels, alpha = _split(samples, isinstance(image, Image.Image))
     size = target.of(pixels.shape[0], pixels.shape[1], upscaler.own_scale)
     upscaled, upscaled_alpha = upscaler.upscale(pixels, alpha, *size)
@@ -299,6 +317,17 @@ def upscale(
     result = Image.fromarray(joined)
     result.info = {key: image.info[key] for key in ("icc_profile", "exif", "xmp", "dpi") if key in image.info}
     return result
+
+
+def _device(network: SuperResolutionNetwork, device: str | torch.device | None, *, kept: bool) -> torch.device:
+    """Return where `network` runs; without a `device` what `auto` takes, or where it is if it is `kept` there."""
+    if device is None:
+        return device_of(network) if kept else choose_device()
+    if _is_foreign(network):
+        if str(device) in (AUTO, "cpu"):
+            return CPU
+        raise UpscaleError(f"device {str(device)!r}: ONNX Runtime runs this model on the processor")
+    return choose_device(str(device))
 
 
 def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
@@ -318,8 +347,7 @@ def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
 
 def _in_bfloat16(network: SuperResolutionNetwork, precision: Precision, cost_db: Mapping[int, float]) -> bool:
     """Return whether `network`, at its scale, uses bfloat16."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return not _is_foreign(network) and chooses_bfloat16(precision, cost_db.get(network.scale), device)
+    return not _is_foreign(network) and chooses_bfloat16(precision, cost_db.get(network.scale), device_of(network))
 
 
 def _is_foreign(network: SuperResolutionNetwork) -> bool:

@@ -94,8 +94,8 @@ def _values(board: Leaderboard, rows: pl.DataFrame, metric: str) -> pl.DataFrame
     )
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == metric) & pl.col("value").is_finite())
     tested = tested.join(chosen, on=["variant", "lr"], how="semi", nulls_equal=True)
-    means = tested.group_by("dataset", "picture", "variant", maintain_order=True).agg(pl.col("value").mean())
-    return means.pivot("variant", index=["dataset", "picture"], values="value")
+    means = tested.group_by("dataset", "image", "variant", maintain_order=True).agg(pl.col("value").mean())
+    return means.pivot("variant", index=["dataset", "image"], values="value")
 
 
 def _full_strength(gains: pl.DataFrame) -> float:
@@ -122,4 +122,4 @@ def _row(
         else None
         for gain in gains
     )
-    return MatrixRow(str(line["dataset"]), str(line["picture"]), f"{line[baseline]:.{digits}f}", cells)
+    return MatrixRow(str(line["dataset"]), str(line["image"]), f"{line[baseline]:.{digits}f}", cells)

@@ -1,6 +1,6 @@
 """Describe in words how a study was made: training, protocol, machines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,7 @@ def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
     if not found:
         return []
     machines = dict.fromkeys(
-        f"{e.get('gpu') or e.get('processor')}, {e.get('threads')} of {e.get('cores')} cores, {e.get('precision')}"
-        for e in found
+        f"{_device(e)}, {e.get('threads')} of {e.get('cores')} cores, {e.get('precision')}" for e in found
     )
     versions = dict.fromkeys(
         ", ".join(
@@ -137,8 +136,32 @@ def _machines(runs: Sequence[PlannedRun], out: Path) -> Facts:
     lost = f"; not recorded for {_count(len(begun) - len(recorded), 'run')}" if len(recorded) < len(begun) else ""
     if partly := sum(not sessions.complete for sessions in recorded):
         lost += f"; only the last session is recorded for {_count(partly, 'run')}"
-    facts = [("Machine", "; ".join(machines) + f"{lost}."), ("Software", "; ".join(versions) + f"{lost}.")]
+    facts = [
+        ("Machine", "; ".join(machines) + f"{lost}.{different_devices(found)}"),
+        ("Software", "; ".join(versions) + f"{lost}."),
+    ]
     return facts + ([("Commit", "; ".join(commits))] if any(e.get("git_commit") for e in found) else [])
+
+
+def _device(environment: Mapping[str, Any]) -> str:
+    """Return the graphics card that computed the steps, or the processor."""
+    name = str(environment.get("gpu") or environment.get("processor"))
+    return f"{name} (mps)" if environment.get("device") == "mps" else name
+
+
+def different_devices(environments: Sequence[Mapping[str, Any]]) -> str:
+    """Say that runs were trained on several kinds of devices; empty if they were not.
+
+    Version 0.1 recorded the graphics card alone.
+
+    >>> different_devices([{"device": "cpu"}, {"gpu": "Card"}, {"gpu": None}])
+    ' Trained on cpu and cuda, which round differently.'
+    >>> different_devices([{"device": "cuda:0 (Card)"}, {"device": "cuda:1 (Card)"}])
+    ''
+    """
+    devices = [str(e.get("device") or ("cuda" if e.get("gpu") else "cpu")) for e in environments]
+    kinds = list(dict.fromkeys(device.partition(":")[0] for device in devices))
+    return f" Trained on {listed(kinds)}, which round differently." if len(kinds) > 1 else ""
 
 
 def _count(number: int, thing: str) -> str:

@@ -69,9 +69,9 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
     for key, largest, other in wanted:
         if not set(key.meta.root_names()) <= set(values.columns):
             continue
-        order = values.filter(key.is_finite()).sort(key, "dataset", "picture", descending=[largest, False, False])
+        order = values.filter(key.is_finite()).sort(key, "dataset", "image", descending=[largest, False, False])
         passed = Counter[bool]()
-        for dataset, picture, value in order.select("dataset", "picture", key.alias("gain")).iter_rows():
+        for dataset, picture, value in order.select("dataset", "image", key.alias("gain")).iter_rows():
             if (dataset, picture) not in found:
                 change = _change(value, largest, passed[value < 0])
                 why = f"{change} of {best.variant} {'over' if value >= 0 else 'against'} {other}"
@@ -97,8 +97,8 @@ def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
     chosen = pl.any_horizontal(
         [(pl.col("variant") == v) & pl.col("lr").eq_missing(pl.lit(r, pl.Float64)) for v, r in rates.items()]
     )
-    means = tested.filter(chosen).group_by("dataset", "picture", "variant").agg(pl.col("value").mean())
-    return means.pivot("variant", index=["dataset", "picture"], values="value").sort("dataset", "picture")
+    means = tested.filter(chosen).group_by("dataset", "image", "variant").agg(pl.col("value").mean())
+    return means.pivot("variant", index=["dataset", "image"], values="value").sort("dataset", "image")
 
 
 def crop_limit(models: int, pictures: int) -> int:

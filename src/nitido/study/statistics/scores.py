@@ -148,7 +148,7 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
         found = rows[column].unique().sort().to_list()
         if len(found) > 1:
             raise StatisticsError(f"rows of different {column}s cannot be compared: {found[0]} and {found[1]}")
-    pictures = rows.select("dataset", "picture").unique().sort("dataset", "picture")
+    pictures = rows.select("dataset", "image").unique().sort("dataset", "image")
     content = _content(rows, pictures)
     datasets = tuple(pictures["dataset"].unique().sort().to_list())
     index = {name: i for i, name in enumerate(datasets)}
@@ -165,8 +165,8 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
 
 def _content(rows: pl.DataFrame, pictures: pl.DataFrame) -> NDArray[np.int64] | None:
     """A number for each picture by the hash of its pixels; None if all are different, as far as hashes are known."""
-    known = rows.filter(pl.col("content").is_not_null()).unique(["dataset", "picture"], maintain_order=True)
-    hashes = pictures.join(known, on=["dataset", "picture"], how="left", maintain_order="left")["content"].to_list()
+    known = rows.filter(pl.col("content").is_not_null()).unique(["dataset", "image"], maintain_order=True)
+    hashes = pictures.join(known, on=["dataset", "image"], how="left", maintain_order="left")["content"].to_list()
     keys = [number if sha256 is None else sha256 for number, sha256 in enumerate(hashes)]
     first: dict[str | int, int] = {}
     content = [first.setdefault(key, number) for number, key in enumerate(keys)]
@@ -182,17 +182,17 @@ def _scores(variant: str, rows: pl.DataFrame, pictures: pl.DataFrame) -> Scores:
         raise StatisticsError(f"variant {variant!r} has rows with a seed and rows without one")
     broken = rows.filter(~pl.col("value").is_finite().fill_null(value=False))
     if len(broken):
-        where = f"seed {broken['seed'][0]}, {broken['dataset'][0]} {broken['picture'][0]}"
+        where = f"seed {broken['seed'][0]}, {broken['dataset'][0]} {broken['image'][0]}"
         raise StatisticsError(f"variant {variant!r} has a value that is no finite number ({where}): leave it out")
-    if rows.select("dataset", "picture", "seed").is_duplicated().any():
+    if rows.select("dataset", "image", "seed").is_duplicated().any():
         raise StatisticsError(f"variant {variant!r} has a picture that was measured twice with the same seed")
     if len(rows) != len(pictures) * len(seeds):
         every = pictures.join(seeds.to_frame(), how="cross")
-        lacking = every.join(rows, on=["dataset", "picture", "seed"], how="anti", nulls_equal=True)
-        where = f"{lacking['dataset'][0]} {lacking['picture'][0]}, seed {lacking['seed'][0]}"
+        lacking = every.join(rows, on=["dataset", "image", "seed"], how="anti", nulls_equal=True)
+        where = f"{lacking['dataset'][0]} {lacking['image'][0]}, seed {lacking['seed'][0]}"
         raise StatisticsError(
             f"variant {variant!r} lacks {len(lacking)} of {len(every)} values, the first of them {where}: "
             "paired differences need the same pictures for all"
         )
-    values = rows.sort("dataset", "picture", "seed")["value"].to_numpy().reshape(len(pictures), len(seeds))
+    values = rows.sort("dataset", "image", "seed")["value"].to_numpy().reshape(len(pictures), len(seeds))
     return Scores(values, trained=seeds.null_count() == 0)

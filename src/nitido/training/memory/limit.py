@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nitido.base.device import choose_device
 from nitido.base.errors import NitidoError
 from nitido.base.out_of_memory import is_out_of_memory_error
 from nitido.training.memory.allocator import keep_freed_memory, restore_allocator
 from nitido.training.memory.available import available_memory, writable_memory
-from nitido.training.precision import training_device
 
 if sys.platform != "win32":
     import resource
@@ -53,7 +53,7 @@ def _data_limit() -> Iterator[None]:
     See `man setrlimit`. The limit applies to future allocations; a lower limit set by the user is kept. There is no
     limit with a graphics card, whose driver maps more memory than it uses.
     """
-    available = available_memory(training_device())
+    available = available_memory(choose_device())
     if available is None:
         yield
         return
