@@ -1,4 +1,4 @@
-"""Networks small enough to measure: what `test_contract.py` asks of every architecture is asked of each of these."""
+"""Small networks of every architecture, to which `test_contract.py` applies its tests."""
 
 from dataclasses import dataclass, field
 from typing import Any, get_args

@@ -22,7 +22,7 @@ SERVING = [
     debug("rdn", upsampler="bicubic"),
     debug("srresnet", upsampler="bicubic", scale=2),
 ]
-"""A network of each architecture whose weights see the enlarged picture."""
+"""A network of each architecture that upscales its input first."""
 
 
 def other_scales(recipe: Recipe) -> list[int]:
@@ -142,7 +142,7 @@ def test_an_unsupported_scale_is_refused() -> None:
 
 
 class Deceptive(SuperResolutionNetwork):
-    """A stranger's network that promises what it does not keep."""
+    """A third-party network that violates its declaration."""
 
     class Config(NetworkConfig):
         upsampler: str = "bicubic"
@@ -161,7 +161,7 @@ def test_other_shapes_are_never_shared() -> None:
 
 
 class Nested(SuperResolutionNetwork):
-    """A stranger's network: a weight of its own, and the enlargement deep inside a module with weights."""
+    """A third-party network with its own weight and a nested upscaling layer."""
 
     class Enlarging(nn.Module):
         def __init__(self, scale: int) -> None:

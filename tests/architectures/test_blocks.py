@@ -1,4 +1,4 @@
-"""Residual blocks: what each recipe is made of, against formulas, and how strangers add their own."""
+"""Tests residual blocks against formulas, and the registration of new ones."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Activities reach the listener of the block, in order, and end whatever happens."""
+"""Tests that activities reach the listener of the context in order and always end."""
 
 import threading
 

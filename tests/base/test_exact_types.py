@@ -1,4 +1,4 @@
-"""What pydantic converts without a word is an error, whatever field it stands in."""
+"""Tests that values that pydantic converts silently are errors in every field."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The small things everything stands on: atomic files, nearest names, one-line configuration errors."""
+"""Tests atomic files, nearest names and one-line configuration errors."""
 
 import errno
 import os

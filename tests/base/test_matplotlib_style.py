@@ -1,4 +1,4 @@
-"""Figures are the same whatever the user's matplotlibrc says."""
+"""Tests that figures do not depend on the user's matplotlibrc."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Those who ask for too much memory are told from those who make another mistake."""
+"""Tests that out-of-memory errors are distinguished from other errors."""
 
 import subprocess
 import sys

@@ -51,7 +51,7 @@ def load(start: Callable[..., Done]) -> Nitido:
 
 
 def words(path: Path, text: str = "") -> Path:
-    """A plugin that says when it is loaded, and then does what `text` says."""
+    """Write a plugin that prints a line when it is loaded and then runs `text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"print('loaded', {path.name!r})\n{text}")
     return path

@@ -1,4 +1,4 @@
-"""Other people's programs: whatever they do, the caller gets their output or one reason, in time."""
+"""Tests that external programs give their output or one reason within the time limit."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from nitido.base.programs import ProgramError, run_program
 
 @pytest.fixture
 def program(tmp_path: Path):
-    """Write a shell script; returns its path."""
+    """Write a shell script and return its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "program"
@@ -76,7 +76,7 @@ def test_a_file_that_is_not_executable_gives_one_reason(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_program_and_its_children(tmp_path: Path) -> None:
-    """In a process of its own, which gets the SIGINT of a Ctrl-C."""
+    """Run in a separate process, which receives SIGINT."""
     pids = tmp_path / "pids"
     script = f"sleep 1000 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait"
     code = f"from nitido.base.programs import run_program; run_program(['/bin/sh', '-c', {script!r}], 1000)"

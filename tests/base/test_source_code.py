@@ -43,7 +43,7 @@ def code(tmp_path: Path) -> Code:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A package whose module `words` registers, with what the module `helper` says."""
+    """Write a package whose module `words` registers names with code of the module `helper`."""
     folder = tmp_path / "pack"
     folder.mkdir()
     (folder / "__init__.py").write_text("from pack import words\n")

@@ -1,4 +1,4 @@
-"""Every test of this folder has a data folder and a cache of its own."""
+"""Gives every test its own data folder and cache."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The middle of a picture: the same pixels, in both resolutions."""
+"""Tests center crops in both resolutions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every kind of unfit picture is found and named."""
+"""Tests that every kind of unsuitable image is found and reported."""
 
 import resource
 import zlib

@@ -1,4 +1,4 @@
-"""What a picture loses on its way to 8-bit RGB is said wherever pictures are measured or learned."""
+"""Tests that losses of the conversion to 8-bit RGB are reported."""
 
 from pathlib import Path
 

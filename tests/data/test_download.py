@@ -1,4 +1,4 @@
-"""Downloads against a real server on this machine: resume, restart, refuse, never half a file."""
+"""Tests downloads from a local server: resuming, restarting, refusing, no partial files."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ DROP = 20 * 65536  # whole chunks: what came after the last whole chunk is asked
 
 @dataclass
 class Server:
-    """What the server serves, how it behaves, and what it was asked."""
+    """Content and behavior of the server, and the requests it received."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=lambda: {"/file.bin": CONTENT})

@@ -1,4 +1,4 @@
-"""Pictures that occur twice are found, however they were changed, and different ones are not."""
+"""Tests that duplicates are found despite modifications, and different images are not."""
 
 import io
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def test_equal_pixels_are_found_between_any_two(folder: Path) -> None:
 
 
 def test_pictures_that_occur_twice_among_the_tests_are_found(folder: Path) -> None:
-    """In one set, as a photograph beside its JPEG, and in two sets."""
+    """Duplicates occur in one set, as an image and its JPEG, and in two sets."""
     train, validation = _store(folder, "train", _pictures("rocket")), _store(folder, "validation", _pictures("coffee"))
     cat = _pictures("chelsea")["chelsea"]
     one = _store(folder, "one", {"cat": cat, "recompressed": _jpeg(cat)} | _pictures("astronaut"))

@@ -1,4 +1,4 @@
-"""The packed store: what goes in comes out, is used again, and is never half-written."""
+"""Tests that packs preserve pixels, are reused, and are written atomically."""
 
 import hashlib
 import json
@@ -367,7 +367,7 @@ def test_a_missing_picture_gets_a_line(folder: Path) -> None:
 
 @contextmanager
 def _full_disk(room: int) -> Iterator[None]:
-    """The kernel lets no file grow beyond `room` bytes, so writing fails half-way as on a full disk."""
+    """Limit files to `room` bytes, so that writing fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:

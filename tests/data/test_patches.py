@@ -1,4 +1,4 @@
-"""Patches: a pure function of (seed, i), uniform, and where they say they are."""
+"""Tests that patches are a pure function of (seed, i), uniform, and at their planned positions."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files written by Pillow, tifffile or libvips itself, read by nitido, and the other way round."""
+"""Tests reading files of Pillow, tifffile and libvips, and reading nitido's files with Pillow."""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""The resizer against a plain dense-matrix transcription of the definition, and against what any resizer must obey."""
+"""Compares resizing with a dense-matrix implementation of its definition, and tests its invariants."""
 
 import math
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What is in a folder is found, or counted and named."""
+"""Tests that entries of folders are found, or counted and reported."""
 
 import os
 from pathlib import Path
@@ -15,20 +15,20 @@ def _touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def test_pictures_below_are_found_in_a_fixed_order(tmp_path: Path) -> None:
+def test_images_in_subfolders_are_found_in_a_fixed_order(tmp_path: Path) -> None:
     _touch(tmp_path, "b.png", "A.jpg", "sub/c.JFIF", "sub/deep/d.jpe", "a/z.webp", ".hidden/e.png", "sub/.f.png")
     names = [path.relative_to(tmp_path).as_posix() for path in walk(tmp_path).pictures]
     assert names == ["a/z.webp", "A.jpg", "b.png", "sub/c.JFIF", "sub/deep/d.jpe"]
 
 
-def test_what_is_left_out_is_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_entries_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _touch(tmp_path, "a.png", "notes.txt", "b.xcf")
     (tmp_path / "dead.png").symlink_to("nowhere.png")
     (tmp_path / "loop").symlink_to(".")
     os.mkfifo(tmp_path / "pipe.png")
     assert find_pictures(tmp_path) == [tmp_path / "a.png"]
     assert capsys.readouterr().err == (
-        f"note: {tmp_path}: skipped 1 broken link(s), 2 file(s) of other types, 1 already visited folder(s), "
+        f"note: {tmp_path}: skipped 1 already visited folder(s), 1 broken link(s), 2 file(s) of other types, "
         "1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
     )
 
@@ -74,7 +74,7 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
 def test_an_entry_that_cannot_be_examined_does_not_end_the_walk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some file systems, as that of a container's mounts, refuse to tell what an entry is."""
+    """Some file systems, for example container mounts, do not permit to examine entries."""
     _touch(tmp_path, "a.png", "b.png")
     is_dir = Path.is_dir
 

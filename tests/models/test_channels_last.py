@@ -1,4 +1,4 @@
-"""Channels last by PyTorch's own judgement, for what every network is given."""
+"""Tests that inputs of networks are channels-last according to PyTorch."""
 
 import numpy as np
 import pytest

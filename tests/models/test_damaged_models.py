@@ -1,4 +1,4 @@
-"""Model files that are not what was written: every one is refused in one line, and takes no more than its size."""
+"""Tests that damaged model files are refused with one line and bounded memory."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Made-up files in the VDSR authors' layout, whole and damaged in every way."""
+"""Tests complete and damaged files in the VDSR authors' layout."""
 
 import hashlib
 import resource

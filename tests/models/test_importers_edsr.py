@@ -104,7 +104,7 @@ def make(kind: Callable[..., nn.Module], *sizes: float) -> nn.Module:
 
 
 def check_parity(source: Path, reference: nn.Module, residual_scale: float | None = None) -> nn.Module:
-    """The written model file computes what `reference` does, on a picture whose border counts."""
+    """Assert that the written model file computes what `reference` does, including borders."""
     model = source.with_name("m.safetensors")
     save_model(model, *import_model(source, residual_scale=residual_scale))
     network = load_model_file(model).network

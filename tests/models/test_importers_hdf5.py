@@ -21,7 +21,7 @@ Layers = dict[str, dict[str, np.ndarray]]
 
 @pytest.fixture
 def layers() -> Layers:
-    """A generator of one block and one enlargement, its layers numbered as Keras does."""
+    """A generator of one block and one upsampling stage, with layers numbered as in Keras."""
     rng = np.random.default_rng(6)
 
     def draw(*shape: int) -> np.ndarray:

@@ -239,7 +239,7 @@ def test_a_missing_package_gives_one_line(
 
 
 def altered(tiny: Exported, path: Path, **metadata: str | None) -> Path:
-    """The file with other metadata and without a checksum, as of earlier versions; None takes an entry away."""
+    """Return the file with other metadata and, as in earlier versions, no checksum; None removes an entry."""
     model = onnx.load(tiny.path)
     said = {entry.key: entry.value for entry in model.metadata_props} | metadata
     del said["nitido_checksum"]

@@ -1,4 +1,4 @@
-"""The self-ensemble against the eight symmetries written out in NumPy, and by what must not change."""
+"""Compares the self-ensemble with the eight symmetries in NumPy, and tests its invariants."""
 
 import numpy as np
 import pytest

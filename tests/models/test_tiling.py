@@ -1,4 +1,4 @@
-"""Pieces give the pixels of the whole picture, for every architecture and at every place."""
+"""Tests that tiles give the pixels of the whole image for every architecture."""
 
 import pytest
 import torch

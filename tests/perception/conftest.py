@@ -1,4 +1,4 @@
-"""Every test has a cache and a torch.hub of its own; a stand-in for the VGG19 file; pictures."""
+"""Gives every test its own cache and torch.hub folder; a replacement of the VGG19 file; images."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Backbones against torchvision's VGG19 and against what EfficientNet-Lite0 recognises."""
+"""Compares backbones with torchvision's VGG19 and with the classes that EfficientNet-Lite0 recognizes."""
 
 import sys
 from typing import Any

@@ -65,7 +65,7 @@ def weights(server: Server) -> WeightsFile:
 
 @pytest.fixture
 def nowhere() -> str:
-    """An address where nobody listens."""
+    """Return a URL without a server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{closed.getsockname()[1]}"

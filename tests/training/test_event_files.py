@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run: every step once, whatever interrupted it."""
+"""Tests that every step occurs once in TensorBoard files despite interruptions."""
 
 import pickle
 import subprocess
@@ -83,7 +83,7 @@ run(pickle.loads(Path(store).read_bytes()), Path(directory), die)
 def test_a_killed_and_resumed_run_has_all_events(
     small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int, when: str
 ) -> None:
-    """The process ends without a chance to write anything: what TensorBoard's thread holds back is lost."""
+    """The process is killed, so events in the queue of TensorBoard's thread are lost."""
     (tmp_path / "store").write_bytes(pickle.dumps(small_store))
     arguments = [tmp_path / "run", tmp_path / "store", str(step), when]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[2], check=False)

@@ -1,4 +1,4 @@
-"""The fast path: what is chosen, what is remembered, and that it trains to the same end."""
+"""Tests how the fast path is chosen and stored, and that its results agree."""
 
 import logging
 import re
@@ -88,7 +88,7 @@ def test_eager_steps_are_measured_before_and_after_compiling(
 
 
 def test_kernels_are_measured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is, kernels and compiled code have their turns, then the first two once more."""
+    """Eager steps, kernels and compiled code are measured, then the first two again."""
     seconds = iter([0.26, 0.41, 0.3, 0.25, 0.18])
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: None)
     monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
@@ -384,7 +384,7 @@ def test_a_compiled_run_is_not_resumed_without_a_compiler(tmp_path: Path) -> Non
 
 
 class Overflowing(nn.Module):
-    """Passes everything on; from its third call on, what it passes on in bfloat16 is infinite."""
+    """The identity, whose bfloat16 output is infinite from its third call on."""
 
     def __init__(self, before: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which step is best when validation pictures are flat, and what a validation refuses."""
+"""Tests selection of the best step on flat validation images, and refused validations."""
 
 import math
 from pathlib import Path

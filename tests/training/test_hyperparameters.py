@@ -1,4 +1,4 @@
-"""One validated object: what is accepted, and how a mistake is named."""
+"""Tests validation of hyperparameters and its error messages."""
 
 import math
 

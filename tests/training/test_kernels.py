@@ -1,4 +1,4 @@
-"""Trainings whose steps nitido's kernels calculate, beside those that PyTorch's do."""
+"""Compares trainings with nitido's kernels with trainings by PyTorch."""
 
 from pathlib import Path
 

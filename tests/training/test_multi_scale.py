@@ -1,4 +1,4 @@
-"""One network for several scales: whose turn it is, what it sees, what is measured, and that nothing gets lost."""
+"""Tests training one network for several scales: schedule, patches, validation and resuming."""
 
 import os
 import signal

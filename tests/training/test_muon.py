@@ -53,7 +53,7 @@ def test_bfloat16_iterations_are_as_accurate_as_bfloat16(shape: tuple[int, ...])
 @pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
 @pytest.mark.parametrize("decades", [3, 12])
 def test_small_singular_values_stay_bounded_in_bfloat16(shape: tuple[int, ...], decades: int) -> None:
-    """As those of trained networks' gradients are; what is large stays as it is."""
+    """Singular values as in gradients of trained networks; large ones do not change."""
     values = torch.logspace(0, -decades, min(shape[1:]))
     u, v = (torch.linalg.qr(torch.randn(shape[0], side, len(values), generator=_seeded()))[0] for side in shape[1:])
     rounded = orthogonalised(u @ torch.diag(values) @ v.mT, in_bfloat16=True)

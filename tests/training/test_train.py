@@ -1,4 +1,4 @@
-"""Training: the same bits twice, the same bits after an interruption, and what it leaves behind."""
+"""Tests that trainings are reproducible and resumable to the same bits, and the files they write."""
 
 import os
 import signal

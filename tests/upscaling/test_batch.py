@@ -1,4 +1,4 @@
-"""Folders of pictures: places, names, what is done already, what fails, and what a stopped batch leaves."""
+"""Tests batches: folders, names, finished results, failures and interruptions."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ PHOTO = data.astronaut()[40:64, 180:212]
 
 
 class Diary:
-    """A listener that writes down what it hears."""
+    """A listener that records its calls."""
 
     def __init__(self) -> None:
         self.ended_: list[str] = []
@@ -383,8 +383,8 @@ def test_names_that_differ_in_case_are_distinct_if_the_file_system_says_so(tmp_p
 
 
 def test_names_that_differ_in_case_collide_if_the_file_system_ignores_case(tmp_path: Path, monkeypatch) -> None:
-    """No such file system can be made without rights that tests do not have: its answer is put in its place."""
-    monkeypatch.setattr("nitido.upscaling.batch._tells_case_apart", lambda folder: False)
+    """Creating such a file system needs privileges, so the check is replaced."""
+    monkeypatch.setattr("nitido.upscaling.batch._is_case_sensitive", lambda folder: False)
     make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png")
     with pytest.raises(PictureError, match="would both become"):
         plan([tmp_path / "photos"], tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What files contain beside pixels: it comes along, or one line says that it does not; exiftool looks at both."""
+"""Tests with exiftool that metadata are preserved, or that one line reports their loss."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Pictures whose arrays lie in files: the bytes of the way through memory, and no more memory for more pixels."""
+"""Tests that arrays in files give the same bytes as in memory, with bounded memory."""
 
 import errno
 import resource

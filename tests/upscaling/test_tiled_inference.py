@@ -1,4 +1,4 @@
-"""Short memory and short numbers: the picture is the same, and what was done otherwise is said."""
+"""Tests that little memory and bfloat16 do not change the image, and that fallbacks are reported."""
 
 import os
 import subprocess

@@ -111,7 +111,7 @@ def test_pil_images_keep_their_mode_and_profile(mode: str) -> None:
 
 
 class Doubling(SuperResolutionNetwork):
-    """Nearest neighbour ×2 as a network: what it makes of a picture can be said without it."""
+    """Nearest-neighbor upsampling ×2 as a network, whose output is easy to compute independently."""
 
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__(NETWORKS["colour"].config, 0)

@@ -307,7 +307,7 @@ def test_cmyk_becomes_srgb_without_the_cmyk_profile(tmp_path: Path) -> None:
 
 
 def inks(name: str = "Odd inks") -> bytes:
-    """A CMYK profile (ICC.1:2001-04) of inks that nobody has: cyan is red, magenta green, yellow blue, black grey."""
+    """A CMYK profile (ICC.1:2001-04) of artificial inks: cyan is red, magenta green, yellow blue, black gray."""
 
     def tag(kind: bytes, content: bytes) -> bytes:
         return kind + bytes(4) + content + bytes(-len(content) % 4)

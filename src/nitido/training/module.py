@@ -212,7 +212,7 @@ class NetworkTraining(lightning.LightningModule, ABC):
             self.memory.load(checkpoint["memory"])
 
     def is_logged(self) -> bool:
-        """Whether this step's scalars are written."""
+        """Return whether the scalars of this step are written."""
         return self.global_step % self.options.log_every == 0
 
     def refuse_non_finite(self, terms: Mapping[str, Tensor]) -> None:

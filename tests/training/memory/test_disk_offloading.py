@@ -1,4 +1,4 @@
-"""Gradients are those of a step in memory, to the bit, whatever lies in the file."""
+"""Tests that offloading gives gradients identical to a step in memory."""
 
 import subprocess
 import sys

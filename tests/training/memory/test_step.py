@@ -1,4 +1,4 @@
-"""Steps that do not fit the memory: calculated otherwise, to the same end, and what was done is said once."""
+"""Tests steps that do not fit into memory: they are computed with less, with equal results, and reported once."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ PLAIN = {"batch": 8, "optimizer": "sgd", "learning_rate": 0.05}
 """Steps as long as their gradients: Adam's first ones are as long for those that are nothing but rounding."""
 
 ROUNDING = 0.01
-"""Of what was learnt: where a pixel is as good as right, or a feature as good as nothing, its gradient may be any."""
+"""Relative tolerance of learned changes; gradients of nearly correct pixels or zero features are ill-conditioned."""
 
 GAME = {
     "batch": 8,
@@ -34,7 +34,7 @@ GAME = {
 
 
 class Greedy(nn.Module):
-    """Asks for more memory than there is where it sees more than `limit` patches; so often, or always."""
+    """Allocates too much memory for more than `limit` patches, the given number of times or always."""
 
     def __init__(self, limit: int, times: int) -> None:
         super().__init__()
