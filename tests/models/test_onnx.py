@@ -183,7 +183,7 @@ def test_one_network_serves_several_scales() -> None:
 
 
 def test_a_file_is_for_one_scale(tiny: Exported) -> None:
-    with pytest.raises(OnnxError, match="enlarges ×2, not ×3"):
+    with pytest.raises(OnnxError, match="upscales by ×2, not by ×3"):
         load_onnx_file(tiny.path).at_scale(3)
 
 
