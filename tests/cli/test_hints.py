@@ -38,7 +38,7 @@ from PIL import Image
         ("study run empty", "empty: no study's directory: it has no study.yaml"),
         ("study run runs", "it has no study.yaml; name one of runs/srcnn"),
         ("study run srcnn.yaml", "srcnn.yaml: no such file (the built-in study: srcnn)"),
-        ("study run srcnn --out photo.jpg", "photo.jpg is there already and holds no study: choose another --out"),
+        ("study run srcnn --out photo.jpg", "photo.jpg exists and contains no study: choose another --out"),
         ("study report srcnn", "srcnn: no such directory: did you mean runs/srcnn?"),
         ("study report nowhere", "nowhere: no such directory (nitido study run makes one)"),
         ("study report photo.jpg", "photo.jpg: a file, where a study's directory is needed"),

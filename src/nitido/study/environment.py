@@ -77,7 +77,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def _version(package: str) -> str | None:
-    """The version of an installed package; None for nitido itself where it runs from its sources."""
+    """Return the version of an installed package; None for nitido itself if it runs from source."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -85,7 +85,7 @@ def _version(package: str) -> str | None:
 
 
 def _platform() -> str:
-    """The operating system, its release, the machine and the C library; `platform.platform` would call `uname`."""
+    """Return operating system, release, machine and C library without calling `uname`, as `platform.platform` does."""
     return "-".join(
         part for part in (platform.system(), platform.release(), platform.machine(), *platform.libc_ver()) if part
     )

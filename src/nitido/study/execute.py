@@ -148,7 +148,7 @@ def execute(
 
 
 def _status_or_warn(directory: RunDirectory) -> Status | None:
-    """The status; None for a new directory, and for a damaged one, after a warning: the checkpoints tell the rest."""
+    """Return the status; None for a new directory, and after a warning for a damaged one."""
     try:
         return directory.read_status()
     except DamagedFileError as error:
@@ -157,9 +157,9 @@ def _status_or_warn(directory: RunDirectory) -> Status | None:
 
 
 def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> LoadedModel | None:
-    """The model of a finished run; None if its file is missing, of another run, or does not hold the run's weights.
+    """Return the model of a finished run; None if its file is missing, of another run, or has other weights.
 
-    A line on standard error says so then, and that it is `otherwise`.
+    In that case a line on standard error names the reason and ends with `otherwise`.
     """
     try:
         found = load_model_file(directory.model)
@@ -204,7 +204,7 @@ def _supervise(
 
 
 def _unfinished(directory: RunDirectory, state: State, reason: str = "") -> Status:
-    """The status of a run that has not finished, with the steps and the time of its sessions so far."""
+    """Return the status of an unfinished run, with the steps and the time of its sessions so far."""
     sessions = _recorded_sessions(directory)
     return Status(
         state,
@@ -216,7 +216,7 @@ def _unfinished(directory: RunDirectory, state: State, reason: str = "") -> Stat
 
 
 def _recorded_sessions(directory: RunDirectory) -> Sessions:
-    """The sessions so far; none, after a warning, where their file is damaged: the run does not depend on them."""
+    """Return the sessions so far; none, after a warning, if their file is damaged."""
     try:
         return directory.read_sessions()
     except DamagedFileError as error:
@@ -326,7 +326,7 @@ def _rows_are_whole(directory: RunDirectory, identity: RunIdentity) -> bool:
 
 
 def _labels(run: RunConfig) -> dict[str, str]:
-    """What TensorBoard calls the run."""
+    """Return the labels of the run in TensorBoard."""
     labels = {"architecture": run.architecture, "variant": run.variant}
     return labels | ({"scales": ", ".join(map(str, run.scales))} if run.scales else {})
 
@@ -419,7 +419,7 @@ def measured_rows(
     labels: Mapping[str, object],
     metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Iterable[dict[str, object]]:
-    """Rows of every validation and test picture; `labels` are the columns that are the same in all of them."""
+    """Yield the rows of every validation and test image; `labels` are the columns that all rows share."""
     stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
     stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
     for split, dataset, store in stores:

@@ -21,12 +21,12 @@ from nitido.study.spec import RENAMED_KEYS
 
 
 class PictureRecord(StrictModel):
-    """One picture as it was decoded.
+    """One decoded image.
 
     Attributes:
         name: Its name in its set.
         sha256: The hash of its RGB pixels and their shape.
-        grey: Whether its file has one channel; such a picture is scored as its own luma.
+        grey: Whether its file has one channel, which is then scored as luma.
     """
 
     name: str
@@ -46,18 +46,18 @@ def picture_records(store: Store) -> Records:
 
 
 class RunIdentity(StrictModel):
-    """Everything that the weights of a run depend on, apart from the machine and nitido's own version.
+    """Everything that the weights of a run depend on, except the machine and the version of nitido.
 
-    The evaluated metrics are not part of it: figures can be added to a finished run without training.
+    The evaluated metrics are not included: they can be added to a finished run without training.
 
     Attributes:
         configuration: The network, the hyperparameters and how the run starts.
         train: The training pictures, in the order in which patches are drawn from them.
         validation: The pictures that choose the best step.
         source_sha256: The hash of the model file that the run starts from.
-        plugins: For each word of the configuration that a plugin registered, the hash of the file that did it.
-        plugin_code: For each of these words the hash of that file and all code of the plugin that it depends on, as
-            they were imported. Version 0.1 did not record it.
+        plugins: For each name in the configuration that a plugin registered, the hash of its file.
+        plugin_code: For each of these names, the hash of that file and of all code of the plugin that it depends on,
+            as imported. Version 0.1 did not record it.
     """
 
     configuration: dict[str, Any]
@@ -104,7 +104,7 @@ class RunIdentity(StrictModel):
         )
 
     def _other_code(self, new: Self) -> str:
-        """Name the first word of a plugin whose code is another one."""
+        """Name the first registered name whose plugin code has changed."""
         old, now = (self.plugin_code, new.plugin_code) if self.plugin_code else (self.plugins, new.plugins)
         words = [word for word in {**old, **now} if old.get(word) != now.get(word)]
         return f"the code of the plugin of {words[0]} changed" if words else ""
@@ -132,7 +132,7 @@ class PlannedPictures(StrictModel):
 
     @property
     def digest(self) -> str:
-        """A hash of all of it."""
+        """A hash of all records."""
         return checksum(self.model_dump(mode="json"))
 
     def write(self, path: Path) -> None:
@@ -142,14 +142,14 @@ class PlannedPictures(StrictModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read back what `write` wrote; raises `DamagedFileError` or `ConfigError`."""
-        remedy = "run the study again, which writes it anew"
+        remedy = "run the study again to recreate it"
         return cls.parse(read_json(path, remedy), str(path))
 
 
 def evaluation_digest(run: RunConfig, pictures: PlannedPictures) -> str:
     """Return a hash of everything that the rows of a run depend on besides its weights.
 
-    Of the metrics only those count that can be measured here: a package that is installed later adds its figures.
+    Only metrics that can be measured here are included: if a package is installed later, its metrics are added.
     """
     values = {
         "validation": pictures.model_dump(mode="json")["validation"],
@@ -162,7 +162,7 @@ def evaluation_digest(run: RunConfig, pictures: PlannedPictures) -> str:
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> str:
-    """Where two nested values differ first, as `key: old → new`; empty when they are equal.
+    """Return the first difference of two nested values as `key: old → new`; empty if they are equal.
 
     >>> first_difference({"data": {"test": "set5"}}, {"data": {"test": "set14"}})
     "data.test: 'set5' → 'set14'"
@@ -177,14 +177,14 @@ def first_difference(old: Any, new: Any, where: str = "") -> str:
 
 
 def _configuration(run: RunConfig) -> dict[str, Any]:
-    """The part of a run's configuration that its weights depend on; pictures count by content, not by set name."""
+    """Return the part of the configuration that the weights depend on; images are identified by content, not name."""
     return run.model_dump(mode="json", exclude={"study", "metrics", "data"}, exclude_none=True)
 
 
 def _upgraded(configuration: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the defaults of fields that an earlier version did not have.
+    """Return the configuration with the defaults of fields that an earlier version did not have.
 
-    One that this version cannot read (a field or a plugin is gone) is returned as it is.
+    If this version cannot read it (a field or a plugin is missing), it is returned unchanged.
     """
     try:
         run = RunConfig.parse({**configuration, "data": {}}, "identity")
@@ -207,7 +207,7 @@ def _other_pictures(what: str, old: Records, new: Records) -> str:
 
 
 def _missing(records: Iterable[PictureRecord], others: Iterable[PictureRecord]) -> list[str]:
-    """The names of `records` whose content is not among `others`, as often as it is missing."""
+    """Return the names of `records` whose content is not among `others`, with multiplicity."""
     left = Counter((r.sha256, r.grey) for r in others)
     names = []
     for record in records:

@@ -1,4 +1,4 @@
-"""The ranking of a study: chosen on validation, reported on test, from rows alone."""
+"""Rank a study from its rows: chosen on validation images, reported on test images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ RANKED_BY = SELECTION_METRICS["fidelity"].metric
 
 
 class LeaderboardError(NitidoError):
-    """Rows that cannot be ranked together."""
+    """The rows cannot be ranked together."""
 
 
 @dataclass(frozen=True)
 class VariantFacts:
     """What the leaderboard needs to know about a variant besides its rows.
 
-    `learning_rates` are those whose every run finished; only they can be chosen. None for what is not trained.
+    `learning_rates` are those whose every run finished; only they can be chosen. None for bicubic.
     `unfinished` says of the other learning rates why they cannot be chosen ("diverged", "missing").
     `objective` is what its training optimizes: a variant that optimizes perception is not ranked by fidelity.
     """
@@ -65,7 +65,7 @@ class Entry:
     `means[dataset][metric]` is the mean over pictures, then over seeds; `deviations` holds the sample standard
     deviation over seeds where there are at least two. `rank` is None for a variant with a run that did not finish, or
     without results on every test set: it stays in the table, but a mean over fewer runs or sets is not comparable.
-    A variant that aims at perception has no `rank` either, but a `perceptual_rank`; where perceptual distances were
+    A variant with the objective perception has no `rank` either, but a `perceptual_rank`; if perceptual distances were
     measured, every complete variant has one.
 
     A mean is over the same pictures for every variant, each measured with each of the variant's seeds. A metric that
@@ -93,7 +93,7 @@ class Entry:
         return self.mean(RANKED_BY)
 
     def mean(self, metric: str) -> float | None:
-        """The mean of `metric` over the test sets' means; None without results, or if it lacks some."""
+        """Return the mean of `metric` over the means of the test sets; None if a value is missing."""
         if metric in self.gaps:
             return None
         values = [metrics[metric] for metrics in self.means.values() if metric in metrics]
@@ -208,11 +208,11 @@ def rank(
 
 
 _IDENTITY = ("variant", "lr", "seed", "checkpoint", "split", "dataset", "image", "metric")
-"""The columns that tell one value from another."""
+"""The columns that identify a value."""
 
 
 def _refuse_duplicates(rows: pl.DataFrame) -> None:
-    """Raise `LeaderboardError` for a value that is there twice: it would count twice."""
+    """Raise `LeaderboardError` for a duplicate value, which would count twice."""
     twice = rows.filter(rows.select(_IDENTITY).is_duplicated())
     if not twice.is_empty():
         first = twice.row(0, named=True)
@@ -225,13 +225,13 @@ def _refuse_duplicates(rows: pl.DataFrame) -> None:
 
 
 _Pictures = Mapping[tuple[str, str, str], frozenset[str]]
-"""By split, data set and metric: all pictures of the set, whatever was measured on them."""
+"""(split, data set, metric) -> all images of the set with any measurement."""
 
 
 def _pictures(rows: pl.DataFrame) -> _Pictures:
-    """The pictures that every metric has to have: those that anything was measured on.
+    """Return the images that every metric must have: those with any measurement.
 
-    With the pictures that this metric has alone, a mean over a part of the set would look like one over all.
+    If only the images of the metric itself counted, a mean over a part of the set would look like one over all.
     """
     sets = rows.group_by("split", "dataset", maintain_order=True).agg(pl.col("image").unique())
     metrics = {split: group["metric"].unique(maintain_order=True) for (split,), group in rows.group_by("split")}
@@ -243,7 +243,7 @@ def _pictures(rows: pl.DataFrame) -> _Pictures:
 
 
 def _doubts(entries: Sequence[Entry], objective: Objective) -> list[str]:
-    """Return what the means and choices leave open: variants that lack values, learning rates that tie."""
+    """Return the caveats of means and choices: variants with missing values, tied learning rates."""
     metric = SELECTION_METRICS[objective].metric
     said = [f"{e.variant} is not ranked: it {e.gaps[metric]}" for e in entries if metric in e.gaps]
     said += _gaps(entries) if objective == "fidelity" else []
@@ -277,7 +277,7 @@ def _count(number: int, thing: str) -> str:
 
 @dataclass(frozen=True)
 class _Ranking:
-    """The ranks for one objective: by variant, and the variants from the best mean to the worst."""
+    """The ranking for one objective: rank by variant, and the variants from the best mean to the worst."""
 
     places: Mapping[str, int] = field(default_factory=dict)
     order: tuple[str, ...] = ()
@@ -288,10 +288,10 @@ class _Ranking:
 def _ranking(
     entries: Sequence[Entry], rows: pl.DataFrame, baseline: str, objective: Objective, lack: str = "has no result here"
 ) -> _Ranking:
-    """Rank `entries` by the selection metric of `objective`; variants that cannot be told apart share a rank.
+    """Rank `entries` by the selection metric of `objective`; without a significant difference they share a rank.
 
-    `lack` says why the baseline may not be among them. With one seed everywhere nothing can be told apart: the ranks
-    are those of the means, and a caveat says so.
+    `lack` says why the baseline may be missing. With one seed everywhere, differences are inconclusive: the ranks are
+    those of the means, and a caveat says so.
     """
     selection_metric = SELECTION_METRICS[objective]
     means = {entry.variant: entry.mean(selection_metric.metric) for entry in entries}
@@ -314,7 +314,7 @@ def _ranking(
 
 
 def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
-    """The rows of a variant at its learning rate; null for what is not trained."""
+    """Return the rows of a variant at its learning rate, which is null for bicubic."""
     rate = pl.lit(learning_rate, pl.Float64)
     return rows.filter((pl.col("variant") == variant) & pl.col("lr").eq_missing(rate) & pl.col("value").is_not_nan())
 

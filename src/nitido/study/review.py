@@ -66,9 +66,9 @@ def review(runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> 
 
 
 def planned_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Path:
-    """The model that `run` starts from: of its source variant's runs, which are those of the plan, the best.
+    """Return the model that `run` starts from: the best of the planned runs of its source variant.
 
-    Raises `StudyError` when none of them has finished.
+    Raises `StudyError` if none of them has finished.
     """
     sources = [other for other in runs if other.config.variant == run.config.source_variant]
     return best_source(run, [other for other in sources if not difference(other, runs, out, pictures)], out)
@@ -111,7 +111,7 @@ def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures:
         source = planned_source(run, runs, out, pictures) if run.config.source_variant is not None else None
         weights = source_weights(run.config, directory, source)
     except NitidoError:
-        return ""  # what the run starts from is not there yet, or not any more: the run itself says so when it starts
+        return ""  # the source does not exist (yet or any more), which the run itself reports when it starts
     return directory.difference(pictures.identity(run.config, weights))
 
 

@@ -38,19 +38,19 @@ class StudyReporter(Protocol):
     """Receives the progress of a study."""
 
     def reviewed(self, review: Review) -> None:
-        """The plan was compared with the directory, where nothing was written yet."""
+        """Receive the comparison of plan and directory, before anything is written."""
         ...
 
     def planned(self, runs: Sequence[PlannedRun], works: Mapping[Path, Workload]) -> None:
-        """Called once, before the first run, with all runs and the work of each by its directory."""
+        """Receive all runs, and the work of each by its directory, before the first run starts."""
         ...
 
     def started(self, run: PlannedRun, number: int, runs: int, steps: int) -> ProgressListener:
-        """Called when a run begins, with its number (from 1), the number of runs, and its steps; returns a listener."""
+        """Receive the start of a run, with its number (from 1) and its steps; return a listener for its progress."""
         ...
 
     def ended(self, run: PlannedRun, status: Status) -> None:
-        """Called when a run has ended."""
+        """Receive the end of a run."""
         ...
 
 
@@ -94,17 +94,17 @@ def run_study(study: Study, out: Path, reporter: StudyReporter, device: torch.de
 
 
 def _need_backbones(runs: Sequence[PlannedRun]) -> None:
-    """Load the weights of every backbone now instead of before the first run that needs it."""
+    """Load the weights of every backbone before the first training, so that errors occur early."""
     options = [run.config.hyperparameters for run in runs]
     for wanted in {o.perceptual for o in options if PERCEPTUAL in o.loss}:
         PerceptualDistance(wanted)
 
 
 def _need_models(runs: Sequence[PlannedRun], out: Path, pictures: Pictures) -> dict[str, LearnedPictures]:
-    """Return by name what the models to start from have learned.
+    """Return the training images of each model that runs start from, by its name.
 
-    Models that are not there, or that learned pictures which the study holds out, are refused now and not when it is
-    their run's turn.
+    Missing models, and models that were trained on images which the study holds out, raise an error before the first
+    training.
     """
     found: dict[str, LearnedPictures] = {}
     for run in runs:
@@ -162,16 +162,18 @@ def _refuse_foreign(out: Path, study: Study) -> None:
         if found:
             raise StudyError(f"{out} holds another study ({found}): choose another --out")
     elif not is_unused(out) and not (out / PICTURES_FILE).exists():
-        raise StudyError(f"{out} is there already and holds no study: choose another --out")
+        raise StudyError(f"{out} exists and contains no study: choose another --out")
 
 
 def _refuse_shared(out: Path, runs: Sequence[PlannedRun]) -> None:
-    """Raise `StudyError` if a symbolic link makes two runs share a directory: each would set the other's aside."""
+    """Raise `StudyError` if a symbolic link makes two runs share a directory: each would move the other's files."""
     places: dict[Path, Path] = {}
     for run in runs:
         other = places.setdefault((out / run.directory).resolve(), run.directory)
         if other != run.directory:
-            raise StudyError(f"{out}: {run.directory} is a link to {other}, which is another run's: remove the link")
+            raise StudyError(
+                f"{out}: {run.directory} is a link to {other}, the directory of another run: remove the link"
+            )
 
 
 def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:

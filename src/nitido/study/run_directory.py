@@ -1,4 +1,4 @@
-"""The run directory: file names, and reading and writing its small files."""
+"""Name, read and write the files of a run directory."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ from nitido.training.transfer import TransferReport
 
 State = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
-_START_AGAIN = "remove it, and the run resumes from its last checkpoint"
-_UNRECORDED = "remove it, and where the run happened counts as not recorded"
+_START_AGAIN = "remove it to resume the run from its last checkpoint"
+_UNRECORDED = "remove it; the environment of the run then counts as not recorded"
 
 
 class RunDirectoryError(NitidoError):
@@ -59,7 +59,7 @@ class Status:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Everything a run leaves, under `path`."""
+    """The files of a run, under `path`."""
 
     path: Path
 
@@ -70,7 +70,7 @@ class RunDirectory:
 
     @property
     def identity(self) -> Path:
-        """What the weights depend on, with every picture's hash."""
+        """Everything that the weights depend on, with the hash of every image."""
         return self.path / "identity.json"
 
     @property
@@ -100,12 +100,12 @@ class RunDirectory:
 
     @property
     def detailed_graph(self) -> Path:
-        """The graph of torchview, if Graphviz is installed."""
+        """The graph by torchview, if Graphviz is installed."""
         return self.path / "graph.svg"
 
     @property
     def transfer(self) -> Path:
-        """What was taken from a pretrained network, and what is frozen; absent without either."""
+        """Transferred and frozen weights; absent without either."""
         return self.path / "transfer.json"
 
     @property
@@ -120,7 +120,7 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """Scalars, one JSON object a line."""
+        """Scalars, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -134,20 +134,20 @@ class RunDirectory:
         return self.path / "rows.parquet"
 
     def read_config(self) -> RunConfig | None:
-        """The configuration, or None in a new directory; raises `NitidoError` that names a damaged file."""
+        """Return the configuration; None in a new directory. Raises `NitidoError` if the file is damaged."""
         if not self.config.exists():
             return None
         return RunConfig.parse(read_yaml(self.config, RunDirectoryError), str(self.config))
 
     def read_identity(self) -> RunIdentity | None:
-        """The identity, or None in a new directory; raises `DamagedFileError`."""
+        """Return the identity; None in a new directory. Raises `DamagedFileError`."""
         if not self.identity.exists():
             return None
         values = read_json(self.identity, "choose another directory, or remove this one to train again")
         return RunIdentity.parse(values, str(self.identity))
 
     def read_status(self) -> Status | None:
-        """The status, or None in a new directory; raises `DamagedFileError`."""
+        """Return the status; None in a new directory. Raises `DamagedFileError`."""
         if not self.status.exists():
             return None
         try:
@@ -160,13 +160,13 @@ class RunDirectory:
         write_json(self.status, asdict(status))
 
     def read_environment(self) -> dict[str, Any] | None:
-        """Where the last session happened, or None if that is not recorded; raises `DamagedFileError`."""
+        """Return the environment of the last session; None if it was not recorded. Raises `DamagedFileError`."""
         if not self.environment.exists():
             return None
         return read_json(self.environment, _UNRECORDED)
 
     def read_sessions(self) -> Sessions:
-        """Which steps were trained where and in what time; raises `DamagedFileError`."""
+        """Return the training sessions with their steps and times. Raises `DamagedFileError`."""
         environment = self.read_environment()
         if environment is None:
             return Sessions()
@@ -182,11 +182,11 @@ class RunDirectory:
         return sessions
 
     def write_sessions(self, sessions: Sessions) -> None:
-        """Replace what `environment.json` holds."""
+        """Replace the contents of `environment.json`."""
         write_json(self.environment, sessions.as_json())
 
     def steps_so_far(self) -> int | None:
-        """How many steps the last checkpoint of an unfinished run holds; None if that is not recorded.
+        """Return the number of steps in the last checkpoint of an unfinished run; None if it was not recorded.
 
         Version 0.1 did not record it, and wrote a checkpoint at each validation.
         """
@@ -197,7 +197,7 @@ class RunDirectory:
             return None
 
     def read_transfer(self) -> TransferReport:
-        """What was taken over and frozen."""
+        """Return which weights were transferred and frozen."""
         return TransferReport.parse(read_json(self.transfer, _START_AGAIN), str(self.transfer))
 
     def write_transfer(self, report: TransferReport) -> None:

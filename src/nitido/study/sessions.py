@@ -11,7 +11,7 @@ _STEPS, _SECONDS, _EARLIER = "steps", "seconds", "earlier"
 
 @dataclass(frozen=True)
 class Session:
-    """What one process trained of a run.
+    """The part of a run that one process trained.
 
     Attributes:
         environment: Versions, hardware, precision and commit, as `describe_environment` returns them.
@@ -28,7 +28,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Sessions:
-    """All sessions whose steps are part of the run, in order. A session that only makes files again is none."""
+    """All training sessions of a run, in order. Recreating files is not a session."""
 
     sessions: tuple[Session, ...] = ()
 
@@ -54,10 +54,10 @@ class Sessions:
         return self.sessions[-1].last if self.sessions else None
 
     def resumed_at(self, step: int) -> "Sessions":
-        """The sessions of which something is left in a checkpoint of `step` steps.
+        """Return the sessions that contributed to a checkpoint of `step` steps.
 
-        A process that was killed may have written its checkpoint without its time, and one whose checkpoint was lost
-        has trained steps that are trained again: their time is not known.
+        The time of a session is unknown if its process was killed between checkpoint and record, or if its last
+        checkpoint was lost and the steps are trained again.
         """
         kept = [session for session in self.sessions if (session.first or 0) < step]
         if kept and kept[-1].last not in (None, step):
@@ -65,11 +65,11 @@ class Sessions:
         return Sessions(tuple(kept))
 
     def followed_by(self, session: Session) -> "Sessions":
-        """These sessions and `session`."""
+        """Return these sessions followed by `session`."""
         return Sessions((*self.sessions, session))
 
     def as_json(self) -> dict[str, Any]:
-        """What `environment.json` holds: the last session's environment, with the earlier ones in a list."""
+        """Return the contents of `environment.json`: the last session, with the earlier ones in a list."""
         *earlier, last = map(_session_as_json, self.sessions)
         return {**last, _EARLIER: earlier}
 

@@ -51,19 +51,19 @@ ALIASES = {
     "act": "activation",
     "norm": "normalization",
 }
-"""Words of other programs, or slips, and the key that is meant; a plural is tried for a singular and back."""
+"""Common other names of keys; singular and plural forms are tried too."""
 
 _MOST_LISTED = 5
 
 
 class SettingError(StudyError):
-    """A `--set` is no KEY=VALUE, or names a key that does not exist."""
+    """A `--set` is not KEY=VALUE, or its key does not exist."""
 
 
 def parse_settings(settings: Sequence[str], valid: Sequence[str]) -> dict[str, Any]:
-    """Return `KEY=VALUE` words as nested values: commas make lists, dots lead into `data`, `loss` and the like.
+    """Return `KEY=VALUE` arguments as nested values: commas make lists, dots separate nested keys.
 
-    Values stay text; the model that they are for reads them. Raises `SettingError` for an unknown key, a key that is
+    Values stay text; the configuration model parses them. Raises `SettingError` for an unknown key, a key that is
     given twice, and an empty value or part.
 
     >>> parse_settings(["seeds=0,1", "data.test=set5"], ["seeds", "data.test"])

@@ -1,4 +1,4 @@
-"""A study as data: the YAML file, its profiles, and what `--set` may change."""
+"""Define the study file, its profiles, and the settings that `--set` may change."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -33,7 +33,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1
 Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list), Field(min_length=1)]
 Scales = Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_list), AfterValidator(_several)]
-"""The scales of one round of steps; a scale that is named twice is used twice."""
+"""The scales of a run; a scale that is named twice gets twice the steps."""
 
 
 def _known_metric(name: str) -> str:
@@ -45,7 +45,7 @@ def _known_metric(name: str) -> str:
 Metrics = Annotated[
     tuple[Annotated[str, AfterValidator(_known_metric)], ...], BeforeValidator(_as_list), Field(min_length=1)
 ]
-"""What is measured of every test picture, besides what ranks."""
+"""Metrics of the test images in addition to those that rank."""
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
@@ -101,7 +101,7 @@ class Transfer(StrictModel):
 
 
 class Variant(Transfer):
-    """A named difference: an architecture's own variant (`variant`, default: the name) plus configuration on top."""
+    """A variant of an architecture (`variant`, default: the name) with changes of its configuration."""
 
     name: Annotated[str, AfterValidator(check_name)]
     architecture: str
@@ -112,7 +112,7 @@ class Variant(Transfer):
 
 
 class Override(StrictModel):
-    """What a profile changes in one variant, on top of what the variant says itself."""
+    """Changes that a profile makes to one variant."""
 
     config: dict[str, Any] = Field(default_factory=dict)
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
@@ -122,9 +122,10 @@ class Override(StrictModel):
 class Profile(StrictModel):
     """One budget of a study.
 
-    `variants` narrows the study's list; nothing given means all. `config` is the networks' size under this budget:
-    what every variant's configuration begins with, the variant's own difference on top; `overrides` are for single
-    variants, for instance where one costs many times what the others do.
+    Attributes:
+        variants: The variants to run; None means all of the study.
+        config: The network size of this budget, on which every variant's own configuration is applied.
+        overrides: Changes of single variants, for instance of one that is much more expensive.
     """
 
     description: str = ""
@@ -144,7 +145,7 @@ def _one_line(text: str) -> str:
 
 
 class StudyFile(StrictModel):
-    """The YAML file."""
+    """The contents of a study file."""
 
     study: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=200)
     question: str
@@ -157,7 +158,7 @@ class StudyFile(StrictModel):
 
 
 class Study(StrictModel):
-    """A resolved study: everything its runs and its leaderboard depend on, and nothing else."""
+    """A resolved study: everything that its runs and its leaderboard depend on."""
 
     study: str
     profile: str
@@ -191,7 +192,7 @@ class Study(StrictModel):
 
 
 def _check_unique(what: str, values: Sequence[object]) -> None:
-    """Raise `ValueError` that names the first value that occurs twice."""
+    """Raise `ValueError` for the first value that occurs twice."""
     seen = set()
     for value in values:
         if value in seen:
@@ -200,7 +201,7 @@ def _check_unique(what: str, values: Sequence[object]) -> None:
 
 
 def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
-    """Follow a variant's sources to their beginning; `ValueError` for an unknown one and for a circle."""
+    """Raise `ValueError` if a variant starts from an unknown variant or, through others, from itself."""
     by_name = {known.name: known for known in variants}
     chain = [variant.name]
     source = variant.source_variant
@@ -216,7 +217,7 @@ def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:
 MOST_RUNS = 10_000
 
 STUDY_FILE = "study.yaml"
-"""The resolved study in a study's directory."""
+"""File name of the resolved study in its directory."""
 
 _BUILTIN = files("nitido.study") / "builtin"
 
@@ -228,7 +229,7 @@ def study_settings() -> list[str]:
 
 
 def builtin_names() -> list[str]:
-    """The names of the studies that ship with nitido."""
+    """Return the names of the built-in studies."""
     return sorted(entry.name.removesuffix(".yaml") for entry in _BUILTIN.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -258,7 +259,7 @@ def load_resolved(directory: Path) -> Study:
 
 
 def _not_a_study(path: Path) -> str:
-    """What is wrong with `path` as a study's directory, and which directory is probably meant."""
+    """Say why `path` is not a study directory, and which directory may be meant."""
     if not path.exists():
         begun = Path("runs", path)
         meant = f": did you mean {begun}?" if (begun / STUDY_FILE).is_file() else " (nitido study run makes one)"
@@ -272,9 +273,9 @@ def _not_a_study(path: Path) -> str:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters with changes on top; a length in `steps` replaces one in `epochs` and the other way round.
+    """Return hyperparameters with changes; `steps` replaces `epochs` and vice versa.
 
-    Groups of hyperparameters are merged key by key; a loss is replaced whole, as its terms belong together.
+    Nested hyperparameters are merged key by key; a loss is replaced as a whole, because its terms belong together.
 
     >>> merge({"steps": 9, "loss": {"l1": 1}, "adversarial": {"kind": "hinge"}}, {"epochs": 1, "loss": {"l2": 1}})
     {'loss': {'l2': 1}, 'adversarial': {'kind': 'hinge'}, 'epochs': 1}

@@ -1,4 +1,4 @@
-"""How a run begins: from a trained network or from random weights, and with which parts staying frozen."""
+"""Initialize a run: from a trained network or random weights, with frozen parts."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ def weights_digest(network: SuperResolutionNetwork) -> str:
 def source_weights(run: RunConfig, directory: RunDirectory, source: Path | None) -> str | None:
     """Return the digest of the weights that `run` starts from; None if it starts from random ones.
 
-    If their file does not exist any more, a run that has begun keeps the digest that it recorded.
+    If their file does not exist any more, a run that has started keeps the recorded digest.
     """
     if run.pretrained is None:
         return None
@@ -48,9 +48,9 @@ def source_weights(run: RunConfig, directory: RunDirectory, source: Path | None)
 
 
 def source_pictures(run: RunConfig, directory: RunDirectory, source: Path | None) -> LearnedPictures | None:
-    """Return the pictures that the weights which `run` starts from have learned; None if it starts from random ones.
+    """Return the training images of the weights that `run` starts from; None for random weights.
 
-    If their file does not exist any more, a run that has begun keeps what it recorded.
+    If their file does not exist any more, a run that has started keeps its record.
     """
     if run.pretrained is None:
         return None
@@ -62,7 +62,7 @@ def source_pictures(run: RunConfig, directory: RunDirectory, source: Path | None
 
 
 def refuse_learned(run: RunConfig, learned: LearnedPictures, validation: Store, test: Iterable[Store]) -> None:
-    """Raise `StudyError` if `run` starts from weights that learned pictures which are now held out."""
+    """Raise `StudyError` if `run` starts from weights that were trained on images which are held out."""
     held_out: list[tuple[Role, Store]] = [("validation", validation), *(("test", store) for store in test)]
     for role, store in held_out:
         for name, sha256 in zip(store.names, store.hashes, strict=True):
@@ -77,9 +77,9 @@ def refuse_learned(run: RunConfig, learned: LearnedPictures, validation: Store, 
 def begin_from(
     network: SuperResolutionNetwork, run: RunConfig, directory: RunDirectory, source: Path | None
 ) -> TransferReport | None:
-    """Load and freeze what `run` asks for, and tell what became of every weight; None when it asks for neither.
+    """Load and freeze weights as `run` specifies, and report the origin of each; None without either.
 
-    A run that goes on from a checkpoint keeps the report of its first start, and the source need not exist any more.
+    A run that resumes from a checkpoint keeps its first report; the source need not exist any more.
     Raises `TransferError`, `ModelFileError` and `ConfigError` in one line.
     """
     if run.pretrained is None and run.freeze is None:
@@ -111,9 +111,9 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
 
 
 def best_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path) -> Path:
-    """The model file that `run` starts from: of its source variant, the run with its seed that validated best.
+    """Return the model file that `run` starts from: the best run with the same seed of its source variant.
 
-    Raises `StudyError` when none of them has finished.
+    Raises `StudyError` if none of them has finished.
     """
     candidates: list[tuple[float, str, Path]] = []
     for other in runs:

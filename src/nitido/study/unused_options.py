@@ -20,7 +20,7 @@ _SHOWN_BY_LAYERS = (
     "batch_norm_momentum",
     "batch_norm_epsilon",
 )
-"""Keys of networks that may have no effect beside others, and that the layers show if they have one."""
+"""Network keys that may have no effect in combination with others; an effect is visible in the layers."""
 
 
 def check_file(study: StudyFile, name: str, variants: Sequence[Variant]) -> None:
@@ -57,7 +57,7 @@ def check_file(study: StudyFile, name: str, variants: Sequence[Variant]) -> None
 
 
 def check_settings(changes: Mapping[str, Any], base: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
-    """Return one line for each setting that some variants keep their own value of.
+    """Return one line for each setting that some variants override with their own value.
 
     Args:
         changes: The hyperparameters that `--set` gives.
@@ -107,10 +107,10 @@ def _check_network(variant: Variant, scale: int, config: Mapping[str, Any], own:
 def _useless_keys(
     family: Architecture, variant: str, config: Mapping[str, Any], candidates: Iterable[str]
 ) -> Iterable[str]:
-    """Those of the `candidates` without which the network has the same layers; only of nitido's own architectures."""
+    """Yield the `candidates` that do not change the layers; only for the built-in architectures."""
     if not getattr(family.network_class, "__module__", "").startswith("nitido."):
         return
-    resolve_config(family.name, variant, config)  # what is wrong with it comes first
+    resolve_config(family.name, variant, config)  # raises for invalid values first
     small = {key: value for key, value in _SMALL.items() if key in family.config_class.model_fields}
     whole = resolve_config(family.name, variant, {**config, **small})
     for key in candidates:

@@ -1,4 +1,4 @@
-"""Is a difference more than noise? Intervals, tests and ranks from the rows of a study; see docs/statistics.md."""
+"""Compute intervals, tests and ranks from the rows of a study; docs/statistics.md explains them."""
 
 from nitido.study.statistics.analysis import StudyStatistics, VariantStatistics, analyse
 from nitido.study.statistics.bootstrap import RankInterval, bootstrap_scores, rank_intervals

@@ -1,4 +1,4 @@
-"""All the statistics of a study's test rows: every variant against the base, and every variant against every other."""
+"""Compute the statistics of test rows: each variant against the baseline, and all pairs of variants."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True)
 class VariantStatistics:
-    """One ranked variant. The fields about the base are None (or empty) for the base itself.
+    """The statistics of one ranked variant. Fields about the base are None or empty for the base itself.
 
     Attributes:
         seeds: the number of trainings; 0 for bicubic.
-        rank: 1 + how many variants are better beyond noise, and not above that of a variant with a better mean.
-        better: the variants that are better beyond noise (Holm over all pairs).
-        rank_interval: where it would rank with other seeds and pictures.
+        rank: 1 + the number of significantly better variants, but never above a variant with a better mean.
+        better: the significantly better variants (Holm-corrected over all pairs).
+        rank_interval: the 95% interval of its rank over other seeds and images.
         difference: to the base, over all test sets.
         by_dataset: to the base, on each test set; these intervals are not corrected for their number.
-        adjusted_p_value: of `difference`, after Holm over the variants; None where it cannot be told.
-        improves: True for better than the base beyond noise, False for worse, None for neither.
+        adjusted_p_value: of `difference`, Holm-corrected over the variants; None if it is unknown.
+        improves: True if significantly better than the base, False if significantly worse, otherwise None.
         improvement: the probability of improvement over the base.
-        wilcoxon_p_value: over pictures, after Holm: about these trained networks, not other seeds.
+        wilcoxon_p_value: over images, Holm-corrected: about these trained networks, not other seeds.
     """
 
     variant: str
@@ -51,7 +51,7 @@ class VariantStatistics:
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """The statistics of one metric on one study; `variants` from the best mean to the worst, `unranked` left out."""
+    """The statistics of one metric of a study; `variants` are sorted from the best mean to the worst."""
 
     base: str
     metric: str
@@ -62,7 +62,7 @@ class StudyStatistics:
     caveats: tuple[str, ...]
 
     def variant(self, name: str) -> VariantStatistics:
-        """The statistics of `name`; KeyError when it is not ranked."""
+        """Return the statistics of `name`; raise KeyError if it is unranked."""
         for found in self.variants:
             if found.variant == name:
                 return found
@@ -81,9 +81,9 @@ def analyse(
 ) -> StudyStatistics:
     """Compare and rank the variants of `rows`: test rows of one metric, one learning rate for each variant.
 
-    `unranked` names the variants that have no rank (diverged, unfinished, another aim); their rows are not looked at.
-    `seed` is that of the bootstrap behind the rank intervals. Raises `StatisticsError` as `gather` does, and for a
-    base that is not among the ranked variants.
+    `unranked` names the variants without a rank (diverged, unfinished, other objective); their rows are ignored.
+    `seed` initializes the bootstrap of the rank intervals. Raises `StatisticsError` as `gather` does, and if the base
+    is not ranked.
     """
     names = rows["variant"].unique(maintain_order=True).to_list()
     ranked = [name for name in names if name not in unranked]
@@ -152,7 +152,7 @@ def _pick(study: StudyScores, pair: tuple[str, str]) -> tuple[Scores, Scores]:
 def _better(
     pairs: dict[tuple[str, str], PairedDifference], ranked: Sequence[str], higher_is_better: bool, alpha: float
 ) -> dict[str, list[str]]:
-    """For each variant those that are better beyond noise, after Holm over all pairs that can be tested."""
+    """Return the significantly better variants of each variant, Holm-corrected over all testable pairs."""
     adjusted = holm({pair: d.p_value for pair, d in pairs.items() if d.p_value is not None})
     better: dict[str, list[str]] = {name: [] for name in ranked}
     for (first, second), p_value in adjusted.items():

@@ -1,4 +1,4 @@
-"""The hierarchical bootstrap over pictures × seeds, jointly for all variants: how ranks would move."""
+"""Hierarchical bootstrap over images × seeds, jointly for all variants, for rank intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from numpy.random import Generator
 from nitido.study.statistics.scores import Floats, Pictures, Scores, StudyScores
 
 CELLS = 4_000_000
-"""How many picture weights are held at a time."""
+"""Maximum number of image weights in memory at a time."""
 
 
 @dataclass(frozen=True)
 class RankInterval:
-    """Where a variant ranks in 95% of the resamples, and in what share of them it is first."""
+    """The range of ranks in 95% of the resamples, and the proportion of resamples with rank 1."""
 
     low: int
     high: int
@@ -23,14 +23,14 @@ class RankInterval:
 
 
 def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0) -> dict[str, Floats]:
-    """For each variant `(resamples,)` scores as other seeds and other pictures of the same kind might give them.
+    """Return resampled scores `(resamples,)` of each variant for other seeds and other images of the same kind.
 
-    Pictures are drawn with replacement within each test set, the same ones for every variant; seeds within each
-    variant (the pigeonhole bootstrap, Owen 2007). A plain bootstrap of n values has a variance that is (n - 1) / n of
-    the unbiased one, and ignores that n values hardly tell their own spread; so the deviation of each factor is
-    multiplied by sqrt(n / chi²), with a new chi² of n - 1 degrees of freedom for each resample, which turns it into
-    Student's t. A factor of size 1 does not move. A picture that occurs several times, in a test set or in two of them,
-    is drawn as one. The same `seed` gives the same numbers.
+    Pictures are drawn with replacement within each test set, the same ones for every variant; seeds within each variant
+    (the pigeonhole bootstrap, Owen 2007). A plain bootstrap of n values has a variance that is (n - 1) / n of the
+    unbiased one, and ignores that n values estimate their spread poorly. The deviation of each factor is therefore
+    multiplied by sqrt(n / chi²), with a new chi² of n - 1 degrees of freedom for each resample, which gives Student's
+    t. A factor of size 1 does not vary. An image that occurs several times, in one or two test sets, is drawn as one.
+    The result is deterministic for a given `seed`.
     """
     rng = np.random.default_rng(seed)
     pictures, share = study.pictures, 1 / len(study.pictures.datasets)
@@ -72,7 +72,7 @@ def _deviations_of_contents(stacked: Floats, pictures: Pictures, group: Sequence
 def rank_intervals(
     scores: Mapping[str, Floats], *, higher_is_better: bool, alpha: float = 0.05
 ) -> dict[str, RankInterval]:
-    """The ranks of each variant over the resamples of `bootstrap_scores`; ties count for both as the better rank."""
+    """Return the rank interval of each variant over `bootstrap_scores`; tied variants get the better rank."""
     table = np.stack(list(scores.values())) * (1.0 if higher_is_better else -1.0)
     ordered = np.sort(table, axis=0)
     intervals = {}
@@ -84,7 +84,7 @@ def rank_intervals(
 
 
 def _seed_deviations(scores: Scores, weights: Floats, resamples: int, rng: Generator) -> Floats:
-    """The score with other seeds of the same variant, `(resamples,)`."""
+    """Return resampled scores `(resamples,)` over other seeds of the same variant."""
     by_seed = scores.values.T @ weights
     n = len(by_seed)
     deviations = _resampling_weights(n, resamples, rng) @ (by_seed - by_seed.mean())
@@ -93,7 +93,7 @@ def _seed_deviations(scores: Scores, weights: Floats, resamples: int, rng: Gener
 
 
 def _resampling_weights(n: int, resamples: int, rng: Generator) -> Floats:
-    """`(resamples, n)`: how often each of n values was drawn in n draws with replacement, divided by n."""
+    """Return weights `(resamples, n)`: how often each of n values is drawn with replacement, divided by n."""
     drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n
 

@@ -1,4 +1,4 @@
-"""The paired difference of two variants, and how far chance alone would carry it."""
+"""Compute the paired difference of two variants with its standard error, interval and p-value."""
 
 import math
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from nitido.study.statistics.interval import Component, Interval, combine, compo
 from nitido.study.statistics.scores import Floats, Pictures, Scores
 
 Coverage = Literal["seeds and pictures", "pictures"]
-"""What an interval allows for: other trainings and other pictures, or other pictures with these trained networks."""
+"""What an interval covers: other trainings and images, or other images with these trained networks."""
 
 _TIE_NUMBER = -1
-"""The number of the tie among the contents of pictures, which are 0 and more."""
+"""The content number of the added tie; those of images are 0 and more."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Variant minus base, in the metric's own unit and direction.
+    """The difference variant minus base, in the unit of the metric.
 
     Attributes:
         value: the mean over the test sets of the mean over pictures of the mean over seeds.
         by_picture: `(P,)`, the difference of the means over seeds.
-        interval: None where a test set has a single picture, so that nothing is known about others.
-        covers: what `interval` allows for.
+        interval: None if a test set has a single image.
+        covers: what `interval` covers.
         standard_error: None together with `interval`.
-        p_value: of "no difference over all seeds and pictures", without any correction for several comparisons.
-            None where it cannot be told: with one seed on either side, or without an interval.
+        p_value: of "no difference over all seeds and images", without correction for multiple comparisons. None with
+            one seed on either side, or without an interval.
     """
 
     value: float
@@ -40,12 +40,12 @@ class PairedDifference:
 
 
 def paired_difference(variant: Scores, base: Scores, pictures: Pictures, alpha: float = 0.05) -> PairedDifference:
-    """The difference with its interval of level 1 - `alpha`, for other seeds and other pictures of the same kind.
+    """Return the difference with its interval of level 1 - `alpha`, over other seeds and images of the same kind.
 
     Its variance is that of the hierarchical bootstrap over pictures × seeds with infinitely many resamples, each part
     times n / (n - 1): between pictures s²/P of the paired differences, and for each trained side s²/S between the
     scores of its seeds (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007). The noise of a seed on
-    a picture is in both parts, which errs on the careful side. The quantile is `interval.quantile`.
+    an image is in both parts, so the interval is slightly too wide. The quantile is `interval.quantile`.
     """
     by_picture = variant.by_picture - base.by_picture
     value = float(pictures.weights @ by_picture)
@@ -69,9 +69,9 @@ def paired_difference(variant: Scores, base: Scores, pictures: Pictures, alpha: 
 
 
 def picture_component(by_picture: Floats, pictures: Pictures, tie: float | None = None) -> Component | None:
-    """The part of other pictures in the mean over the test sets' means; None where a test set has one picture.
+    """Return the image part of the variance of the mean over test sets; None if a test set has one image.
 
-    With a `tie` the variance of each test set is that of its values and of this one more.
+    If `tie` is given, it is added to the values of each test set.
     """
     if any(distinct < 2 for distinct in pictures.distinct):
         return None
@@ -84,7 +84,7 @@ def picture_component(by_picture: Floats, pictures: Pictures, tie: float | None 
 
 
 def component_of(values: Floats, tie: float | None) -> Component:
-    """The variance of the mean of `values`, and of the `tie` among them if there is one."""
+    """Return the variance of the mean of `values`, with `tie` as an additional value if given."""
     if tie is None:
         return component(values)
     return Component(component(np.append(values, tie)).variance, len(values) - 1)
@@ -93,11 +93,11 @@ def component_of(values: Floats, tie: float | None) -> Component:
 def _of_group(
     by_picture: Floats, pictures: Pictures, group: Sequence[int], separate: Sequence[Component], tie: float | None
 ) -> Component:
-    """The variance of the sum of the means of test sets in which pictures occur more than once.
+    """Return the variance of the sum of the means of test sets with duplicate images.
 
-    The deviations of equal pictures are added up before they are squared, as in a cluster-robust variance: a picture
-    that is in two sets tells no more about others than in one. It is never below the sum of the `separate` variances,
-    which the few shared pictures may bring it to by chance, and has the degrees of freedom of the smallest set.
+    The deviations of equal images are added before they are squared, as in a cluster-robust variance, because an image
+    in two sets carries the information of one. The result is at least the sum of the `separate` variances, below which
+    a few shared images may bring it by chance, and has the degrees of freedom of the smallest set.
     """
     assert pictures.content is not None  # pictures occur more than once
     numbers, deviations = [], []
@@ -115,9 +115,9 @@ def _of_group(
 
 
 def seed_component(sides: Sequence[Floats]) -> Component:
-    """The part of other seeds from the scores `(S,)` of each trained side, with at least 2 seeds each.
+    """Return the seed part of the variance from the scores `(S,)` of each trained side with at least 2 seeds.
 
-    Welch's degrees of freedom, at most those of two sides that both have the smaller number of seeds: else a small
-    variance of the side with 2 seeds, which is chance, would make the other side's many degrees of freedom count.
+    Welch's degrees of freedom are limited to those of two sides with the smaller number of seeds. Otherwise a variance
+    of 2 seeds that is small by chance would give the many degrees of freedom of the other side too much weight.
     """
     return combine([component(side) for side in sides], most=len(sides) * min(len(side) - 1 for side in sides))

@@ -1,4 +1,4 @@
-"""The probability of improvement: how often a training of the variant beats one of the base on a picture."""
+"""Estimate the probability that a training of a variant beats one of the base on an image."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ TIE = 0.5
 
 @dataclass(frozen=True)
 class ProbabilityOfImprovement:
-    """A probability in [0, 1]; 1/2 means that neither is better more often. `interval` as in `PairedDifference`."""
+    """A probability in [0, 1]; 1/2 means no difference. `interval` is as in `PairedDifference`."""
 
     value: float
     interval: Interval | None
@@ -23,12 +23,12 @@ class ProbabilityOfImprovement:
 def probability_of_improvement(
     variant: Scores, base: Scores, pictures: Pictures, *, higher_is_better: bool, alpha: float = 0.05
 ) -> ProbabilityOfImprovement:
-    """P(a random seed of the variant beats a random seed of the base on a random picture), ties counting 1/2.
+    """Return P(a random seed of the variant beats a random seed of the base on a random image); ties count 1/2.
 
     The probability of improvement of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
-    Precipice", NeurIPS 2021, with pictures in place of tasks; test sets count alike. The interval adds the variances
-    of its means over each picture and each seed, as `paired_difference` does. To each of these lists one tie is added
-    for the variance, lest a variant that won every time be called certain to win for ever.
+    Precipice", NeurIPS 2021, with images instead of tasks; test sets have equal weights. The interval adds the
+    variances over images and over seeds, as `paired_difference` does. One tie is added to each list for the variance,
+    so that a variant that won every time is not considered certain to win.
     """
     by_picture, by_seed, by_base_seed = _wins(variant, base, pictures, higher_is_better)
     value = min(float(pictures.weights @ by_picture), 1.0)
@@ -40,15 +40,15 @@ def probability_of_improvement(
         return ProbabilityOfImprovement(value, None, covers)
     parts = [between_pictures]
     if covers == "seeds and pictures":
-        # Wins are not normal: 3 seeds against 3 equal ones win all or nothing in 10% of studies. Hence the careful end
-        # of Welch's degrees of freedom, those of the smaller side.
+        # Wins are not normal: 3 seeds against 3 equal ones win all or nothing in 10% of studies. Therefore the
+        # degrees of freedom are the smallest of Welch's range, those of the smaller side.
         parts.append(combine([component_of(side, TIE) for side in sides], most=min(len(s) - 1 for s in sides)))
     found = student_interval(value, parts, alpha)
     return ProbabilityOfImprovement(value, Interval(max(found.low, 0.0), min(found.high, 1.0)), covers)
 
 
 def _wins(variant: Scores, base: Scores, pictures: Pictures, higher_is_better: bool) -> tuple[Floats, Floats, Floats]:
-    """The share of wins on each picture `(P,)`, of each seed of the variant `(S,)`, and against each of the base's."""
+    """Return the proportion of wins per image `(P,)`, per seed of the variant `(S,)`, and per seed of the base."""
     sign = 1.0 if higher_is_better else -1.0
     wins = (np.sign(sign * (variant.values[:, :, None] - base.values[:, None, :])) + 1) / 2
     weighted = np.tensordot(pictures.weights, wins, axes=1)

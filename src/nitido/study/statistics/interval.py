@@ -1,4 +1,4 @@
-"""A confidence interval for a mean whose variance is a sum of few estimated parts."""
+"""Confidence intervals for a mean whose variance is a sum of a few estimated parts."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from scipy.special import stdtrit
 from nitido.study.statistics.scores import Floats
 
 SMALLEST_LOG_P = -100.0
-"""Student's quantiles are exact to 1e-12 down to here (below 1e-43) and not much further; smaller p-values are 0."""
+"""Student's quantiles are accurate to 1e-12 down to this value (p below 1e-43); smaller p-values become 0."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval, both ends inclusive."""
+    """A closed confidence interval."""
 
     low: float
     high: float
@@ -34,14 +34,14 @@ class Component:
 
 
 def component(values: Floats) -> Component:
-    """The variance of the mean of `values` `(n,)`, s²/n, with n - 1 degrees of freedom; n must be at least 2."""
+    """Return the variance s²/n of the mean of `values` `(n,)` with n - 1 degrees of freedom; n must be at least 2."""
     n = len(values)
     deviations = values - values.mean()
     return Component(float(deviations @ deviations) / ((n - 1) * n), n - 1)
 
 
 def combine(parts: Sequence[Component], most: float = math.inf) -> Component:
-    """Their sum, with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), but not more than `most`."""
+    """Sum `parts`, with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946), up to `most`."""
     variance = sum(part.variance for part in parts)
     if variance == 0:
         return Component(0.0, min(part.degrees_of_freedom for part in parts))
@@ -50,11 +50,11 @@ def combine(parts: Sequence[Component], most: float = math.inf) -> Component:
 
 
 def quantile(parts: Sequence[Component], alpha: float) -> float:
-    """How many standard errors an interval of level 1 - alpha reaches to each side.
+    """Return the half-width of an interval of level 1 - alpha in standard errors.
 
     The mean of the parts' Student quantiles, weighted by their variances (Cochran and Cox, "Experimental Designs",
-    1950, for the Behrens-Fisher problem). Satterthwaite's formula over all parts reads a seed variance that came out
-    small by chance as many degrees of freedom, and then errs on the wrong side.
+    1950, for the Behrens-Fisher problem). Satterthwaite's formula over all parts turns a seed variance that is
+    small by chance into many degrees of freedom, and the interval becomes too narrow.
     """
     variances = np.array([part.variance for part in parts])
     quantiles = -stdtrit(np.array([part.degrees_of_freedom for part in parts]), alpha / 2)
@@ -62,7 +62,7 @@ def quantile(parts: Sequence[Component], alpha: float) -> float:
 
 
 def student_interval(mean: float, parts: Sequence[Component], alpha: float = 0.05) -> Interval:
-    """The interval of level 1 - `alpha` around `mean`.
+    """Return the interval of level 1 - `alpha` around `mean`.
 
     >>> student_interval(1.0, [Component(0.25, 4)])  # doctest: +ELLIPSIS
     Interval(low=-0.388..., high=2.388...)
@@ -73,7 +73,7 @@ def student_interval(mean: float, parts: Sequence[Component], alpha: float = 0.0
 
 
 def student_p_value(mean: float, parts: Sequence[Component]) -> float:
-    """The two-sided p-value of "the mean is 0": the `alpha` whose interval ends at 0.
+    """Return the two-sided p-value of "the mean is 0": the `alpha` whose interval ends at 0.
 
     >>> round(student_p_value(2.776445 * 0.5, [Component(0.25, 4)]), 6)
     0.05

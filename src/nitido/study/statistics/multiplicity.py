@@ -1,4 +1,4 @@
-"""Many comparisons at once: keeping the chance of any false alarm at the level of one."""
+"""Correct p-values for multiple comparisons."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -7,10 +7,10 @@ Name = TypeVar("Name")
 
 
 def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
-    """Adjusted p-values, in [0, 1]: those below alpha are real with a family-wise error of at most alpha.
+    """Return adjusted p-values in [0, 1]; rejecting those below alpha has a family-wise error of at most alpha.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979. It
-    needs no independence, which variants compared to the same base do not have.
+    does not assume independence, which comparisons to a common base do not have.
 
     >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
     {'a': 0.03, 'b': 0.06, 'c': 0.06}

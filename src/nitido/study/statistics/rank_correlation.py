@@ -1,4 +1,4 @@
-"""On which pictures a change helps: how its gain goes with what the pictures show."""
+"""Correlate the gain on each image with properties of the image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from nitido.study.statistics.multiplicity import holm
 from nitido.study.statistics.scores import Floats
 
 FEWEST_PICTURES = 10
-"""Below this a rank correlation says nothing."""
+"""Fewer images are not correlated."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """How a gain goes with one descriptor of the pictures.
+    """The correlation of a gain with one descriptor of the images.
 
     Attributes:
         descriptor: its name.
         correlation: Spearman's rank correlation of gain and descriptor, in [-1, 1].
-        p_value: of "no relation", after Holm over the descriptors.
+        p_value: of "no correlation", Holm-corrected over the descriptors.
     """
 
     descriptor: str
@@ -29,10 +29,10 @@ class Relation:
 
 
 def relate(gains: Floats, descriptors: Mapping[str, Floats]) -> tuple[Relation, ...]:
-    """The relations of `gains` `(P,)` with each of `descriptors` `(P,)`, the strongest first.
+    """Return the rank correlations of `gains` `(P,)` with each of `descriptors` `(P,)`, strongest first.
 
-    Pictures are what is sampled; the trained networks are taken as they are. Empty for fewer than `FEWEST_PICTURES`
-    pictures, and without descriptors that are the same for all of them.
+    Images are the sample; the trained networks are fixed. Empty for fewer than `FEWEST_PICTURES` images. Constant
+    descriptors are left out.
     """
     if len(gains) < FEWEST_PICTURES or np.ptp(gains) == 0:
         return ()

@@ -1,15 +1,15 @@
-"""Ranks that variants share when they cannot be told apart."""
+"""Assign shared ranks to variants without a significant difference."""
 
 from collections.abc import Mapping, Sequence
 
 
 def shared_ranks(ordered: Sequence[str], better: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """1 + the number of variants that are better beyond noise, or the rank of the one above where that is more.
+    """Return for each variant 1 + the number of significantly better ones, or the rank above it if that is larger.
 
-    `ordered` goes from the best mean to the worst; `better[v]` names those that are better than `v`. Being told apart
-    is not transitive (a ≈ b and b ≈ c do not make a ≈ c), so no cut into groups can be right for every pair. Ranks do
-    not go up down the table: a variant with few or erratic seeds may not be known to be worse than anything, which
-    is no reason to put it above others with a better mean.
+    `ordered` goes from the best mean to the worst; `better[v]` names the variants that are significantly better than
+    `v`. Significance is not transitive (a ≈ b and b ≈ c do not imply a ≈ c), so groups cannot be correct for every
+    pair. Ranks never decrease down the table: a variant with few or erratic seeds may not be significantly worse than
+    any other, which must not lift it above a better mean.
 
     >>> shared_ranks(["a", "b", "c"], {"c": ["a"]})
     {'a': 1, 'b': 1, 'c': 2}

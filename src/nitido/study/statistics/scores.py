@@ -1,4 +1,4 @@
-"""From the long table to arrays: the same pictures for every variant, one column for each training."""
+"""Convert rows to arrays: the same images for every variant, one column per seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,17 @@ Floats = NDArray[np.float64]
 
 
 class StatisticsError(NitidoError):
-    """Rows from which nothing honest can be computed."""
+    """The rows do not allow valid statistics."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures that every variant is measured on.
+    """The images that every variant is measured on.
 
     Attributes:
         datasets: the names of the test sets.
         dataset: `(P,)`, for each picture the index of its test set.
-        content: `(P,)`, a number for each picture that is the same for pictures with the same pixels; None if no two
-            have them.
+        content: `(P,)`, a number per image that is equal for images with the same pixels; None if all differ.
     """
 
     datasets: tuple[str, ...]
@@ -39,21 +38,21 @@ class Pictures:
 
     @cached_property
     def weights(self) -> Floats:
-        """`(P,)`, what a picture counts in the mean over the test sets' means; they sum to 1."""
+        """`(P,)`, the weights of the images in the mean over test sets; they sum to 1."""
         sizes = np.array([len(m) for m in self.members])
         weights: Floats = 1.0 / (len(self.datasets) * sizes[self.dataset])
         return weights
 
     @cached_property
     def distinct(self) -> tuple[int, ...]:
-        """For each test set how many different pictures it has."""
+        """For each test set the number of different images."""
         if self.content is None:
             return tuple(map(len, self.members))
         return tuple(len(np.unique(self.content[members])) for members in self.members)
 
     @cached_property
     def dependent(self) -> tuple[tuple[int, ...], ...]:
-        """The test sets in groups: those with a picture in common, directly or through others, are in the same one."""
+        """Groups of test sets: sets that share an image, directly or through others, are in one group."""
         groups: list[list[int]] = []
         for number, members in enumerate(self.members):
             own = set() if self.content is None else set(self.content[members].tolist())
@@ -63,18 +62,18 @@ class Pictures:
         return tuple(sorted(map(tuple, groups)))
 
     def repeats(self, group: Sequence[int]) -> bool:
-        """Whether a picture occurs more than once in a group of test sets."""
+        """Return whether an image occurs more than once in a group of test sets."""
         return (
             len(self._contents(group)) < sum(len(self.members[d]) for d in group) if self.content is not None else False
         )
 
     @property
     def repeated(self) -> int:
-        """How many pictures have the same pixels as an earlier one."""
+        """The number of images with the same pixels as an earlier one."""
         return 0 if self.content is None else len(self.content) - len(np.unique(self.content))
 
     def once(self, values: Floats) -> Floats:
-        """Return `values` `(P,)` with the mean over pictures of the same pixels in their place."""
+        """Return `values` `(P,)` with images of the same pixels replaced by their mean."""
         if self.content is None:
             return values
         _, inverse = np.unique(self.content, return_inverse=True)
@@ -91,7 +90,7 @@ class Scores:
 
     Attributes:
         values: `(P, S)`, a row for each picture and a column for each seed.
-        trained: False for what has no seeds (bicubic): S is 1, and there is no noise of training.
+        trained: False for bicubic: S is 1, and there is no noise of training.
     """
 
     values: Floats
@@ -113,12 +112,12 @@ class Scores:
 
     @property
     def seeds(self) -> int:
-        """The number of trainings; 0 for what is not trained."""
+        """The number of trainings; 0 for bicubic."""
         return self.values.shape[1] if self.trained else 0
 
     @property
     def seed_noise_known(self) -> bool:
-        """Whether the noise of training can be estimated, or does not exist."""
+        """Whether the noise of training is known: at least two seeds, or no training."""
         return self.seeds != 1
 
 
@@ -130,7 +129,7 @@ class StudyScores:
     variants: dict[str, Scores]
 
     def on(self, dataset: str) -> "StudyScores":
-        """The same variants on one test set."""
+        """Return the same variants on one test set."""
         chosen = self.pictures.members[self.pictures.datasets.index(dataset)]
         content = None if self.pictures.content is None else self.pictures.content[chosen]
         alone = Pictures((dataset,), np.zeros(len(chosen), np.int64), content)
@@ -138,10 +137,10 @@ class StudyScores:
 
 
 def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
-    """Arrays of `variants` from long rows that hold one split, one metric and one learning rate for each variant.
+    """Return arrays of `variants` from rows of one split, one metric and one learning rate per variant.
 
-    Raises `StatisticsError` for rows that mix what must not be mixed, for values that are not finite, for a picture
-    measured twice, and for a variant that lacks a picture or the whole of a seed.
+    Raises `StatisticsError` if the rows mix splits, metrics, scales or protocols, and for values that are not finite,
+    duplicate, or missing.
     """
     rows = rows.filter(pl.col("variant").is_in(list(variants)))
     for column in ("split", "metric", "scale", "protocol"):
@@ -164,7 +163,7 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
 
 
 def _content(rows: pl.DataFrame, pictures: pl.DataFrame) -> NDArray[np.int64] | None:
-    """A number for each picture by the hash of its pixels; None if all are different, as far as hashes are known."""
+    """Return a number per image, equal for equal hashes; None if all known hashes differ."""
     known = rows.filter(pl.col("content").is_not_null()).unique(["dataset", "image"], maintain_order=True)
     hashes = pictures.join(known, on=["dataset", "image"], how="left", maintain_order="left")["content"].to_list()
     keys = [number if sha256 is None else sha256 for number, sha256 in enumerate(hashes)]
