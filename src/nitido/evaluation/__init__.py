@@ -1,4 +1,4 @@
-"""The protocol of the literature: how a model's output becomes a number that can be compared."""
+"""Evaluation under the protocol of the literature: protocol, metrics, objectives, costs, rows."""
 
 from nitido.evaluation.metrics import MetricError, psnr, psnr_rgb, psnr_y, ssim, ssim_y
 from nitido.evaluation.protocol import PROTOCOL

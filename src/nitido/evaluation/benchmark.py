@@ -1,4 +1,4 @@
-"""Measure a network, or bicubic, on pictures under the protocol: pictures in, long rows out."""
+"""Measure a network or bicubic on images under the protocol."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -34,9 +34,9 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class UpscaledImage:
-    """One enlarged picture: `rgb` `(H, W, 3)` uint8 to look at, and `scored`, which is compared with the truth.
+    """One upscaled image: `rgb` `(H, W, 3)` uint8, and `scored`, which is compared with the ground truth.
 
-    `scored` is a plane `(H, W)` in [0, 255], or an RGB picture whose Y is scored.
+    `scored` is a plane `(H, W)` in [0, 255], or an RGB image whose Y is scored.
     """
 
     rgb: Image
@@ -44,13 +44,13 @@ class UpscaledImage:
 
     @property
     def y(self) -> NDArray[np.float64]:
-        """The plane `(H, W)` in [0, 255] that is scored, in full: 8 bytes for each pixel."""
+        """The whole scored plane `(H, W)` in [0, 255] as float64 (8 bytes per pixel)."""
         return luma(self.scored)
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one picture measured. `metrics` maps a metric's name (`psnr_y`, `ssim_y`, …) to its value."""
+    """The scores of one image. `metrics` maps names (`psnr_y`, `ssim_y`, …) to values."""
 
     image: str
     metrics: dict[str, float]
@@ -64,33 +64,33 @@ class Score:
 
 
 class NonFiniteOutputError(MetricError):
-    """The output of a network holds NaN or infinite numbers, so that there is no picture to score."""
+    """The output of a network contains NaN or infinite values and cannot be scored."""
 
 
 class Upscaler(Protocol):
-    """Anything that enlarges an RGB picture `(h, w, 3)` uint8; `grey` tells that its three channels are one."""
+    """A callable that upscales an RGB image `(h, w, 3)` uint8; `grey` says that its three channels are equal."""
 
     def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
-        """Enlarge `lr`."""
+        """Upscale `lr`."""
         ...
 
 
 class BicubicUpscaler:
-    """The baseline of every table: MATLAB's bicubic, uint8 in and out."""
+    """MATLAB's bicubic, from uint8 to uint8."""
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
 
     def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
-        """Enlarge `lr` by the scale."""
+        """Upscale `lr` by the scale."""
         rgb = bicubic_upscale(lr, self.scale)
         return UpscaledImage(rgb, rgb[..., 0] if grey else rgb)
 
 
 class NetworkUpscaler:
-    """A network in float32 and eval mode, run on the whole picture, or on exact pieces of a very large one.
+    """Upscale with a network in float32 and eval mode; very large images are split into exact tiles.
 
-    A network with one channel gets Y (BT.601 studio range; a grey picture as it is) and its colour is bicubic.
+    A network with one channel receives Y (BT.601 studio range; a gray image unchanged); its color channels are bicubic.
     """
 
     def __init__(self, network: SuperResolutionNetwork, device: torch.device | None = None) -> None:
@@ -100,7 +100,7 @@ class NetworkUpscaler:
 
     @torch.inference_mode()
     def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
-        """Enlarge `lr` by the network's scale."""
+        """Upscale `lr` by the scale of the network."""
         device = device_of(self.network)
         rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float().div_(255))
         with _eval_mode(self.network), full_float32(device):
@@ -133,7 +133,7 @@ class NetworkUpscaler:
 
 @contextmanager
 def _eval_mode(network: nn.Module) -> Iterator[None]:
-    """Put every part in eval mode, and back into its own mode afterwards: frozen parts may have stood in eval mode."""
+    """Put every module in eval mode, and restore its mode afterwards; frozen modules may be in eval mode already."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -144,20 +144,20 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 _FULL_RANGE_LUMA = np.array([0.299, 0.587, 0.114])
-"""BT.601 luma without studio scaling: what a grey picture's three channels are merged by."""
+"""BT.601 luma without studio scaling, which merges the three channels of a gray image."""
 
 
-_BAND = 1 << 22  # pixels that are converted at once
+_BAND = 1 << 22  # pixels per conversion
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Bands of the rows of `(H, W, …)`."""
+    """Yield slices of the rows of `(H, W, …)`."""
     high = max(1, _BAND // shape[1])
     return (slice(top, min(top + high, shape[0])) for top in range(0, shape[0], high))
 
 
 def _to_uint8(out: Tensor) -> Tensor:
-    """Clip and round float of any finite range to uint8 of the same shape.
+    """Round and clip finite floats in [0, 1] to uint8 of the same shape.
 
     Raises `NonFiniteOutputError` for NaN and infinite numbers, which would become arbitrary pixels.
     """
@@ -167,18 +167,18 @@ def _to_uint8(out: Tensor) -> Tensor:
 
 
 def _picture(out: Tensor) -> Image:
-    """`(1, C, H, W)` uint8 → `(H, W, C)`."""
+    """Convert `(1, C, H, W)` uint8 to `(H, W, C)`."""
     return out[0].permute(1, 2, 0).cpu().numpy()
 
 
 def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict[str, float]:
-    """Return the `metrics` of one upscaled picture as they count under the protocol: finite numbers.
+    """Return the `metrics` of one upscaled image under the protocol; all values are finite.
 
-    Metrics that are not available for the picture, or for one so large, are left out, and a PSNR counts as at most
-    `PSNR_CAP`. Every value in rows, means, choices and reports comes from here.
+    Metrics that are not available for the image or its size are left out, and a PSNR is limited to `PSNR_CAP`. All
+    values in rows, means and reports come from here.
 
     Raises:
-        MetricError: The pictures cannot be compared, or a metric gave no finite number.
+        MetricError: The images cannot be compared, or a metric is not finite.
     """
     values: dict[str, float] = {}
     for name in metrics:
@@ -196,10 +196,10 @@ def score(given: MetricInput, metrics: Sequence[str] = FIDELITY_METRICS) -> dict
 def require_measurable(
     store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS, side: int | None = None
 ) -> None:
-    """Raise `MetricError` that names the first picture too small, or too large, for one of `metrics`.
+    """Raise `MetricError` for the first image that is too small or too large for one of `metrics`.
 
-    A mean over the other pictures would stand beside means over all of them. With a `side` only the middle of each
-    picture is measured, at most so many HR pixels wide and high.
+    Otherwise means over different images would be compared. With a `side`, only the center of each image is measured,
+    at most this many HR pixels wide and high.
     """
     for name, size in zip(store.names, store.lr_sizes(scale), strict=True):
         height, width = (min(length, side // scale if side else length) * scale for length in size)
@@ -233,12 +233,11 @@ def measure(
     metrics: Sequence[str] = FIDELITY_METRICS,
     side: int | None = None,
 ) -> tuple[UpscaledImage, dict[str, float]]:
-    """Enlarge picture `index` of `store` and score it against the truth: the enlarged picture and its `metrics`.
+    """Upscale image `index` of `store`; return the result and its `metrics` against the ground truth.
 
-    With a `side` only the middle of the picture is, at most so many HR pixels wide and high.
-
-    The store must hold the low-resolution pictures of `scale`. Raises `MetricError` that names the picture
-    if it is too small, and `NonFiniteOutputError` if the network's output is not finite.
+    With a `side`, only the center of the image is used, at most this many HR pixels wide and high. The store must
+    contain the low-resolution images of `scale`. Raises `MetricError` with the name of the image if it is too small,
+    and `NonFiniteOutputError` if the output is not finite.
     """
     grey = store.grey[index]
     lr, hr = centre(store, index, scale, side)
@@ -253,6 +252,6 @@ def measure(
 
 
 def evaluate(upscale: Upscaler, store: Store, scale: int, metrics: Sequence[str] = FIDELITY_METRICS) -> Iterator[Score]:
-    """Score every picture of `store`, one at a time, so that memory does not grow with their number."""
+    """Yield the score of every image of `store`, one at a time, so that memory does not depend on their number."""
     for index, name in enumerate(announced(store.names, f"evaluating on {store.name} ×{scale}")):
         yield Score(name, measure(upscale, store, index, scale, metrics)[1])

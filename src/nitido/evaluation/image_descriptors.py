@@ -1,4 +1,4 @@
-"""What a picture shows, in numbers: why a network may help on one picture and not on another."""
+"""Describe the content of an image in numbers, to explain on which images a network helps."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,20 +16,21 @@ Image = NDArray[np.uint8]
 Plane = NDArray[np.float64]
 
 EDGE = 0.1
-"""Gradient of the luma, per pixel and in parts of its range, from which a pixel counts as an edge."""
+"""Minimum luma gradient of an edge pixel, per pixel and relative to the range of luma."""
 
 JPEG_BLOCK = 8
-"""Side in pixels of the blocks that JPEG transforms."""
+"""Side of the JPEG blocks in pixels."""
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A property of pictures.
+    """A property of images.
 
     Attributes:
-        name: in tables.
-        low, high: what pictures with a small and a large value are called in a sentence.
-        measure: from RGB `(H, W, 3)` uint8, at least 16 pixels a side, to the value.
+        name: Its name in tables.
+        low: Words for images with a small value.
+        high: Words for images with a large value.
+        measure: Computes the value of RGB `(H, W, 3)` uint8 with at least 16 pixels per side.
     """
 
     name: str
@@ -39,22 +40,22 @@ class Descriptor:
 
 
 def luma(image: Image) -> Plane:
-    """BT.601 luma `(H, W)` in [0, 1]."""
+    """Return the BT.601 luma `(H, W)` in [0, 1]."""
     return (rgb_to_y(image) - 16) / 219
 
 
 def edge_density(image: Image) -> float:
-    """The share of pixels, in [0, 1], whose luma changes by more than `EDGE` per pixel (Sobel's operator)."""
+    """Return the proportion of pixels, in [0, 1], whose luma changes by more than `EDGE` per pixel (Sobel operator)."""
     plane = luma(image)
     gradient = np.hypot(*(ndimage.sobel(plane, axis=axis, mode="nearest") / 8 for axis in (0, 1)))
     return float((gradient > EDGE).mean())
 
 
 def dominant_frequency(image: Image) -> float:
-    """The mean spatial frequency in cycles per pixel, [0, 0.71], weighted by the energy of the luma's gradient.
+    """Return the mean spatial frequency in cycles per pixel, [0, 0.71], weighted by the energy of the luma gradient.
 
-    The gradient levels the 1/f² fall that all natural pictures share (Field, JOSA A 1987), so that what is left is
-    where this picture has more than its share. A Hann window keeps the borders out.
+    The gradient compensates the 1/f² spectrum that natural images share (Field, JOSA A 1987), so that differences from
+    it remain. A Hann window suppresses the borders.
     """
     plane = luma(image)
     if np.ptp(plane) == 0:
@@ -68,9 +69,9 @@ def dominant_frequency(image: Image) -> float:
 
 
 def noise(image: Image) -> float:
-    """The standard deviation of the noise in the luma, in parts of its range (Immerkær, CVIU 1996).
+    """Return the standard deviation of luma noise relative to the range of luma (Immerkær, CVIU 1996).
 
-    Fine texture counts as noise in part: no estimator can tell them apart in one picture.
+    Fine texture partly counts as noise, because the two cannot be distinguished in a single image.
     """
     plane = luma(image)
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
@@ -79,15 +80,15 @@ def noise(image: Image) -> float:
 
 
 def saturation(image: Image) -> float:
-    """The mean saturation in [0, 1] of the HSV model."""
+    """Return the mean HSV saturation in [0, 1]."""
     return float(rgb2hsv(image)[..., 1].mean())
 
 
 def line_structure(image: Image) -> float:
-    """How much the picture's edges run in one direction at a place, in [0, 1]: 1 for straight stripes.
+    """Return how parallel the local edges are, in [0, 1]: 1 for straight stripes.
 
     The coherence ((λ1 - λ2) / (λ1 + λ2))² of the structure tensor (Bigün and Granlund, ICCV 1987; Weickert 1998),
-    averaged over places by their gradient energy.
+    averaged over positions with their gradient energy as weight.
     """
     plane = luma(image)
     if np.ptp(plane) == 0:
@@ -100,10 +101,10 @@ def line_structure(image: Image) -> float:
 
 
 def jpeg_blockiness(image: Image) -> float:
-    """How much larger steps between JPEG's 8×8 blocks are than steps inside them: 0 for none, 1 for twice as large.
+    """Return how much larger steps between 8×8 JPEG blocks are than inside them: 0 for equal, 1 for twice as large.
 
     After Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images", ICIP 2002;
-    the grid is taken to begin at the top left.
+    the grid is assumed to start at the top left corner.
     """
     plane = luma(image)
     between, inside = [], []
@@ -129,5 +130,5 @@ DESCRIPTORS: Mapping[str, Descriptor] = {descriptor.name: descriptor for descrip
 
 
 def describe(image: Image) -> dict[str, float]:
-    """All descriptors of RGB `(H, W, 3)` uint8."""
+    """Return all descriptors of RGB `(H, W, 3)` uint8."""
     return {name: descriptor.measure(image) for name, descriptor in DESCRIPTORS.items()}

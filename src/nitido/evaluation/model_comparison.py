@@ -1,4 +1,4 @@
-"""Measure several models on several picture sets: what `nitido evaluate` prints and writes."""
+"""Measure several models on several image sets for `nitido evaluate` and `nitido compare`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ def evaluate_models(
     scale: int,
     metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> list[Row]:
-    """One row per model, picture and metric: model, dataset, scale, image, metric, value, protocol.
+    """Return one row per model, image and metric: model, dataset, scale, image, metric, value, protocol.
 
-    A metric that a picture of a set is too small or too large for is measured on no picture of this set.
+    If an image is too small or too large for a metric, the metric is left out for the whole set.
     """
     measured = {
         dataset: [name for name in metrics if unmeasurable(store, scale, name) is None]
@@ -36,9 +36,9 @@ def evaluate_models(
 
 
 def means(rows: Sequence[Row], images: Mapping[str, int]) -> list[Row]:
-    """The mean over images: model, dataset, scale, metric, value, images, in the order of the rows.
+    """Return the means over images: model, dataset, scale, metric, value, images, in the order of the rows.
 
-    `images` is how many each data set has. A metric that lacks the value of one of them has no mean there.
+    `images` is the number of images of each data set. A metric without a value for one of them has no mean.
 
     >>> common = {"model": "m", "dataset": "d", "scale": 2, "metric": "psnr_y"}
     >>> rows = [common | {"image": "a", "value": 30.0}, common | {"image": "b", "value": 32.0}]
@@ -60,7 +60,7 @@ def means(rows: Sequence[Row], images: Mapping[str, int]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model's result on one picture: `image` `(H, W, 3)` uint8, PSNR in dB and SSIM on Y."""
+    """The result of a model on one image: `image` `(H, W, 3)` uint8, PSNR in dB and SSIM on Y."""
 
     model: str
     image: Image
@@ -69,7 +69,7 @@ class Candidate:
 
 
 def compare_on(store: Store, index: int, models: Mapping[str, Upscaler], scale: int) -> list[Candidate]:
-    """Enlarge picture `index` of `store` with every model; the best PSNR-Y comes first."""
+    """Upscale image `index` of `store` with every model; return the results sorted by PSNR-Y, best first."""
     candidates = []
     for name, upscale in announced(models.items(), f"upscaling {store.names[index]}"):
         upscaled, metrics = measure(upscale, store, index, scale)

@@ -1,23 +1,23 @@
-"""What a network may be after, and the metric that chooses and ranks it: fidelity and perception never mix."""
+"""The two objectives, fidelity and perception, each with the metric that selects and ranks models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Objective = Literal["fidelity", "perception"]
-"""`fidelity`: near the truth pixel by pixel. `perception`: looks like a photograph, at the cost of fidelity (Blau and
+"""`fidelity`: small error per pixel. `perception`: looks like a photograph, at the cost of fidelity (Blau and
 Michaeli, "The Perception-Distortion Tradeoff", CVPR 2018)."""
 
 
 @dataclass(frozen=True)
 class SelectionMetric:
-    """The metric of an aim.
+    """The metric of an objective.
 
     Attributes:
-        metric: its name in the rows.
-        title: what people call it, with its unit.
-        higher_is_better: the direction.
-        decimals: how many are worth printing.
+        metric: Its name in rows.
+        title: Displayed name with unit.
+        higher_is_better: Its direction.
+        decimals: Displayed decimals.
     """
 
     metric: str
@@ -26,7 +26,7 @@ class SelectionMetric:
     decimals: int
 
     def sort_key(self, value: float) -> float:
-        """Smaller for better values."""
+        """Return a sort key that is smaller for better values."""
         return -value if self.higher_is_better else value
 
     def words(self, value: float) -> str:

@@ -1,20 +1,20 @@
-"""The one protocol, stamped into every row.
+"""The evaluation protocol, recorded in every row.
 
-Y of BT.601 studio range (MATLAB `rgb2ycbcr`, float, not rounded) of the output quantised to uint8; a border of `scale`
-pixels is shaved; PSNR per picture, then the mean over pictures; SSIM with an 11×11 Gaussian window, σ 1.5, 'valid'.
-A grey picture is its own Y without studio scaling. A network that works on Y alone is scored on its own Y output,
-rounded to uint8. The low-resolution input is MATLAB's bicubic of the uint8 picture cropped to a multiple of the scale.
+Y of BT.601 studio range (MATLAB `rgb2ycbcr`, float, not rounded) of the output quantized to uint8; a border of `scale`
+pixels is shaved; PSNR per image, then the mean over images; SSIM with an 11×11 Gaussian window, σ 1.5, 'valid'.
+A gray image is used as Y without studio scaling. A network for Y only is scored on its Y output, rounded to uint8.
+The low-resolution input is MATLAB's bicubic of the uint8 image, cropped to a multiple of the scale.
 
-The PSNR of a picture counts with at most 100 dB (`PSNR_CAP`). Equal pictures have an infinite PSNR, and one of them,
-such as a restored black picture, would make every mean infinite, so that neither a learning rate nor a step could be
-chosen. Published means do not change: they are of pictures far below 100 dB.
+The PSNR of an image is limited to 100 dB (`PSNR_CAP`). Equal images have an infinite PSNR; one of them, such as a
+restored black image, would make every mean infinite, and neither learning rate nor step could be chosen. Published
+means do not change, because their images are far below 100 dB.
 """
 
 PROTOCOL = "bt601-y/uint8/shave=scale/matlab-bicubic/2"
-"""Changes whenever a number under this protocol could change. Rows of different protocols never rank together.
+"""Name and version of the protocol. Rows of different protocols are never ranked together.
 
-Version 1 had no cap: its numbers are the same unless a picture was restored to more than 100 dB.
+Version 1 had no limit of PSNR; its values are equal unless an image exceeds 100 dB.
 """
 
 PSNR_CAP = 100.0
-"""The largest PSNR in dB that a picture counts with."""
+"""Upper limit of the PSNR of an image in dB."""

@@ -1,4 +1,4 @@
-"""The long table: one row per (model, picture, metric). Everything that ranks reads this, never a model."""
+"""Read and write the long table of results: one row per (model, image, metric), the only input of rankings."""
 
 import hashlib
 import io
@@ -31,14 +31,14 @@ SCHEMA = pl.Schema(
 """Columns of the table.
 
 `lr`, `seed` and `run` are null for bicubic; `split` is "validation" or "test". `run` is the digest of the identity of
-the run whose weights were measured, `content` the SHA-256 of the picture's pixels: names alone prove nothing.
+the run whose weights were measured, `content` the SHA-256 of the pixels of the image, because names may be reused.
 """
 
 _CHECKSUM = "nitido.sha256"
 
 
 class RowsError(NitidoError):
-    """A table of results is missing, damaged, or mixes what must not be mixed."""
+    """A table of results is missing, damaged or inconsistent."""
 
 
 def table(rows: Iterable[dict[str, object]]) -> pl.DataFrame:
@@ -82,5 +82,5 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _checksum(rows: pl.DataFrame) -> str:
-    """A hash of the values, whatever the compression of the file."""
+    """Return a hash of the values, independent of the compression of the file."""
     return hashlib.sha256(repr((rows.columns, rows.rows())).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a network costs: counted on shapes, and measured on this machine."""
+"""Costs of networks: counted from shapes, and measured on this machine."""
 
 from nitido.evaluation.cost.counts import Counts, count
 from nitido.evaluation.cost.latency import agreed_ratio, latency, time_rounds

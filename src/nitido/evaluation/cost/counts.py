@@ -1,4 +1,4 @@
-"""Costs that need no measurement: parameters, multiply-accumulates, activations."""
+"""Count parameters, multiply-accumulates and activations."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SMALL_SIDE = 256
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network costs wherever it runs.
+    """The machine-independent costs of a network.
 
     Attributes:
         parameters: weights.
@@ -41,7 +41,7 @@ def count(network: SuperResolutionNetwork) -> Counts:
 
 
 def count_activations(network: SuperResolutionNetwork, lr_height: int, lr_width: int) -> int:
-    """Elements that all convolutions of `network` put out for one LR picture."""
+    """Return the number of output elements of all convolutions of `network` for one LR image."""
     counted = 0
 
     def add(layer: nn.Module, inputs: object, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Running time on this machine, measured so that the machine's moods cancel between networks."""
+"""Measure running times in interleaved rounds, so that variations of the machine affect all networks alike."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,13 +11,13 @@ from nitido.base.activity import activity
 from nitido.base.clock import RoundSeconds, interleaved, medians
 
 WARM_UPS = 1
-"""Runs of each network that are not counted."""
+"""Untimed runs of each network."""
 
 AGREEING_ROUNDS = 5
-"""The least number of rounds that can agree."""
+"""Minimum number of rounds for a comparison."""
 
 AGREEMENT = 0.1
-"""How far the ratio of a round may lie from the median ratio, as a share of it."""
+"""Maximum relative deviation of the ratio of a round from the median ratio."""
 
 
 def latency(
@@ -31,9 +31,9 @@ def latency(
 def time_rounds(
     networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
 ) -> RoundSeconds:
-    """Return the seconds of one LR picture of `lr_size` (height, width), float32, whole picture, in each round.
+    """Return the seconds of one LR picture of `lr_size` (height, width), float32, untiled, in each round.
 
-    In each round every network runs once, so that a slow moment of the machine is a slow moment for all of them.
+    Every network runs once per round, so that a slow moment of the machine affects all of them.
     """
     pictures = {
         name: torch.rand(1, network.channels, *lr_size, generator=torch.Generator().manual_seed(0)).to(

@@ -1,4 +1,4 @@
-"""What is measured of an enlarged picture: likeness to the truth, to its input, and to how an eye sees both."""
+"""Metrics of upscaled images: fidelity, consistency with the input, perceptual similarity."""
 
 from nitido.evaluation.metrics.colour import colour_shift
 from nitido.evaluation.metrics.consistency import lr_consistency

@@ -1,4 +1,4 @@
-"""Whether an enlarged picture is tinted."""
+"""Measure color shifts of upscaled images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ from nitido.evaluation.metrics.pictures import comparable_rgb
 from nitido.imaging import crop_to_multiple
 
 BOX = 16
-"""Pixels a side of the areas whose mean colours are compared."""
+"""Side in pixels of the boxes whose mean colors are compared."""
 
 
 def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """Mean ΔE (CIEDE2000) between the mean colours of 16×16 boxes of RGB pictures `(H, W, 3)` uint8, border removed.
+    """Return the mean ΔE (CIEDE2000) between mean colors of 16×16 boxes of RGB `(H, W, 3)` uint8, border removed.
 
-    Zero or positive, 0 for equal pictures; below about 1 nobody sees it. Means are of the sRGB values themselves, not
-    of light: they hardly change when detail is lost, so that this tells a tint or a change of brightness and no blur.
-    What is left over at the right and bottom does not count. Source of the distance: Sharma, Wu and Dalal, "The
+    At least 0, which means equal; below about 1 it is invisible. Means are taken of sRGB values, not of linear light:
+    they hardly depend on detail, so that the metric shows color and brightness shifts but not blur. Incomplete boxes at
+    the right and bottom are ignored. Source of the distance: Sharma, Wu and Dalal, "The
     CIEDE2000 color-difference formula", 2005.
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 16 pixels a side.
@@ -31,7 +31,7 @@ def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> fl
 
 
 def _box_means(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """`(H, W, 3)` to `(H // 16, W // 16, 3)`."""
+    """Return the means of 16×16 boxes: from `(H, W, 3)` to `(H // 16, W // 16, 3)`."""
     whole = crop_to_multiple(image, BOX)
     height, width, channels = whole.shape
     boxes = whole.reshape(height // BOX, BOX, width // BOX, BOX, channels)

@@ -1,4 +1,4 @@
-"""Whether an enlarged picture still is the picture that was enlarged."""
+"""Measure the consistency of an upscaled image with its input."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,12 @@ from nitido.imaging import bicubic_downscale
 
 
 def lr_consistency(sr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> float:
-    """PSNR in dB between the input `lr` `(h, w, C)` and the result `sr` `(h·scale, w·scale, C)` shrunk again, uint8.
+    """Return the PSNR in dB between the input `lr` `(h, w, C)` and the downscaled result `sr` `(h·scale, w·scale, C)`.
 
-    Shrunk by MATLAB's bicubic, over all channels and the whole picture. Zero or positive; infinite when the input comes
-    back exactly, as it does for the truth. High values say that detail was added and nothing was changed; the source
-    asks for 45 dB: LR-PSNR of Lugmayr et al., "NTIRE 2021 Learning the Super-Resolution Space Challenge", CVPRW 2021.
+    Both are uint8; `sr` is downscaled by MATLAB's bicubic. Over all channels and the whole image. At least 0; infinite
+    if the input is reproduced exactly, as by the ground truth. A high value means that detail was added without
+    changing the image; the source requires 45 dB: LR-PSNR of Lugmayr et al., "NTIRE 2021 Learning the Super-Resolution
+    Space Challenge", CVPRW 2021.
 
     Raises `MetricError` for other types and sizes.
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the super-resolution literature measures them."""
+"""PSNR and SSIM as in the super-resolution literature."""
 
 import math
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from nitido.evaluation.metrics.pictures import PEAK, check_pictures, check_shapes, comparable, luma
 
 _BAND = 1 << 22
-"""Pixels that are compared at once; a picture that is no larger is compared as a whole."""
+"""Pixels per band; smaller images are compared as a whole."""
 
 Plane = Callable[[NDArray[Any]], NDArray[np.float64]]
-"""Makes of rows of a picture the numbers that are compared."""
+"""A function that converts rows of an image to the compared values."""
 
 SSIM_SMALLEST = 11
-"""Pixels a side: those of the window."""
+"""Minimum side in pixels: the size of the window."""
 
 
 def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -24,10 +24,10 @@ def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def psnr(a: NDArray[Any], b: NDArray[Any], shave: int, plane: Plane = _numbers) -> float:
-    """Return the PSNR in dB of two arrays in [0, 255] after shaving `shave` pixels; infinite when they are equal.
+    """Return the PSNR in dB of two arrays in [0, 255] after shaving `shave` pixels; infinite if they are equal.
 
-    In rows and means a picture counts with at most `nitido.evaluation.protocol.PSNR_CAP`. Of large pictures, `plane`
-    makes what is compared band by band, so that memory does not grow with their height.
+    In rows and means it is limited to `nitido.evaluation.protocol.PSNR_CAP`. `plane` converts large images band by
+    band, so that memory does not depend on their height.
     """
 
     def mean(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -38,11 +38,11 @@ def psnr(a: NDArray[Any], b: NDArray[Any], shave: int, plane: Plane = _numbers) 
 
 
 def ssim(a: NDArray[Any], b: NDArray[Any], shave: int, plane: Plane = _numbers) -> float:
-    """Mean SSIM of two planes `(H, W)` in [0, 255]: 11×11 Gaussian window, σ 1.5, only where it fits.
+    """Return the mean SSIM of two planes `(H, W)` in [0, 255]: 11×11 Gaussian window, σ 1.5, 'valid' border.
 
     Between -1 and 1, 1 for equal planes. Source: Wang et al., "Image quality assessment: from error visibility to
     structural similarity", 2004, with K1 0.01 and K2 0.03, as in the authors' MATLAB code without its automatic
-    downsampling. scikit-image cuts off the border that the window does not reach, which is MATLAB's 'valid'. Bands and
+    downsampling. scikit-image leaves out the border that the window does not cover, as MATLAB's 'valid'. Bands and
     `plane` are as in `psnr`.
     """
     from skimage.metrics import structural_similarity
@@ -65,9 +65,9 @@ def _mean_of_bands(
     mean: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
     overlap: int,
 ) -> float:
-    """The mean over both pictures of what `mean` averages over bands of them, which overlap by `overlap` rows.
+    """Return the mean of `mean` over bands of both images, which overlap by `overlap` rows.
 
-    Raises `MetricError` for unequal shapes and when shaving leaves less than the overlap needs.
+    Raises `MetricError` for unequal shapes, and if too few pixels are left after shaving.
     """
     height, width = a.shape[:2]
     if plane is _numbers:
@@ -88,18 +88,18 @@ def _mean_of_bands(
 
 
 def psnr_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """PSNR on Y in dB of uint8 pictures of equal shape, RGB `(H, W, 3)` or grey `(H, W)`, border `shave` removed."""
+    """Return the PSNR on Y in dB of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
     check_pictures(sr, hr)
     return psnr(sr, hr, shave, luma)
 
 
 def ssim_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """SSIM on Y of uint8 pictures of equal shape, RGB `(H, W, 3)` or grey `(H, W)`, border `shave` removed."""
+    """Return the SSIM on Y of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
     check_pictures(sr, hr)
     return ssim(sr, hr, shave, luma)
 
 
 def psnr_rgb(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """PSNR in dB over all channels of uint8 pictures of equal shape, border `shave` removed."""
+    """Return the PSNR in dB over all channels of uint8 images of equal shape, after shaving."""
     check_pictures(sr, hr)
     return psnr(sr, hr, shave)

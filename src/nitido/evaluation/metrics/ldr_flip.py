@@ -1,4 +1,4 @@
-"""ꟻLIP: the difference that shows when two pictures are flipped back and forth on a screen."""
+"""ꟻLIP: the visible difference between two images that alternate on a screen."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,13 @@ FLIP = Requirement(("flip_evaluator",))
 
 
 def flip(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """Mean LDR-ꟻLIP of RGB pictures `(H, W, 3)` uint8, border `shave` removed: in [0, 1], 0 for equal ones.
+    """Return the mean LDR-ꟻLIP of RGB images `(H, W, 3)` uint8 after shaving: in [0, 1], 0 for equal images.
 
-    Colours and edges as an eye sees them at 67 pixels per degree (0.7 m before a 0.7 m wide screen of 3840 pixels),
-    computed by NVIDIA's own code. Source: Andersson et al., "FLIP: A Difference Evaluator for Alternating Images",
+    Perceived colors and edges at 67 pixels per degree (a 0.7 m wide screen of 3840 pixels at a distance of 0.7 m),
+    computed by NVIDIA's code. Source: Andersson et al., "FLIP: A Difference Evaluator for Alternating Images",
     HPG 2020.
 
-    Raises `MetricError` for other arrays, `MetricNotAvailableError` where the package has no build for the machine.
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` if the package is not installed.
 
     >>> flip(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), 0)
     0.0

@@ -1,7 +1,7 @@
-"""Distances between the features of networks that were trained to recognise things.
+"""Distances between features of recognition networks.
 
-`perceptual_distance` is always there. LPIPS and DISTS are the published, calibrated distances: they need their own
-packages and a file of torchvision's weights, which is looked for and never downloaded.
+`perceptual_distance` is always available. LPIPS and DISTS are published, calibrated distances: they need their packages
+and a file of torchvision's weights, which is never downloaded automatically.
 """
 
 import warnings
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 LPIPS = Requirement(("lpips", "torchvision"), "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth")
 DISTS = Requirement(("DISTS_pytorch", "torchvision"), "https://download.pytorch.org/models/vgg16-397923af.pth")
 
-# Pixels a side from which the deepest layer that is compared still has a pixel.
+# Minimum side in pixels for which the deepest compared layer is not empty.
 PERCEPTUAL_SMALLEST = 16
 LPIPS_SMALLEST = 32
 DISTS_SMALLEST = 16
 
 
 def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """How different RGB pictures `(H, W, 3)` uint8 look, border `shave` removed: 0 for equal ones, at most 4.
+    """Return the perceptual distance of RGB images `(H, W, 3)` uint8 after shaving: 0 for equal images, at most 4.
 
-    LPIPS' distance without its calibration (Zhang et al., CVPR 2018): unit-normalised features of a trained
-    classifier, here EfficientNet-Lite0, so that no weights need to be downloaded. Its values are no LPIPS values.
+    LPIPS without its calibration (Zhang et al., CVPR 2018): distance of unit-normalized features of a trained
+    classifier, here EfficientNet-Lite0, which ships with nitido. The values are not comparable with LPIPS.
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 16 pixels a side.
     """
@@ -45,7 +45,7 @@ def perceptual_distance(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int
 
 
 def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """LPIPS 0.1 (AlexNet) of RGB pictures `(H, W, 3)` uint8, border `shave` removed: 0 for equal ones, else positive.
+    """Return LPIPS 0.1 (AlexNet) of RGB images `(H, W, 3)` uint8 after shaving: 0 for equal images, else positive.
 
     Computed by the authors' package. Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
     Perceptual Metric", CVPR 2018.
@@ -58,9 +58,9 @@ def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
 
 
 def dists(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """DISTS of RGB pictures `(H, W, 3)` uint8, border `shave` removed: 0 for equal ones, 1 for unlike ones.
+    """Return DISTS of RGB images `(H, W, 3)` uint8 after shaving: 0 for equal images, 1 for unrelated ones.
 
-    At the pictures' own size; computed by the authors' package. Source: Ding et al., "Image Quality Assessment:
+    At the original size; computed by the authors' package. Source: Ding et al., "Image Quality Assessment:
     Unifying Structure and Texture Similarity", IEEE TPAMI 2020.
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` when a package or the weights are missing, or for
@@ -100,14 +100,14 @@ def _dists_network() -> Any:
 
 @contextmanager
 def _without_torchvision_warnings() -> Iterator[None]:
-    """Both packages build their networks in a way that torchvision calls deprecated; nobody here can change it."""
+    """Suppress deprecation warnings of torchvision that both packages cause."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
         yield
 
 
 def _as_tensor(image: NDArray[np.uint8]) -> "Tensor":
-    """`(H, W, 3)` uint8 as `(1, 3, H, W)` float in [0, 1], channels last in memory: faster to convolve."""
+    """Convert `(H, W, 3)` uint8 to `(1, 3, H, W)` float in [0, 1], channels-last for faster convolutions."""
     import torch
 
     from nitido.models.channels_last import channels_last

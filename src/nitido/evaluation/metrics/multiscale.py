@@ -1,4 +1,4 @@
-"""MS-SSIM: structure compared at five sizes, since how much detail the eye sees depends on its distance."""
+"""MS-SSIM: SSIM at five scales."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,20 @@ from nitido.evaluation.metrics.pictures import (
 )
 
 SMALLEST = 176
-"""Pixels a side: halved four times, the 11 of the window are left."""
+"""Minimum side in pixels: halved four times, it has the 11 pixels of the window."""
 
-# Wang et al. 2003, section 3.2: how much each scale matters, from the finest to the coarsest.
+# Wang et al. 2003, section 3.2: weights of the scales, from the finest to the coarsest.
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _RADIUS = 5
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
 
 def ms_ssim(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float:
-    """MS-SSIM of two planes `(H, W)` in [0, 255] after shaving `shave` pixels: in [0, 1], 1 for equal planes.
+    """Return MS-SSIM of two planes `(H, W)` in [0, 255] after shaving `shave` pixels: in [0, 1], 1 if equal.
 
-    Contrast and structure at five scales, luminance at the coarsest, each averaged over the places where the 11×11
-    Gaussian window (σ 1.5) fits and raised to its weight. Between scales, 2×2 means; an odd side repeats its last row
-    or column, as in the authors' MATLAB code. A scale that correlates negatively on the whole counts as 0.
+    Contrast and structure at five scales, luminance at the coarsest, each averaged where the 11×11 Gaussian
+    window (σ 1.5) fits and raised to its weight. Between scales, 2×2 means; an odd side repeats its last row
+    or column, as in the authors' MATLAB code. A scale with a negative mean counts as 0.
 
     Source: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003.
 
@@ -44,13 +44,13 @@ def ms_ssim(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float
 
 
 def ms_ssim_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """MS-SSIM on Y of uint8 pictures of equal shape, RGB `(H, W, 3)` or grey `(H, W)`, border `shave` removed."""
+    """Return MS-SSIM on Y of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
     check_pictures(sr, hr)
     return ms_ssim(luma(sr), luma(hr), shave)
 
 
 def _similarity(pair: NDArray[np.float64]) -> tuple[float, float]:
-    """The means of contrast times structure, and of that times luminance, of two planes `(2, H, W)`."""
+    """Return the means of contrast × structure, and of contrast × structure × luminance, of planes `(2, H, W)`."""
     a, b = pair
     mean_a, mean_b, square_a, square_b, product = _window_means(np.stack([a, b, a * a, b * b, a * b]))
     variances = square_a - mean_a**2 + square_b - mean_b**2
@@ -60,7 +60,7 @@ def _similarity(pair: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _window_means(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means under the Gaussian window where it fits: `(N, H, W)` to `(N, H - 10, W - 10)`."""
+    """Return the means under the Gaussian window: from `(N, H, W)` to `(N, H - 10, W - 10)`."""
     from scipy.ndimage import correlate1d
 
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
@@ -71,7 +71,7 @@ def _window_means(planes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _halve(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """2×2 means of `(N, H, W)`, sides rounded up."""
+    """Return 2×2 means of `(N, H, W)`; sides are rounded up."""
     _, height, width = planes.shape
     even = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
     halved: NDArray[np.float64] = (

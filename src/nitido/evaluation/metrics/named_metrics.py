@@ -1,4 +1,4 @@
-"""Every metric by name: what the rows call it, how a table shows it, and how it is measured."""
+"""All metrics by name, with their display and measurement."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from nitido.evaluation.metrics.ssimulacra import SSIMULACRA2, ssimulacra2
 
 @dataclass(frozen=True)
 class MetricInput:
-    """One enlarged picture with everything it can be measured against.
+    """One upscaled image with its references.
 
     Attributes:
-        rgb: the result to look at, `(H, W, 3)` uint8.
-        scored: the result's plane that is scored, `(H, W)` in [0, 255], or an RGB picture `(H, W, 3)` uint8 whose Y is.
-        hr: the truth, `(H, W, 3)` uint8.
-        lr: what was enlarged, `(H / scale, W / scale, 3)` uint8.
-        scale: the factor, and how many pixels of border are shaved.
-        grey: whether the three channels of `hr` and `lr` are one.
+        rgb: the result, `(H, W, 3)` uint8.
+        scored: the scored plane `(H, W)` in [0, 255], or an RGB image `(H, W, 3)` uint8 whose Y is scored.
+        hr: the ground truth, `(H, W, 3)` uint8.
+        lr: the input, `(H / scale, W / scale, 3)` uint8.
+        scale: the scale factor, and the width of the shaved border in pixels.
+        grey: whether the three channels of `hr` and `lr` are equal.
     """
 
     rgb: NDArray[np.uint8]
@@ -39,7 +39,7 @@ class MetricInput:
 
     @property
     def truth(self) -> NDArray[np.uint8]:
-        """What of `hr` `scored` is compared with: the picture, whose Y counts, or the plane of a grey one."""
+        """The reference of `scored`: the RGB image, whose Y is used, or the plane of a gray image."""
         return self.hr[..., 0] if self.grey else self.hr
 
 
@@ -49,18 +49,18 @@ def _nothing_missing() -> None:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of one enlarged picture.
+    """A metric of one upscaled image.
 
     Attributes:
-        name: in the rows and on the command line.
-        title: for people, without the unit.
-        unit: "" for a pure number.
-        higher_is_better: the direction.
-        decimals: how many are worth printing.
-        measure: the value; raises `MetricError`, of which `MetricNotAvailableError` says that there is none here.
-        missing: why it can be measured on no picture at all (a package, its weights), or None.
-        smallest: pixels a side that it needs after the border is shaved.
-        largest: pixels of the largest picture that it is measured on, for its memory grows with them; None: any size.
+        name: Name in rows and on the command line.
+        title: Displayed name, without the unit.
+        unit: Its unit; "" for a number without one.
+        higher_is_better: Its direction.
+        decimals: Displayed decimals.
+        measure: Computes the value; raises `MetricError`, or `MetricNotAvailableError` if there is no value.
+        missing: Returns why it is not available at all (a package, its weights), or None.
+        smallest: Minimum side in pixels after shaving.
+        largest: Maximum number of pixels, which limits memory; None for any size.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Metric:
         return f"{self.title} in {self.unit}" if self.unit else self.title
 
     def too_large(self, height: int, width: int) -> str | None:
-        """Why a picture of this size is not measured; None where it is not too large."""
+        """Return why an image of this size is not measured; None if it is not too large."""
         if self.largest is None or height * width <= self.largest:
             return None
         return (
@@ -93,10 +93,10 @@ class Metric:
 
 
 _WHOLE_PICTURE = 2**24
-"""Pixels of which MS-SSIM and FLIP, with about 150 bytes for each, need 2.5 GB."""
+"""Number of pixels for which MS-SSIM and FLIP, at about 150 bytes per pixel, need 2.5 GB."""
 
 _MANY_PLANES = 2**23
-"""Pixels of which SSIMULACRA 2 and features of networks, with 300 to 450 bytes for each, need 2.5 to 3.6 GB."""
+"""Number of pixels for which SSIMULACRA 2 and network features, at 300 to 450 bytes each, need 2.5 to 3.6 GB."""
 
 # Name, title, unit, whether higher is better, decimals.
 _ALL = (
@@ -168,14 +168,14 @@ _ALL = (
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
-"""Everything that can be measured of an enlarged picture, by the names in the rows, in the order of a table."""
+"""All metrics by name, in the order of tables."""
 
 FIDELITY_METRICS = ("psnr_y", "ssim_y", "psnr_rgb")
-"""What is always measured."""
+"""Metrics that are always measured."""
 
 
 def metric(name: str) -> Metric:
-    """The metric `name`; raises `MetricError` that names the nearest one.
+    """Return the metric `name`; raise `MetricError` that suggests the nearest name if it is unknown.
 
     >>> metric("colour_shift").higher_is_better
     False

@@ -1,4 +1,4 @@
-"""What every metric starts from: the plane that is scored, the shaved border, and pictures that cannot be compared."""
+"""Common parts of all metrics: the scored plane, the shaved border, and errors."""
 
 from typing import Any, TypeVar
 
@@ -14,13 +14,13 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 class MetricError(NitidoError):
-    """Two pictures that cannot be compared."""
+    """The images cannot be compared."""
 
 
 class MetricNotAvailableError(MetricError):
-    """A metric that has no value here: the picture is too small for it, or a package or its weights are missing.
+    """A metric is not available: the image is too small, or a package or its weights are missing.
 
-    `reason` says which, without the metric's name: the cell of a table reads "not available: " and the reason.
+    `reason` says which, without the name of the metric, for display after "not available: ".
 
     >>> print(MetricNotAvailableError("lpips", "the package lpips is not installed"))
     lpips is not available: the package lpips is not installed
@@ -33,7 +33,7 @@ class MetricNotAvailableError(MetricError):
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """The plane that is scored: Y in [16, 235] of RGB `(H, W, 3)`; a grey picture `(H, W)` or `(H, W, 1)` is its own Y.
+    """Return the scored plane: Y in [16, 235] of RGB `(H, W, 3)`; gray `(H, W)` or `(H, W, 1)` is used as Y.
 
     >>> luma(np.full((1, 1, 3), 255, np.uint8)).item()
     235.0
@@ -44,7 +44,7 @@ def luma(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def shave_border(plane: NDArray[Number], shave: int) -> NDArray[Number]:
-    """Cut `shave` pixels off each side of the first two axes."""
+    """Return `plane` without `shave` pixels on each side of the first two axes."""
     height, width = plane.shape[:2]
     return plane[shave : height - shave, shave : width - shave]
 
@@ -66,7 +66,7 @@ def check_shapes(sr: NDArray[Any], hr: NDArray[Any]) -> None:
 def comparable(
     a: NDArray[np.float64], b: NDArray[np.float64], shave: int, smallest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both arrays shaved; raises `MetricError` for unequal shapes and for fewer than `smallest` pixels left a side."""
+    """Return both arrays shaved; raise `MetricError` for unequal shapes or fewer than `smallest` pixels per side."""
     check_shapes(a, b)
     if shave < 0 or min(a.shape[:2]) - 2 * shave < smallest:
         size = f"{a.shape[1]}×{a.shape[0]}"
@@ -77,9 +77,9 @@ def comparable(
 def comparable_rgb(
     metric: str, sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int, smallest: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Both RGB pictures `(H, W, 3)` uint8 shaved, for `metric`, which needs `smallest` pixels a side.
+    """Return both RGB images `(H, W, 3)` uint8 shaved, for `metric`, which needs `smallest` pixels per side.
 
-    Raises `MetricError` for other arrays, `MetricNotAvailableError` when too little is left of them.
+    Raises `MetricError` for other arrays, `MetricNotAvailableError` if too few pixels are left.
     """
     check_pictures(sr, hr)
     if sr.ndim != 3 or sr.shape[2] != 3:
@@ -89,9 +89,9 @@ def comparable_rgb(
 
 
 def require_size(metric: str, image: NDArray[Any], shave: int, smallest: int) -> None:
-    """Raise `MetricNotAvailableError` when shaving leaves a side of `image` with fewer than `smallest` pixels.
+    """Raise `MetricNotAvailableError` if a side of `image` has fewer than `smallest` pixels after shaving.
 
-    Raises `MetricError` for a border that is no number of pixels.
+    Raises `MetricError` for a negative border.
     """
     if shave < 0:
         raise MetricError(f"a border of {shave} pixels cannot be shaved: zero or more are right")

@@ -1,4 +1,4 @@
-"""What a metric needs that may not be there."""
+"""Optional requirements of metrics."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,19 +10,19 @@ from nitido.evaluation.metrics.pictures import MetricNotAvailableError
 
 @dataclass(frozen=True)
 class Requirement:
-    """Importable packages, and perhaps a file of torchvision's weights, which is looked for and never downloaded.
+    """Importable packages, and optionally a file of torchvision's weights, which is never downloaded automatically.
 
     Attributes:
-        packages: by the names they are imported by.
-        weights: the public address of the file, whose name ends in the first digits of its SHA-256; "" for none. It is
-            looked for where torch.hub keeps its own, since that is where the packages read it.
+        packages: Import names.
+        weights: URL of the file, whose name ends with the first digits of its SHA-256; "" for none. The file is
+            expected in the folder of torch.hub, from which the packages read it.
     """
 
     packages: tuple[str, ...]
     weights: str = ""
 
     def missing(self) -> str | None:
-        """What is not there, and what would help, or None."""
+        """Return what is missing and how to install it, or None."""
         for package in self.packages:
             if find_spec(package) is None:
                 name = package.lower().replace("_", "-")

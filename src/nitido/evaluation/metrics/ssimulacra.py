@@ -1,4 +1,4 @@
-"""SSIMULACRA 2: a scale of quality fitted to what people said of compressed pictures."""
+"""SSIMULACRA 2: a quality scale fitted to ratings of compressed images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from nitido.evaluation.metrics.requirement import Requirement
 SSIMULACRA2 = Requirement(("ssimulacra2",))
 
 SMALLEST = 8
-"""Pixels a side, as in the authors' program."""
+"""Minimum side in pixels, as in the authors' program."""
 
 _SCALES = 6
 
@@ -25,10 +25,10 @@ _HALF_WINDOW = (
 
 
 def ssimulacra2(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
-    """SSIMULACRA 2.1 of RGB pictures `(H, W, 3)` uint8, border `shave` removed: 100 for equal ones, no lower bound.
+    """Return SSIMULACRA 2.1 of RGB images `(H, W, 3)` uint8 after shaving: 100 for equal images, no lower bound.
 
-    About 90 cannot be told apart, 70 is high quality, 50 medium, 30 low, below 0 very bad. Structure and edges in the
-    colour space XYB at up to six sizes; weights and maps are those of the package `ssimulacra2`. The pyramid and the
+    About 90 is indistinguishable, 70 high quality, 50 medium, 30 low, below 0 very bad. Structure and edges in the
+    color space XYB at up to six scales; weights and maps are those of the package `ssimulacra2`. The pyramid and the
     blur are the authors' (Sneyers, libjxl, 2023; zero beyond the border): the package mirrors one of the axes and
     leaves out the smallest size, so that below 225 pixels a side it weighs the wrong terms.
 
@@ -55,7 +55,7 @@ def ssimulacra2(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> flo
 
 
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blur `(H, W, C)` with zeros beyond its border."""
+    """Blur `(H, W, C)` with zero padding."""
     from scipy.ndimage import correlate1d
 
     window = (*_HALF_WINDOW[:0:-1], *_HALF_WINDOW)
@@ -65,7 +65,7 @@ def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _halve(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """2×2 means of `(H, W, C)`, sides rounded up; an odd side repeats its last row or column."""
+    """Return 2×2 means of `(H, W, C)`; an odd side repeats its last row or column."""
     height, width = image.shape[:2]
     even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     halved: NDArray[np.float64] = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
