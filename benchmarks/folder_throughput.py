@@ -1,4 +1,4 @@
-"""How much longer a folder of pictures takes than the model alone takes for their pixels.
+"""Measure the overhead of upscaling a folder of images over running the model on their pixels.
 
 The folder holds photographs as JPEG and PNG by turns; the whole way is reading, enlarging, writing and the manifest,
 as `nitido upscale` goes it, and the model's is the same enlarging of pixels that are in memory. They take turns.
@@ -31,7 +31,7 @@ LIMIT = 0.15
 
 
 class Strict:
-    """A listener that wants every picture enlarged."""
+    """A listener that accepts every image."""
 
     def planned(self, pixels: int) -> None:
         """Ignore progress."""
@@ -44,7 +44,7 @@ class Strict:
         """As wanted."""
 
     def skipped(self, job: batch.Job, pixels: int) -> None:
-        """Refuse: what is not done cannot be timed."""
+        """Raise an error, because skipped images cannot be timed."""
         raise NitidoError(f"{job.target} was there already")
 
     def failed(self, job: batch.Job, error: NitidoError) -> None:
@@ -53,7 +53,7 @@ class Strict:
 
 
 def write_pictures(folder: Path, specs: Sequence[str], copies: int) -> list[Pixels]:
-    """Write the pictures of the sets `specs`, `copies` times each, and return them as they are read again."""
+    """Write the images of the sets `specs`, `copies` times each, and return them as they are read back."""
     store = prepare(resolve_all(specs, "test"), [2])
     pixels = []
     for number in range(copies * len(store)):
@@ -70,7 +70,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
 ) -> None:
-    """Time a folder and the model alone by turns; the medians and by how much the folder takes longer."""
+    """Time a folder and the model alone in interleaved rounds; return medians and overhead."""
     upscaler = load_upscaler(model)
     settings = batch.Settings(upscaler, batch.model_identity(model))
     seconds: dict[str, list[float]] = {"folder": [], "model": []}
@@ -96,7 +96,7 @@ def main(
     if json != JSON_TO_STDOUT:
         share = f"{overhead:+.1%}" + (" too much" if overhead > LIMIT else "")
         line = [str(len(pictures)), f"{folder:.2f}", f"{alone:.2f}", share]
-        print_table("A folder beside the model alone", ["pictures", "folder, s", "model, s", "overhead"], [line])
+        print_table("A folder compared with the model alone", ["pictures", "folder, s", "model, s", "overhead"], [line])
 
 
 if __name__ == "__main__":

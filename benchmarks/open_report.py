@@ -1,4 +1,4 @@
-"""How long a browser takes to open a study's page with all its pictures.
+"""Measure how long a browser takes to open the report of a study with all its images.
 
 Example: python benchmarks/open_report.py runs/srcnn/report.html --json -
 """
@@ -22,7 +22,7 @@ ALL_SHOWN = "[...document.querySelectorAll('.viewer img')].every(i => i.complete
 
 
 def seconds_to_open(page: Path, rounds: int) -> list[float]:
-    """Seconds until every picture is shown, in a fresh tab each time; the browser itself is started before."""
+    """Return the seconds until every image is shown, in a new tab of a running browser each time."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         raise NitidoError(f"no browser: one of {', '.join(BROWSERS)} is needed")
@@ -42,8 +42,8 @@ def seconds_to_open(page: Path, rounds: int) -> list[float]:
 
 
 def example_page(folder: Path) -> Path:
-    """The page that the tests look at: eight variants, three seeds, three pictures."""
-    sys.path.append(str(Path(__file__).parents[1]))  # the tests lie beside this folder and are not installed
+    """Return the page of the tests: eight variants, three seeds, three images."""
+    sys.path.append(str(Path(__file__).parents[1]))  # the tests are in the parent folder and not installed
     from tests.study.report_page import whole_page
 
     return whole_page(folder)

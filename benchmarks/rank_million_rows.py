@@ -1,4 +1,4 @@
-"""How long the statistics of a leaderboard take: a usual study, and one of a million rows.
+"""Measure the time of the statistics of a leaderboard: a typical study, and one of a million rows.
 
 Example: python benchmarks/rank_million_rows.py --json -
 """
@@ -20,7 +20,7 @@ SEEDS = 5
 
 
 def simulate(variants: int, sets: dict[str, int], seeds: int = SEEDS) -> pl.DataFrame:
-    """Rows of variants that differ by noise alone: the seed's, 0.02 dB, and the picture's, 0.03 dB."""
+    """Return rows of variants that differ only by noise: 0.02 dB per seed and 0.03 dB per image."""
     rng = np.random.default_rng(0)
     names = [(dataset, f"{i:05}") for dataset, size in sets.items() for i in range(size)]
     difficulty = 30 + 3 * rng.standard_normal((len(names), 1))

@@ -73,7 +73,7 @@ class ValidationShare:
         return validating / (validating + self.steps * self.step_seconds)
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return asdict(self) | {"share": self.share}
 
 

@@ -1,1 +1,1 @@
-"""How parts of nitido are made; run from a checkout, and not in the wheel."""
+"""Maintenance tools, run from a checkout; not part of the wheel."""

@@ -6,7 +6,7 @@ import torch
 
 from nitido.architectures import build, resolve_config
 from nitido.benchmarking import machine_info, upscaling_speed
-from nitido.benchmarking.upscaling_speed import enlarge_whole, measure_upscale
+from nitido.benchmarking.upscaling_speed import measure_upscale, upscale_whole
 from nitido.upscaling.upscaler import ImageUpscaler
 
 
@@ -15,7 +15,7 @@ def test_the_whole_picture_is_what_the_upscaler_makes(architecture: str, channel
     torch.manual_seed(0)
     network = build(architecture, resolve_config(architecture, "debug", {"channels": channels}))
     pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
-    whole = enlarge_whole(network, pixels)
+    whole = upscale_whole(network, pixels)
     pieces, _ = ImageUpscaler(network, memory=1 << 20).upscale(pixels, None, 80, 104)
     difference = np.abs(whole.astype(int) - pieces.astype(int))
     assert difference.max() <= 1, "rounding alone"

@@ -66,7 +66,7 @@ def test_a_model_file_by_the_other_backends(call, folder: Path, plain: np.ndarra
     assert picture == f"{tmp_path / 'out' / 'a.png'}: finished already"
     short = call(*command, "--backend", "auto", "--precision", "bfloat16")
     assert short.code == 0, short.err
-    assert short.err.startswith("backend: torch, which alone calculates in bfloat16\n")
+    assert short.err.startswith("backend: torch, the only one that computes in bfloat16\n")
     assert 0 < difference(tmp_path / "out" / "a.png", plain) < 10
 
 
@@ -74,14 +74,14 @@ def test_a_model_file_by_the_other_backends(call, folder: Path, plain: np.ndarra
     ("options", "message"),
     [
         (["--model", "tiny.safetensors", "--backend", "onx"], "unknown backend 'onx': did you mean 'onnx'?"),
-        (["--model", "bicubic", "--scale", "2", "--backend", "auto"], "bicubic is no network: leave the option out"),
+        (["--model", "bicubic", "--scale", "2", "--backend", "auto"], "bicubic is not a network: leave the option out"),
         (["--model", "none.onnx"], "none.onnx: no such model file"),
         (["--model", "a.onnx"], "a.onnx: not a readable ONNX file"),
         (
             ["--model", "tiny.safetensors", "--backend", "onnx", "--precision", "bfloat16"],
-            "--backend onnx --precision bfloat16: ONNX Runtime calculates in float32: leave one of them out",
+            "--backend onnx --precision bfloat16: ONNX Runtime computes in float32: leave one of them out",
         ),
-        (["--model", "a.onnx", "--precision", "bfloat16"], "a.onnx is for ONNX Runtime, which calculates in float32"),
+        (["--model", "a.onnx", "--precision", "bfloat16"], "a.onnx is for ONNX Runtime, which computes in float32"),
     ],
 )
 def test_wrong_calls_are_one_line(call, folder: Path, tmp_path: Path, options: list[str], message: str) -> None:

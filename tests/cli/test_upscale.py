@@ -80,7 +80,7 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     done = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
     assert done.code == 1
     assert "bad.png: not a PNG" in done.error_line
-    left_alone = "note: left alone, not pictures that can be read: "
+    left_alone = "note: ignored, not readable images: "
     assert f"{left_alone}{folder / 'moving.gif'}\n" in done.err
     assert done.out == f"{tmp_path / 'out'}: 2 of 3 pictures\n"
     again = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
@@ -107,13 +107,13 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the picture is 50 pixels wide"),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"],
-            "--self-ensemble: bicubic is no network",
+            "--self-ensemble: bicubic is not a network",
         ),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "1,2"], "it must be X,Y,W,H"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "half"], "unknown precision"),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--precision", "bfloat16"],
-            "--precision: bicubic is no network",
+            "--precision: bicubic is not a network",
         ),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--preview", "40,0,20,9"],

@@ -1,1 +1,1 @@
-"""How the models of the zoo are made: training pictures with their credits, publication, cards."""
+"""Create the models of the zoo: training images with credits, publication, model cards."""

@@ -1,4 +1,4 @@
-"""The card of a model in the zoo: one page of Markdown, made of facts alone."""
+"""Write the card of a zoo model: one page of Markdown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from tools.zoo.pictures import Credit, PictureNote
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from: its pictures, its training, its machine, and how to make it again.
+    """The origin of a model: images, training, machine, and the commands that repeat it.
 
-    `hyperparameters` are those that have a value; `environment` is what `environment.json` of a run directory holds.
+    `hyperparameters` are those with a value; `environment` is the content of `environment.json` of the run.
     """
 
     trained_on: Sequence[PictureNote]
@@ -30,13 +30,13 @@ class Provenance:
 
 
 def write_card(descriptor: ModelDescriptor, origin: Provenance) -> str:
-    """The card of a published model, as Markdown; `ZooError` for one that has not been published."""
+    """Return the card of a published model as Markdown; raise `ZooError` if it is not published."""
     sections = [
         ("", _what_it_is(descriptor)),
         ("Figures", _figures(descriptor)),
-        ("Pictures", _pictures(origin)),
+        ("Images", _pictures(origin)),
         ("Training", _training(origin)),
-        ("Made by", ["```", *origin.commands, "```"]),
+        ("Commands", ["```", *origin.commands, "```"]),
         ("Licence of the weights", [f"{published(descriptor).licence}."]),
     ]
     credits = list(_credits([*origin.trained_on, *origin.chosen_on]))
@@ -48,10 +48,10 @@ def write_card(descriptor: ModelDescriptor, origin: Provenance) -> str:
 
 def _what_it_is(descriptor: ModelDescriptor) -> list[str]:
     family = get_architecture(descriptor.architecture)
-    colours = "RGB" if descriptor.channels == 3 else "Y alone (colour is enlarged by bicubic)"
+    colours = "RGB" if descriptor.channels == 3 else "Y only (color is upscaled by bicubic)"
     objectives = {
-        "fidelity": "Trained to be near the truth pixel by pixel.",
-        "perception": "Trained to look like a photograph: it invents detail, and its PSNR is lower for it.",
+        "fidelity": "Trained for a small error per pixel.",
+        "perception": "Trained to look like a photograph: it invents detail, which lowers its PSNR.",
     }
     scales = ", ".join(f"×{scale}" for scale in published(descriptor).metrics)
     config = ", ".join(f"{key} {_plain(value)}" for key, value in descriptor.config.items() if value is not None)
@@ -69,7 +69,7 @@ def _figures(descriptor: ModelDescriptor) -> list[str]:
     names = list(dict.fromkeys(name for sets in facts.metrics.values() for found in sets.values() for name in found))
     shown = [metric(name) for name in names]
     lines = [
-        "| scale | pictures | " + " | ".join(measure.label for measure in shown) + " |",
+        "| scale | images | " + " | ".join(measure.label for measure in shown) + " |",
         "|---|---|" + "---|" * len(shown),
     ]
     for scale, sets in facts.metrics.items():
@@ -80,8 +80,8 @@ def _figures(descriptor: ModelDescriptor) -> list[str]:
     return [
         *lines,
         "",
-        f"In float32, under the protocol `{facts.protocol}`: a mean over the pictures of each set.",
-        f"Under bfloat16 autocast PSNR-Y on {COST_DATASET} is {costs}.",
+        f"In float32, under the protocol `{facts.protocol}`: mean over the images of each set.",
+        f"With bfloat16 autocast, PSNR-Y on {COST_DATASET} is {costs}.",
     ]
 
 
@@ -97,9 +97,9 @@ def _lower(cost: float) -> str:
 
 
 def _pictures(origin: Provenance) -> list[str]:
-    uses = [("Learnt from", origin.trained_on), ("Weights chosen on", origin.chosen_on)]
+    uses = [("Trained on", origin.trained_on), ("Validated on", origin.chosen_on)]
     return [
-        f"- {use}: {note.name}{f' ({note.title})' if note.title else ''}, {_count(note.count, 'picture')}. "
+        f"- {use}: {note.name}{f' ({note.title})' if note.title else ''}, {_count(note.count, 'image')}. "
         f"Terms: {note.terms}"
         for use, notes in uses
         for note in notes
@@ -114,7 +114,7 @@ def _training(origin: Provenance) -> list[str]:
     without = {PERCEPTUAL, ADVERSARIAL} - origin.hyperparameters["loss"].keys()
     options = ", ".join(f"{key} {_plain(value)}" for key, value in origin.hyperparameters.items() if key not in without)
     return [
-        f"- {status.steps:,} steps, the best by validation is kept: step {status.best_step:,}; "
+        f"- {status.steps:,} steps, of which validation selected step {status.best_step:,}; "
         f"seed {origin.hyperparameters['seed']}",
         f"- {status.seconds:,.0f} s{'' if status.all_seconds else ' in the last session'}, on {machine}, "
         f"{_count(environment['threads'], 'thread')}, "
@@ -126,14 +126,14 @@ def _training(origin: Provenance) -> list[str]:
 
 
 def _credits(notes: Sequence[PictureNote]) -> Iterator[str]:
-    """A line for each picture whose source is known, each once."""
+    """Yield a line for each image with a known source, without duplicates."""
     found = dict.fromkeys((note.name.partition("[")[0], credit) for note in notes for credit in note.credits)
     for folder in dict.fromkeys(name for name, _ in found):
         credits = [credit for name, credit in found if name == folder]
         yield f"### {folder}"
         yield ""
         if not all(credit.author and credit.licence for credit in credits if credit.page):
-            yield from ("Author and licence of each picture stand on its page.", "")
+            yield from ("The page of each image names its author and license.", "")
         yield from (_credit_line(credit) for credit in credits)
         yield ""
 
@@ -141,8 +141,8 @@ def _credits(notes: Sequence[PictureNote]) -> Iterator[str]:
 def _credit_line(credit: Credit) -> str:
     title = (credit.title or credit.file).replace("[", r"\[").replace("]", r"\]")
     linked = f"[{title}](<{credit.page}>)" if credit.page else title
-    told = [f"{credit.file}: {linked}" if credit.page else linked, credit.author, credit.licence]
-    return "- " + ", ".join(part for part in told if part)
+    parts = [f"{credit.file}: {linked}" if credit.page else linked, credit.author, credit.licence]
+    return "- " + ", ".join(part for part in parts if part)
 
 
 def _count(number: int, thing: str) -> str:
@@ -150,7 +150,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value of a configuration in running text.
+    """Return a configuration value as text.
 
     >>> _plain({"l1": 1.0, "adversarial": 0.001}), _plain([9, 1, 5]), _plain(True)
     ('{l1 1, adversarial 0.001}', '9/1/5', 'true')

@@ -1,4 +1,4 @@
-"""The `nitido train` command that a run's configuration amounts to."""
+"""Convert the configuration of a run to a `nitido train` command."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ Setting = tuple[str, str]
 
 
 def training_command(run: RunConfig, out: str) -> str:
-    """The command that trains what `run` describes into `out`; folders of this machine are left out of it.
+    """Return the command that trains `run` in `out`, without folders of this machine.
 
     It says only what differs from the defaults. Raises `ZooError` for a run that no single command can make: one that
     starts from another variant of its study, for instance.
@@ -39,7 +39,7 @@ def training_command(run: RunConfig, out: str) -> str:
 
 
 def _essence(run: RunConfig) -> tuple[Any, ...]:
-    """What decides the weights: everything but the run's labels and what is measured of it later."""
+    """Return everything that determines the weights: the run without its labels and metrics."""
     family = get_architecture(run.architecture)
     transfer = [getattr(run, key) for key in Transfer.model_fields]
     return family.config_class.parse(run.config, "config"), run.every_scale, _effective(run), run.data, transfer
@@ -69,7 +69,7 @@ def _settings(run: RunConfig, variant: str) -> Iterator[Setting]:
 
 
 def _differences(usual: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[Setting]:
-    """Values that are not the usual ones, nested keys by a dot; a loss is written whole."""
+    """Return the values that differ from the defaults, with dotted keys; a loss is written as a whole."""
     for key, value in values.items():
         if value is None or (key in usual and usual[key] == value):
             continue
@@ -82,7 +82,7 @@ def _differences(usual: Mapping[str, Any], values: Mapping[str, Any], prefix: st
 
 
 def _text(value: Any) -> str:
-    """A value as `--set` reads it.
+    """Return a value as `--set` reads it.
 
     >>> _text([64, 32]), _text(True), _text(0.5), _text("gelu")
     ('64,32', 'true', '0.5', 'gelu')
@@ -99,7 +99,7 @@ def _public(key: str, value: str) -> str:
 
 
 def public_path(path: str) -> str:
-    """A model's name or path without the folders of this machine.
+    """Return the name or path of a model without the folders of this machine.
 
     >>> public_path("srresnet-x4"), public_path("runs/mine"), public_path("/home/me/runs/mine")
     ('srresnet-x4', 'runs/mine', './mine')

@@ -1,4 +1,4 @@
-"""Whose a file of a Debian package is, and under which licence: the package's machine-readable copyright file."""
+"""Read author and license of files from the machine-readable copyright file of a Debian package."""
 
 import email
 import re
@@ -14,7 +14,7 @@ _YEARS = r"\d{4}(?:\s*-\s*\d{4})?"
 
 @dataclass(frozen=True)
 class Terms:
-    """Who holds the copyright, and the short name of the licence; empty where nobody says."""
+    """Copyright holder and short license name; empty if unknown."""
 
     author: str = ""
     licence: str = ""
@@ -22,13 +22,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class CopyrightFile:
-    """A package's copyright file: where its sources are from (an address, or empty), and terms by patterns of files."""
+    """The copyright file of a package: URL of its source (may be empty), and terms by file pattern."""
 
     source: str
     stanzas: tuple[tuple[tuple[str, ...], Terms], ...]
 
     def terms(self, path: PurePath) -> Terms:
-        """The terms of an installed file; of several stanzas that fit the last one counts, as the format has it.
+        """Return the terms of an installed file; the last matching stanza counts, as in the format.
 
         Patterns are of paths in the source package, and a package may install a file somewhere else: a pattern fits
         when it matches the end of `path`, or when its last part is the very name of the file.
@@ -65,7 +65,7 @@ def _fits(pattern: str, path: PurePath) -> bool:
 
 
 def _holders(statement: str) -> str:
-    r"""The names in a `Copyright` field, without years and addresses.
+    r"""Return the names in a `Copyright` field, without years and addresses.
 
     >>> _holders('2008, Jo Doe <jo@example.org>\n  2010-2016 The artists http://example.org/')
     'Jo Doe, The artists'

@@ -1,4 +1,4 @@
-"""`python -m tools.zoo.gather`: folders of pictures that the zoo may learn from, with their credits."""
+"""`python -m tools.zoo.gather`: collect training images of the zoo with their credits."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from tools.zoo.shrinking import Image, flat_share, half, shrunk, smaller
 from tools.zoo.wallpapers import find_wallpapers
 
 LICENCES = ("CC0-1.0", "CC-BY-*", "CC-BY-SA-*", "GPL-2+")
-"""The licences under which wallpapers are taken; `*` stands for a version, so that CC-BY-* is not CC-BY-NC-4.0."""
+"""Accepted licenses of wallpapers; `*` matches a version, so CC-BY-* does not match CC-BY-NC-4.0."""
 
 MOST_FLAT = 0.6
 """The share of flat blocks (`shrinking.flat_share`) from which a picture is left out.
@@ -33,13 +33,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Gathered:
-    """How many pictures were written, and how many pixels they have together."""
+    """Number of written images and of their pixels."""
 
     pictures: int
     pixels: int
 
     def __str__(self) -> str:
-        """For people to read."""
+        """Return a text for display."""
         return f"{self.pictures} picture{'s' if self.pictures != 1 else ''}, {self.pixels / 1e6:.1f} megapixels"
 
 
@@ -116,7 +116,7 @@ def gather_smaller(folder: Path, out: Path, factors: Sequence[float]) -> Gathere
 
 
 def is_accepted(licence: str, accepted: Sequence[str]) -> bool:
-    """Whether a licence is one of `accepted`, in which `*` stands for a version.
+    """Return whether a license is one of `accepted`, in which `*` matches a version.
 
     >>> [is_accepted(word, ["CC-BY-*"]) for word in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-4.0 and GPL-2")]
     [True, False, False]
@@ -158,7 +158,7 @@ def _wallpapers(
     ] = ",".join(LICENCES),
     halves: Annotated[bool, typer.Option("--halves", help="Add every picture shrunk by 2 once more.")] = False,
 ) -> None:
-    """Pictures of Debian's wallpaper packages, shrunk until JPEG's traces are gone.
+    """Collect the images of Debian's wallpaper packages, shrunk until JPEG artifacts are gone.
 
     Example: python -m tools.zoo.gather wallpapers ./wallpapers --halves
     """
@@ -172,7 +172,7 @@ def _smaller(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     by: Annotated[list[float], typer.Option(help="How many times smaller each side is; may be repeated.")],
 ) -> None:
-    """The pictures of a folder made smaller, once by each factor, with their credits.
+    """Write smaller copies of the images of a folder, one per factor, with their credits.
 
     A network sees edges of every sharpness in them, and small pictures are what the test sets are made of.
 
@@ -182,7 +182,7 @@ def _smaller(
 
 
 def main() -> None:
-    """Run the command; what a user can cause ends as one line on standard error."""
+    """Run the command; user errors are one line on standard error."""
     try:
         app()
     except NitidoError as error:

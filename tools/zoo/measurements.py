@@ -1,4 +1,4 @@
-"""The figures of a model that is to be published: quality in float32, and what bfloat16 costs of it."""
+"""Measure a model for publication: quality in float32, and the loss in bfloat16."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ COST_DATASET = "set5"
 
 
 class InBfloat16(SuperResolutionNetwork):
-    """A network in bfloat16, calculated as pictures are enlarged by it; its output is float32."""
+    """A network that computes in bfloat16 as in `nitido upscale`; its output is float32."""
 
     def __init__(self, network: SuperResolutionNetwork) -> None:
         """Wrap `network`, whose weights stay float32."""
@@ -26,12 +26,12 @@ class InBfloat16(SuperResolutionNetwork):
         self._calculate = calculator(network, bfloat16=True)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Enlarge `lr`, `(N, C, h, w)` float in [0, 1]."""
+        """Upscale `lr`, `(N, C, h, w)` float in [0, 1]."""
         return self._calculate(lr).float()
 
 
 class Measured(NamedTuple):
-    """`means` by dataset and metric, and the dB of PSNR-Y that bfloat16 loses on `COST_DATASET`."""
+    """`means` by dataset and metric, and the loss of PSNR-Y in dB by bfloat16 on `COST_DATASET`."""
 
     means: dict[str, dict[str, float]]
     bfloat16_cost_db: float

@@ -1,4 +1,4 @@
-"""What a card says of the pictures behind a model: how many, under which terms, and whose they are."""
+"""Collect what a card says about training images: number, terms and authors."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -15,7 +15,7 @@ SOURCES = "SOURCES.tsv"
 
 @dataclass(frozen=True)
 class Credit:
-    """One picture's source, as far as it is known; what is not known is empty."""
+    """The source of an image; unknown fields are empty."""
 
     file: str
     title: str = ""
@@ -26,7 +26,7 @@ class Credit:
 
 @dataclass(frozen=True)
 class PictureNote:
-    """A picture set as a card names it: without the folders of the machine that trained on it."""
+    """An image set as named on a card, without folders of the training machine."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class PictureNote:
 
 
 def public_name(spec: str) -> str:
-    """A picture set's specification without the path that leads to its folder.
+    """Return the specification of an image set without the path of its folder.
 
     >>> public_name("samples/train[:5]"), public_name("/home/me/photos49[:20]")
     ('samples/train[:5]', './photos49[:20]')
@@ -45,7 +45,7 @@ def public_name(spec: str) -> str:
 
 
 def picture_note(spec: str, role: Role) -> PictureNote:
-    """What is known of the pictures that `spec` names; raises `DataError` when they or their sources are missing."""
+    """Return the note on the images of `spec`; raise `DataError` if they or their sources are missing."""
     pictures = resolve(spec, role)
     name, count = _catalog_name(spec), len(pictures.paths)
     if name == SAMPLES_NAME:
@@ -63,7 +63,7 @@ def _catalog_name(spec: str) -> str:
 
 
 def read_credits(paths: Sequence[Path]) -> tuple[Credit, ...]:
-    """What `SOURCES.tsv` says of these pictures of one folder, in their order; nothing where there is no such file.
+    """Return the credits of these images of one folder from its `SOURCES.tsv`, in order; empty without the file.
 
     Raises `DataError` for a line of another form, and for a picture without a line.
     """
@@ -104,7 +104,7 @@ def _credit(table: Path, number: int, line: str) -> Credit:
 
 
 def page_title(page: str) -> str:
-    """What the address of a picture's page says of its title.
+    """Return the title of an image from the URL of its page.
 
     >>> page_title("https://commons.wikimedia.org/wiki/File%3A125_-_Pont_de_Qu%C3%A9bec.jpg")
     '125 - Pont de Québec'

@@ -1,4 +1,4 @@
-"""`python -m tools.zoo.publish`: from a finished run directory to weights and a card in the zoo."""
+"""`python -m tools.zoo.publish`: add the model of a finished run to the zoo, with its card."""
 
 import re
 import sys
@@ -27,10 +27,10 @@ from tools.zoo.measurements import measure
 from tools.zoo.pictures import picture_note, public_name
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
-"""How models of the zoo are called: `edsr-x2`. Nothing that could be taken for a path."""
+"""Pattern of zoo names, e.g. `edsr-x2`, which cannot be confused with paths."""
 
 MACHINE = ("python", "packages", "processor", "threads", "gpu", "precision", "git_commit")
-"""What the descriptor keeps of `environment.json`; commands and the like may name folders of that machine."""
+"""Keys of `environment.json` in the descriptor; others may contain folders of the machine."""
 
 
 def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str], folder: Path) -> Path:
@@ -47,7 +47,7 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
     commands = list(commands) or [training_command(config, f"runs/{name}")]
     environment = directory.read_environment()
     if environment is None:
-        raise shipped.ZooError(f"{directory.environment} is missing: nobody knows where the run happened")
+        raise shipped.ZooError(f"{directory.environment} is missing: the machine of the run is unknown")
     _refuse_tested_pictures(config)
     origin = Provenance(
         trained_on=[picture_note(spec, "train") for spec in config.data.train],
@@ -98,7 +98,7 @@ def _refuse_tested_pictures(config: RunConfig) -> None:
 
 
 def _by_dataset(facts: Publication, first: int) -> dict[str, dict[str, float]]:
-    """The metrics as every descriptor has them, at all scales."""
+    """Return the metrics at all scales in the format of descriptors."""
     found: dict[str, dict[str, float]] = {}
     for scale, means in facts.metrics.items():
         for dataset, values in means.items():
@@ -108,12 +108,12 @@ def _by_dataset(facts: Publication, first: int) -> dict[str, dict[str, float]]:
 
 
 def _public_training(descriptor: ModelDescriptor, origin: Provenance) -> dict[str, Any]:
-    """The provenance that the run left, without paths of its machine, and with what its directory knows besides."""
-    told = dict(descriptor.training)
-    told["data"] = {split: [public_name(spec) for spec in specs] for split, specs in told["data"].items()}
-    if "pretrained" in told:
-        told["pretrained"] = public_path(told["pretrained"])
-    return told | {
+    """Return the provenance of the run without paths of its machine, with time, machine and commands."""
+    training = dict(descriptor.training)
+    training["data"] = {split: [public_name(spec) for spec in specs] for split, specs in training["data"].items()}
+    if "pretrained" in training:
+        training["pretrained"] = public_path(training["pretrained"])
+    return training | {
         "seconds": origin.status.seconds,
         "machine": {key: origin.environment[key] for key in MACHINE},
         "commands": list(origin.commands),
@@ -140,7 +140,7 @@ def _command(
 
 
 def main() -> None:
-    """Run the command; what a user can cause ends as one line on standard error."""
+    """Run the command; user errors are one line on standard error."""
     try:
         typer.run(_command)
     except NitidoError as error:

@@ -1,4 +1,4 @@
-"""Pictures made smaller until a network can learn from every pixel of them, and how much there is to learn."""
+"""Downscale images until every pixel is useful for training, and measure their detail."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ FLAT = 4 / 255
 
 
 def half(image: Image) -> Image:
-    """`(H, W, 3)` shrunk by 2 with MATLAB's bicubic: `(H // 2, W // 2, 3)`; an odd last row or column is left out.
+    """Downscale `(H, W, 3)` by 2 with MATLAB's bicubic to `(H // 2, W // 2, 3)`, without an odd last row or column.
 
     >>> half(np.zeros((5, 4, 3), np.uint8)).shape
     (2, 2, 3)
@@ -29,7 +29,7 @@ def half(image: Image) -> Image:
 
 
 def shrunk(image: Image) -> Image:
-    """Half of the picture, and half of that again as long as it has more than `LARGEST` pixels.
+    """Halve the image, and repeat as long as it has more than `LARGEST` pixels.
 
     Once in any case: JPEG's traces are one pixel wide, and a network would learn to draw them.
 
@@ -43,7 +43,7 @@ def shrunk(image: Image) -> Image:
 
 
 def smaller(image: Image, factor: float) -> Image:
-    """`(H, W, 3)` shrunk by any `factor` with MATLAB's bicubic: `(H / factor, W / factor, 3)`, at least one pixel.
+    """Downscale `(H, W, 3)` by any `factor` with MATLAB's bicubic to `(H / factor, W / factor, 3)`, at least one pixel.
 
     >>> smaller(np.zeros((10, 15, 3), np.uint8), 1.5).shape
     (6, 10, 3)
@@ -53,7 +53,7 @@ def smaller(image: Image, factor: float) -> Image:
 
 
 def flat_share(image: Image) -> float:
-    """The share, in [0, 1], of whole `BLOCK`×`BLOCK` blocks of `(H, W, 3)` in which there is next to nothing to see.
+    """Return the proportion, in [0, 1], of whole `BLOCK`×`BLOCK` blocks of `(H, W, 3)` without visible detail.
 
     A picture without a whole block is all flat.
 

@@ -1,4 +1,4 @@
-"""The pictures of Debian's wallpaper packages: one file of each motif, and whose it is."""
+"""Find the images of Debian's wallpaper packages: one file per motif, with its credit."""
 
 import configparser
 import json
@@ -18,7 +18,7 @@ _DPKG = "var/lib/dpkg/info"
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package with wallpapers: its name, and where below the root its pictures lie, as a glob."""
+    """A Debian package with wallpapers: its name, and a glob of its images below the root."""
 
     name: str
     pictures: str
@@ -29,19 +29,19 @@ PACKAGES = (
     Package("mate-backgrounds", "usr/share/backgrounds/mate/*/*"),
     Package("plasma-workspace-wallpapers", "usr/share/wallpapers/*/contents/images*/*"),
 )
-"""The packages whose pictures are known to have been looked at."""
+"""Packages whose images have been inspected."""
 
 
 @dataclass(frozen=True)
 class Wallpaper:
-    """The largest file of a motif, and its credit; `credit.file` is its path below the root."""
+    """The largest file of a motif with its credit; `credit.file` is its path below the root."""
 
     path: Path
     credit: Credit
 
 
 def find_wallpapers(root: Path) -> list[Wallpaper]:
-    """The motifs that `PACKAGES` have installed below `root`, by package and path.
+    """Return the motifs of `PACKAGES` that are installed below `root`, by package and path.
 
     Where dpkg's lists of files lie below `root`, a file counts only for the package that installed it; a root without
     them is one that packages were merely unpacked into (`dpkg -x`). Author and licence are those that a motif states
@@ -83,7 +83,7 @@ def _motifs(root: Path, package: Package) -> Iterator[Wallpaper]:
 
 
 def _files(root: Path, package: Package) -> list[Path]:
-    """The pictures that the package brings, without links to others."""
+    """Return the images of the package, without links to others."""
     found = [path for path in root.glob(package.pictures) if path.suffix.lower() in FORMATS]
     found = [path for path in found if path.is_file() and not path.is_symlink()]
     if not (root / _DPKG).is_dir():
@@ -97,7 +97,7 @@ def _files(root: Path, package: Package) -> list[Path]:
 
 
 def _motif(path: Path) -> tuple[Path, str]:
-    """The folder and name that all sizes of a motif share.
+    """Return the folder and name that all sizes of a motif share.
 
     >>> _motif(Path("Kay/contents/images_dark/1080x1920.png")), _motif(Path("mate/Elephants_3840x2160.jpg"))
     ((PosixPath('Kay'), 'Kay'), (PosixPath('mate'), 'Elephants'))
@@ -113,7 +113,7 @@ def _pixels(path: Path) -> int:
 
 
 def _said_by_motif(path: Path) -> tuple[str, Terms]:
-    """The title and terms in the metadata of a Plasma wallpaper; empty for a picture that has none."""
+    """Return title and terms from the metadata of a Plasma wallpaper; empty without metadata."""
     folder, _ = _motif(path)
     modern, former = folder / "metadata.json", folder / "metadata.desktop"
     try:

@@ -1,1 +1,1 @@
-"""How fast nitido is on this machine: training, data and upscaling, each beside what it is to be compared with."""
+"""Measure the speed of nitido on this machine: training, data and upscaling, each against a reference."""

@@ -1,4 +1,4 @@
-"""Which share of a training step its data takes, in the demo of every built-in study."""
+"""Measure the data share of a training step in the demo of every built-in study."""
 
 import itertools
 from collections.abc import Callable
@@ -21,7 +21,7 @@ PROFILE = "demo"
 
 @dataclass(frozen=True)
 class DataShare:
-    """A study's baseline in its demo profile: seconds of a batch's data, and of a step with its data in memory."""
+    """The baseline of a study in its demo profile: seconds to load a batch, and of a step with data in memory."""
 
     study: str
     variant: str
@@ -33,16 +33,16 @@ class DataShare:
 
     @property
     def share(self) -> float:
-        """The data's time as a share of the step's."""
+        """The time of the data relative to that of the step."""
         return self.batch_seconds / self.step_seconds
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return asdict(self) | {"share": self.share}
 
 
 def onwards(batch: Callable[[int, int], object], count: int) -> Action:
-    """Calls of `batch(start, count)` that go on from each other, as a training's do.
+    """Return an action that calls `batch(start, count)` for consecutive batches, as in training.
 
     >>> action = onwards(lambda start, count: range(start, start + count), 4)
     >>> action(), action()
@@ -53,7 +53,7 @@ def onwards(batch: Callable[[int, int], object], count: int) -> Action:
 
 
 def measure_share(study: str, rounds: int, device: torch.device) -> DataShare:
-    """Measure the baseline of the built-in `study`: batches and steps by turns."""
+    """Measure the baseline of the built-in `study`: batches and steps in interleaved rounds."""
     run = _baseline(study)
     options = run.hyperparameters
     store = prepare(resolve_all(run.data.train, "train"), [run.scale])
@@ -78,6 +78,6 @@ def measure_share(study: str, rounds: int, device: torch.device) -> DataShare:
 
 
 def _baseline(name: str) -> RunConfig:
-    """The first run of the study's baseline."""
+    """Return the first run of the baseline of a study."""
     study = resolve(load_study_file(name), PROFILE)
     return next(run.config for run in plan(study) if run.config.variant == study.baseline)

@@ -1,4 +1,4 @@
-"""How fast training patches are cut: from the packed store, and by decoding picture files for every patch."""
+"""Measure the speed of cropping patches: from the packed store, and by decoding image files for every patch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class DataSpeed:
-    """Crops a second of low- and high-resolution pairs: `packed`, and decoding PNG by `pillow` and by `libvips`."""
+    """Crops per second of LR and HR pairs: `packed`, and decoding PNG by `pillow` and by `libvips`."""
 
     data: tuple[str, ...]
     pictures: int
@@ -35,16 +35,16 @@ class DataSpeed:
 
     @property
     def opponent(self) -> str:
-        """The faster of the two ways to decode."""
+        """The faster of the two decoders."""
         return max(("pillow", "libvips"), key=self.crops_per_second.__getitem__)
 
     @property
     def speedup(self) -> float:
-        """How many crops the store gives in the time of one of the opponent's."""
+        """Crops per second of the store relative to the faster decoder."""
         return self.crops_per_second["packed"] / self.crops_per_second[self.opponent]
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return {
             "data": list(self.data),
             "pictures": self.pictures,
@@ -69,9 +69,9 @@ def measure_data(
     progress: Progress = ignore,
     device: torch.device | None = None,
 ) -> DataSpeed:
-    """Cut batches from the picture sets `specs` in three ways by turns, then measure the built-in studies' shares.
+    """Crop batches of the image sets `specs` in three ways in interleaved rounds, then measure the data shares.
 
-    Raises `DataError` when a set is unknown or the patch does not fit into its pictures.
+    Raises `DataError` if a set is unknown or the patch does not fit into its images.
     """
     device = device or choose_device()
     store = prepare(resolve_all(specs, "train"), [scale])

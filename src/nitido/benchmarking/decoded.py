@@ -1,4 +1,4 @@
-"""Training patches the slow way: picture files are decoded for every patch that is cut from them."""
+"""Crop training patches by decoding an image file for every patch, as a reference."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class DecodedPatches:
-    """The same patches as a `PatchSampler`'s, each cut from picture files that are decoded for it."""
+    """The same patches as those of a `PatchSampler`, each cropped from image files that are decoded for it."""
 
     def __init__(self, store: Store, scale: int, patch: int, folder: Path) -> None:
-        """Use the store's own files where they are PNG, and write what is missing into `folder`."""
+        """Use the files of the store if they are PNG, and write the others to `folder`."""
         self.sizes = store.lr_sizes(scale)
         self.scale = scale
         self.patch = patch
@@ -28,11 +28,11 @@ class DecodedPatches:
             write_picture(path, store.lr(i, scale))
 
     def by_pillow(self, start: int, count: int) -> tuple[Bytes, Bytes]:
-        """Patches `start` to `start + count - 1`, shaped as `PatchSampler.batch` has them."""
+        """Return patches `start` to `start + count - 1`, shaped as in `PatchSampler.batch`."""
         return self._batch(_decode_by_pillow, start, count)
 
     def by_libvips(self, start: int, count: int) -> tuple[Bytes, Bytes]:
-        """The same through nitido's own reader."""
+        """Return the same with the reader of nitido."""
         return self._batch(_decode_by_libvips, start, count)
 
     def _batch(self, decode: Callable[[Path], Bytes], start: int, count: int) -> tuple[Bytes, Bytes]:
@@ -52,7 +52,7 @@ def _crop(picture: Bytes, top: int, left: int, side: int) -> Bytes:
 
 
 def _as_png(store: Store, i: int, folder: Path) -> Path:
-    """The file of picture `i` where it is a PNG of 8 bits, as Pillow cuts 16 to 8 in its own way; else a new one."""
+    """Return the file of image `i` if it is an 8-bit PNG (Pillow converts 16 bits differently), else a new one."""
     own = Path(store.entries[i].path)
     if own.suffix.lower() == ".png" and read_picture(own).pixels.dtype == np.uint8:
         return own

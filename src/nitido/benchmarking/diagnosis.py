@@ -1,4 +1,4 @@
-"""What this machine and this installation offer to nitido, and a short test that its arithmetic is right."""
+"""Diagnose hardware and installation, and test protocol and kernels."""
 
 import math
 import os
@@ -38,9 +38,9 @@ class Check:
     """One line of the diagnosis.
 
     Attributes:
-        topic: What was looked at.
-        state: "ok"; "absent" for something optional that is not there; "failed" for a defect.
-        message: What was found, and for something absent what to do.
+        topic: What was checked.
+        state: "ok"; "absent" for something optional that is missing; "failed" for a defect.
+        message: The result, and for something absent what to do.
     """
 
     topic: str
@@ -50,7 +50,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks, in the order in which they are shown."""
+    """All checks, in display order."""
 
     checks: tuple[Check, ...]
 
@@ -65,7 +65,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at the machine, the optional parts and the data, and test protocol and kernels: about two seconds."""
+    """Check machine, optional packages and data, and test protocol and kernels; takes about two seconds."""
     return Diagnosis(
         (
             _versions(),

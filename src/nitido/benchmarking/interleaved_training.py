@@ -1,4 +1,4 @@
-"""A training that others may interrupt: how the trainer takes turns with loops that know nothing of it."""
+"""Interleave a training with other loops, so that all are timed under the same conditions."""
 
 import time
 
@@ -7,22 +7,22 @@ import torch
 from nitido.base.clock import Action, Progress, synchronize
 
 WARM_UP = 4
-"""Steps of the trainer before the first turn: where something is compiled, it is compiled there."""
+"""Steps of the trainer before the first round, which include compilation."""
 
 
 class InterleavedTraining:
-    """Listens to a training and lets the others have theirs after every turn of it.
+    """Listener of a training that runs the other contestants after every round.
 
-    A turn is one step that is not counted, as the others have been at the caches, and `steps` that are. They are timed
-    from the end of one step to the end of another, so that nothing of the trainer's is left out.
+    A round is one untimed step, because the others have used the caches, and `steps` timed ones. They are timed from
+    the end of one step to the end of another, so that they include everything that the trainer does.
 
     Attributes:
-        length: the steps of a training with `rounds` turns; the last one, with its validation, is in none.
-        seconds: of a step, the mean of each turn.
+        length: Number of steps of a training with `rounds` rounds; the last step, with its validation, is untimed.
+        seconds: Mean seconds per step of each round.
     """
 
     def __init__(self, steps: int, rounds: int, device: torch.device, others: Action, progress: Progress) -> None:
-        """Call `others` after each turn, in the training's thread."""
+        """Call `others` after each round, in the thread of the training."""
         self.steps = steps
         self.rounds = rounds
         self.device = device
@@ -33,7 +33,7 @@ class InterleavedTraining:
         self._started = 0.0
 
     def __call__(self, done: int, validation_psnr: float | None) -> None:
-        """Hear that so many steps are done."""
+        """Receive the number of finished steps."""
         number, place = divmod(done - WARM_UP, 1 + self.steps)
         if done <= WARM_UP or validation_psnr is not None:
             return

@@ -1,4 +1,4 @@
-"""Two loops that train without a trainer: plain PyTorch, and nitido's own step with nothing around it."""
+"""Two training loops without a trainer: plain PyTorch, and nitido's bare step."""
 
 import copy
 
@@ -16,17 +16,17 @@ from nitido.training.supervised import SupervisedTraining
 
 
 class PlainFloat32:
-    """What one writes without thinking of speed: float32, contiguous NCHW, L1, Adam; no autocast, no compiler."""
+    """A straightforward step: float32, contiguous NCHW, L1, Adam; no autocast, no compiler."""
 
     def __init__(self, network: SuperResolutionNetwork, lr: Tensor, hr: Tensor, learning_rate: float) -> None:
-        """Train a copy of `network` on `lr` `(N, C, p, p)` and `hr` `(N, C, k·p, k·p)`, which are in memory already."""
+        """Train a copy of `network` on `lr` `(N, C, p, p)` and `hr` `(N, C, k·p, k·p)`, which are in memory."""
         device = lr.device
         self.network = copy.deepcopy(network).to(device).to(memory_format=torch.contiguous_format).train()
         self.lr, self.hr = lr.contiguous(), hr.contiguous()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
 
     def __call__(self) -> None:
-        """One step."""
+        """Run one step."""
         self.optimizer.zero_grad()
         loss = functional.l1_loss(self.network(self.lr), self.hr)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -34,7 +34,7 @@ class PlainFloat32:
 
 
 class BareStep:
-    """The training step that nitido's trainer runs, without the trainer: no data, no callbacks, no logging."""
+    """The training step of nitido's trainer without the trainer: no data, no callbacks, no logging."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class BareStep:
         store: Store,
         device: torch.device,
     ) -> None:
-        """Train a copy of `network` on the uint8 `batch`; `store` stands for the validation, which never comes."""
+        """Train a copy of `network` on the uint8 `batch`; `store` is the validation set, which is not used."""
         copied = copy.deepcopy(network)
         steps = options.steps or 1
         path = choose(copied, options, steps, device)
@@ -54,7 +54,7 @@ class BareStep:
         self.optimizer, self.schedule = self.module.make_optimizer(copied.parameters(), options.learning_rate)
 
     def __call__(self) -> None:
-        """One step."""
+        """Run one step."""
         self.optimizer.zero_grad()
         loss = self.module.training_step(self.batch, 0)
         loss.backward()  # type: ignore[no-untyped-call]

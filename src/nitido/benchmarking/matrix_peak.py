@@ -1,4 +1,4 @@
-"""What the machine can do at best: the rate of its large matrix products, measured and not looked up."""
+"""Measure the peak rate of the machine for large matrix products."""
 
 import warnings
 from statistics import median
@@ -11,29 +11,29 @@ from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.precision import Format
 
 FORMATS: tuple[Format, ...] = ("float32", "bfloat16")
-"""What every machine is measured in."""
+"""Number formats that are measured on every machine."""
 
 SIDES = (256, 512, 1024, 2048, 3072, 4096)
-"""Sides of the square matrices that are tried, the smallest first."""
+"""Sides of the tested square matrices, smallest first."""
 LONGEST = 0.5
-"""Seconds that one product may take; larger matrices are not tried, so that a slow machine is measured too."""
+"""Maximum seconds of a product; larger matrices are skipped on slow machines."""
 KEPT = 2
-"""How many products are measured in every round: those that were fastest at the first try."""
+"""Number of products that are measured in every round: the fastest of a first test."""
 TURN = 0.05
-"""Seconds that each product is measured for in a round."""
+"""Seconds per product and round."""
 
 
 class MatrixPeak:
-    """The matrix peak of `device` in one number format, measured a bit at a time between other measurements.
+    """The matrix peak of `device` in one number format, measured in rounds between other measurements.
 
-    On a processor PyTorch has two libraries for matrix products, of which now one and now the other is faster.
+    On a CPU, PyTorch has two libraries for matrix products, and either may be faster.
 
     Attributes:
-        rates: operations a second in each round, by the product's library and side.
+        rates: (library, side) -> operations per second in each round.
     """
 
     def __init__(self, number_format: Format, device: torch.device) -> None:
-        """Try all products once and keep the fastest ones."""
+        """Test all products once and keep the fastest ones."""
         self.device = device
         self.products: dict[tuple[str, int], Action] = {}
         self.calls: dict[tuple[str, int], int] = {}
@@ -51,18 +51,18 @@ class MatrixPeak:
         self.rates: dict[tuple[str, int], list[float]] = {key: [] for key in kept}
 
     def measure(self) -> None:
-        """One more round."""
+        """Measure another round."""
         for key, product in self.products.items():
             self.rates[key].append(flops(key[1]) / seconds_per_call(product, self.calls[key], self.device))
 
     @property
     def gflops(self) -> float:
-        """10⁹ operations a second: the median over the rounds, of the product with the largest one."""
+        """10⁹ operations per second: the largest median over rounds."""
         return max(median(rates) for rates in self.rates.values()) / 1e9
 
 
 def flops(side: int) -> int:
-    """Operations of a product of two square matrices: a multiplication and an addition for each of side³ places.
+    """Return the operations of a product of two square matrices: side³ multiplications and additions.
 
     >>> flops(2)
     16
@@ -71,7 +71,7 @@ def flops(side: int) -> int:
 
 
 def _products(side: int, number_format: Format, device: torch.device) -> dict[str, Action]:
-    """A product of two square matrices, by each library."""
+    """Return a product of two square matrices for each library."""
     generator = torch.Generator().manual_seed(0)
     kind: torch.dtype = getattr(torch, number_format)
     one, other = (torch.rand(side, side, generator=generator).to(device, kind) for _ in range(2))
@@ -81,7 +81,7 @@ def _products(side: int, number_format: Format, device: torch.device) -> dict[st
     if available and (number_format == "float32" or has_fast_bfloat16(device)):
         layer = nn.Linear(side, side, bias=False, dtype=kind).requires_grad_(requires_grad=False).eval()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of what PyTorch uses itself there
+            warnings.simplefilter("ignore", FutureWarning)  # raised inside PyTorch
             from torch.utils import mkldnn
 
             prepared = mkldnn.to_mkldnn(layer, kind)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How soon a machine has a network as good as a published one: the targets, their recipes, the rules, the outcome."""
+"""Time to quality: targets, recipes, rules and results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,28 +14,28 @@ from nitido.study.run_directory import RunDirectory, State, Status
 
 SCALE = 2
 TRAINING = ("t91", "bsds200", "bsds200_test[20:]")
-"""The picture sets that a recipe may train on, all of them or some."""
+"""The image sets that a recipe may train on, all or some of them."""
 VALIDATION = "bsds200_test[:20]"
 TEST = "set5"
 FIXED = (f"scale={SCALE}", f"data.validation={VALIDATION}", f"data.test={TEST}")
-"""Settings that belong to every recipe."""
+"""Settings of every recipe."""
 ALL_TRAINING = f"data.train={','.join(TRAINING)}"
 
 
 class RulesError(NitidoError):
-    """A recipe is against the rules of the measurement."""
+    """A recipe violates the rules of the measurement."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained and how: an architecture's variant, and `KEY=VALUE` words of `nitido train --set`."""
+    """A variant of an architecture, and `KEY=VALUE` settings of `nitido train --set`."""
 
     architecture: str
     variant: str
     settings: tuple[str, ...]
 
     def changed(self, changes: Sequence[str]) -> "Recipe":
-        """This recipe with `changes` on top: a key that it has gets the new value, in `steps` or `epochs` alike.
+        """Return this recipe with `changes`, which replace existing settings; `steps` and `epochs` replace each other.
 
         >>> Recipe("srcnn", "vanilla", ("batch=16", "steps=900")).changed(["epochs=2", "batch=8"]).settings
         ('epochs=2', 'batch=8')
@@ -47,11 +47,11 @@ class Recipe:
         return replace(self, settings=(*kept, *changes))
 
     def run(self, seed: int) -> RunConfig:
-        """The run of one seed; raises `ConfigError` or `StudyError` for unknown words and impossible values."""
+        """Return the run of one seed; raise `ConfigError` or `StudyError` for unknown keys and impossible values."""
         return single_run(self.architecture, self.variant, self._words(seed))
 
     def arguments(self, seed: int, out: Path) -> list[str]:
-        """The words behind `nitido` that train this recipe into the run directory `out`."""
+        """Return the arguments of `nitido` that train this recipe in the run directory `out`."""
         words = [word for setting in self._words(seed) for word in ("--set", setting)]
         return ["train", self.architecture, "--variant", self.variant, *words, "--out", str(out)]
 
@@ -64,7 +64,7 @@ class Recipe:
 class Target:
     """A published figure: mean PSNR-Y in dB on Set5 ×2, to be reached in less than `limit` seconds.
 
-    `families` are the architectures that may take part, `source` is whose figure it is.
+    `families` are the allowed architectures, `source` is the origin of the figure.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Target:
     recipe: Recipe
 
     def check(self, recipe: Recipe) -> None:
-        """Raise `RulesError`, in one line, when `recipe` is against the rules; `ConfigError` when it is impossible."""
+        """Raise `RulesError` if `recipe` violates the rules, `ConfigError` if it is invalid."""
         if "seed" in map(_key, recipe.settings):
             raise RulesError("seed is not a part of a recipe: the repeats have the seeds 0, 1, …")
         run = recipe.run(seed=0)
@@ -95,10 +95,10 @@ class Target:
         }
         for key, (found, allowed) in fixed.items():
             if found != allowed:
-                raise RulesError(f"{key} is {_told(found)}, but the rules allow {_told(allowed)} alone")
+                raise RulesError(f"{key} is {_as_setting(found)}, but the rules allow {_as_setting(allowed)} alone")
 
     def reached(self, psnr: float | None, seconds: float) -> bool:
-        """Whether `psnr` dB after `seconds` are as good as the figure, and soon enough."""
+        """Return whether `psnr` dB after `seconds` reach the figure within the limit."""
         return psnr is not None and psnr >= self.psnr and seconds < self.limit
 
 
@@ -107,7 +107,7 @@ class Repeat:
     """One training from the start of its process to its end.
 
     `psnr` is the mean PSNR-Y in dB on the test set of the weights that validated best, after `best_step` steps, with
-    `validation_psnr`; both are None of a run that did not finish, and `reason` says why.
+    `validation_psnr`; both are None for a run that did not finish, and `reason` says why.
     """
 
     seed: int
@@ -122,7 +122,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Spread:
-    """The smallest, the middle and the largest of some values."""
+    """Minimum, median and maximum."""
 
     min: float
     median: float
@@ -130,7 +130,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        """The spread of `values`, None where there are none.
+        """Return the spread of `values`; None if there are none.
 
         >>> Spread.of([3.0, 1.0, 2.0])
         Spread(min=1.0, median=2.0, max=3.0)
@@ -140,7 +140,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class TimeToQuality:
-    """What came of all repeats of a recipe, and on which machine."""
+    """The results of all repeats of a recipe, and the machine."""
 
     target: Target
     recipe: Recipe
@@ -149,25 +149,25 @@ class TimeToQuality:
 
     @property
     def seconds(self) -> Spread | None:
-        """Of all repeats."""
+        """The seconds of all repeats."""
         return Spread.of([repeat.seconds for repeat in self.repeats])
 
     @property
     def psnr(self) -> Spread | None:
-        """In dB, of the repeats that finished."""
+        """The PSNR in dB of the finished repeats."""
         return Spread.of([repeat.psnr for repeat in self.repeats if repeat.psnr is not None])
 
     def reached(self, repeat: Repeat) -> bool:
-        """Whether one of the repeats was good and fast enough."""
+        """Return whether a repeat reached the target."""
         return self.target.reached(repeat.psnr, repeat.seconds)
 
     @property
     def all_reached(self) -> bool:
-        """Whether every repeat was, and there was one."""
+        """Whether there are repeats and all of them reached the target."""
         return bool(self.repeats) and all(map(self.reached, self.repeats))
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return {
             "target": self.target.name,
             "source": self.target.source,
@@ -183,10 +183,10 @@ class TimeToQuality:
 
 
 def read_repeat(path: Path, seed: int, seconds: float, exit_code: int) -> Repeat:
-    """What the run directory `path` says after its process has ended, `seconds` after its start.
+    """Read the result from the run directory `path` of a process that ended `seconds` after its start.
 
-    Everything that is measured is read from the model file: what counts is the network on disk. Raises
-    `ModelFileError` when a finished run has left none.
+    All figures are read from the model file, because the saved network counts. Raises `ModelFileError` if a finished
+    run has none.
     """
     directory = RunDirectory(path)
     status = directory.read_status() or Status("failed")
@@ -206,7 +206,7 @@ def read_repeat(path: Path, seed: int, seconds: float, exit_code: int) -> Repeat
 
 
 def find_target(name: str) -> Target:
-    """The target of this name; raises `NitidoError` with the nearest valid one."""
+    """Return the target `name`; raise `NitidoError` that suggests the nearest name."""
     if name not in TARGETS:
         raise unknown_name("target", name, TARGETS)
     return TARGETS[name]
@@ -219,8 +219,8 @@ def _key(setting: str) -> str:
     return setting.partition("=")[0]
 
 
-def _told(value: object) -> str:
-    """A value of a configuration as one would write it in `--set`; nothing is "not set"."""
+def _as_setting(value: object) -> str:
+    """Return a configuration value as in `--set`; None is "not set"."""
     if value is None:
         return "not set"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

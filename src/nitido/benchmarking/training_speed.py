@@ -1,4 +1,4 @@
-"""How fast a training step is: nitido's own, a plain float32 loop, the bare step, and the machine's matrix peak."""
+"""Measure a training step: that of nitido, a plain float32 loop, the bare step, and the matrix peak."""
 
 import tempfile
 from collections.abc import Mapping
@@ -30,17 +30,17 @@ from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.precision import Format
 from nitido.training.train import train
 
-TURN = 1.0
-"""Seconds that the plain loop's turn lasts; the other loops take as many steps."""
+ROUND_SECONDS = 1.0
+"""Seconds of the plain loop per round; the other loops run the same number of steps."""
 LONG = 100_000
-"""Steps of the training that the fast path is chosen for: one that a compiler can pay in."""
+"""Steps of the assumed training, long enough for compilation to pay off."""
 FEWEST, MOST = 3, 50
-"""How many steps a turn has, whatever a step takes."""
+"""Limits of the steps per round."""
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is trained: `batch` patches a step, each `patch` LR pixels wide and high."""
+    """The measured training: `batch` patches per step, each `patch` LR pixels wide and high."""
 
     architecture: str
     variant: str
@@ -51,12 +51,13 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class TrainingSpeed:
-    """What was measured in `rounds` turns of `steps_per_round` steps each.
+    """The result of `rounds` rounds of `steps_per_round` steps each.
 
-    `round_seconds` are of a step, the mean of each turn: of `nitido` (what `nitido train` does, validations apart), of
-    `plain_float32`, and of `bare` (nitido's step without the trainer, on data in memory). `gflop_per_step` are 10⁹
-    operations of the convolutions, two for each multiply-accumulate; backwards costs two times forwards. (The first
-    layer needs no gradient of its input, which the account leaves in: less than one part in a hundred of EDSR.)
+    Attributes:
+        round_seconds: Mean seconds per step of each round: `nitido` (`nitido train` without validations),
+            `plain_float32`, and `bare` (nitido's step without the trainer, with data in memory).
+        gflop_per_step: 10⁹ operations of the convolutions, two per multiply-accumulate; the backward pass counts twice
+            the forward pass. This includes the unused input gradient of the first layer, below 1% for EDSR.
     """
 
     task: TrainingTask
@@ -72,31 +73,31 @@ class TrainingSpeed:
 
     @property
     def step_seconds(self) -> dict[str, float]:
-        """Seconds of a step: the median turn of each loop."""
+        """Seconds per step: the median round of each loop."""
         return medians(self.round_seconds)
 
     @property
     def speedup(self) -> float:
-        """How many plain float32 steps nitido takes in the time of one."""
+        """Speed relative to the plain float32 loop."""
         return self.step_seconds["plain_float32"] / self.step_seconds["nitido"]
 
     @property
     def gflops(self) -> float:
-        """10⁹ operations a second that nitido's step carries out."""
+        """10⁹ operations per second of nitido's step."""
         return self.gflop_per_step / self.step_seconds["nitido"]
 
     @property
     def share_of_peak(self) -> float:
-        """Of the matrix peak in the number format of the steps; Winograd's algorithm may pass 1, as it needs fewer."""
+        """Share of the matrix peak in the number format of the steps; may exceed 1 with Winograd's algorithm."""
         return self.gflops / self.peak_gflops[self.precision]
 
     @property
     def trainer_overhead(self) -> float:
-        """The share by which the trainer, with its data, makes the bare step longer; 0.02 is two percent."""
+        """Relative overhead of the trainer with its data over the bare step; 0.02 is two percent."""
         return self.step_seconds["nitido"] / self.step_seconds["bare"] - 1
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return {
             "architecture": self.task.architecture,
             "variant": self.task.variant,
@@ -123,10 +124,10 @@ class TrainingSpeed:
 def measure_training(
     task: TrainingTask, rounds: int, progress: Progress = ignore, device: torch.device | None = None
 ) -> TrainingSpeed:
-    """Train on the sample pictures with the default hyperparameters, and let the others have their turns meanwhile.
+    """Train on the sample images with the default hyperparameters, interleaved with the other loops.
 
-    Raises `ConfigError` for an unknown architecture or variant and `DataError` when the patch does not fit into the
-    sample pictures. Ctrl-C is a `KeyboardInterrupt`.
+    Raises `ConfigError` for an unknown architecture or variant and `DataError` if the patch does not fit into the
+    sample images. Ctrl-C is a `KeyboardInterrupt`.
     """
     device = device or choose_device()
     network = _network(task)
@@ -142,13 +143,13 @@ def measure_training(
     bare = BareStep(network, options, batch, validation, device)
     plain = PlainFloat32(network, *bare.module.patches(bare.batch), options.learning_rate)
     bare()
-    steps = min(max(calls_for(plain, TURN, device), FEWEST), MOST)
+    steps = min(max(calls_for(plain, ROUND_SECONDS, device), FEWEST), MOST)
     peaks = {name: MatrixPeak(name, device) for name in dict.fromkeys((*FORMATS, path.precision))}
     seconds: dict[str, list[float]] = {"plain_float32": [], "bare": []}
 
     def others() -> None:
         for name, step in (("plain_float32", plain), ("bare", bare)):
-            step()  # not counted, like the trainer's first step of a turn
+            step()  # untimed, like the trainer's first step of a round
             seconds[name].append(seconds_per_call(step, steps, device))
         for peak in peaks.values():
             peak.measure()
@@ -185,7 +186,7 @@ def _train(
     interleaved: InterleavedTraining,
     device: torch.device,
 ) -> None:
-    """What `nitido train` does, in a directory that is thrown away; its only validation is after the last turn."""
+    """Train as `nitido train` does, in a temporary directory, with one validation after the last round."""
     whole = options.model_copy(update={"validate_every": options.steps})
     with tempfile.TemporaryDirectory(prefix="nitido-benchmark-") as directory:
         try:
@@ -201,4 +202,4 @@ def _train(
                 device=device,
             )
         except TrainingInterruptedError:
-            raise KeyboardInterrupt from None  # there is nothing to go on with
+            raise KeyboardInterrupt from None  # there is nothing to resume

@@ -1,4 +1,4 @@
-"""How long a megapixel takes: the upscaler piece by piece, and the same network on the whole picture."""
+"""Measure the time per megapixel of the tiled upscaler, and of the same network on the whole image."""
 
 import math
 from collections.abc import Mapping
@@ -20,17 +20,16 @@ from nitido.upscaling.images.channels import match_channels
 from nitido.upscaling.upscaler import BICUBIC, ImageUpscaler, load_upscaler
 
 COMPACT = ("edsr", "compact")
-"""The architecture and variant that are measured where no model is named; weights do not matter for speed."""
+"""Default architecture and variant; the speed does not depend on the weights."""
 
 
 @dataclass(frozen=True)
 class UpscaleSpeed:
-    """Seconds for each megapixel of the result; medians over `rounds`.
+    """Seconds per megapixel of output; medians over `rounds`.
 
-    `nitido` is the upscaler as `nitido upscale` uses it, in bfloat16 where that is known to cost the model nothing,
-    `plain_float32` the network on the whole picture in eager float32, and `nitido_bfloat16` the upscaler in bfloat16
-    whatever it costs, None where the machine has no hardware for it.
-    `height` and `width` are the result's, in pixels.
+    `nitido` is the upscaler of `nitido upscale`, in bfloat16 if the loss of the model is negligible; `plain_float32` is
+    the network on the whole image in eager float32; `nitido_bfloat16` is the upscaler in bfloat16 in any case, None
+    without hardware support. `height` and `width` are those of the output in pixels.
     """
 
     model: str
@@ -43,12 +42,12 @@ class UpscaleSpeed:
 
     @property
     def speedup(self) -> float:
-        """How many megapixels nitido makes in the time of one of the plain network's."""
+        """Speed relative to the plain network."""
         seconds = self.seconds_per_megapixel
         return cast(float, seconds["plain_float32"]) / cast(float, seconds["nitido"])
 
     def as_json(self) -> dict[str, Any]:
-        """What scripts read."""
+        """Return the result as plain data."""
         return {
             "model": self.model,
             "scale": self.scale,
@@ -69,14 +68,13 @@ def measure_upscale(
     progress: Progress = ignore,
     device: torch.device | None = None,
 ) -> UpscaleSpeed:
-    """Enlarge a square generated picture to about `megapixels` in each way by turns.
+    """Upscale a generated square image to about `megapixels` with each contestant in interleaved rounds.
 
-    Raises `ModelFileError` when there is no such model, and `NitidoError` when the whole picture needs more memory than
-    there is.
+    Raises `ModelFileError` if the model does not exist, and `NitidoError` if the whole image does not fit into memory.
     """
     device = device or choose_device()
     if model == BICUBIC:
-        raise NitidoError(f"{model} is no network: name a model")
+        raise NitidoError(f"{model} is not a network: name a model")
     upscaler = load_upscaler(model or _untrained(), device=device)
     network = upscaler.network
     assert network is not None
@@ -85,14 +83,14 @@ def measure_upscale(
     large = side * network.scale
     actions: dict[str, Action] = {
         "nitido": lambda: upscaler.upscale(pixels, None, large, large),
-        "plain_float32": lambda: enlarge_whole(network, pixels),
+        "plain_float32": lambda: upscale_whole(network, pixels),
     }
     if has_fast_bfloat16(device):
         half = ImageUpscaler(network, precision="bfloat16")
         actions["nitido_bfloat16"] = lambda: half.upscale(pixels, None, large, large)
     seconds = unless_out_of_memory(lambda: interleaved(actions, rounds, device, progress=progress))
     if seconds is None:
-        raise NitidoError(f"{megapixels:g} megapixels at once need more memory than there is: take fewer")
+        raise NitidoError(f"{megapixels:g} megapixels as a whole do not fit into memory: choose fewer")
     per_megapixel = {way: value * 1e6 / large**2 for way, value in medians(seconds).items()}
     return UpscaleSpeed(
         model=model or ".".join(COMPACT),
@@ -106,8 +104,8 @@ def measure_upscale(
 
 
 @torch.inference_mode()
-def enlarge_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Enlarge uint8 RGB `(h, w, 3)` to `(k·h, k·w, 3)` in one piece: float32, contiguous NCHW, no compiler."""
+def upscale_whole(network: SuperResolutionNetwork, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Upscale uint8 RGB `(h, w, 3)` to `(k·h, k·w, 3)` as a whole: float32, contiguous NCHW, no compiler."""
     device = device_of(network)
     lr = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float().contiguous() / 255
     upscaled = match_channels(network, 3).eval()(lr)

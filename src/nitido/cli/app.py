@@ -1,4 +1,4 @@
-"""The `nitido` command and how its errors reach people."""
+"""The `nitido` command, and the conversion of errors to one line."""
 
 import errno
 import os
@@ -21,12 +21,12 @@ from nitido.cli.misuse import describe_misuse
 from nitido.cli.streams import tolerant_streams
 
 UNEXPECTED = 70
-"""The exit code of a mistake in nitido itself (`EX_SOFTWARE` of sysexits.h)."""
+"""Exit code of a defect of nitido (`EX_SOFTWARE` of sysexits.h)."""
 
 COMPLETION = "_NITIDO_COMPLETE"
 """The environment variable by which a shell asks for completions."""
 
-_WAYS_OUT = {
+_REMEDIES = {
     errno.ENOSPC: "free some space there, or choose another place",
     errno.EDQUOT: "free some space there, or choose another place",
     errno.EFBIG: "choose a place that takes larger files",
@@ -44,15 +44,15 @@ _WAYS_OUT = {
     errno.ESTALE: "the network drive has gone: connect it again",
 }
 
-_PLAIN_WORDS = {
+_CLEARER_REASONS = {
     errno.ENOTDIR: "a file, but a folder is required",
     errno.EISDIR: "a folder, but a file is required",
 }
-"""What is said in place of the system's words, which do not say what was needed."""
+"""Reasons that replace those of the system, which do not say what was required."""
 
 app = typer.Typer(
     name="nitido",
-    help="A workbench for single-image super-resolution: did my change help, by how much, and is it more than noise?",
+    help="Train, compare and apply networks for single-image super-resolution.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -89,7 +89,7 @@ def before_any_command(
 
 
 def main() -> None:
-    """Run the command line; whatever goes wrong ends as one line on standard error and a non-zero exit code."""
+    """Run the command line; every error is one line on standard error and a non-zero exit code."""
     with tolerant_streams() as output:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -99,9 +99,9 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run a command; returns its exit code."""
+    """Run a command and return its exit code."""
     try:
-        # Not app(): it writes errors in frames of several lines, and takes some exceptions for its own.
+        # Not app(): it prints errors in frames of several lines and handles some exceptions itself.
         command = get_command(app)
         if COMPLETION in os.environ:
             command.main(arguments, prog_name=app.info.name)
@@ -116,7 +116,7 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(_about(error), 1)
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own, for wrong options, whose class has moved between versions
+        if hasattr(error, "format_message"):  # typer's errors for wrong arguments; their class differs between versions
             return _misused(error, arguments)
         if _is_out_of_memory(error):
             return _fail("there is not enough memory for this", 1)
@@ -130,16 +130,16 @@ def _fail(message: str, code: int) -> int:
 
 
 def _about(error: OSError) -> str:
-    """What an OSError says, which file it is about, and the way out."""
+    """Describe an OSError: the file, the reason, and a remedy."""
     files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    reason = _PLAIN_WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+    reason = _CLEARER_REASONS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
     said = ": ".join(part for part in (files, reason) if part)
-    remedy = _WAYS_OUT.get(error.errno or 0)
+    remedy = _REMEDIES.get(error.errno or 0)
     return f"{said}: {remedy}" if remedy else said
 
 
 def _misused(error: Exception, arguments: Sequence[str]) -> int:
-    """Say in one line what is wrong with the arguments and where the right ones are told."""
+    """Say in one line what is wrong with the arguments, and name the help command."""
     code = int(getattr(error, "exit_code", 2))
     if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
         return code
@@ -155,12 +155,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _unexpected(error: Exception) -> str:
-    """What is said of a mistake in nitido itself; where it happened is written to a file."""
+    """Describe a defect of nitido, and write the traceback to a file."""
     said = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
     try:
         descriptor, path = tempfile.mkstemp(prefix="nitido-traceback-", suffix=".txt")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))
     except OSError as unwritable:
-        return f"{said} (this is a mistake in nitido; where it happened could not be written: {unwritable.strerror})"
-    return f"{said} (this is a mistake in nitido; {path} says where it happened)"
+        return f"{said} (this is a defect of nitido; the traceback could not be written: {unwritable.strerror})"
+    return f"{said} (this is a defect of nitido; the traceback is in {path})"

@@ -1,4 +1,4 @@
-"""What `--backend` means for a model."""
+"""Resolve `--backend` for a model."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,10 +39,10 @@ def network_backend(
     precision: "Precision",
     device: "torch.device",
 ) -> "Callable[[SuperResolutionNetwork, bool], SuperResolutionNetwork] | None":
-    """What makes of the network of `model` the one that is run; None where it is run as it is.
+    """Return a function that prepares the network of `model` for the backend; None if it is used unchanged.
 
-    `auto` tries on a piece of the first of the pictures `sources` that can be read, and tells its choice on standard
-    error. Raises `NitidoError` for an unknown backend, and for one that cannot run `model`, or not in `precision`.
+    `auto` measures on a tile of the first readable image of `sources` and prints its choice on standard error. Raises
+    `NitidoError` for an unknown backend, and for one that cannot run `model`, or not in `precision`.
     """
     from nitido.models.onnx import SUFFIX
     from nitido.upscaling.backends import AUTO, check_name, choose, prepare
@@ -54,16 +54,16 @@ def network_backend(
     for_onnx = Path(model).suffix.lower() == SUFFIX
     if precision == "bfloat16" and for_onnx:
         raise NitidoError(
-            f"--precision bfloat16: {model} is for ONNX Runtime, which calculates in float32: leave the option out"
+            f"--precision bfloat16: {model} is for ONNX Runtime, which computes in float32: leave the option out"
         )
     if precision == "bfloat16" and backend == "onnx":
         raise NitidoError(
-            "--backend onnx --precision bfloat16: ONNX Runtime calculates in float32: leave one of them out"
+            "--backend onnx --precision bfloat16: ONNX Runtime computes in float32: leave one of them out"
         )
     if backend is None:
         return None
     if model == BICUBIC:
-        raise NitidoError(f"--backend {backend}: {BICUBIC} is no network: leave the option out")
+        raise NitidoError(f"--backend {backend}: {BICUBIC} is not a network: leave the option out")
     if for_onnx:
         if backend == "torch":
             raise NitidoError(
@@ -73,7 +73,7 @@ def network_backend(
     if backend != AUTO:
         return lambda network, _: prepare(network, backend)
     if precision == "bfloat16":
-        note("backend: torch, which alone calculates in bfloat16")
+        note("backend: torch, the only one that computes in bfloat16")
         return lambda network, _: prepare(network, "torch")
 
     if device.type != "cpu":
@@ -89,7 +89,7 @@ def network_backend(
 
 
 def _first_size(sources: Sequence[Path]) -> tuple[int, int]:
-    """Height and width of the first picture that can be read; those that cannot are told of when their turn comes."""
+    """Return height and width of the first readable image; unreadable ones are reported when they are upscaled."""
     from nitido.upscaling.images import read_header
 
     for source in sources:

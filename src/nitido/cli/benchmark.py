@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nitido.base.clock import Progress as Rounds
     from nitido.benchmarking.machine_info import MachineInfo
 
-app = typer.Typer(name="benchmark", help="How fast nitido is on this machine.", no_args_is_help=True)
+app = typer.Typer(name="benchmark", help="Measure the speed of nitido on this machine.", no_args_is_help=True)
 
 RoundsOption = Annotated[
     int, typer.Option("--rounds", min=1, help="Number of rounds, in which all contestants run once.")
@@ -68,7 +68,9 @@ def train(
     )
     if found.share_of_peak > 1:
         message += "\noperations are counted as convolutions are defined; Winograd's algorithm needs fewer"
-    report(found.as_json(), json, lambda: _show(title, ["", "seconds a step", "GFLOP/s"], lines, message, found.where))
+    report(
+        found.as_json(), json, lambda: _show(title, ["", "seconds per step", "GFLOP/s"], lines, message, found.where)
+    )
 
 
 @app.command()
@@ -86,7 +88,7 @@ def data(
 ) -> None:
     """Compare the patches per second of the packed store with decoding a PNG for each patch.
 
-    Also tells which share of a step the data takes in the demo of every built-in study.
+    Also show the data share of a training step in the demo of every built-in study.
 
     Example: nitido benchmark data --data t91 --patch 24
     """
@@ -106,7 +108,7 @@ def data(
     ]
 
     def show() -> None:
-        _show(title, ["", "patches a second"], lines, message, found.where)
+        _show(title, ["", "patches per second"], lines, message, found.where)
         print_table("The demos", ["study", "variant", "batch", "data, ms", "step, ms", "share"], shares)
 
     report(found.as_json(), json, show)
@@ -135,13 +137,13 @@ def upscale(
     names = {
         "nitido": "nitido upscale",
         "nitido_bfloat16": "the same in bfloat16",
-        "plain_float32": "whole picture, plain float32",
+        "plain_float32": "whole image, plain float32",
     }
     seconds = found.seconds_per_megapixel
     lines = [[name, "–" if (value := seconds[key]) is None else f"{value:.4g}"] for key, name in names.items()]
-    message = f"{found.speedup:.2f} times as fast as the whole picture"
+    message = f"{found.speedup:.2f} times as fast as the whole image"
     title = f"{found.model} ×{found.scale}, to {found.width}×{found.height}"
-    report(found.as_json(), json, lambda: _show(title, ["", "seconds a megapixel"], lines, message, found.where))
+    report(found.as_json(), json, lambda: _show(title, ["", "seconds per megapixel"], lines, message, found.where))
 
 
 def _milliseconds(share: Any) -> tuple[str, str]:
@@ -159,7 +161,7 @@ def _show(
 
 @contextmanager
 def _rounds() -> Iterator["Rounds"]:
-    """A bar over the rounds, on a terminal; on standard error."""
+    """Show a progress bar over the rounds on standard error if it is a terminal."""
     display = current_display()
     columns = (
         TextColumn("measuring"),

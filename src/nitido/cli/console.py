@@ -31,20 +31,20 @@ _INDENT = "  "
 
 
 def say(line: object) -> None:
-    """Print one line on standard output; what is not visible in it is shown as an escape."""
+    """Print one line on standard output; invisible characters are escaped."""
     print(printable(line))
 
 
 def note(line: object) -> None:
-    """Print one line on standard error; what is not visible in it is shown as an escape."""
+    """Print one line on standard error; invisible characters are escaped."""
     print(printable(line), file=sys.stderr)
 
 
 def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; cells that look like numbers are right-aligned.
+    """Print a table on standard output; cells that look like numbers are right-aligned.
 
-    It is as wide as it needs to be in a pipe or a file. On a terminal, and wherever the environment says COLUMNS, prose
-    wraps between words, and where even that does not fit every row becomes a block of lines.
+    In a pipe or a file it is as wide as necessary. On a terminal, or if COLUMNS is set, text wraps between words; if
+    that does not fit either, every row becomes a block of lines.
     """
     header = [printable(name) for name in header]
     lines = [[printable(cell) for cell in line] for line in lines]
@@ -67,7 +67,7 @@ def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]
 
 
 def _output_width() -> int | None:
-    """Columns that may be used: what the environment says, or the terminal has; None in a pipe or a file."""
+    """Return the available columns from COLUMNS or the terminal; None in a pipe or a file."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said) > 0:
         return int(said)
@@ -78,12 +78,12 @@ def _output_width() -> int | None:
 
 
 def _least_width(cell: str) -> int:
-    """The width below which a cell would lose a word's end, or be a column of single words."""
+    """Return the minimum width of a cell: that of its longest word, and at least `_PROSE` for longer text."""
     return max(min(cell_len(cell), _PROSE), *(cell_len(word) for word in cell.split() or [""]))
 
 
 def _fitted(wanted: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
-    """Widths of the columns that sum up to `room` at most: what the narrowest lack is given first."""
+    """Return column widths with a sum of at most `room`; columns that need the least are widened first."""
     spare = room - sum(least)
     if spare < 0:
         return None
@@ -96,7 +96,7 @@ def _fitted(wanted: Sequence[int], least: Sequence[int], room: int) -> list[int]
 
 
 def _print_blocks(header: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> None:
-    """The table's rows one below the other: the first cell, and a line for each other that has something in it."""
+    """Print every row as a block: the first cell, then a line for each other cell that is not empty."""
     for line in lines:
         print(line[0])
         for name, cell in zip(header[1:], line[1:], strict=True):
@@ -116,7 +116,7 @@ def _print_blocks(header: Sequence[str], lines: Sequence[Sequence[str]], width: 
 
 @contextmanager
 def _stdout_for_json_alone() -> Iterator[None]:
-    """Inside, everything that is printed goes to standard error, libraries' words too; only JSON does not."""
+    """Redirect everything that is printed in the block to standard error, except JSON."""
     taken = _stdout_of_json.set(sys.stdout)
     try:
         with redirect_stdout(sys.stderr):
@@ -126,7 +126,7 @@ def _stdout_for_json_alone() -> Iterator[None]:
 
 
 def _json_target(context: typer.Context, target: str | None) -> str | None:
-    """Check before any work that JSON can be written to `target`; "-" takes standard output for itself alone."""
+    """Check before any work that JSON can be written to `target`; "-" reserves standard output for JSON."""
     if target == JSON_TO_STDOUT:
         if is_closed(sys.stdout):
             raise NitidoError("--json -: standard output is closed: name a file")
@@ -141,7 +141,7 @@ Json = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write JSON to FILE ('-': standard output).", callback=_json_target),
 ]
-"""The option `--json`, the same for all commands."""
+"""The option `--json` of all commands."""
 
 Device = Annotated[
     str | None,
@@ -193,9 +193,9 @@ def _refuse_other_content(target: Path) -> None:
 
 
 def report(value: Any, target: str | None, show: Callable[[], None]) -> None:
-    """Write `value` as JSON where `target` says so, and show it to people unless that is standard output.
+    """Write `value` as JSON to `target` if given, and call `show` unless the target is standard output.
 
-    It is shown even when the JSON cannot be written, which raises OSError: nothing that was measured is lost.
+    If writing fails with an OSError, `show` is called nevertheless, so that no result is lost.
     """
     try:
         if target is not None:
@@ -208,8 +208,8 @@ def report(value: Any, target: str | None, show: Callable[[], None]) -> None:
 def write_json_output(value: Any, target: str) -> None:
     r"""Write JSON to the file `target`, or to standard output for "-".
 
-    Bytes of file names that are not UTF-8 become escapes such as `\udcff`, which Python's `json` and `os.fsencode`
-    turn into the same bytes again.
+    Bytes of file names that are not UTF-8 become surrogate escapes, which Python's `json` and `os.fsencode` convert
+    back to the same bytes.
     """
     text = json.dumps(without_non_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if target == JSON_TO_STDOUT:

@@ -1,4 +1,4 @@
-"""Show on standard error what a command is doing: live on a terminal, a line at times in a log."""
+"""Show on standard error what a command is doing: live on a terminal, in occasional lines in a log."""
 
 import os
 import threading
@@ -35,7 +35,7 @@ def current_display() -> "Display":
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Announce the imports of the block, PyTorch above all, on a terminal; in a log the line would come and go."""
+    """Announce the imports of the block, mainly PyTorch, on a terminal but not in a log."""
     with activity("loading PyTorch") if current_display().is_live else nullcontext():
         yield
 
@@ -43,7 +43,7 @@ def loading() -> Iterator[None]:
 class Display:
     """The live part of a terminal: the panels of a command and its activities below them.
 
-    It implements `ActivityListener`. Standard output is left alone. Where standard error is no terminal, an activity
+    Implements `ActivityListener` and does not use standard output. If standard error is not a terminal, an activity
     longer than `LOGGED_AFTER` is printed as a line, and again every `LOGGED_EVERY` seconds with its progress.
     """
 

@@ -1,4 +1,4 @@
-"""`nitido doctor`: what this machine and this installation offer, and whether the arithmetic is right."""
+"""`nitido doctor`: check hardware, installation, protocol and kernels."""
 
 import typer
 
@@ -6,7 +6,7 @@ from nitido.cli.console import Json, print_table, report
 
 
 def doctor(json: Json = None) -> None:
-    """Check hardware, fast path, optional parts and data, and test protocol and kernels. Exit code 1 for a defect.
+    """Check hardware, fast path, optional packages and data, and test protocol and kernels. Exit code 1 for a defect.
 
     Example: nitido doctor
     """

@@ -76,10 +76,10 @@ def evaluate(
         if reason := measure.missing():
             raise MetricNotAvailableError(measure.name, reason)
     if self_ensemble and set(models) == {BICUBIC}:
-        raise NitidoError(f"--self-ensemble: {BICUBIC} is no network: leave the option out")
+        raise NitidoError(f"--self-ensemble: {BICUBIC} is not a network: leave the option out")
     where = _device(device, models)
     measures = list(dict.fromkeys([*METRICS.values(), *named] if ALL in asked else named))
-    upscalers = {_label(name, self_ensemble): _enlarger(name, scale, where, self_ensemble) for name in models}
+    upscalers = {_label(name, self_ensemble): _upscaler(name, scale, where, self_ensemble) for name in models}
     stores = {spec: prepare(resolve(spec, "test"), [scale]) for spec in data}
     for store in stores.values():
         require_measurable(store, scale, [measure.name for measure in named])
@@ -157,7 +157,7 @@ def compare(
         raise NitidoError(f"{image}: no such picture")
     where = _device(device, models)
     store = prepare(PictureSet(str(image), (image,)), [scale])
-    upscalers = {name: _enlarger(name, scale, where) for name in models}
+    upscalers = {name: _upscaler(name, scale, where) for name in models}
     for name in models:
         _learned(name, store)
     ranked = compare_on(store, 0, upscalers, scale)
@@ -183,7 +183,7 @@ def compare(
 
 
 def _learned(name: str, store: "Store") -> dict[str, int]:
-    """Count the images of `store` that a model was trained on or chosen by, and say so; empty if none is known."""
+    """Count the images of `store` that a model was trained on or selected by, and print a note; empty if none."""
     from nitido.base.notes import note
     from nitido.models import read_descriptor
     from nitido.models.find import model_path
@@ -207,14 +207,14 @@ def _cell(value: float | None, decimals: int) -> str:
 
 
 def _label(name: str, self_ensemble: bool) -> str:
-    """What tables and JSON call a model: another way to use it is another result."""
+    """Return the label of a model in tables and JSON; a self-ensemble is labelled as one."""
     return f"{name} (self-ensemble)" if self_ensemble and name != BICUBIC else name
 
 
 def _titles(names: "Sequence[str]") -> dict[str, str]:
-    """What models call themselves, since a run directory's own name says no more than its seed.
+    """Return the titles of models: the name in the model file, because a run directory is named after its seed.
 
-    Where this would not tell them apart, or is how another one was named, it is the user's word.
+    If that name is ambiguous, the title is the argument that the user gave.
     """
     from nitido.models.find import find_model
 
@@ -232,12 +232,12 @@ def _device(name: str | None, models: "Sequence[str]") -> "torch.device":
 
     if set(models) == {BICUBIC}:
         if name is not None:
-            raise NitidoError(f"--device: {BICUBIC} is no network: leave the option out")
+            raise NitidoError(f"--device: {BICUBIC} is not a network: leave the option out")
         return CPU
     return choose_device(name or AUTO)
 
 
-def _enlarger(name: str, scale: int, device: "torch.device", self_ensemble: bool = False) -> "Upscaler":
+def _upscaler(name: str, scale: int, device: "torch.device", self_ensemble: bool = False) -> "Upscaler":
     from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler
     from nitido.models.find import find_model
     from nitido.models.self_ensemble import SelfEnsemble

@@ -1,4 +1,4 @@
-"""What is said of a command line that cannot be read: what is wrong with it, and what is probably meant."""
+"""Describe wrong command-line arguments and suggest corrections."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _NUMBER_WITH_X = re.compile(r"[x×]?(\d+(?:\.\d+)?)[x×]?", re.IGNORECASE)
 def describe_misuse(error: Any, arguments: Sequence[str], program: str) -> str:
     """Return one line about `error`, one of typer's for wrong arguments.
 
-    The classes of these errors have moved between typer's versions, so their attributes are asked for.
+    The classes of these errors differ between versions of typer, so they are recognised by their attributes.
     """
     context = getattr(error, "ctx", None)
     message = " ".join(error.format_message().split())
@@ -46,7 +46,7 @@ def _no_such_option(option: str, context: Any, arguments: Sequence[str]) -> str:
 
 
 def _setting(word: str, context: Any, has_settings: bool) -> str | None:
-    """Return the key of `--set` that `word` stands for in the command of `context`; None if there is none."""
+    """Return the `--set` key that `word` means in the command of `context`; None if there is none."""
     if not has_settings:
         return None
     from nitido.study.plan import setting_keys
@@ -67,13 +67,13 @@ def _setting(word: str, context: Any, has_settings: bool) -> str | None:
 
 
 def _missing(message: str, parameter: Any, context: Any, arguments: Sequence[str]) -> str:
-    """Say what the missing parameter is for; a picture in the place of a model is told of first."""
+    """Describe the missing parameter; report first if an image was given instead of a model."""
     from nitido.imaging.files import FORMATS
 
     if context is not None and context.command.name == "evaluate":
         for word in arguments[1:2]:
             if Path(word).suffix.lower() in FORMATS:
-                return f"{word} is a picture, not a model: nitido upscale enlarges pictures"
+                return f"{word} is an image, not a model: use nitido upscale to upscale images"
     purpose = getattr(parameter, "help", None)
     return f"{message.removesuffix('.')}: {purpose.removesuffix('.')}" if purpose else message
 
@@ -89,7 +89,7 @@ def _bad_value(message: str, parameter: Any, arguments: Sequence[str]) -> str:
 
 
 def _no_such_command(message: str, word: str, context: Any) -> str:
-    """Return `message` with the commands that `word` may mean, of other groups too."""
+    """Return `message` with the commands that `word` may mean, including those of other groups."""
     if "Did you mean" in message:
         return message
     from nitido.architectures import architecture_names
@@ -114,7 +114,7 @@ def _no_such_command(message: str, word: str, context: Any) -> str:
 
 
 def _too_many(message: str, words: Sequence[str], arguments: Sequence[str]) -> str:
-    """Return `message` with what is meant by a setting without `--set`, or a list with spaces in it."""
+    """Return `message` with a suggestion for a setting without `--set`, or a list with spaces."""
     if not words or words[0] not in arguments:
         return message
     before = arguments[: arguments.index(words[0])]
@@ -127,7 +127,7 @@ def _too_many(message: str, words: Sequence[str], arguments: Sequence[str]) -> s
 
 
 def _value_of(options: Sequence[str], arguments: Sequence[str]) -> str | None:
-    """Return what follows one of `options` among `arguments`; None if nothing does."""
+    """Return the value that follows one of `options` in `arguments`; None if there is none."""
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in options:

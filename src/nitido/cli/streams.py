@@ -1,4 +1,4 @@
-"""Standard output and error that take everything: printing never stops a command or loses its result."""
+"""Fault-tolerant standard output and error: printing never raises, so that no command loses its result."""
 
 import errno
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Sink(io.RawIOBase):
-    """A file descriptor that remembers its first error and discards what follows, in place of raising it."""
+    """A file descriptor that records its first error and then discards all output instead of raising it."""
 
     def __init__(self, descriptor: int, error: OSError | None = None) -> None:
         self.descriptor = descriptor
@@ -41,25 +41,25 @@ class _Sink(io.RawIOBase):
 
 
 class StandardOutput:
-    """What became of standard output."""
+    """The state of standard output."""
 
     def __init__(self) -> None:
         self.sink: _Sink | None = None
 
     @property
     def error(self) -> OSError | None:
-        """Why output was lost that somebody waits for: not where its reader has left (`| head`) or it was closed."""
+        """The error that lost output; None if the reader has left (`| head`) or the stream was closed."""
         error = self.sink.error if self.sink is not None else None
         return None if error is None or error.errno in (errno.EPIPE, errno.EBADF) else error
 
 
 @contextmanager
 def tolerant_streams() -> Iterator[StandardOutput]:
-    """Inside, writing to `sys.stdout` and `sys.stderr` raises nothing, whatever they lead to.
+    """Make writing to `sys.stdout` and `sys.stderr` in the block raise nothing.
 
-    Characters that the encoding lacks are written as escapes. A stream that the caller has closed (`>&-`) discards;
-    its descriptor is taken, so that no file that is opened later gets what is meant for a terminal. Streams that are
-    not files (a notebook's) are left as they are.
+    Characters that the encoding lacks are escaped. A stream that the caller has closed (`>&-`) discards its output; its
+    descriptor is reserved, so that no file that is opened later receives it. Streams that are not files (in a notebook)
+    are unchanged.
     """
     output = StandardOutput()
     before = sys.stdout, sys.stderr
@@ -76,7 +76,7 @@ def tolerant_streams() -> Iterator[StandardOutput]:
 
 
 def is_closed(stream: TextIO) -> bool:
-    """Return whether `stream` stands for one that the caller had closed before the program began."""
+    """Return whether the caller had closed `stream` before the program started."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return isinstance(raw, _Sink) and raw.error is not None and raw.error.errno == errno.EBADF
 
@@ -92,10 +92,10 @@ def _keep_open(descriptor: int) -> None:
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Sink | None]:
-    if stream is None:  # Python's word for one that is closed
+    if stream is None:  # Python's value for a closed stream
         return _text(_Sink(descriptor, OSError(errno.EBADF, os.strerror(errno.EBADF))), "utf-8")
     try:
-        descriptor = stream.fileno()  # not always the usual one: tests and notebooks catch what is printed
+        descriptor = stream.fileno()  # may differ from the default: tests and notebooks capture output
     except (OSError, ValueError):
         return stream, None
     stream.flush()

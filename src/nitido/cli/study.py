@@ -140,7 +140,7 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
     from nitido.study.spec import load_resolved
 
     def show() -> None:
-        titles = {"fidelity": "", "perception": ", by perceptual distance (smaller is better)"}
+        titles = {"fidelity": "", "perception": ", by perceptual distance (lower is better)"}
         for objective in board.objectives():
             header, lines = as_table(board, objective)
             print_table(f"{board.study}, profile {board.profile}{titles[objective]}", header, lines)
@@ -152,7 +152,7 @@ def _print_board(board: "Leaderboard", directory: Path, json: str | None) -> Non
 
 
 def _default_directory(study: "Study") -> Path:
-    """`runs/STUDY`, or `runs/STUDY-PROFILE` where another profile of the study took the first."""
+    """Return `runs/STUDY`, or `runs/STUDY-PROFILE` if the first contains another profile of the study."""
     from nitido.study.names import check_name
     from nitido.study.spec import StudyError, load_resolved
 
@@ -180,11 +180,11 @@ def _resolve(study: str, profile: str | None, settings: list[str]) -> "Study":
 
     if _is_study_directory(study):
         if settings:
-            raise StudyError(f"{study} is a study that was begun: --set applies to a study's name or file")
+            raise StudyError(f"{study} is a study directory: --set applies to a study's name or file")
         begun = load_resolved(Path(study))
         if profile not in (None, begun.profile):
             raise StudyError(
-                f"{study} was begun with profile {begun.profile!r}: --profile applies to a study's name or file"
+                f"{study} was started with profile {begun.profile!r}: --profile applies to a study's name or file"
             )
         return begun
     if study in builtin_names() and (Path(study) / "study.yaml").is_file():

@@ -139,7 +139,7 @@ class StudyProgress:
 
 
 class _Panel:
-    """The live part of a `StudyProgress`, drawn anew at each refresh."""
+    """The live part of a `StudyProgress`, drawn at each refresh."""
 
     def __init__(self, progress: StudyProgress) -> None:
         self.progress = progress

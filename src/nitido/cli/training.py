@@ -1,4 +1,4 @@
-"""`nitido train`: one run, by the same engine as a study."""
+"""`nitido train`: a single run, executed like those of a study."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`nitido upscale`: pictures and folders."""
+"""`nitido upscale`: images and folders."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from nitido.upscaling.images.target_size import TargetSize
 
 SMALLEST_MEMORY = 64 << 20
-"""Bytes below which pieces would be nearly all margin."""
+"""Minimum memory limit in bytes; smaller tiles would consist mostly of overlap."""
 
-_NAMED = 5  # files that are left alone and named
+_NAMED = 5  # ignored files that are named
 
 
 class InterruptedBatchError(NitidoError):
-    """Ctrl-C or SIGTERM has ended a batch."""
+    """Ctrl-C or SIGTERM interrupted a batch."""
 
     exit_code = INTERRUPTED
 
@@ -61,41 +61,42 @@ def upscale(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Memory limit for inference, e.g. 512MB. Beside it Python and torch need about 400MB. Default: 2GB.",
+            help="Memory limit for inference, e.g. 512MB. Python and PyTorch need another 400MB. Default: 2GB.",
         ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
             help="auto, float32, or bfloat16: several times as fast on some processors. "
-            "auto takes it there for models that are known to lose nothing. Default: auto."
+            "auto uses it for models whose measured loss is negligible. Default: auto."
         ),
     ] = None,
     existing: Annotated[
         str,
         typer.Option(
             metavar="error|skip|overwrite",
-            help="Files in the place of results that are not results of this command: refuse them before any work, "
-            "leave them, or overwrite them.",
+            help="If an output file exists that this command did not write: stop before any work, keep the file, or "
+            "overwrite it.",
         ),
     ] = "error",
     background: Annotated[
         str | None,
         typer.Option(
             metavar="COLOR",
-            help="white, #d0e0ff, …: put under transparent pictures where the result is JPEG or BMP. "
-            "Default: those are refused.",
+            help="Background of transparent images in JPEG or BMP output: white, #d0e0ff, … Default: an error.",
         ),
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="torch, onnx, or auto (the faster of both here). Default: torch; onnx for an .onnx file."),
+        typer.Option(
+            help="torch, onnx, or auto (the faster one on this machine). Default: torch; onnx for an .onnx file."
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
     """Upscale images, preserving bit depth, color profile, transparency, metadata and folders.
 
-    What a format cannot keep is said: of TIFF the EXIF data, which libvips neither reads nor writes there.
+    Anything a format cannot store is reported, for instance EXIF data in TIFF, which libvips does not support.
 
     Run the same command to resume an interrupted folder; finished images are skipped.
 
@@ -148,14 +149,14 @@ def upscale(
 
 
 def _refuse(options: Mapping[str, object]) -> None:
-    """Raise `NitidoError` for the first of `options`, which are for networks, that was given with bicubic."""
+    """Raise `NitidoError` if one of `options`, which apply to networks only, was given with bicubic."""
     for option, given in options.items():
         if given:
-            raise NitidoError(f"{option}: bicubic is no network: leave the option out")
+            raise NitidoError(f"{option}: bicubic is not a network: leave the option out")
 
 
 def _check_background(color: str, jobs: "Sequence[Job]") -> None:
-    """Raise `NitidoError` if there is no picture among `jobs` that can be transparent and whose result cannot."""
+    """Raise `NitidoError` unless a job has an input that may be transparent and an output that cannot."""
     from nitido.imaging import FORMATS
     from nitido.upscaling.images import format_of
 
@@ -167,20 +168,20 @@ def _check_background(color: str, jobs: "Sequence[Job]") -> None:
 
 
 def _left_alone(others: Sequence[Path]) -> str:
-    """The first few of the files that are no pictures by their names, and how many more there are.
+    """Name the first few ignored files, and count the rest.
 
     >>> _left_alone([Path("a.gif"), Path("b.txt")])
-    'left alone, not pictures that can be read: a.gif, b.txt'
+    'ignored, not readable images: a.gif, b.txt'
     >>> _left_alone([Path(f"{n}.txt") for n in range(7)]).partition("read: ")[2]
     '0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more'
     """
     named = ", ".join(map(str, others[:_NAMED]))
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    return f"left alone, not pictures that can be read: {named}{more}"
+    return f"ignored, not readable images: {named}{more}"
 
 
 def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
-    """The zoo's model for the largest enlargement that is asked for, which is said on standard error."""
+    """Choose the model of the zoo for the largest requested scale, and print it on standard error."""
     from nitido.models import read_descriptor
     from nitido.models.zoo.listing import choose_default
     from nitido.models.zoo.shipped import zoo_path
@@ -192,7 +193,7 @@ def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
 
 
 def _largest_factor(target: "TargetSize", sources: Sequence[Path]) -> float | None:
-    """Return the largest enlargement that `target` means for one of the `sources`; None if the model decides.
+    """Return the largest scale factor that `target` implies for `sources`; None if the model decides.
 
     Images that cannot be read, or do not fit the target, are ignored here; they fail when they are upscaled.
     """
@@ -211,7 +212,7 @@ def _largest_factor(target: "TargetSize", sources: Sequence[Path]) -> float | No
 
 
 def memory_size(text: str) -> int:
-    """Bytes of a size such as `512MB` or `1.5GB` (powers of 1024); `NitidoError` for anything else and below 64MB.
+    """Return the bytes of a size such as `512MB` or `1.5GB` (powers of 1024), at least 64MB; raise `NitidoError`.
 
     >>> memory_size("1GB"), memory_size("512 mb")
     (1073741824, 536870912)
@@ -267,7 +268,7 @@ class UpscaleProgress:
         return lambda share: self.bar.advance(self.task, share * pixels)
 
     def skipped(self, job: "Job", pixels: int) -> None:
-        """Shorten the bar: nothing was to be done."""
+        """Shorten the bar, because the image was finished already."""
         self.total -= pixels
         self.bar.update(self.task, total=self.total)
         self._say(f"{job.target}: finished already")
@@ -279,7 +280,7 @@ class UpscaleProgress:
             self._say(f"note: {job.target}: {loss}")
 
     def left(self, job: "Job") -> None:
-        """Say that the file in the place of the result stays."""
+        """Say that the existing file was kept."""
         self._say(f"{job.target}: left as it is")
 
     def warned(self, text: str) -> None:

@@ -265,7 +265,7 @@ def _not_a_study(path: Path) -> str:
         meant = f": did you mean {begun}?" if (begun / STUDY_FILE).is_file() else " (nitido study run makes one)"
         return f"no such directory{meant}"
     if not path.is_dir():
-        return "a file, where a study's directory is needed"
+        return "a file, but a study directory is required"
     inside = sorted(str(found.parent) for found in path.glob(f"*/{STUDY_FILE}"))
     return f"no study's directory: it has no {STUDY_FILE}" + (
         f"; name one of {', '.join(inside[:5])}" if inside else ""

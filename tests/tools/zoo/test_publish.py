@@ -139,9 +139,9 @@ def test_the_card(weights: Path) -> None:
     for dataset, means in facts.metrics[2].items():
         assert f"| ×2 | {dataset} | {means['psnr_y']:.2f} | {means['ssim_y']:.4f} | {means['psnr_rgb']:.2f} |" in card
     assert f"PSNR-Y on set5 is {facts.bfloat16_cost_db[2]:.4f} dB lower at ×2" in card
-    assert "- Learnt from: ./photos49[:2], 2 pictures. Terms: stated per picture\n" in card
-    assert "- Learnt from: t91[:3] (T91 (Yang et al., 2010)), 3 pictures. Terms: none stated (academic)\n" in card
-    assert f"- Weights chosen on: samples[:1] ({DATASETS['samples'].title}), 1 picture. Terms: free" in card
+    assert "- Trained on: ./photos49[:2], 2 images. Terms: stated per picture\n" in card
+    assert "- Trained on: t91[:3] (T91 (Yang et al., 2010)), 3 images. Terms: none stated (academic)\n" in card
+    assert f"- Validated on: samples[:1] ({DATASETS['samples'].title}), 1 image. Terms: free" in card
     assert "loss {l1 1, l2 0.5}" in card
     assert "adversarial" not in card
     assert "4 steps" in card
@@ -153,7 +153,7 @@ def test_the_card(weights: Path) -> None:
         "https://commons.wikimedia.org/wiki/File%3A08-2011._Panthera_tigris_tigris_-_Texas_Park_-_Lanzarote_-TP04.jpg"
     )
     assert f"- 001.png: [08-2011. Panthera tigris tigris - Texas Park - Lanzarote -TP04](<{tiger}>)\n" in card
-    assert "Author and licence of each picture stand on its page." in card
+    assert "The page of each image names its author and license." in card
     assert "003.png" not in card
     assert "- camera.png, CC0 (Lav Varshney)\n" in card
 
