@@ -48,6 +48,7 @@ class Display:
     """
 
     def __init__(self) -> None:
+        """Start without panels and activities."""
         self.console = Console(stderr=True)
         self._live: Live | None = None
         self._panels: list[RenderableType] = []

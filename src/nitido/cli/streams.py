@@ -44,6 +44,7 @@ class StandardOutput:
     """The state of standard output."""
 
     def __init__(self) -> None:
+        """Start without a sink, as for streams that are not files."""
         self.sink: _Sink | None = None
 
     @property

@@ -40,7 +40,7 @@ class StudyProgress:
     """
 
     def __init__(self, device: "torch.device | None" = None) -> None:
-        """Show trainings on `device`, by default what `auto` takes."""
+        """Show trainings on `device`; None is the choice of `auto`."""
         self.device = device
         self.display = current_display()
         self.bar = Progress(

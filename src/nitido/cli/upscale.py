@@ -233,6 +233,7 @@ class UpscaleProgress:
     """
 
     def __init__(self) -> None:
+        """Create a bar on the display of the running command."""
         self.display = current_display()
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),

@@ -79,6 +79,7 @@ class BicubicUpscaler:
     """MATLAB's bicubic, from uint8 to uint8."""
 
     def __init__(self, scale: int) -> None:
+        """Upscale by `scale`."""
         self.scale = scale
 
     def __call__(self, lr: Image, *, grey: bool) -> UpscaledImage:
@@ -94,7 +95,7 @@ class NetworkUpscaler:
     """
 
     def __init__(self, network: SuperResolutionNetwork, device: torch.device | None = None) -> None:
-        """Use `network`, moved to `device`; without one, where it is."""
+        """Use `network`, moved to `device` if given."""
         self.network = network if device is None else network.to(device)
         self.scale = network.scale
 

@@ -27,6 +27,7 @@ class MetricNotAvailableError(MetricError):
     """
 
     def __init__(self, metric: str, reason: str) -> None:
+        """Name the metric and the reason."""
         super().__init__(f"{metric} is not available: {reason}")
         self.metric = metric
         self.reason = reason

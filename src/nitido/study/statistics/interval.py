@@ -22,6 +22,7 @@ class Interval:
     high: float
 
     def __contains__(self, value: float) -> bool:
+        """Return whether `value` is in the interval."""
         return self.low <= value <= self.high
 
 

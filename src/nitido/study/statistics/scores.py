@@ -97,6 +97,7 @@ class Scores:
     trained: bool = True
 
     def __post_init__(self) -> None:
+        """Raise `StatisticsError` for values of a wrong shape, or values that are not finite."""
         if self.values.ndim != 2 or 0 in self.values.shape:
             raise StatisticsError(f"scores need the shape (pictures, seeds), not {self.values.shape}")
         if not self.trained and self.values.shape[1] != 1:
