@@ -72,7 +72,7 @@ from PIL import Image
         ("model export edsr-x2 -o o.pt", "give a name that ends in .onnx"),
         ("upscale begun/run -o o", "a run directory without pictures: use it as --model begun/run"),
         ("upscale edsr-x2 -o o.png", "it is a model of the zoo: --model edsr-x2"),
-        ("upscale empty -o photo.jpg", "photo.jpg: the output is a file, but a folder is required"),
+        ("upscale empty -o photo.jpg", "photo.jpg: the output is a file; a folder is required"),
         ("upscale photo.jpg -o o.png --model photo.jpg", "photo.jpg: an image, not a model"),
         ("upscale photo.jpg -o o.png --model edsr", "the zoo has edsr-x2, edsr-x4"),
         ("upscale photo.jpg -o o.png --memory 512", "expected a size such as 512MB or 2GB"),
