@@ -63,7 +63,7 @@ def test_bicubic_alone_has_no_use_for_a_device(call) -> None:
         ["upscale", "photos/photo.png", "-o", "out.png", "--model", "bicubic", "--scale", "2"],
     ):
         done = call(*command, "--device", "cpu")
-        assert (done.code, done.error_line) == (1, "nitido: --device: bicubic is no network: leave the option out")
+        assert (done.code, done.error_line) == (1, "nitido: --device: bicubic is not a network: leave the option out")
 
 
 def test_onnx_runtime_runs_on_the_processor(call, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
