@@ -258,7 +258,7 @@ def test_pictures_that_count_twice_are_a_caveat_of_the_report(call, small_study:
     assert done.code == 0, done.err
     caveats = json.loads((out / "leaderboard.json").read_text())["caveats"]["fidelity"]
     assert caveats[0].startswith("near duplicates among the test images (astronaut.png of ./tests")
-    assert any(line.startswith("3 of 7 test images have the same pixels as another") for line in caveats)
+    assert any(line.startswith("3 of 7 test images repeat the pixels of another") for line in caveats)
     assert "intervals may be too narrow" in (out / "report.html").read_text()
 
 
@@ -275,7 +275,7 @@ def test_a_warmup_as_long_as_the_run_is_refused_and_a_shorter_one_is_in_the_repo
     done = call("study", "run", small_study, "--out", out, *(word for value in changed for word in ("--set", value)))
     assert done.code == 0, done.err
     page = (out / "report.html").read_text()
-    assert "Other than by default: warmup 2, augment off, ema 0.9, gradient_clip 0.5." in page
+    assert "Non-default settings: warmup 2, augment off, ema 0.9, gradient_clip 0.5." in page
     assert "Chosen on validation images: nothing. Each run was validated once, at its end" in page
 
 
