@@ -104,7 +104,7 @@ def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "b.png", "--model", "bicubic"], "bicubic has no scale of its own"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "0.5"], "scale 0.5: it must be greater than 1"),
         (["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--width", "99"], "scale and width exclude"),
-        (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the picture is 50 pixels wide"),
+        (["a.png", "-o", "b.png", "--model", "bicubic", "--width", "20"], "a.png: the image is 50 pixels wide"),
         (
             ["a.png", "-o", "b.png", "--model", "bicubic", "--scale", "2", "--self-ensemble"],
             "--self-ensemble: bicubic is not a network",
