@@ -16,17 +16,20 @@ SHARED = Path(os.environ.get("NITIDO_SHARED", Path(__file__).parents[2] / "share
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out the tests that need the reference folder where it does not exist."""
+    """Mark the tests that need the reference folder, and leave them out where it does not exist."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.shared)
     if not SHARED.is_dir():
-        items[:] = [item for item in items if "shared" not in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item.get_closest_marker("shared") is None]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say that tests were left out, and what they need."""
+    """Say that tests were left out, what they need and how to get it."""
     if not SHARED.is_dir():
         terminalreporter.write_line(
-            f"left out: the tests that need reference images, as {SHARED} does not exist: set NITIDO_SHARED to a "
-            "folder with data/, golden/ and weights/ (CONTRIBUTING.md)"
+            "left out: the tests that need the classic test sets, MATLAB's output or published weights, as there is no "
+            f"{SHARED}: set NITIDO_SHARED to a folder with them (CONTRIBUTING.md, Reference data, says how to make it)"
         )
 
 

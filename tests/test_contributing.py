@@ -17,6 +17,8 @@ from PIL import Image
 from safetensors import safe_open
 from torch.nn import functional
 
+from tests.forked import ForkServer
+
 DOCUMENT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
 EXAMPLES = [text for language, text in BLOCKS if language == "python"]
@@ -71,10 +73,13 @@ def shell(folder: Path) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def study(shell: Shell, folder: Path) -> Path:
+def study(fork_server: ForkServer, folder: Path) -> Path:
     """The directory of the document's study, run by the document's command with a tiny budget."""
-    done = shell(f"{RUN} {TINY}")
-    assert done.returncode == 0, done.stderr
+    plugins, program, *words = f"{RUN} {TINY}".split()
+    name, _, value = plugins.partition("=")
+    assert (name, program) == ("NITIDO_PLUGINS", "nitido")
+    ended = fork_server.nitido(*words, cwd=folder, environment={name: value, "NITIDO_CACHE": str(folder / "cache")})
+    assert ended.code == 0, ended
     return folder / RUN_DIRECTORIES
 
 

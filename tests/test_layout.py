@@ -88,3 +88,15 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         TopologicalSorter({module: others - {module} for module, others in imports().items()}).prepare()
     except CycleError as error:
         raise AssertionError(" → ".join(error.args[1])) from None
+
+
+OWN_FOLDERS = {"faults", "forked", "fuzz", "matrix", "reference", "tools"}
+"""Folders of tests that belong to no package of nitido."""
+
+
+def test_the_folders_of_tests_are_those_of_the_packages() -> None:
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")} - {Path()}
+    packages = {path.parent.relative_to(SOURCE) for path in SOURCE.rglob("__init__.py")}
+    strays = {folder for folder in folders - packages if folder.parts[0] not in OWN_FOLDERS}
+    assert strays == {Path("cli", "identity")}, "of a study's directory, from the command"

@@ -1,4 +1,7 @@
-"""The notebooks run from top to bottom in a fresh kernel and show what they promise."""
+"""The notebooks run from top to bottom in a kernel of their own and show what they promise.
+
+The kernels are forks of a process that has imported nitido. One test begins a notebook in a fresh interpreter.
+"""
 
 import base64
 import io
@@ -20,10 +23,11 @@ from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 from nitido.study.spec import builtin_names
+from tests.forked.kernels import forked_kernels
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-KERNEL = "nitido-tests"
+FRESH, FORKED = "nitido-tests-fresh", "nitido-tests-forked"
 
 
 def read(name: str) -> Any:
@@ -34,7 +38,7 @@ def read(name: str) -> Any:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What kernels are started with: this interpreter, a tiny budget, one cache for all, nobody's own settings."""
     folder = tmp_path_factory.mktemp("kernels")
-    write_kernel_spec(folder / "kernels" / KERNEL)
+    write_kernel_spec(folder / "kernels" / FRESH)
     settings = ["learning_rates=1e-3", "warmup=0"]
     for split, picture in (("validation", skimage.data.rocket()), ("test", skimage.data.cat())):
         (folder / split).mkdir()
@@ -42,15 +46,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         settings.append(f"data.{split}={folder / split}")
     kept = {key: value for key, value in os.environ.items() if key not in ("MPLBACKEND", "NITIDO_PLUGINS")}
     tiny = {"NITIDO_NOTEBOOK_STEPS": "4", "NITIDO_NOTEBOOK_SET": " ".join(settings)}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, forked_kernels(folder / "kernels" / FORKED):
         patch.setenv("JUPYTER_PATH", str(folder))
         yield kept | tiny | {"NITIDO_CACHE": str(folder / "cache"), "IPYTHONDIR": str(folder / "ipython")}
 
 
-def execute(notebook: Any, folder: Path, environment: dict[str, str]) -> None:
+def execute(notebook: Any, folder: Path, environment: dict[str, str], kernel: str = FORKED) -> None:
     """Run `notebook` in place; `CellExecutionError` when a cell fails."""
     place = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, kernel_name=KERNEL, timeout=240, shutdown_kernel="immediate", resources=place)
+    client = NotebookClient(notebook, kernel_name=kernel, timeout=240, shutdown_kernel="immediate", resources=place)
     client.execute(env=environment)
 
 
@@ -123,6 +127,17 @@ def test_committed_without_outputs_and_traces_of_a_machine(name: str) -> None:
 def test_nothing_is_installed_where_nitido_is(executed: Executed) -> None:
     assert "%pip install" in executed.cells["install"].source
     assert executed.cells["install"].outputs == [], "pip always has something to say"
+
+
+def test_a_fresh_interpreter_begins_it_and_finds_what_the_rest_imports(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    notebook = read("srcnn")
+    budget = next(number for number, cell in enumerate(notebook.cells) if cell.id == "budget")
+    rest = [line for cell in notebook.cells[budget:] for line in cell.source.splitlines() if line.startswith("from ")]
+    assert any(line.startswith("from nitido.study.run ") for line in rest)
+    notebook.cells = [*notebook.cells[:budget], nbformat.v4.new_code_cell("\n".join(rest))]
+    execute(notebook, tmp_path, environment, FRESH)
 
 
 FAKE_PIP = """

@@ -1,12 +1,11 @@
 """The README is true: its links lead somewhere, its example runs, and it stays short."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import ForkServer
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,15 +34,14 @@ def test_it_can_be_read_in_ten_minutes() -> None:
         assert len(table.splitlines()) - 2 <= 10
 
 
-def test_its_example_trains_a_network(tmp_path: Path) -> None:
+def test_its_example_trains_a_network(fork_server: ForkServer, tmp_path: Path) -> None:
     (example,) = re.findall(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
     (command,) = re.findall(r"^nitido (train .* --out runs/softplus)$", TEXT, flags=re.MULTILINE)
     (tmp_path / "my_activations.py").write_text(example)
-    environment = os.environ | {"NITIDO_PLUGINS": "my_activations.py", "NITIDO_CACHE": str(tmp_path / "cache")}
+    environment = {"NITIDO_PLUGINS": "my_activations.py", "NITIDO_CACHE": str(tmp_path / "cache")}
     short = "--set steps=2 --set validate_every=2 --set batch=1 --set patch=8 --set data.train=samples[:1]"
     short += " --set data.validation=samples[1:2] --set data.test=samples/test[:1]"
-    words = [sys.executable, "-m", "nitido", *command.split(), *short.split()]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    ended = fork_server.nitido(*command.split(), *short.split(), cwd=tmp_path, environment=environment)
+    assert ended.code == 0, ended
     assert "softplus" in (tmp_path / "runs" / "softplus" / "config.yaml").read_text()
     assert "Softplus" in (tmp_path / "runs" / "softplus" / "summary.txt").read_text()

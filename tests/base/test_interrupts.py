@@ -1,13 +1,13 @@
 """Ctrl-C and SIGTERM: remembered, acted on in the right place, and never left without a word."""
 
 import signal
-import subprocess
-import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from nitido.base.interrupts import postponed_interrupts
+from tests.forked import ForkServer
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -75,11 +75,11 @@ def test_other_threads_leave_the_signals_alone() -> None:
     assert seen == [before]
 
 
-def test_every_command_ends_with_one_line() -> None:
+def test_every_command_ends_with_one_line(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import signal, sys\nfrom nitido.cli.app import app, main\n"
         "@app.command()\ndef wait(): signal.raise_signal(signal.SIGINT)\n"
         "sys.argv = ['nitido', 'wait']\nmain()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "nitido: interrupted\n")
+    ended = fork_server.python(code, cwd=tmp_path)
+    assert (ended.code, ended.out, ended.err) == (130, "", "nitido: interrupted\n")

@@ -1,14 +1,13 @@
 """Tests that figures do not depend on the user's matplotlibrc."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 import pytest
 
 from nitido.base.matplotlib_style import default_style
+from tests.forked import ForkServer
 
 HOSTILE = {
     "text.usetex": "True",
@@ -34,28 +33,27 @@ draw_diagram(build("srcnn", resolve_config("srcnn", "debug", {})), out / "m.svg"
 """
 
 
-def drawn(folder: Path, name: str, settings: dict[str, str]) -> dict[str, bytes]:
-    where = folder / f"home of {name}"
-    where.mkdir()
-    (where / "matplotlibrc").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
-    out = folder / name
-    ended = subprocess.run(
-        [sys.executable, "-c", DRAW, str(out)],
-        env=os.environ | {"MATPLOTLIBRC": str(where), "MPLCONFIGDIR": str(folder)},
-        cwd=where,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "Glyph" not in ended.stderr
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+@pytest.fixture
+def drawn(fork_server: ForkServer, tmp_path: Path) -> Callable[..., dict[str, bytes]]:
+    """Return a function that draws in a process with a matplotlibrc."""
+
+    def draw(name: str, settings: dict[str, str]) -> dict[str, bytes]:
+        where = tmp_path / f"home of {name}"
+        where.mkdir()
+        (where / "matplotlibrc").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+        environment = {"MATPLOTLIBRC": str(where / "matplotlibrc"), "MPLCONFIGDIR": str(tmp_path)}
+        ended = fork_server.python(DRAW, tmp_path / name, cwd=where, environment=environment)
+        assert ended.code == 0, ended
+        assert "Glyph" not in ended.err
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+
+    return draw
 
 
-def test_a_hostile_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
-    usual = drawn(tmp_path, "usual", {})
+def test_a_hostile_matplotlibrc_changes_no_figure(drawn: Callable[..., dict[str, bytes]]) -> None:
+    usual = drawn("usual", {})
     assert usual.keys() == {"curves.png", "m.svg", "m.png"}
-    assert drawn(tmp_path, "hostile", HOSTILE) == usual
+    assert drawn("hostile", HOSTILE) == usual
 
 
 @default_style()

@@ -1,13 +1,13 @@
 """Tests that out-of-memory errors are distinguished from other errors."""
 
-import subprocess
-import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
 
 from nitido.base.out_of_memory import is_out_of_memory_error, unless_out_of_memory
+from tests.forked import ForkServer
 
 MORE_THAN_ANY_MACHINE_HAS = 10**15
 
@@ -39,9 +39,9 @@ def test_python_that_is_refused_memory_gives_none() -> None:
     assert unless_out_of_memory(lambda: bytearray(MORE_THAN_ANY_MACHINE_HAS)) is None
 
 
-def test_onednn_that_is_refused_memory_gives_none() -> None:
-    done = subprocess.run([sys.executable, "-c", ONEDNN_IS_REFUSED], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "None"
+def test_onednn_that_is_refused_memory_gives_none(fork_server: ForkServer, tmp_path: Path) -> None:
+    ended = fork_server.python(ONEDNN_IS_REFUSED, cwd=tmp_path)
+    assert ended.out.strip() == "None"
 
 
 @pytest.mark.parametrize(

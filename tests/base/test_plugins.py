@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Done
+from tests.cli.conftest import Done
+from tests.forked import ForkServer
 
 Nitido = Callable[..., Done]
 
@@ -20,34 +21,38 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(home: Path) -> Callable[..., Done]:
-    """Start Python in the home folder, with NITIDO_PLUGINS and PYTHONPATH."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("NITIDO_PLUGINS", "PYTHONPATH")}
-    environment |= {"HOME": str(home), "NITIDO_DATA": str(home / "data"), "NITIDO_CACHE": str(home / "cache")}
+def surroundings(home: Path) -> Callable[..., dict[str, str]]:
+    """Return a function that gives the environment of a process, with NITIDO_PLUGINS and PYTHONPATH."""
 
-    def run(command: list[str], plugins: tuple[object, ...], path: Path | None) -> Done:
-        changes = {"NITIDO_PLUGINS": os.pathsep.join(map(str, plugins))} if plugins else {}
-        if path is not None:
-            changes["PYTHONPATH"] = str(path)
-        done = subprocess.run(
-            command, cwd=home, env=environment | changes, capture_output=True, text=True, timeout=60, check=False
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+    def make(plugins: tuple[object, ...], path: Path | None) -> dict[str, str]:
+        own = {"HOME": str(home), "NITIDO_DATA": str(home / "data"), "NITIDO_CACHE": str(home / "cache")}
+        own["NITIDO_PLUGINS"] = os.pathsep.join(map(str, plugins))
+        return own | ({"PYTHONPATH": str(path)} if path is not None else {})
+
+    return make
+
+
+@pytest.fixture
+def nitido(fork_server: ForkServer, home: Path, surroundings: Callable[..., dict[str, str]]) -> Nitido:
+    """`nitido data list` with these plugins."""
+
+    def run(*plugins: object, path: Path | None = None) -> Done:
+        ended = fork_server.nitido("data", "list", cwd=home, environment=surroundings(plugins, path))
+        return Done(ended.code, ended.out, ended.err)
 
     return run
 
 
 @pytest.fixture
-def nitido(start: Callable[..., Done]) -> Nitido:
-    """`nitido data list` with these plugins."""
-    return lambda *plugins, path=None: start([*COMMAND, "data", "list"], plugins, path)
-
-
-@pytest.fixture
-def load(start: Callable[..., Done]) -> Nitido:
+def load(fork_server: ForkServer, home: Path, surroundings: Callable[..., dict[str, str]]) -> Nitido:
     """What every command does first, twice."""
     code = "from nitido.base.plugins import load_plugins; load_plugins(); load_plugins()"
-    return lambda *plugins, path=None: start([sys.executable, "-c", code], plugins, path)
+
+    def run(*plugins: object, path: Path | None = None) -> Done:
+        ended = fork_server.python(code, cwd=home, environment=surroundings(plugins, path))
+        return Done(ended.code, ended.out, ended.err)
+
+    return run
 
 
 def words(path: Path, text: str = "") -> Path:

@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nitido.base.source_code import hash_code
+from tests.forked import ForkServer
 
 Code = Callable[..., str]
 REGISTER = "from torch import nn\nfrom nitido.architectures import register_activation\n"
@@ -17,26 +16,20 @@ WORD = "register_activation('mine', lambda channels: nn.LeakyReLU({}))\n"
 
 
 @pytest.fixture
-def code(tmp_path: Path) -> Code:
+def code(fork_server: ForkServer, tmp_path: Path) -> Code:
     """The code behind the word `mine` in a new process: as a plugin, or after `statement`."""
 
     def run(plugins: str = "", statement: str = "", before: str = "") -> str:
         program = (
-            f"{before}\nfrom nitido.base.plugins import load_plugins\nload_plugins()\n{statement}\n"
+            f"import sys\nsys.dont_write_bytecode = True\n{before}\n"
+            "from nitido.base.plugins import load_plugins\nload_plugins()\n" + statement + "\n"
             "from nitido.base.registry import plugin_code\nimport json\n"
             "print(json.dumps(plugin_code(['mine'])['activation mine']))"
         )
-        source = str(Path(__file__).parents[2] / "src")
-        done = subprocess.run(
-            [sys.executable, "-B", "-c", program],
-            cwd=tmp_path,
-            env=os.environ | {"NITIDO_PLUGINS": plugins, "PYTHONPATH": os.pathsep.join([source, str(tmp_path)])},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return str(json.loads(done.stdout)[1])
+        environment = {"NITIDO_PLUGINS": plugins, "PYTHONPATH": str(tmp_path)}
+        ended = fork_server.python(program, cwd=tmp_path, environment=environment)
+        assert ended.code == 0, ended
+        return str(json.loads(ended.out)[1])
 
     return run
 

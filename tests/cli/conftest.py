@@ -1,5 +1,6 @@
 """The command as its users start it: another process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 import yaml
 
 from tests.forked import ForkServer
-from tests.forked.server import quick_costs
+from tests.forked.pictures import make_pictures
+from tests.forked.server import quick_measurements
 
 COMMAND = [sys.executable, "-m", "nitido"]
 
@@ -91,10 +93,9 @@ def call(
     """The same command in this process, for the many ways to call it wrongly: no start of an interpreter each time."""
     from nitido.base import notes
     from nitido.cli import main
-    from nitido.study.report import costs
 
-    for name, value in quick_costs().items():
-        monkeypatch.setattr(costs, name, value)
+    for module, name, value in quick_measurements():
+        monkeypatch.setattr(module, name, value)
 
     def run(*args: object) -> Done:
         monkeypatch.setattr(notes, "_said", set())  # each call stands for a process, which says a note once
@@ -116,3 +117,18 @@ def small_study(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALL_STUDY))
     return path
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path) -> Path:
+    """The same with pictures that take no time to measure."""
+    return write_tiny_study(tmp_path)
+
+
+def write_tiny_study(folder: Path) -> Path:
+    """Write `tiny.yaml`, and its pictures beside it."""
+    make_pictures(folder / "pictures")
+    study = json.loads(json.dumps(SMALL_STUDY))
+    study["profiles"]["demo"]["data"] = {split: [f"./pictures/{split}"] for split in ("train", "validation", "test")}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(study))
+    return folder / "tiny.yaml"

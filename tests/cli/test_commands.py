@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import nitido as nitido_package
+from tests.forked import ForkServer
 
 TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", "batch=2", "--set", "validate_every=4"]
 
@@ -48,13 +49,10 @@ commands.main()
 """
 
 
-def test_short_memory_is_one_line_and_another_mistake_is_not() -> None:
-    short, wrong = (
-        subprocess.run([sys.executable, "-c", GREEDY, "greedy", numbers], capture_output=True, text=True, check=False)
-        for numbers in (str(10**15), "2")
-    )
-    assert (short.returncode, short.stderr) == (1, "nitido: there is not enough memory for this\n")
-    assert "RuntimeError: inconsistent tensor size" in wrong.stderr
+def test_short_memory_is_one_line_and_another_mistake_is_not(fork_server: ForkServer, tmp_path: Path) -> None:
+    short, wrong = (fork_server.python(GREEDY, "greedy", numbers, cwd=tmp_path) for numbers in (10**15, 2))
+    assert (short.code, short.err) == (1, "nitido: there is not enough memory for this\n")
+    assert "RuntimeError: inconsistent tensor size" in wrong.err
 
 
 def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:

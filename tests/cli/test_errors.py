@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import COMMAND
+from tests.forked import Ended, ForkServer
 
 LONG = "n" * 300
 
@@ -100,22 +101,26 @@ broken()
 """
 
 
-def with_plugin(tmp_path: Path, environment: dict[str, str], line: str, *arguments: str) -> subprocess.CompletedProcess:
-    plugin = tmp_path / "broken.py"
-    plugin.write_text(PLUGIN.format(line=line))
-    changed = environment | {"NITIDO_PLUGINS": str(plugin), "TMPDIR": str(tmp_path)}
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=changed, cwd=tmp_path, check=False, timeout=120
-    )
+@pytest.fixture
+def with_plugin(fork_server: ForkServer, tmp_path: Path, environment: dict[str, str]) -> Callable[..., Ended]:
+    """Return a function that runs a command with a plugin which does something else in place of a look at a dataset."""
+
+    def run(line: str, *arguments: str) -> Ended:
+        plugin = tmp_path / "broken.py"
+        plugin.write_text(PLUGIN.format(line=line))
+        changed = environment | {"NITIDO_PLUGINS": str(plugin), "TMPDIR": str(tmp_path)}
+        return fork_server.nitido(*arguments, environment=changed, cwd=tmp_path)
+
+    return run
 
 
 @pytest.mark.parametrize(
     "error", ["ValueError('one\\ntwo \\x1b[2J')", "RuntimeError()", "EOFError()", "AssertionError", "SyntaxError('x')"]
 )
-def test_a_mistake_in_nitido_is_one_line_and_a_file(tmp_path: Path, environment, error: str) -> None:
-    done = with_plugin(tmp_path, environment, f"raise {error}", "data", "list")
-    assert done.returncode == 70
-    lines = done.stderr.splitlines()
+def test_a_mistake_in_nitido_is_one_line_and_a_file(tmp_path: Path, with_plugin, error: str) -> None:
+    done = with_plugin(f"raise {error}", "data", "list")
+    assert done.code == 70
+    lines = done.err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f"nitido: unexpected {error.partition('(')[0]}")
     assert lines[0].isprintable()
@@ -135,18 +140,18 @@ def test_a_mistake_in_nitido_is_one_line_and_a_file(tmp_path: Path, environment,
         ("FileNotFoundError(2, 'No such file or directory', 'a', None, 'b')", "nitido: a and b: No such file"),
     ],
 )
-def test_every_oserror_is_one_line(tmp_path: Path, environment, error: str, line: str) -> None:
-    done = with_plugin(tmp_path, environment, f"raise {error}", "data", "list")
-    assert done.returncode == 1
-    assert done.stderr.startswith(line)
-    assert len(done.stderr.splitlines()) == 1
+def test_every_oserror_is_one_line(with_plugin, error: str, line: str) -> None:
+    done = with_plugin(f"raise {error}", "data", "list")
+    assert done.code == 1
+    assert done.err.startswith(line)
+    assert len(done.err.splitlines()) == 1
 
 
-def test_only_json_goes_to_standard_output_when_it_is_asked_for(tmp_path: Path, environment) -> None:
-    done = with_plugin(tmp_path, environment, "print('noise'); return False", "data", "list", "--json", "-")
-    assert done.returncode == 0
-    assert {found["here"] for found in json.loads(done.stdout)["datasets"]} == {False}
-    assert "noise" in done.stderr
+def test_only_json_goes_to_standard_output_when_it_is_asked_for(with_plugin) -> None:
+    done = with_plugin("print('noise'); return False", "data", "list", "--json", "-")
+    assert done.code == 0
+    assert {found["here"] for found in json.loads(done.out)["datasets"]} == {False}
+    assert "noise" in done.err
 
 
 def shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
@@ -178,18 +183,27 @@ def pictures(tmp_path: Path) -> Path:
         (f"PYTHONIOENCODING=ascii {EVALUATE} --json r.json", 0, ""),
         (f"PYTHONIOENCODING=ascii:strict {EVALUATE} --json r.json", 0, ""),
         (f"PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 LC_ALL=C {EVALUATE} --json r.json", 0, ""),
-        (f"{EVALUATE} --json r.json >&-", 0, ""),
         (f"{EVALUATE} --json r.json >&- 2>&- <&-", 0, ""),
         (f"{EVALUATE} --json r.json | head -1", 0, ""),
-        (f"{EVALUATE} --json r.json | true", 0, ""),
-        (f"{EVALUATE} --json r.json > /dev/full", 1, "standard output: No space left"),
-        (f"{EVALUATE} --json r.json 2> /dev/full", 0, ""),
+        ({1: "closed"}, 0, ""),
+        ({0: "closed", 1: "closed", 2: "closed"}, 0, ""),
+        ({1: "unread"}, 0, ""),
+        ({1: "/dev/full"}, 1, "standard output: No space left"),
+        ({2: "/dev/full"}, 0, ""),
     ],
 )
-def test_what_was_measured_is_written_however_it_is_printed(pictures: Path, environment, how, code, said) -> None:
-    done = shell(how, pictures, environment)
-    err = done.stderr.decode()
-    assert done.returncode == code, err
+def test_what_was_measured_is_written_however_it_is_printed(
+    fork_server: ForkServer, pictures: Path, environment, how, code, said
+) -> None:
+    """By a shell, where the interpreter has a say, and with redirected streams."""
+    if isinstance(how, str):
+        done = shell(how, pictures, environment)
+        ended, err = done.returncode, done.stderr.decode()
+    else:
+        command = [*EVALUATE.split()[1:], "--json", "r.json"]
+        fork = fork_server.nitido(*command, cwd=pictures, environment=environment, streams=how)
+        ended, err = fork.code, fork.err
+    assert ended == code, err
     assert err.count("\n") == bool(said)
     assert said in err
     (mean,) = json.loads((pictures / "r.json").read_bytes())["means"]
@@ -197,21 +211,29 @@ def test_what_was_measured_is_written_however_it_is_printed(pictures: Path, envi
 
 
 @pytest.mark.parametrize(
-    ("how", "code"),
+    ("command", "streams", "code"),
     [
-        ("nitido model list > /dev/full", 1),
-        ("nitido model list --json - > /dev/full", 1),
-        ("nitido model list --json - >&-", 1),
-        ("nitido --help > /dev/full", 1),
-        ("nitido nonsense 2>&-", 2),
-        ("nitido nonsense 2> /dev/full", 2),
-        ("nitido model list | true", 0),
+        ("model list", {1: "/dev/full"}, 1),
+        ("model list --json -", {1: "/dev/full"}, 1),
+        ("model list --json -", {1: "closed"}, 1),
+        ("--help", {1: "/dev/full"}, 1),
+        ("nonsense", {2: "closed"}, 2),
+        ("nonsense", {2: "/dev/full"}, 2),
+        ("model list", {1: "unread"}, 0),
     ],
 )
-def test_lost_output_is_no_traceback(tmp_path: Path, environment, how: str, code: int) -> None:
-    done = shell(how, tmp_path, environment)
-    assert done.returncode == code
-    assert done.stderr.count(b"\n") <= 1
+def test_lost_output_is_no_traceback(
+    fork_server: ForkServer, tmp_path: Path, environment, command: str, streams: dict[int, str], code: int
+) -> None:
+    ended = fork_server.nitido(*command.split(), cwd=tmp_path, environment=environment, streams=streams)
+    assert ended.code == code
+    assert ended.err.count("\n") <= 1
+
+
+def test_lost_help_of_a_fresh_interpreter_is_no_traceback(tmp_path: Path, environment) -> None:
+    done = shell("nitido --help > /dev/full", tmp_path, environment)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_ascii_output_has_escapes_for_what_it_lacks(pictures: Path, environment) -> None:
@@ -220,11 +242,11 @@ def test_ascii_output_has_escapes_for_what_it_lacks(pictures: Path, environment)
     assert rb"\xd72" in done.stdout
 
 
-def test_what_was_measured_is_shown_when_its_file_cannot_be_written(pictures: Path, environment) -> None:
-    done = shell(f"{EVALUATE} --json /dev/full", pictures, environment)
-    assert done.returncode == 1
-    assert b"pictures" in done.stdout
-    assert done.stderr.startswith(b"nitido: /dev/full: No space left on device")
+def test_what_was_measured_is_shown_when_its_file_cannot_be_written(pictures: Path, call) -> None:
+    done = call(*EVALUATE.split()[1:], "--json", "/dev/full")
+    assert done.code == 1
+    assert "pictures" in done.out
+    assert done.err.startswith("nitido: /dev/full: No space left on device")
     assert Path("/dev/full").is_char_device()
 
 

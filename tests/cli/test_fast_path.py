@@ -1,11 +1,13 @@
 """What the commands that train say of the machine, and how they get along with a poor one."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Done
+from tests.programs import require_compiler
 
 TINY = ["data.train=samples", "data.validation=samples[:1]", "data.test=samples/test[:1]"]
 TINY += ["steps=4", "batch=2", "patch=12", "validate_every=4"]
@@ -23,6 +25,7 @@ def machine_lines(done: Done) -> list[str]:
 def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
     nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    require_compiler()
     # Where CUDA is installed and no such device is there, PyTorch would tell of it while it compiles.
     monkeypatch.setitem(environment, "CUDA_HOME", "/usr/local")
     monkeypatch.setitem(environment, "CUDA_VISIBLE_DEVICES", "")
@@ -36,11 +39,11 @@ def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
 
 
 def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
-    nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, small_study: Path, tmp_path: Path
+    nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tiny_study: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(environment, "CXX", "no-such-compiler")
     monkeypatch.setitem(environment, "OMP_NUM_THREADS", "1")
-    done = nitido("study", "run", small_study, "--set", "precision=float32", "--out", tmp_path / "out")
+    done = nitido("study", "run", tiny_study, "--set", "precision=float32", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     (line,) = machine_lines(done)
     assert line == done.err.splitlines()[0]
@@ -62,12 +65,13 @@ def test_compiling_where_nothing_compiles_is_one_line(call, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("words", [("train",), ("study", "run")])
-def test_help_loads_no_pytorch(nitido, words: tuple[str, ...], environment: dict[str, str], tmp_path: Path) -> None:
+def test_help_loads_no_pytorch(
+    nitido_process, words: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
     # A module of PyTorch's name that cannot be imported stands before the real one.
     (tmp_path / "fake" / "torch").mkdir(parents=True)
     (tmp_path / "fake" / "torch" / "__init__.py").write_text("raise ImportError('PyTorch was loaded')")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(environment, "PYTHONPATH", str(tmp_path / "fake"))
-        done = nitido(*words, "--help")
+    path = os.pathsep.join([str(tmp_path / "fake"), environment.get("PYTHONPATH", "")])
+    done = nitido_process(*words, "--help", env=environment | {"PYTHONPATH": path})
     assert done.code == 0, done.err
     assert "Example:" in done.out

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,32 +11,25 @@ import pytest
 
 from nitido.base.json_files import write_json
 from nitido.study.run_directory import RunDirectory
-from tests.cli.conftest import COMMAND, Done
+from tests.cli.conftest import Done
 from tests.forked import ForkServer
 
 Nitido = Callable[..., Done]
 RUN = Path("out/runs/residual/lr=0.002/seed=0")
-LONGER = ["--set", "variants=residual", "--set", "steps=600", "--set", "validate_every=50"]
+LONGER = ["--set", "variants=residual", "--set", "steps=300", "--set", "validate_every=25"]
 
 
-def stop(number: int, small_study: Path, environment: dict[str, str]) -> RunDirectory:
+def stop(fork_server: ForkServer, number: int, tiny_study: Path, environment: dict[str, str]) -> RunDirectory:
     """Begin a study and end it by the signal `number` after its first checkpoint."""
-    folder = small_study.parent
-    process = subprocess.Popen(
-        [*COMMAND, "study", "run", str(small_study), "--out", "out", *LONGER],
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    folder = tiny_study.parent
     directory = RunDirectory(folder / RUN)
-    deadline = time.monotonic() + 90
-    while not directory.last_checkpoint.exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.communicate(timeout=90)
+    ended = fork_server.nitido(
+        *("study", "run", tiny_study, "--out", "out", *LONGER),
+        cwd=folder,
+        environment=environment,
+        signalled=(number, directory.last_checkpoint.exists),
+    )
+    assert ended.code == (130 if number == signal.SIGTERM else -number), ended
     return directory
 
 
@@ -57,9 +48,9 @@ def environment_of(directory: RunDirectory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_of_two_sessions_tells_both(
-    fork_server: ForkServer, call: Nitido, small_study: Path, tmp_path: Path, environment: dict[str, str], number: int
+    fork_server: ForkServer, call: Nitido, tiny_study: Path, tmp_path: Path, environment: dict[str, str], number: int
 ) -> None:
-    directory = stop(number, small_study, environment | {"OMP_NUM_THREADS": "1"})
+    directory = stop(fork_server, number, tiny_study, environment)
     (first,) = directory.read_sessions().sessions
     assert first.first == 0
     assert first.last
@@ -79,19 +70,19 @@ def test_a_run_of_two_sessions_tells_both(
     assert done.code == 0, done.err
     sessions = directory.read_sessions()
     assert [session.environment["cores"] == 99 for session in sessions.sessions] == [False, True]
-    assert [(session.first, session.last) for session in sessions.sessions] == [(0, first.last), (first.last, 600)]
+    assert [(session.first, session.last) for session in sessions.sessions] == [(0, first.last), (first.last, 300)]
     status = directory.read_status()
     assert status is not None
     assert status.seconds == sessions.seconds > max(session.seconds or 0 for session in sessions.sessions)
-    assert f"after 600 steps, {status.seconds:.0f} s" in done.err
-    assert f"(2 sessions: steps 1–{first.last:,}, {first.last + 1:,}–600)" in cells(tmp_path)["time"]
+    assert f"after 300 steps, {status.seconds:.0f} s" in done.err
+    assert f"(2 sessions: steps 1–{first.last:,}, {first.last + 1:,}–300)" in cells(tmp_path)["time"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert f" of {os.cpu_count()} cores" in page
     assert " of 99 cores" in page
 
 
-def test_making_a_file_again_is_no_session(call: Nitido, tmp_path: Path, small_study: Path) -> None:
-    assert call("study", "run", small_study, "--out", "out", "--set", "variants=residual").code == 0
+def test_making_a_file_again_is_no_session(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
+    assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual").code == 0
     directory = RunDirectory(tmp_path / RUN)
     before, status = directory.environment.read_bytes(), directory.read_status()
     directory.model.unlink()
@@ -107,8 +98,8 @@ def test_making_a_file_again_is_no_session(call: Nitido, tmp_path: Path, small_s
     assert cells(tmp_path)["time"] == "–"
 
 
-def test_a_run_of_version_0_1_tells_no_more_than_it_knows(call: Nitido, tmp_path: Path, small_study: Path) -> None:
-    assert call("study", "run", small_study, "--out", "out", "--set", "variants=residual").code == 0
+def test_a_run_of_version_0_1_tells_no_more_than_it_knows(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
+    assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual").code == 0
     directory = RunDirectory(tmp_path / RUN)
     environment = environment_of(directory)
     for key in ("steps", "seconds", "earlier"):
@@ -121,14 +112,14 @@ def test_a_run_of_version_0_1_tells_no_more_than_it_knows(call: Nitido, tmp_path
     for step in ("as it is", "made again"):
         assert call("study", "run", "out").code == 0, step
         assert cells(tmp_path)["time"] == "at least 1 min 41 s", step
-        assert "only the last session is recorded of 1 run" in (tmp_path / "out" / "report.html").read_text()
+        assert "only the last session is recorded for 1 run" in (tmp_path / "out" / "report.html").read_text()
         directory.model.unlink()
 
 
-def test_a_diverged_run_tells_its_steps(call: Nitido, tmp_path: Path, small_study: Path) -> None:
+def test_a_diverged_run_tells_its_steps(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
     wild = ["learning_rates=10", "optimizer=sgd", "loss=l2", "momentum=0.99", "steps=200", "validate_every=1"]
     words = [word for setting in wild for word in ("--set", setting)]
-    assert call("study", "run", small_study, "--out", "out", "--set", "variants=residual", *words).code == 1
+    assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual", *words).code == 1
     directory = RunDirectory(tmp_path / "out/runs/residual/lr=10/seed=0")
     status = directory.read_status()
     assert status is not None

@@ -4,9 +4,7 @@ import copy
 import json
 import resource
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,8 @@ import yaml
 from PIL import Image
 from skimage import data as skimage_data
 
-from tests.cli.conftest import COMMAND, SMALL_STUDY
+from tests.cli.conftest import write_tiny_study
+from tests.forked import ForkServer
 
 RUN = Path("runs/residual/lr=0.002/seed=0")
 
@@ -85,13 +84,13 @@ def test_a_study_leaves_everything_and_goes_on_where_it_stopped(
     assert means["bicubic", "ssim_y"] == pytest.approx(bicubic["metrics"]["samples/test[:2]"]["ssim_y"], abs=1e-9)
 
 
-def test_a_second_profile_gets_a_directory_of_its_own(nitido, small_study: Path, tmp_path: Path) -> None:
-    study = yaml.safe_load(small_study.read_text())
+def test_a_second_profile_gets_a_directory_of_its_own(nitido, tiny_study: Path, tmp_path: Path) -> None:
+    study = yaml.safe_load(tiny_study.read_text())
     study["profiles"]["shorter"] = copy.deepcopy(study["profiles"]["demo"])
     study["profiles"]["shorter"]["hyperparameters"]["steps"] = 4
-    small_study.write_text(yaml.safe_dump(study))
+    tiny_study.write_text(yaml.safe_dump(study))
     for profile, directory in (("demo", "runs/small"), ("shorter", "runs/small-shorter")):
-        done = nitido("study", "run", small_study, "--profile", profile, "--set", "variants=residual")
+        done = nitido("study", "run", tiny_study, "--profile", profile, "--set", "variants=residual")
         assert done.code == 0, done.err
         assert json.loads((tmp_path / directory / "leaderboard.json").read_text())["profile"] == profile
 
@@ -139,14 +138,14 @@ def test_a_foreign_directory_is_not_written_to(call, small_study: Path, tmp_path
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
-def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, small_study: Path, tmp_path: Path) -> None:
-    text = small_study.read_text()
+def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, tiny_study: Path, tmp_path: Path) -> None:
+    text = tiny_study.read_text()
     explosive = "hyperparameters: {optimizer: sgd, loss: l2, momentum: 0.99, ema: 0.0}"
     assert "config:\n    residual: true" in text
     text = text.replace("config:\n    residual: true", explosive).replace("- 0.002", "- 10.0")
-    small_study.write_text(text)
+    tiny_study.write_text(text)
     done = nitido(
-        "study", "run", small_study, "--out", tmp_path / "out", "--set", "steps=200", "--set", "validate_every=200"
+        "study", "run", tiny_study, "--out", tmp_path / "out", "--set", "steps=200", "--set", "validate_every=200"
     )
     assert done.code == 1
     assert done.error_line.startswith("nitido: runs/residual/lr=10/seed=0: diverged: loss term 'l2' became")
@@ -157,13 +156,13 @@ def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, small_stu
 
 
 def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the_other(
-    nitido, small_study: Path, tmp_path: Path
+    nitido, tiny_study: Path, tmp_path: Path
 ) -> None:
-    study = yaml.safe_load(small_study.read_text())
+    study = yaml.safe_load(tiny_study.read_text())
     study["profiles"]["demo"]["learning_rates"] = [1e-3, 10.0]
     study["profiles"]["demo"]["hyperparameters"] |= {"optimizer": "sgd", "loss": "l2", "momentum": 0.99, "steps": 200}
-    small_study.write_text(yaml.safe_dump(study))
-    done = nitido("study", "run", small_study, "--out", tmp_path / "out", "--set", "variants=residual")
+    tiny_study.write_text(yaml.safe_dump(study))
+    done = nitido("study", "run", tiny_study, "--out", tmp_path / "out", "--set", "variants=residual")
     assert done.code == 1
     assert "lr=10/seed=0: diverged" in done.error_line
     (residual,) = (e for e in json.loads((tmp_path / "out" / "leaderboard.json").read_text())["entries"] if e["lr"])
@@ -171,42 +170,45 @@ def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the
     assert residual["rank"] is not None
 
 
-def wait_for(condition, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the training did not get going"
-        time.sleep(0.02)
-
-
-LONGER = ["--set", "variants=residual", "--set", "steps=1000", "--set", "validate_every=100"]
+LONGER = ["--set", "variants=residual", "--set", "steps=500", "--set", "validate_every=50"]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def uninterrupted(
+    fork_server: ForkServer, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
     """The model file of a run that nobody stopped."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
-    command = [*COMMAND, "study", "run", "small.yaml", "--out", "out", *LONGER]
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    command = ("study", "run", write_tiny_study(folder), "--out", "out", *LONGER)
+    ended = fork_server.nitido(*command, cwd=folder, environment=environment)
+    assert ended.code == 0, ended
     return (folder / "out" / RUN / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_a_stopped_study_goes_on_to_the_same_bits(
-    nitido, uninterrupted: bytes, small_study: Path, tmp_path: Path, environment: dict[str, str], number: int, code: int
+    fork_server: ForkServer,
+    nitido,
+    uninterrupted: bytes,
+    tiny_study: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    number: int,
+    code: int,
 ) -> None:
-    command = [*COMMAND, "study", "run", str(small_study), "--out", str(tmp_path / "out"), *LONGER]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    last = tmp_path / "out" / RUN / "checkpoints" / "last.ckpt"
-    wait_for(last.exists)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=90)
-    assert process.returncode == code, err
-    assert "Traceback" not in err
-    assert not (tmp_path / "out" / RUN / "model.safetensors").exists()
-    resumed = nitido("study", "run", tmp_path / "out")
+    out = tmp_path / "out"
+    stopped = fork_server.nitido(
+        *("study", "run", tiny_study, "--out", out, *LONGER),
+        cwd=tmp_path,
+        environment=environment,
+        signalled=(number, (out / RUN / "checkpoints" / "last.ckpt").exists),
+    )
+    assert stopped.code == code, stopped
+    assert "Traceback" not in stopped.err
+    assert not (out / RUN / "model.safetensors").exists()
+    resumed = nitido("study", "run", out)
     assert resumed.code == 0, resumed.err
-    assert (tmp_path / "out" / RUN / "model.safetensors").read_bytes() == uninterrupted
+    assert (out / RUN / "model.safetensors").read_bytes() == uninterrupted
 
 
 def test_a_full_disk_is_one_line(nitido_process, call, small_study: Path, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -82,23 +83,36 @@ class ForkServer:
         *,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
-        timeout: int = 120,
+        timeout: int = 600,
+        signalled: tuple[int, Callable[[], bool]] | None = None,
+        streams: Mapping[int, str] | None = None,
     ) -> Ended:
         """Call `function` ("module:name") with keyword `arguments` (plain JSON values) in a forked child.
 
-        The child is killed by SIGALRM after `timeout` seconds, unless that is 0.
+        The child is killed by SIGALRM after `timeout` seconds, unless that is 0. `signalled` is a signal that the child
+        gets once the condition is true. `streams` redirects standard streams: to a file, `closed`, or `unread`.
         """
+        pid = Path(self.scratch.name) / "pid"
+        pid.unlink(missing_ok=True)
         job = {
             "function": function,
             "arguments": arguments,
             "cwd": str(cwd),
             "environment": dict(environment or {}),
             "timeout": timeout,
+            "streams": dict(streams or {}),
         }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(job).encode() + b"\n")
         self.process.stdin.flush()
+        if signalled is not None:
+            number, condition = signalled
+            while not (ended := select.select([self.process.stdout], [], [], 0.01)[0]):
+                if pid.exists() and condition():
+                    break
+            if not ended:
+                os.kill(int(pid.read_text()), number)
         answer = self.process.stdout.readline()
         assert answer, f"the fork server has died with exit code {self.process.wait()}"
         ended = json.loads(answer)
@@ -110,9 +124,25 @@ class ForkServer:
         *args: object,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
-        timeout: int = 120,
+        timeout: int = 600,
         faults: Mapping[str, Any] | None = None,
+        signalled: tuple[int, Callable[[], bool]] | None = None,
+        streams: Mapping[int, str] | None = None,
     ) -> Ended:
         """Run the command line with `args`; `faults` are the arguments of `tests.faults.operations.watch`."""
-        arguments = {"args": list(map(str, args)), "faults": faults}
-        return self.call("tests.forked.server:command", arguments, cwd=cwd, environment=environment, timeout=timeout)
+        return self.call(
+            "tests.forked.server:command",
+            {"args": list(map(str, args)), "faults": faults},
+            cwd=cwd,
+            environment=environment,
+            timeout=timeout,
+            signalled=signalled,
+            streams=streams,
+        )
+
+    def python(
+        self, code: str, *args: object, cwd: Path, environment: Mapping[str, str] | None = None, timeout: int = 600
+    ) -> Ended:
+        """Run `python -c code` with `args`; `PYTHONPATH` in the environment is heard."""
+        arguments = {"code": code, "args": list(map(str, args))}
+        return self.call("tests.forked.server:execute", arguments, cwd=cwd, environment=environment, timeout=timeout)

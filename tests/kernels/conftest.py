@@ -15,6 +15,7 @@ import torch
 from nitido.kernels import Kernels
 from nitido.kernels.compiler import compiler_name
 from nitido.kernels.library import TILES, WINOGRAD, load_source
+from tests.programs import require_compiler
 
 HEADER = Path(__file__).with_name("emulated_tiles.h")
 EMULATED = replace(
@@ -41,6 +42,11 @@ collect_ignore = (
 @pytest.fixture(scope="session", params=SOURCES)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return load_source(SOURCES[request.param], compiler_name())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler() -> None:
+    require_compiler()
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, load_or_choose
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
+from tests.programs import require_compiler
 from tests.training.small_runs import distance, network, options, run, stop_at
 
 CPU = torch.device("cpu")
@@ -28,6 +29,12 @@ FALLING_BACK = "is not finite in bfloat16: the run continues in float32"
 
 def remembered(directory: Path) -> FastPath:
     return FastPath.model_validate(read_json(directory / FILE, ""))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler() -> None:
+    """Most of what is chosen here depends on a compiler that works."""
+    require_compiler()
 
 
 @pytest.fixture

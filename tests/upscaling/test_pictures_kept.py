@@ -3,7 +3,6 @@
 import io
 import re
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from nitido.imaging.xmp import without_lost_parts, xmp_orientation
 from nitido.upscaling.batch import Job, Plan, Settings, run
 from nitido.upscaling.images.target_size import TargetSize
 from nitido.upscaling.upscaler import ImageUpscaler
+from tests.programs import run_program
 from tests.upscaling.test_upscaler_files import Silent, done, exiftool, identify, upscale
 
 PHOTO = data.astronaut()[40:100, 180:260]
@@ -111,7 +111,7 @@ def test_an_orientation_in_xmp_is_applied_like_exif(tmp_path: Path, suffix: str,
     elif suffix == "tif":
         tifffile.imwrite(by_xmp, PHOTO, photometric="rgb", extratags=[(700, 1, None, packet.read_bytes(), True)])
     else:
-        subprocess.run(["exiftool", "-q", "-overwrite_original", f"-XMP<={packet}", by_xmp], check=True)
+        run_program("exiftool", "-q", "-overwrite_original", f"-XMP<={packet}", by_xmp)
     done(by_xmp, tmp_path / f"b.{suffix}")
     done(by_exif, tmp_path / "c.png")
     told = exiftool(tmp_path / f"b.{suffix}")
@@ -317,7 +317,7 @@ def test_transparent_images_are_blended_with_the_background(
     assert run(Plan([Job(tmp_path / "a.png", tmp_path / f"b.{suffix}")], None), settings, listener) == 0
     assert listener.notes == [f"transparent parts were blended with {color}"]
     theirs = tmp_path / "theirs.png"
-    subprocess.run(["convert", tmp_path / "a.png", "-background", color, "-flatten", theirs], check=True)
+    run_program("convert", tmp_path / "a.png", "-background", color, "-flatten", theirs)
     expected = bicubic_upscale(np.asarray(Image.open(theirs).convert("RGB")), 2).astype(int)
     result = np.asarray(Image.open(tmp_path / f"b.{suffix}").convert("RGB")).astype(int)
     assert np.abs(result - expected).mean() < (4 if suffix == "jpg" else 0.6)

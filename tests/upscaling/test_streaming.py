@@ -2,8 +2,6 @@
 
 import errno
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from nitido.upscaling.images.resize_to import resize_to
 from nitido.upscaling.upscaler import ImageUpscaler
 from nitido.upscaling.workspace import Workspace
 from tests.architectures.recipes import Recipe
+from tests.forked import ForkServer
 
 PHOTO = data.astronaut()[60:131, 190:293]
 NETWORK = Recipe("edsr", "debug").build().eval()
@@ -91,7 +90,7 @@ def test_bands_of_a_resized_image_leave_no_seams() -> None:
     np.testing.assert_array_equal(convert_depth(deep, 8), tall)
 
 
-def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.batch import Job, Plan, run\n"
         "from tests.upscaling.test_batch import Diary, bicubic\n"
@@ -103,17 +102,15 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
     )
     Image.fromarray(PHOTO).save(tmp_path / "small.jpg")
     Image.fromarray(np.tile(data.astronaut(), (6, 8, 1))).save(tmp_path / "large.jpg")  # 12.6 megapixels
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    ended = fork_server.python(code, tmp_path, cwd=tmp_path)
     source, upscaled = (factor * 4096 * 3072 * 3 // 1024 for factor in (1, 4))
-    assert int(done.stdout) < source + upscaled // 2 + 50_000  # all at once they are 189 MB, and were 370 and more
+    assert int(ended.out) < source + upscaled // 2 + 50_000  # all at once they are 189 MB, and were 370 and more
     assert sorted(file.name for file in tmp_path.iterdir()) == ["large.jpg", "out.jpg", "small.jpg"]
     with Image.open(tmp_path / "out.jpg") as image:
         assert image.size == (8192, 6144)
 
 
-def test_memory_of_reading_does_not_grow_with_the_picture(tmp_path: Path) -> None:
+def test_memory_of_reading_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.images import read_image\n"
         "from nitido.upscaling.workspace import Workspace\n"
@@ -127,9 +124,8 @@ def test_memory_of_reading_does_not_grow_with_the_picture(tmp_path: Path) -> Non
     for name, times in (("small", 1), ("large", 12)):
         image = pyvips.Image.new_from_array(rows, interpretation="rgb16").replicate(1, times)
         image.pngsave(str(tmp_path / f"{name}.png"), compression=1)
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    assert int(done.stdout) < 80_000  # KiB; all at once the samples are 221,184
+    ended = fork_server.python(code, tmp_path, cwd=tmp_path)
+    assert int(ended.out) < 80_000  # KiB; all at once the samples are 221,184
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """Folders of pictures for the zoo: what is taken of Debian's wallpapers, under whose name, and smaller ones."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 from nitido.base.errors import NitidoError
 from nitido.imaging import bicubic_downscale, read_picture
 from nitido.models.zoo.shipped import ZooError
+from tests.forked import ForkServer
 from tools.zoo.debian_copyright import Terms, read_copyright
 from tools.zoo.gather import LICENCES, gather_smaller, gather_wallpapers, is_accepted
 from tools.zoo.pictures import Credit, picture_note, read_credits
@@ -293,25 +292,21 @@ def test_a_folder_in_use_is_left_alone(root: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.png"]
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.zoo.gather", *words], capture_output=True, text=True, check=False
-    )
+COMMAND = "from tools.zoo.gather import main; main()"
 
 
-def test_the_command(root: Path, tmp_path: Path) -> None:
+def test_the_command(fork_server: ForkServer, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = command("wallpapers", str(out), "--root", str(root), "--licences", "LGPLv3, CC0-1.0")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{out}: 2 pictures, 0.0 megapixels"
+    words = ("wallpapers", out, "--root", root, "--licences", "LGPLv3, CC0-1.0")
+    done = fork_server.python(COMMAND, *words, cwd=tmp_path)
+    assert done.code == 0, done
+    assert done.out.splitlines()[-1] == f"{out}: 2 pictures, 0.0 megapixels"
     assert [credit.licence for credit in picture_note(str(out), "train").credits] == ["CC0-1.0", "LGPLv3"]
 
 
-def test_the_command_says_what_to_install(tmp_path: Path) -> None:
-    done = command("wallpapers", str(tmp_path / "out"), "--root", str(tmp_path))
+def test_the_command_says_what_to_install(fork_server: ForkServer, tmp_path: Path) -> None:
+    done = fork_server.python(COMMAND, "wallpapers", tmp_path / "out", "--root", tmp_path, cwd=tmp_path)
     packages = "lomiri-wallpapers-16.04 mate-backgrounds plasma-workspace-wallpapers"
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"nitido: {tmp_path}: no wallpapers of {packages.replace(' ', ', ')}: apt install {packages}\n"
-    )
+    assert done.code == 1
+    assert done.err == (f"nitido: {tmp_path}: no wallpapers of {packages.replace(' ', ', ')}: apt install {packages}\n")
     assert not (tmp_path / "out").exists()

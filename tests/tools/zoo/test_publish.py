@@ -1,8 +1,7 @@
 """From a run directory to weights and a card, on the real test sets."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from nitido.study.execute import execute
 from nitido.study.plan import single_run
 from nitido.study.run_directory import RunDirectory, Status
 from tests.architectures.recipes import debug
+from tests.forked import ForkServer
 from tools.zoo.measurements import InBfloat16
 from tools.zoo.publish import publish
 
@@ -33,6 +33,7 @@ SETTINGS = (
     "loss.l2=0.5",
     "seed=3",
 )
+COMMAND = "from tools.zoo.publish import main; main()"
 DATA = ("data.train=samples[:1]", "data.validation=samples[:1]", "data.test=samples/test[:1]")
 
 
@@ -59,12 +60,12 @@ def run_directory(environment: None, shared: Path, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def weights(run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(fork_server: ForkServer, run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
-    command = [sys.executable, "-m", "tools.zoo.publish", str(run_directory), "tiny-x2", "--licence", "CC0-1.0"]
-    done = subprocess.run([*command, "--into", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{folder / 'tiny-x2.safetensors'}: ")
+    words = (run_directory, "tiny-x2", "--licence", "CC0-1.0", "--into", folder)
+    done = fork_server.python(COMMAND, *words, cwd=folder, environment=dict(os.environ))
+    assert done.code == 0, done
+    assert done.out.startswith(f"{folder / 'tiny-x2.safetensors'}: ")
     return folder / "tiny-x2.safetensors"
 
 
@@ -211,18 +212,13 @@ def test_a_model_that_has_seen_a_test_picture_is_refused(environment: None, tmp_
     assert not (tmp_path / "zoo").exists()
 
 
-def test_a_run_that_has_not_finished_is_refused(environment: None, tmp_path: Path) -> None:
+def test_a_run_that_has_not_finished_is_refused(environment: None, fork_server: ForkServer, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="holds no run"):
         publish(tmp_path, "tiny-x2", "CC0-1.0", (), tmp_path / "zoo")
     train(tmp_path / "run")
     RunDirectory(tmp_path / "run").write_status(Status("interrupted", reason="Ctrl-C"))
     with pytest.raises(ZooError, match="has not finished: interrupted Ctrl-C"):
         publish(tmp_path / "run", "tiny-x2", "CC0-1.0", (), tmp_path / "zoo")
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.zoo.publish", str(tmp_path / "run"), "tiny-x2", "--licence", "CC0-1.0"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [f"nitido: {tmp_path / 'run'}: the run has not finished: interrupted Ctrl-C"]
+    done = fork_server.python(COMMAND, tmp_path / "run", "tiny-x2", "--licence", "CC0-1.0", cwd=tmp_path)
+    assert done.code == 1
+    assert done.err.splitlines() == [f"nitido: {tmp_path / 'run'}: the run has not finished: interrupted Ctrl-C"]

@@ -1,11 +1,10 @@
 """Trainings under limits that the system sets."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import ForkServer
 
 LIMITED = """
 import resource, sys
@@ -24,7 +23,7 @@ small = build("srcnn", resolve_config("srcnn", "debug", {}))
 run(store, folder / "first", small, steps=1, validate_every=1)  # what is loaded late
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]) * 2**20, resource.RLIM_INFINITY))
-run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=64, batch=64, patch=48)
+run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=64, batch=64, patch=24)
 """
 
 
@@ -39,12 +38,11 @@ run(store, folder / "run", network, steps=2, validate_every=2, validation_crop=6
         ),
     ],
 )
-def test_under_a_limit_of_the_system(architecture: str, variant: str, way: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", LIMITED, str(tmp_path), "400", architecture, variant]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
-    root = Path(__file__).parents[3]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
-    assert done.returncode == 0, done.stderr
-    [line] = done.stderr.strip().splitlines()
+def test_under_a_limit_of_the_system(
+    fork_server: ForkServer, architecture: str, variant: str, way: str, tmp_path: Path
+) -> None:
+    ended = fork_server.python(LIMITED, tmp_path, 160, architecture, variant, cwd=tmp_path)
+    assert ended.code == 0, ended
+    [line] = ended.err.strip().splitlines()
     assert line.startswith("out of memory: training with ")
     assert line.endswith(way)

@@ -276,4 +276,4 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(pixels, format="rgba", dpi=_DPI, facecolor="white")
     size = (round(figure.bbox.width), round(figure.bbox.height))
     with replacing(path) as draft:
-        Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB").save(draft, format="PNG", optimize=True)
+        Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB").save(draft, format="PNG")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -72,6 +73,7 @@ def write_report(directory: Path, board: Leaderboard, content: Content) -> Path:
     return target
 
 
+@cache
 def _environment() -> Environment:
     loader = PackageLoader("nitido.study.report", "templates")
     environment = Environment(

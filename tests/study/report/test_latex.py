@@ -1,7 +1,7 @@
 import re
 
 from nitido.study.report.latex import as_latex, escape
-from tests.study.report_boards import WINNER, board_of, rows_of, usual
+from tests.study.report.boards import WINNER, board_of, rows_of, usual
 
 
 def body(text: str) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from nitido.study.report.costs import Cost
 from nitido.study.report.verdict import verdict
-from tests.study.report_boards import WINNER, board_of, rows_of, usual
+from tests.study.report.boards import WINNER, board_of, rows_of, usual
 
 
 def test_a_significant_change_leads_with_its_interval_and_its_cost() -> None:

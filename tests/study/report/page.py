@@ -10,7 +10,7 @@ from nitido.study.report.curves import Curve
 from nitido.study.report.html import Content, write_report
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.slider import SelectedImage, crop_limit, make_view
-from tests.study.report_boards import RATE, WINNER, board_of, rows_of
+from tests.study.report.boards import RATE, WINNER, board_of, rows_of
 
 VARIANTS = [WINNER, "residual", "vanilla", "prelu", "leaky_relu", "gelu", "pixel_shuffle", "a_name_without_any_end" * 3]
 SEEDS = 3

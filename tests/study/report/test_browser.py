@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.study.report_page import SEEDS, whole_page
+from tests.programs import find_program
+from tests.study.report.page import SEEDS, whole_page
 
 DESK, PHONE = (1280, 900), (390, 844)
 
@@ -20,8 +21,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "the report's tests need Chromium: apt-get install chromium"
+    found = shutil.which("chromium-browser") or shutil.which("google-chrome") or find_program("chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
 

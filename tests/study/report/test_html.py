@@ -19,7 +19,7 @@ from nitido.study.report.html import Content, write_report
 from nitido.study.report.runs import RunFacts, data_uri
 from nitido.study.report.setting import protocol_words
 from nitido.study.report.verdict import verdict
-from tests.study.report_boards import PARAMETERS, RATE, WINNER, board_of, rows_of, usual
+from tests.study.report.boards import PARAMETERS, RATE, WINNER, board_of, rows_of, usual
 
 VOID = {"meta", "img", "br", "input", "link", "hr", "path", "line", "circle", "rect"}
 

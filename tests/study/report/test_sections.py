@@ -24,7 +24,7 @@ from nitido.study.report.matrix import matrix
 from nitido.study.report.pareto import Point, dominated, pareto
 from nitido.study.report.slider import SelectedImage, crop_limit, lossless, make_view, select_images
 from nitido.study.report.tables import leaderboard_table, metrics_table, rates_table
-from tests.study.report_boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
+from tests.study.report.boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
 
 def drawn(picture: str) -> ElementTree.Element:
