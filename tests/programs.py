@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from nitido.kernels.compiler import why_no_compiler
+from nitido.kernels.compiler import compiler_problem
 
 PACKAGES = {
     "chromium": "chromium",
@@ -26,7 +26,7 @@ def find_program(name: str) -> str:
 
 def require_compiler() -> None:
     """Skip the test that asks where nothing can be compiled."""
-    reason = why_no_compiler()
+    reason = compiler_problem()
     if reason is not None:
         pytest.skip(f"needs a C++ compiler ({reason}): apt-get install g++")
 
