@@ -71,7 +71,7 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
     picture(pictures / "test" / "d.png", 77)
     refused = call("study", "report", out)
     assert refused.code == 1
-    assert "not those that were measured" in refused.error_line
+    assert "the images have changed since they were measured" in refused.error_line
     done = run()
     assert done.code == 0, done.err
     assert "2 runs kept" in done.err
