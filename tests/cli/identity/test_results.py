@@ -216,7 +216,7 @@ def test_learning_rates_of_their_own_are_not_multiplied(run: Nitido, study: dict
     study["variants"][1]["learning_rates"] = [1e-3, 3e-3]
     assert run().code == 0
     page = (tmp_path / "out/report.html").read_text()
-    assert "2 variants with learning rates of their own (0.001, 0.002 and 0.003) × 1 seed (0) = 3 runs" in page
+    assert "2 variants with individual learning rates (0.001, 0.002 and 0.003) × 1 seed (0) = 3 runs" in page
 
 
 def test_another_meaning_of_a_plugins_word_is_another_run(
@@ -258,7 +258,7 @@ def test_one_training_is_not_counted_as_several_seeds(run: Nitido, seeds: list[P
     plain = board(tmp_path / "seeds")["plain"]
     assert plain["rank"] is None
     assert plain["status"] == "the weights of seed=0"
-    assert f"{seeds[1]} holds the weights of {seeds[0]}: one training is not counted twice" in done.err
+    assert f"{seeds[1]} holds the weights of {seeds[0]}: the same training is not counted twice" in done.err
     assert plain["metrics"] == {}
 
 
