@@ -174,9 +174,9 @@ def test_a_true_improvement_is_found_as_often_as_the_documentation_says(seeds: i
 def documented_power(better: float, seeds: int, pictures: int) -> float:
     """An entry of the table "found, of 100 studies" in the documentation, as a probability."""
     lines = [[c.strip() for c in line.strip("| \n").split("|")] for line in DOCS.read_text("utf-8").splitlines()]
-    header = next(line for line in lines if line[:2] == ["true difference", "seeds"])
-    line = next(line for line in lines if line[:2] == [f"{better:.2f} dB", str(seeds)])
-    return float(line[header.index(f"{pictures} pictures")]) / 100
+    header = next(line for line in lines if line[0] == "difference, seeds")
+    line = next(line for line in lines if line[0] == f"{better:.2f} dB, {seeds} seeds")
+    return float(line[header.index(f"{pictures} images")]) / 100
 
 
 @pytest.mark.parametrize(("seeds", "pictures"), [(2, 14), (3, 14), (3, 100), (5, 5), (5, 100)])
