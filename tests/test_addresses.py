@@ -19,6 +19,8 @@ HOSTS = {
     "huggingface.co",
     "www.ifp.illinois.edu",
     "www2.eecs.berkeley.edu",
+    # the sample pictures
+    "r0k.us",
     # where the pictures come from that shipped models were trained on
     "commons.wikimedia.org",
     "git.mate-desktop.org",

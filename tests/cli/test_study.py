@@ -134,7 +134,7 @@ def test_a_foreign_directory_is_not_written_to(call, small_study: Path, tmp_path
     for out in (tmp_path / "out", tmp_path / "out" / "thesis.txt"):
         done = call("study", "run", small_study, "--out", out)
         assert done.code == 1
-        assert "holds no study" in done.error_line
+        assert "contains no study" in done.error_line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 

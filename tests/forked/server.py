@@ -92,7 +92,7 @@ def quick_measurements(*, benchmark: bool = False) -> Iterator[tuple[ModuleType,
     if benchmark:
         short |= {
             "nitido.benchmarking.matrix_peak": {"SIDES": (64, 128), "TURN": 0.001},
-            "nitido.benchmarking.training_speed": {"TURN": 0.01},
+            "nitido.benchmarking.training_speed": {"ROUND_SECONDS": 0.01},
             "nitido.benchmarking.data_speed": {"builtin_names": lambda: ["srcnn", "vdsr"]},
             "nitido.training.fast_path": {"FEWEST_STEPS": 1 << 30},
         }

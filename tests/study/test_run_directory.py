@@ -66,7 +66,7 @@ def test_the_defaults_of_a_later_version_are_those_of_an_earlier_run() -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"state": "finished"', '{"state": "done"}', '{"steps": "x"}'])
 def test_a_damaged_status_is_one_line_that_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "status.json").write_text(content)
-    with pytest.raises(DamagedFileError, match=r"status.json is damaged .* resumes from its last checkpoint"):
+    with pytest.raises(DamagedFileError, match=r"status.json is damaged .* resume the run from its last checkpoint"):
         RunDirectory(tmp_path).read_status()
 
 

@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         if min(height, width) < self.stride:
             raise PerceptionError(
                 f"images of {height}×{width} pixels are too small for layer {self.layers[-1]!r}, "
-                f"whose stride is {self.stride}: use larger images or a shallower layer"
+                f"which needs at least {self.stride}×{self.stride}: use larger images or a shallower layer"
             )
         features = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         found = {}

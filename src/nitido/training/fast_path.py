@@ -99,20 +99,21 @@ def load_or_choose(
         ConfigError: The file is invalid, requires a compiler that is missing, or does not fit `device`.
     """
     if file.exists():
-        return _read(file, device)
+        return _read(file, options, device)
     chosen = choose(network, options, steps, device)
     write_json(file, chosen.model_dump(mode="json"))
     return chosen
 
 
-def _read(file: Path, device: torch.device) -> FastPath:
+def _read(file: Path, options: Hyperparameters, device: torch.device) -> FastPath:
     remedy = "delete it, and a fast path is chosen again"
     values = read_json(file, remedy)
     try:
         found = FastPath.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{describe(error, FastPath, str(file))}; {remedy}") from None
-    if (found.kernels and device.type != "cpu") or (found.precision == "float16" and device.type == "cpu"):
+    float16_of_a_card = found.precision == "float16" and options.precision == "auto"
+    if (found.kernels and device.type != "cpu") or (float16_of_a_card and device.type == "cpu"):
         began = "the processor: use --device cpu" if found.kernels else "a graphics card: use --device cuda:0"
         raise ConfigError(f"{file}: the run cannot be resumed on {device_label(device)}, as it began on {began}")
     if found.compiled and (missing := compiler_problem()):

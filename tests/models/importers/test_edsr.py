@@ -196,9 +196,9 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     ),
     "another mean": (lambda w: w["add_mean.bias"].mul_(2), "sub_mean and add_mean do more than"),
     "a deviation": (lambda w: w["sub_mean.weight"].mul_(2), "sub_mean and add_mean do more than"),
-    "no layer": (lambda w: w.pop("body.1.body.2.weight"), r"lacks .*: body\.1\.body\.2\.weight"),
+    "no layer": (lambda w: w.pop("body.1.body.2.weight"), r"are missing: body\.1\.body\.2\.weight"),
     "no body": (lambda w: w.pop("body.0.body.0.weight"), "no known layout"),
-    "no upsampler": (lambda w: w.pop("tail.0.0.weight"), "enlarged by nothing"),
+    "no upsampler": (lambda w: w.pop("tail.0.0.weight"), "upsampled by nothing"),
     "batch normalisation": (
         lambda w: w.update({"body.0.body.1.weight": torch.ones(8)}),
         r"does not have: body\.0\.body\.1\.weight",
