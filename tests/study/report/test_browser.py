@@ -204,7 +204,7 @@ def test_buttons_choose_the_cost(open_page) -> None:
     page = open_page()
     visible = ".pareto .cost:not([hidden])"
     assert page.locator(visible).evaluate_all("all => all.map(one => one.dataset.cost)") == ["parameters"]
-    page.get_by_role("button", name="time per image").focus()
+    page.locator(".pareto").get_by_role("button", name="time per image").focus()
     page.keyboard.press("Space")
     assert page.locator(visible).evaluate_all("all => all.map(one => one.dataset.cost)") == ["latency"]
     pressed = page.locator(".pareto button[aria-pressed=true]").all_text_contents()
