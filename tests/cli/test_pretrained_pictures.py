@@ -111,7 +111,10 @@ def test_a_model_that_learned_other_pictures_is_said_to(
 ) -> None:
     assert train("first").code == 0
     assert study("./first").code == 0
-    assert "No test picture has the same pixels as one that ./first was" in (pictures / "out/report.html").read_text()
+    assert (
+        "No test image has the same pixels as a training or validation image of ./first"
+        in (pictures / "out/report.html").read_text()
+    )
 
 
 def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callable[[str], Done], pictures: Path) -> None:
@@ -125,7 +128,7 @@ def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callabl
     done = study("./first")
     assert done.code == 0, done.err
     assert (
-        "What ./first was trained on, from which variants start, is not recorded"
+        "The training images of ./first, from which variants start, are not recorded"
         in (pictures / "out/report.html").read_text()
     )
     learned = read_descriptor(pictures / "out/runs/warm/lr=0.001/seed=0/model.safetensors").learned
