@@ -40,6 +40,6 @@ def test_a_run_that_would_end_in_its_warmup_is_refused() -> None:
     refuse_long_warmup(Hyperparameters(steps=4, warmup=3), 4)
     for warmup in (4, 1000):
         with pytest.raises(
-            ScheduleError, match=rf"warmup {warmup:,}: a run of 4 steps would never reach .* of 0.001: set"
+            ScheduleError, match=rf"warmup {warmup:,}: a run of 4 steps would never reach .* of 0.001: use"
         ):
             refuse_long_warmup(Hyperparameters(epochs=0.1, warmup=warmup), 4)
