@@ -172,7 +172,7 @@ def _left_alone(others: Sequence[Path]) -> str:
 
     >>> _left_alone([Path("a.gif"), Path("b.txt")])
     'ignored, not readable images: a.gif, b.txt'
-    >>> _left_alone([Path(f"{n}.txt") for n in range(7)]).partition("read: ")[2]
+    >>> _left_alone([Path(f"{n}.txt") for n in range(7)]).partition("images: ")[2]
     '0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more'
     """
     named = ", ".join(map(str, others[:_NAMED]))

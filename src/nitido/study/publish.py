@@ -419,9 +419,20 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
         directory=run.directory.as_posix(),
         diagram=directory.diagram if status and directory.diagram.exists() else None,
         difference=_difference(study, run),
-        summary=directory.summary.read_text(encoding="utf-8") if status and directory.summary.exists() else "",
+        summary=_summary(directory) if status else "",
         reason=status.reason if status else "",
     )
+
+
+def _summary(directory: RunDirectory) -> str:
+    """Return the table of the network's layers; "" if its file is missing, and after a note if it is damaged."""
+    try:
+        return directory.summary.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        note(f"{directory.summary} is damaged: the report does without it")
+        return ""
 
 
 def _steps(directory: RunDirectory, status: Status | None) -> int | None:
