@@ -363,7 +363,7 @@ def test_a_run_that_needs_its_device_is_not_resumed_on_another(
 ) -> None:
     write_json(tmp_path / FILE, path.model_dump(mode="json"))
     with pytest.raises(ConfigError) as refused:
-        load_or_choose(tmp_path / FILE, network(), options(), 8, device)
+        load_or_choose(tmp_path / FILE, network(), options(precision="auto"), 8, device)
     assert str(refused.value) == f"{tmp_path / FILE}: {refusal}"
 
 
