@@ -43,6 +43,6 @@ def test_an_activity_ends_by_an_exception_and_the_listener_leaves_with_its_block
         thread = threading.Thread(target=lambda: list(announced([1], "in another thread")))
         thread.start()
         thread.join()
-    with activity("nobody listens"):
+    with activity("without a listener"):
         pass
     assert recorder.events == [("began", "decoding", 0), ("ended", "decoding", 0)]

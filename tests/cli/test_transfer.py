@@ -108,7 +108,7 @@ def test_train_starts_from_a_model(nitido, call, tmp_path: Path) -> None:
 def test_backbone_weights_that_cannot_be_had_are_told_before_any_training(
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens: offline
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # an unused port: offline
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     variants = [v for v in ADVERSARIAL_STUDY["variants"] if v["name"] != "half"]
     study = tmp_path / "offline.yaml"

@@ -83,7 +83,7 @@ class ForkServer:
         *,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
-        timeout: int = 600,
+        timeout: int = 120,
         signalled: tuple[int, Callable[[], bool]] | None = None,
         streams: Mapping[int, str] | None = None,
     ) -> Ended:
@@ -124,7 +124,7 @@ class ForkServer:
         *args: object,
         cwd: Path,
         environment: Mapping[str, str] | None = None,
-        timeout: int = 600,
+        timeout: int = 120,
         faults: Mapping[str, Any] | None = None,
         signalled: tuple[int, Callable[[], bool]] | None = None,
         streams: Mapping[int, str] | None = None,
@@ -141,7 +141,7 @@ class ForkServer:
         )
 
     def python(
-        self, code: str, *args: object, cwd: Path, environment: Mapping[str, str] | None = None, timeout: int = 600
+        self, code: str, *args: object, cwd: Path, environment: Mapping[str, str] | None = None, timeout: int = 120
     ) -> Ended:
         """Run `python -c code` with `args`; `PYTHONPATH` in the environment is heard."""
         arguments = {"code": code, "args": list(map(str, args))}

@@ -1,4 +1,4 @@
-"""What is frozen does not learn, and its batch statistics stand still."""
+"""Frozen parameters do not learn, and their batch statistics stay frozen."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The branches of nitido's own residual blocks: one function each, and a line that registers it."""
+"""The branches of the built-in residual blocks: one registered function each."""
 
 from dataclasses import replace
 

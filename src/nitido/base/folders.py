@@ -1,4 +1,4 @@
-"""The folders of nitido's own files on this machine."""
+"""Find the folders in which nitido stores its files on this machine."""
 
 import os
 from collections.abc import Callable

@@ -120,8 +120,9 @@ def test_half_precision_goes_on_as_it_is(precision: str, small_store: Store, tmp
     changes = PLAIN | {"precision": precision, "compile": False}
     together = run(small_store, tmp_path / "together", modest(), **changes)
     apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
-    # Without bfloat16 in hardware sums are rounded at other places: 0.053 was seen.
-    assert 0 < distance(apart, together) < 10 * ROUNDING * distance(together, modest())
+    # Emulated bfloat16 rounds sums at other places than hardware: 0.0534 of the way was measured on AVX2.
+    emulated = precision == "bfloat16" and not has_fast_bfloat16(torch.device("cpu"))
+    assert 0 < distance(apart, together) < (10 if emulated else 5) * ROUNDING * distance(together, modest())
 
 
 def test_a_resumed_run_has_the_same_bits_and_repeats_no_warning(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,16 +55,23 @@ def paired_difference(variant: Scores, base: Scores, pictures: Pictures, alpha: 
     between_pictures = picture_component(by_picture, pictures)
     if between_pictures is None:
         return PairedDifference(value, by_picture, None, covers, None, None)
-    parts = [between_pictures]
-    if covers == "seeds and pictures":
-        parts.append(seed_component(sides))
+    between_seeds = [seed_component(sides)] if covers == "seeds and pictures" else []
+    parts = [between_pictures, *between_seeds]
+    intervals, p_values = [student_interval(value, parts, alpha)], [student_p_value(value, parts)]
+    if pictures.repeated:
+        # A larger image part may raise the degrees of freedom and so shrink the quantile: knowing of duplicates must
+        # not make a result more certain.
+        unaware = picture_component(by_picture, replace(pictures, content=None))
+        if unaware is not None:
+            intervals.append(student_interval(value, [unaware, *between_seeds], alpha))
+            p_values.append(student_p_value(value, [unaware, *between_seeds]))
     return PairedDifference(
         value=value,
         by_picture=by_picture,
-        interval=student_interval(value, parts, alpha),
+        interval=Interval(min(i.low for i in intervals), max(i.high for i in intervals)),
         covers=covers,
         standard_error=sum(part.variance for part in parts) ** 0.5,
-        p_value=student_p_value(value, parts) if known else None,
+        p_value=max(p_values) if known else None,
     )
 
 
