@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import Store
+from nitido.models.bfloat16 import has_fast_bfloat16
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.memory.limit import OutOfMemoryError
 from nitido.training.memory.step import GROWTH_PER_TENSOR_BYTE, patches_that_fit
