@@ -20,14 +20,14 @@ LONGER = ["--set", "variants=residual", "--set", "steps=300", "--set", "validate
 
 
 def stop(fork_server: ForkServer, number: int, tiny_study: Path, environment: dict[str, str]) -> RunDirectory:
-    """Begin a study and end it by the signal `number` after its first checkpoint."""
+    """Begin a study and end it by the signal `number` once its first checkpoint is recorded."""
     folder = tiny_study.parent
     directory = RunDirectory(folder / RUN)
     ended = fork_server.nitido(
         *("study", "run", tiny_study, "--out", "out", *LONGER),
         cwd=folder,
         environment=environment,
-        signalled=(number, directory.last_checkpoint.exists),
+        signalled=(number, lambda: bool(directory.read_sessions().steps)),
     )
     assert ended.code == (130 if number == signal.SIGTERM else -number), ended
     return directory
