@@ -3,7 +3,7 @@ BIN := .venv/bin
 # What the environment was last installed for; a change of pyproject.toml installs again.
 USER_READY := .venv/.ready-user
 DEV_READY := .venv/.ready-dev
-# Where the reference pictures lie that the tests compare with.
+# Where the reference images lie that the tests compare with.
 export NITIDO_SHARED ?= $(abspath ../shared)
 
 .PHONY: demo test check clean

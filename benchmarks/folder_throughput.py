@@ -52,7 +52,7 @@ class Strict:
         raise error
 
 
-def write_pictures(folder: Path, specs: Sequence[str], copies: int) -> list[Pixels]:
+def write_images(folder: Path, specs: Sequence[str], copies: int) -> list[Pixels]:
     """Write the images of the sets `specs`, `copies` times each, and return them as they are read back."""
     store = prepare(resolve_all(specs, "test"), [2])
     pixels = []
@@ -65,8 +65,8 @@ def write_pictures(folder: Path, specs: Sequence[str], copies: int) -> list[Pixe
 
 def main(
     model: Annotated[str, typer.Option(help="A zoo name, a run directory or a file.")],
-    data: Annotated[list[str] | None, typer.Option(help="Picture sets; repeatable [default: samples/train].")] = None,
-    copies: Annotated[int, typer.Option(min=1, help="How often each picture is in the folder.")] = 4,
+    data: Annotated[list[str] | None, typer.Option(help="Image sets; repeatable [default: samples/train].")] = None,
+    copies: Annotated[int, typer.Option(min=1, help="How often each image is in the folder.")] = 4,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
 ) -> None:
@@ -77,10 +77,10 @@ def main(
     with TemporaryDirectory() as temporary:
         source = Path(temporary, "in")
         source.mkdir()
-        pictures = write_pictures(source, data or ["samples/train"], copies)
+        images = write_images(source, data or ["samples/train"], copies)
         for number in range(rounds + 1):  # the first round sets things up
             started = time.perf_counter()
-            for pixels in pictures:
+            for pixels in images:
                 height, width = settings.target.of(*pixels.shape[:2], upscaler.own_scale)
                 upscaler.upscale(pixels, None, height, width)
             halfway = time.perf_counter()
@@ -91,12 +91,12 @@ def main(
     folder, alone = median(seconds["folder"]), median(seconds["model"])
     overhead = folder / alone - 1
     if json:
-        figures = {"model": model, "pictures": len(pictures), "seconds": seconds, "overhead": overhead, "limit": LIMIT}
+        figures = {"model": model, "pictures": len(images), "seconds": seconds, "overhead": overhead, "limit": LIMIT}
         write_json_output(figures, json)
     if json != JSON_TO_STDOUT:
         share = f"{overhead:+.1%}" + (" too much" if overhead > LIMIT else "")
-        line = [str(len(pictures)), f"{folder:.2f}", f"{alone:.2f}", share]
-        print_table("A folder compared with the model alone", ["pictures", "folder, s", "model, s", "overhead"], [line])
+        line = [str(len(images)), f"{folder:.2f}", f"{alone:.2f}", share]
+        print_table("A folder compared with the model alone", ["images", "folder, s", "model, s", "overhead"], [line])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from nitido.evaluation.rows import SCHEMA
 from nitido.study.statistics import analyse
 
 STUDIES = {"usual": (8, {"set5": 5, "set14": 14, "bsd200": 200}), "million": (20, {"a": 5000, "b": 5000})}
-"""Name -> variants, and pictures of each test set."""
+"""Name -> variants, and images of each test set."""
 SEEDS = 5
 
 

@@ -1,7 +1,7 @@
 """How many seconds from nothing to a network on disk that is as good on Set5 ×2 as a published one.
 
 Every repeat is a fresh process of `nitido train` with caches of its own: the time counts from before the process
-starts to its end, with the start of Python, the decoding of all pictures, every validation, the compiler if the run
+starts to its end, with the start of Python, the decoding of all images, every validation, the compiler if the run
 has one, and the one test on Set5. The exit code is 0 when every repeat reached the figure within the limit.
 docs/speedrun.md has the rules.
 
@@ -36,7 +36,7 @@ from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 
 
 def cold(environment: Mapping[str, str], caches: Path) -> dict[str, str]:
-    """The environment with empty caches: pictures are decoded, and code is compiled, within the time."""
+    """The environment with empty caches: images are decoded, and code is compiled, within the time."""
     return {
         **environment,
         "NITIDO_CACHE": str(caches / "nitido"),

@@ -62,7 +62,7 @@ class ValidationShare:
     variant: str
     steps: int
     validations: int
-    pictures: int
+    images: int
     step_seconds: float
     validation_seconds: float
 
@@ -77,9 +77,9 @@ class ValidationShare:
         return asdict(self) | {"share": self.share}
 
 
-def measure_share(run: RunConfig, profile: str, pictures: Store, validation: Store, steps: int) -> ValidationShare:
+def measure_share(run: RunConfig, profile: str, images: Store, validation: Store, steps: int) -> ValidationShare:
     """Train `run` for `steps` steps and validate once, in a directory that is thrown away."""
-    total = count_steps(run.hyperparameters, pictures, run.scale)
+    total = count_steps(run.hyperparameters, images, run.scale)
     network = build(
         run.architecture, get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
     )
@@ -91,7 +91,7 @@ def measure_share(run: RunConfig, profile: str, pictures: Store, validation: Sto
         train(
             network,
             run.hyperparameters.model_copy(update=short),
-            train=pictures,
+            train=images,
             validation=validation,
             scale_schedule=run.scale_schedule,
             directory=Path(directory),
@@ -105,7 +105,7 @@ def measure_share(run: RunConfig, profile: str, pictures: Store, validation: Sto
         variant=run.variant,
         steps=total,
         validations=-(-total // run.hyperparameters.validate_every),
-        pictures=len(validation),
+        images=len(validation),
         step_seconds=median(clock.steps[2:]),  # the first ones set things up
         validation_seconds=clock.validation,
     )
@@ -131,11 +131,11 @@ def shares(runs: Sequence[tuple[str, RunConfig]], steps: int) -> list[Validation
     """Measure one run after the other."""
     found = []
     for profile, run in runs:
-        pictures = prepare(resolve_all(run.data.train, "train"), [run.scale])
+        images = prepare(resolve_all(run.data.train, "train"), [run.scale])
         validation = prepare(resolve_all(run.data.validation, "validation"), [run.scale])
         # The packages and backbones of the metrics are loaded once in a process, not at each run.
         measure(BicubicUpscaler(run.scale), validation, 0, run.scale, run.validated)
-        found.append(measure_share(run, profile, pictures, validation, steps))
+        found.append(measure_share(run, profile, images, validation, steps))
     return found
 
 
@@ -152,7 +152,7 @@ def main(
         figures = {"threads": torch.get_num_threads(), "limit": LIMIT, "runs": [s.as_json() for s in found]}
         write_json_output(figures, json)
     if json != JSON_TO_STDOUT:
-        header = ["study", "profile", "variant", "steps", "validations", "pictures", "ms a step", "s a validation"]
+        header = ["study", "profile", "variant", "steps", "validations", "images", "ms a step", "s a validation"]
         lines = [
             [
                 s.study,
@@ -160,7 +160,7 @@ def main(
                 s.variant,
                 f"{s.steps}",
                 f"{s.validations}",
-                f"{s.pictures}",
+                f"{s.images}",
                 f"{1000 * s.step_seconds:.1f}",
                 f"{s.validation_seconds:.2f}",
                 f"{s.share:.1%}" + (" too much" if s.share > LIMIT else ""),

@@ -13,15 +13,15 @@ SCHEME = re.compile(r"(?:\b(?:https?|git|ssh|ftp)://|\bgit@)(?:[\w.-]+@)?([A-Za-
 BARE = re.compile(r"(?<![\w./-])(?:github|gitlab)\.(?:com|io)[:/][\w.-]+/[\w.-]+")
 
 HOSTS = {
-    # pictures and weights that nitido downloads
+    # images and weights that nitido downloads
     "data.vision.ee.ethz.ch",
     "download.pytorch.org",
     "huggingface.co",
     "www.ifp.illinois.edu",
     "www2.eecs.berkeley.edu",
-    # the sample pictures
+    # the sample images
     "r0k.us",
-    # where the pictures come from that shipped models were trained on
+    # where the images come from that shipped models were trained on
     "commons.wikimedia.org",
     "git.mate-desktop.org",
     "gitlab.com",

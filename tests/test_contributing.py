@@ -42,9 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("outside")
     (folder / "my_words.py").write_text("\n\n".join(EXAMPLES), encoding="utf-8")
     (folder / "mine.yaml").write_text(STUDY, encoding="utf-8")
-    for name, picture in (("chosen_on", skimage.data.cat()), ("reported_on", skimage.data.coffee())):
+    for name, image in (("chosen_on", skimage.data.cat()), ("reported_on", skimage.data.coffee())):
         (folder / name).mkdir()
-        Image.fromarray(picture[:64, :96]).save(folder / name / "part.png")
+        Image.fromarray(image[:64, :96]).save(folder / name / "part.png")
     return folder
 
 
@@ -60,7 +60,7 @@ def shell(folder: Path) -> Shell:
 
     def type_in(line: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", "-f", "-c", line],  # -f: the brackets of picture sets are no patterns
+            ["/bin/sh", "-f", "-c", line],  # -f: the brackets of image sets are no patterns
             cwd=folder,
             env=environment | more,
             capture_output=True,

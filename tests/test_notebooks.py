@@ -40,9 +40,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     folder = tmp_path_factory.mktemp("kernels")
     write_kernel_spec(folder / "kernels" / FRESH)
     settings = ["learning_rates=1e-3", "warmup=0"]
-    for split, picture in (("validation", skimage.data.rocket()), ("test", skimage.data.cat())):
+    for split, image in (("validation", skimage.data.rocket()), ("test", skimage.data.cat())):
         (folder / split).mkdir()
-        Image.fromarray(picture[60:188, 100:260]).save(folder / split / "detail.png")  # evaluation takes the time
+        Image.fromarray(image[60:188, 100:260]).save(folder / split / "detail.png")  # evaluation takes the time
         settings.append(f"data.{split}={folder / split}")
     kept = {key: value for key, value in os.environ.items() if key not in ("MPLBACKEND", "NITIDO_PLUGINS")}
     tiny = {"NITIDO_NOTEBOOK_STEPS": "4", "NITIDO_NOTEBOOK_SET": " ".join(settings)}
@@ -75,7 +75,7 @@ class Executed:
         """What the cell printed."""
         return "".join(output.text for output in self.cells[cell].outputs if output.output_type == "stream")
 
-    def pictures(self, cell: str) -> list[Image.Image]:
+    def images(self, cell: str) -> list[Image.Image]:
         """The PNGs that the cell displayed."""
         return [Image.open(io.BytesIO(base64.b64decode(png))) for png in self.shown(cell, "image/png")]
 
@@ -227,7 +227,7 @@ def test_perception_has_a_ranking_of_its_own(run: Callable[[str], Executed]) -> 
     assert places["srgan"] == "–"
     assert {line[1] for line in perception[1:]} == {"bicubic", "srresnet", "srgan"}
     assert all(line[0].isdigit() for line in perception[1:]), "a perceptual distance without a rank"
-    (game,) = executed.pictures("game")
+    (game,) = executed.images("game")
     assert game.width > 2 * game.height
 
 
@@ -240,9 +240,9 @@ def test_what_was_transferred_is_told(run: Callable[[str], Executed]) -> None:
     assert int(fate["edsr_second_half"][1]) > 0
 
 
-def test_the_leaderboards_pictures_and_the_photo_are_shown(executed: Executed) -> None:
-    assert len(executed.pictures("pictures")) == (3 if executed.name == "srgan" else 2)
-    (photo,) = executed.pictures("photo-shown")
+def test_the_leaderboards_images_and_the_photo_are_shown(executed: Executed) -> None:
+    assert len(executed.images("images")) == (3 if executed.name == "srgan" else 2)
+    (photo,) = executed.images("photo-shown")
     assert min(photo.size) > 600
     grey = np.asarray(photo.convert("L"), dtype=float)
     middle = [size // 2 for size in grey.shape]

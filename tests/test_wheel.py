@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_it_holds_the_sample_pictures_and_their_licence(wheel: dict[str, bytes]) -> None:
+def test_it_holds_the_sample_images_and_their_licence(wheel: dict[str, bytes]) -> None:
     for sample in SAMPLES:
         if sample.kodak is not None:
             assert wheel[f"nitido/data/samples/{sample.file}"] == sample.path.read_bytes()

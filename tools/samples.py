@@ -1,4 +1,4 @@
-"""`python -m tools.samples KODAK_DIR`: the crops of the Kodak pictures in the image set `samples`, and their README."""
+"""`python -m tools.samples KODAK_DIR`: the crops of the Kodak images in the image set `samples`, and their README."""
 
 import sys
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from nitido.base.atomic import write_text
 from nitido.base.errors import NitidoError
 from nitido.data import SAMPLES, Sample
 from nitido.data.catalog import SAMPLES_FOLDER
-from nitido.imaging import read_picture, write_picture
+from nitido.imaging import load_image, save_image
 
 README = "README.md"
 """The file beside the crops that states their source and licence."""
 
 _TEXT = """\
-# Crops of the Kodak pictures
+# Crops of the Kodak images
 
 Source: the 24 photographs of the Kodak Lossless True Color Image Suite, <https://r0k.us/graphics/kodak/>.
 Licence: released by the Eastman Kodak Company for unrestricted use.
 
-These crops are a part of nitido's image set `samples`. The other pictures of the set are read from the installed
+These crops are a part of nitido's image set `samples`. The other images of the set are read from the installed
 scikit-image; `src/nitido/data/catalog.py` states their licences. The crops are lossless WebP.
 `python -m tools.samples KODAK_DIR` makes them and this file.
 
-| file | Kodak picture | left, top, width, height | split | scene |
+| file | Kodak image | left, top, width, height | split | scene |
 |---|---|---|---|---|
 """
 
@@ -72,21 +72,21 @@ BOXES = {
     23: Box(392, 112, 192, 192),
     24: Box(128, 144, 256, 256),
 }
-"""Number of a Kodak picture -> the part of it that is taken: faces, text, edges, texture or foliage."""
+"""Number of a Kodak image -> the part of it that is taken: faces, text, edges, texture or foliage."""
 
 
 def crops() -> list[tuple[Sample, int, Box]]:
-    """Return every crop in `samples` with the number of its Kodak picture and its box."""
+    """Return every crop in `samples` with the number of its Kodak image and its box."""
     return [(sample, sample.kodak, BOXES[sample.kodak]) for sample in SAMPLES if sample.kodak is not None]
 
 
 def kodak_crop(kodak: Path, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the crop of Kodak picture `number`, `(H, W, 3)` uint8; `kodak` holds kodim01.png to kodim24.png.
+    """Return the crop of Kodak image `number`, `(H, W, 3)` uint8; `kodak` holds kodim01.png to kodim24.png.
 
-    Raises `PictureError` if the picture is missing or damaged.
+    Raises `ImageFileError` if the image is missing or damaged.
     """
     box = BOXES[number]
-    pixels = read_picture(kodak / f"kodim{number:02}.png").rgb8()
+    pixels = load_image(kodak / f"kodim{number:02}.png").rgb8()
     return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
@@ -100,13 +100,13 @@ def main(
     kodak: Annotated[Path, typer.Argument(metavar="KODAK_DIR", help="A folder with kodim01.png to kodim24.png.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = SAMPLES_FOLDER,
 ) -> None:
-    """Write the crops of the Kodak pictures and the README beside them.
+    """Write the crops of the Kodak images and the README beside them.
 
     Example: python -m tools.samples ./kodak
     """
     out.mkdir(parents=True, exist_ok=True)
     for sample, number, _ in crops():
-        write_picture(out / sample.file, kodak_crop(kodak, number))
+        save_image(out / sample.file, kodak_crop(kodak, number))
     write_text(out / README, readme())
 
 

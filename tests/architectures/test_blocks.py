@@ -179,7 +179,7 @@ def test_reaches_add_up() -> None:
     assert block_reach(["plain", "channel_attention", "plain"]) is None
 
 
-def test_an_output_under_channel_attention_depends_on_the_whole_picture() -> None:
+def test_an_output_under_channel_attention_depends_on_the_whole_image() -> None:
     torch.manual_seed(0)
     network = build("edsr", resolve_config("edsr", "debug", {"block": "channel_attention", "activation": "silu"}))
     assert network.receptive_field_radius is None

@@ -103,13 +103,13 @@ def test_receptive_field_radius_is_exact(
     recipe: Recipe, measured_radius: Callable[[SuperResolutionNetwork], int]
 ) -> None:
     network = narrow(recipe)
-    if network.receptive_field_radius is None:  # an output pixel sees the whole picture
-        assert whole_picture_is_seen(network)
+    if network.receptive_field_radius is None:  # an output pixel sees the whole image
+        assert whole_image_is_seen(network)
     else:
         assert measured_radius(network) == network.receptive_field_radius
 
 
-def whole_picture_is_seen(network: SuperResolutionNetwork) -> bool:
+def whole_image_is_seen(network: SuperResolutionNetwork) -> bool:
     """Whether the middle of the first output row has a gradient to every pixel of a large input."""
     lr = torch.rand(1, network.channels, 60, 60, requires_grad=True)
     network(lr)[..., 0, 30].sum().backward()

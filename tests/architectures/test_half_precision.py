@@ -1,11 +1,11 @@
-"""Networks in use in bfloat16: the picture itself is never rounded to eight bits."""
+"""Networks in use in bfloat16: the image itself is never rounded to eight bits."""
 
 import pytest
 import torch
 
 from nitido.architectures import build, resolve_config
 
-# The largest error, as a share of the picture's contrast. A chain of layers without a skip, as VDSR's, hands on
+# The largest error, as a share of the image's contrast. A chain of layers without a skip, as VDSR's, hands on
 # features that are rounded to bfloat16 after every layer.
 CASES = [
     ("srcnn", "pixel_shuffle", {}, 0.01),
@@ -26,7 +26,7 @@ def grown(network: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "variant", "config", "largest"), CASES)
-def test_the_picture_keeps_its_precision(
+def test_the_image_keeps_its_precision(
     architecture: str, variant: str, config: dict[str, object], largest: float
 ) -> None:
     torch.manual_seed(0)

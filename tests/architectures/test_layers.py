@@ -7,7 +7,7 @@ from nitido.architectures.layers import BicubicUpscale, ColorShift, same_convolu
 
 
 def matlab_bicubic(image: Tensor, scale: int) -> Tensor:
-    """torch's antialiased bicubic (a = -1/2) on a picture whose border pixels are mirrored."""
+    """torch's antialiased bicubic (a = -1/2) on an image whose border pixels are mirrored."""
     height, width = image.shape[-2:]
     rows, columns = (
         torch.cat([torch.arange(3, -1, -1), torch.arange(size), torch.arange(size - 1, size - 5, -1)])

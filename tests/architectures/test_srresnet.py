@@ -90,8 +90,8 @@ def test_the_network_is_what_the_paper_draws(output: str) -> None:
         features = shallow + next(norms)(next(convolutions)(features))
         for _ in range(2):
             features = next(slopes)(F.pixel_shuffle(next(convolutions)(features), 2))
-        picture = next(convolutions)(features)
-        expected = (picture.tanh() + 1) / 2 if output == "tanh" else picture
+        image = next(convolutions)(features)
+        expected = (image.tanh() + 1) / 2 if output == "tanh" else image
         torch.testing.assert_close(network(lr), expected)
 
 

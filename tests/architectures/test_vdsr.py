@@ -45,10 +45,10 @@ def test_the_published_network_is_a_chain_of_twenty_convolutions_and_nineteen_re
     torch.manual_seed(1)
     lr = torch.rand(1, 1, 9, 11)
     with torch.no_grad():
-        picture = features = bicubic_upscale(lr, 2)
+        image = features = bicubic_upscale(lr, 2)
         for convolution in convolutions[:-1]:
             features = convolution(features).clamp(min=0)
-        torch.testing.assert_close(network(lr), picture + convolutions[-1](features))
+        torch.testing.assert_close(network(lr), image + convolutions[-1](features))
     assert len(convolutions) == 20
 
 
@@ -57,7 +57,7 @@ def test_every_activation_has_a_compact_variant() -> None:
     assert set(activation_names()) == studied
 
 
-def test_without_the_residual_the_picture_is_not_added() -> None:
+def test_without_the_residual_the_image_is_not_added() -> None:
     with_skip, without = make("debug", {}), make("debug", {"residual": False})
     lr = torch.rand(1, 1, 8, 8)
     with torch.no_grad():

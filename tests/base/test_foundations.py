@@ -30,7 +30,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_a_write_creates_folders_and_keeps_the_suffix(tmp_path: Path) -> None:
-    target = tmp_path / "a" / "b" / "picture.png"
+    target = tmp_path / "a" / "b" / "image.png"
     with replacing(target) as draft:
         assert draft.suffix == ".png"
         assert draft.parent == target.parent

@@ -19,11 +19,11 @@ from nitido.training.memory.allocator import keep_freed_memory
 from nitido.training.memory.available import writable_memory
 keep_freed_memory()
 convolution = torch.nn.Conv2d(3, 64, 3, padding=1)
-pictures = torch.rand(21, 3, 48, 48).contiguous(memory_format=torch.channels_last)
+images = torch.rand(21, 3, 48, 48).contiguous(memory_format=torch.channels_last)
 torch.ones(1 << 27)  # what the heap keeps is enough for tensors
 resource.setrlimit(resource.RLIMIT_DATA, (writable_memory(), resource.RLIM_INFINITY))
 with torch.no_grad():
-    print(unless_out_of_memory(lambda: convolution(pictures)))
+    print(unless_out_of_memory(lambda: convolution(images)))
 """
 
 

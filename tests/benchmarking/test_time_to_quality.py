@@ -55,7 +55,7 @@ def test_the_recipes_keep_the_rules(target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_the_recipes_patches_fit_into_their_pictures(target, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipes_patches_fit_into_their_images(target, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
     run = target.recipe.run(0)
     assert samplers(prepare(resolve_all(run.data.train), [2]), run.hyperparameters, (2,))
@@ -83,7 +83,7 @@ def test_changes_win_over_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("data.train=t91,set14", "unknown training pictures under the rules 'set14'"),
+        ("data.train=t91,set14", "unknown training images under the rules 'set14'"),
         ("data.train=bsds200_test", "did you mean 'bsds200_test[20:]'"),
         ("data.validation=set5", "data.validation is set5, but the rules allow bsds200_test[:20] alone"),
         ("data.test=set5,set14", "data.test is set5,set14, but the rules allow set5 alone"),
@@ -100,7 +100,7 @@ def test_what_is_against_the_rules_is_refused(change: str, message: str) -> None
     assert "\n" not in str(problem.value)
 
 
-def test_fewer_of_the_training_pictures_are_allowed() -> None:
+def test_fewer_of_the_training_images_are_allowed() -> None:
     SRCNN.check(SRCNN.recipe.changed(["data.train=t91"]))
 
 
@@ -226,5 +226,5 @@ def test_the_script_measures_a_short_run(
     assert repeat["validation_psnr_y"] == status.validation["psnr_y"]
     assert 25 < repeat["psnr_y"] < 36.66
     assert (repeat["reached"], written["reached"]) == (False, False)
-    assert repeat["seconds"] > status.seconds, "the start of the process and the pictures belong to the time"
-    assert sorted(own_cache.rglob("*")) == before, "pictures are decoded within the time, into a cache of the repeat"
+    assert repeat["seconds"] > status.seconds, "the start of the process and the images belong to the time"
+    assert sorted(own_cache.rglob("*")) == before, "images are decoded within the time, into a cache of the repeat"

@@ -1,4 +1,4 @@
-"""Both ways to enlarge make the same picture, so that their times can be compared."""
+"""Both ways to enlarge make the same image, so that their times can be compared."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from nitido.upscaling.upscaler import ImageUpscaler
 
 
 @pytest.mark.parametrize(("architecture", "channels"), [("edsr", 3), ("vdsr", 1)])
-def test_the_whole_picture_is_what_the_upscaler_makes(architecture: str, channels: int) -> None:
+def test_the_whole_image_is_what_the_upscaler_makes(architecture: str, channels: int) -> None:
     torch.manual_seed(0)
     network = build(architecture, resolve_config(architecture, "debug", {"channels": channels}))
     pixels = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.forked import ForkServer
-from tests.forked.pictures import make_pictures
+from tests.forked.images import make_images
 from tests.forked.server import quick_measurements
 
 COMMAND = [sys.executable, "-m", "nitido"]
@@ -121,14 +121,14 @@ def small_study(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny_study(tmp_path: Path) -> Path:
-    """The same with pictures that take no time to measure."""
+    """The same with images that take no time to measure."""
     return write_tiny_study(tmp_path)
 
 
 def write_tiny_study(folder: Path) -> Path:
-    """Write `tiny.yaml`, and its pictures beside it."""
-    make_pictures(folder / "pictures")
+    """Write `tiny.yaml`, and its images beside it."""
+    make_images(folder / "images")
     study = json.loads(json.dumps(SMALL_STUDY))
-    study["profiles"]["demo"]["data"] = {split: [f"./pictures/{split}"] for split in ("train", "validation", "test")}
+    study["profiles"]["demo"]["data"] = {split: [f"./images/{split}"] for split in ("train", "validation", "test")}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(study))
     return folder / "tiny.yaml"

@@ -10,7 +10,7 @@ from tests.cli.test_fast_path import command
 
 
 @pytest.mark.parametrize("error", [ValueError("a\nb"), RuntimeError(), OSError(28, "No space left on device", "f")])
-def test_a_picture_that_cannot_be_drawn_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+def test_an_image_that_cannot_be_drawn_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
     def draw() -> None:
         raise error
 

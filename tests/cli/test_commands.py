@@ -120,7 +120,7 @@ def test_train_then_use_the_model(nitido, call, tmp_path: Path) -> None:
 def test_bad_input_is_one_line(call, tmp_path: Path, args: list[str], message: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "a.png").write_text("this is no picture")
+    (tmp_path / "broken" / "a.png").write_text("this is no image")
     before = sorted(tmp_path.rglob("*"))
     done = call(*args)
     assert done.code == 1
@@ -149,7 +149,7 @@ def test_data_list_prepare_and_check(call, tmp_path: Path) -> None:
     (folder / "c.jpg").unlink()
     prepared = call("data", "prepare", folder, "--scale", "2", "--scale", "3")
     assert prepared.code == 0, prepared.err
-    assert "2 pictures" in prepared.out, "b.bmp repeats a.png"
+    assert "2 images" in prepared.out, "b.bmp repeats a.png"
 
 
 def test_evaluate_measures_what_it_is_asked_for(call, tmp_path: Path) -> None:

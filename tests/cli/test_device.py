@@ -106,7 +106,7 @@ def test_a_run_is_the_same_run_on_the_named_processor(call, tmp_path: Path) -> N
 
 if torch.cuda.is_available():  # nothing is collected on a machine without a card
 
-    def test_a_card_gives_the_processor_s_picture(call, photo: Path, tmp_path: Path) -> None:
+    def test_a_card_gives_the_processor_s_image(call, photo: Path, tmp_path: Path) -> None:
         for name in ("cpu", "cuda:0"):
             out = tmp_path / name.partition(":")[0]
             command = ["upscale", photo, "-o", out / "photo.png", "--model", MODEL, "--precision", "float32"]

@@ -31,13 +31,13 @@ IMPOSSIBLE_FILES = [
     (["model", "export", "edsr-x2", "-o", "file/x.onnx"], "file"),
     (["model", "export", "edsr-x2", "-o", "folder"], "folder"),
     (["model", "import", "file", "-o", "file/x.safetensors"], "file"),
-    (["compare", "picture.png", "bicubic", "--scale", "2", "-o", "file/x.png"], "file"),
+    (["compare", "image.png", "bicubic", "--scale", "2", "-o", "file/x.png"], "file"),
     (["evaluate", "bicubic", "--scale", "2", "--data", "samples", "--json", "folder"], "folder"),
     (["evaluate", "bicubic", "--scale", "2", "--data", LONG], LONG),
     (["evaluate", "bicubic", "--scale", "2", "--data", "~nobody-of-this-name/x"], "~nobody-of-this-name/x"),
     (["upscale", LONG, "-o", "out"], LONG),
     (["upscale", "loop", "-o", "out"], "loop"),
-    (["upscale", "picture.png", "-o", "loop", "--model", "bicubic", "--scale", "2"], "loop"),
+    (["upscale", "image.png", "-o", "loop", "--model", "bicubic", "--scale", "2"], "loop"),
     (["data", "check", "loop"], "loop"),
     (["study", "show", LONG], LONG),
     (["study", "report", "loop"], "loop"),
@@ -53,7 +53,7 @@ def machine_info(tmp_path: Path) -> Path:
     (tmp_path / "loop").symlink_to("pool")
     (tmp_path / "pool").symlink_to("loop")
     (tmp_path / "dead").symlink_to("nowhere")
-    Image.new("RGB", (24, 24), "red").save(tmp_path / "picture.png")
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "image.png")
     return tmp_path
 
 
@@ -167,13 +167,13 @@ def shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess
     )
 
 
-EVALUATE = "nitido evaluate bicubic --data pictures --scale 2 --metric psnr_y"
+EVALUATE = "nitido evaluate bicubic --data images --scale 2 --metric psnr_y"
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    (tmp_path / "pictures").mkdir()
-    Image.effect_noise((48, 48), 60).convert("RGB").save(tmp_path / "pictures" / "a.png")
+def images(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    Image.effect_noise((48, 48), 60).convert("RGB").save(tmp_path / "images" / "a.png")
     return tmp_path
 
 
@@ -193,20 +193,20 @@ def pictures(tmp_path: Path) -> Path:
     ],
 )
 def test_what_was_measured_is_written_however_it_is_printed(
-    fork_server: ForkServer, pictures: Path, environment, how, code, said
+    fork_server: ForkServer, images: Path, environment, how, code, said
 ) -> None:
     """By a shell, where the interpreter has a say, and with redirected streams."""
     if isinstance(how, str):
-        done = shell(how, pictures, environment)
+        done = shell(how, images, environment)
         ended, err = done.returncode, done.stderr.decode()
     else:
         command = [*EVALUATE.split()[1:], "--json", "r.json"]
-        fork = fork_server.nitido(*command, cwd=pictures, environment=environment, streams=how)
+        fork = fork_server.nitido(*command, cwd=images, environment=environment, streams=how)
         ended, err = fork.code, fork.err
     assert ended == code, err
     assert err.count("\n") == bool(said)
     assert said in err
-    (mean,) = json.loads((pictures / "r.json").read_bytes())["means"]
+    (mean,) = json.loads((images / "r.json").read_bytes())["means"]
     assert 5 < mean["value"] < 60
 
 
@@ -236,13 +236,13 @@ def test_lost_help_of_a_fresh_interpreter_is_no_traceback(tmp_path: Path, enviro
     assert done.stderr.count(b"\n") == 1
 
 
-def test_ascii_output_has_escapes_for_what_it_lacks(pictures: Path, environment) -> None:
-    done = shell(f"PYTHONIOENCODING=ascii {EVALUATE}", pictures, environment)
+def test_ascii_output_has_escapes_for_what_it_lacks(images: Path, environment) -> None:
+    done = shell(f"PYTHONIOENCODING=ascii {EVALUATE}", images, environment)
     assert done.stdout.isascii()
     assert rb"\xd72" in done.stdout
 
 
-def test_what_was_measured_is_shown_when_its_file_cannot_be_written(pictures: Path, call) -> None:
+def test_what_was_measured_is_shown_when_its_file_cannot_be_written(images: Path, call) -> None:
     done = call(*EVALUATE.split()[1:], "--json", "/dev/full")
     assert done.code == 1
     assert "pictures" in done.out

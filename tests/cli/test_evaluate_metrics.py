@@ -15,8 +15,8 @@ Call = Callable[..., Done]
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def image(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "a.png")
@@ -29,48 +29,48 @@ def refuse(constant: str) -> float:
 
 
 @pytest.mark.parametrize("metrics", [["all"], ["all", "psnr_y"], ["psnr_y", "all"], ["ssim_y", "all", "all"]])
-def test_all_may_stand_anywhere_and_gaps_are_named(call: Call, picture: Path, metrics: list[str]) -> None:
+def test_all_may_stand_anywhere_and_gaps_are_named(call: Call, image: Path, metrics: list[str]) -> None:
     missing = [name for name, kind in METRICS.items() if kind.missing() is not None]
     asked = [word for name in metrics for word in ("--metric", name)]
-    done = call("evaluate", "bicubic", "--data", picture, "--scale", 2, *asked, "--json", picture.parent / "o.json")
+    done = call("evaluate", "bicubic", "--data", image, "--scale", 2, *asked, "--json", image.parent / "o.json")
     assert done.code == 0, done.err
-    result = json.loads((picture.parent / "o.json").read_text(), parse_constant=refuse)
+    result = json.loads((image.parent / "o.json").read_text(), parse_constant=refuse)
     measured = {row["metric"] for row in result["means"]}
     assert measured == set(METRICS) - set(missing) - {"ms_ssim_y"}
     assert all(done.out.count(f"{name} not available") == 1 for name in [*missing, "ms_ssim_y"])
     assert {gap["metric"] for gap in result["gaps"]} == {*missing, "ms_ssim_y"}
 
 
-def test_a_black_picture_has_a_finite_mean(call: Call, picture: Path) -> None:
-    (picture / "a.png").unlink()
-    done = call("evaluate", "bicubic", "--data", picture, "--scale", 2, "--json", "-")
+def test_a_black_image_has_a_finite_mean(call: Call, image: Path) -> None:
+    (image / "a.png").unlink()
+    done = call("evaluate", "bicubic", "--data", image, "--scale", 2, "--json", "-")
     assert done.code == 0, done.err
     means = {m["metric"]: m["value"] for m in json.loads(done.out, parse_constant=refuse)["means"]}
     assert (means["psnr_y"], means["psnr_rgb"]) == (100.0, 100.0)
 
 
 @pytest.mark.parametrize("more", [[], ["--metric", "all"], ["--metric", "psnr_y"]])
-def test_a_metric_that_is_named_and_cannot_be_measured_is_an_error(call: Call, picture: Path, more: list[str]) -> None:
+def test_a_metric_that_is_named_and_cannot_be_measured_is_an_error(call: Call, image: Path, more: list[str]) -> None:
     missing = next((name for name, kind in METRICS.items() if kind.missing() is not None), None)
     assert missing is not None, "the packages of LPIPS and DISTS are not among the development tools"
-    target = picture.parent / "o.json"
+    target = image.parent / "o.json"
     asked = ["--metric", missing, *more, "--json", target]
-    done = call("evaluate", "bicubic", "--data", picture, "--scale", 2, *asked)
+    done = call("evaluate", "bicubic", "--data", image, "--scale", 2, *asked)
     assert done.code == 1
     assert done.error_line.startswith(f"nitido: {missing} is not available: ")
     assert "pip install" in done.error_line
     assert not target.exists()
 
 
-def test_an_unknown_metric_beside_all_is_named(call: Call, picture: Path) -> None:
-    done = call("evaluate", "bicubic", "--data", picture, "--scale", 2, "--metric", "all", "--metric", "psnr")
+def test_an_unknown_metric_beside_all_is_named(call: Call, image: Path) -> None:
+    done = call("evaluate", "bicubic", "--data", image, "--scale", 2, "--metric", "all", "--metric", "psnr")
     assert done.code == 1
     assert "unknown metric 'psnr'" in done.error_line
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Two pictures that MS-SSIM can be measured on, and one that is too small for it."""
+    """Two images that MS-SSIM can be measured on, and one that is too small for it."""
     folder = tmp_path / "mix"
     folder.mkdir()
     for name, side in (("large", 220), ("middle", 200), ("small", 80)):
@@ -79,13 +79,13 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_named_metric_that_one_picture_is_too_small_for_is_an_error(call: Call, mixed: Path) -> None:
+def test_a_named_metric_that_one_image_is_too_small_for_is_an_error(call: Call, mixed: Path) -> None:
     asked = ["--metric", "psnr_y", "--metric", "ms_ssim_y", "--json", mixed.parent / "o.json"]
     done = call("evaluate", "bicubic", "--data", mixed, "--scale", 2, *asked)
     assert done.code == 1
     assert done.error_line == (
-        f"nitido: small of {mixed}: a picture of 80×80 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a "
-        "side; leave this metric or this picture out"
+        f"nitido: small of {mixed}: an image of 80×80 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a "
+        "side; leave this metric or this image out"
     )
     assert not (mixed.parent / "o.json").exists()
 

@@ -1,4 +1,4 @@
-"""Every command reads the same picture formats, and names the same ones where it reads none."""
+"""Every command reads the same image formats, and names the same ones where it reads none."""
 
 import shutil
 from pathlib import Path
@@ -16,9 +16,9 @@ PHOTO = data.chelsea()[60:156, 100:244]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder with a picture in every format, by every suffix, and a GIF and a PPM, which nothing reads."""
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """A folder with an image in every format, by every suffix, and a GIF and a PPM, which nothing reads."""
+    folder = tmp_path / "images"
     folder.mkdir()
     for number, suffix in enumerate(FORMATS):
         Image.fromarray(np.roll(PHOTO, 7 * number, axis=1)).save(folder / f"{number}{suffix}", format=FORMATS[suffix])
@@ -35,11 +35,11 @@ def test_what_can_be_written_is_read_and_the_other_way_round() -> None:
     assert {format_of(Path(f"a{suffix}")).name for suffix in FORMATS} == set(FORMATS.values())
 
 
-def test_a_set_of_pictures_has_all_that_upscale_reads(call, pictures: Path, tmp_path: Path) -> None:
-    upscaled = call("upscale", pictures, "-o", "out", "--model", "bicubic", "--scale", 2)
+def test_a_set_of_images_has_all_that_upscale_reads(call, images: Path, tmp_path: Path) -> None:
+    upscaled = call("upscale", images, "-o", "out", "--model", "bicubic", "--scale", 2)
     assert upscaled.code == 0
     results = {path.stem for path in (tmp_path / "out").rglob("*.*") if not path.name.startswith(".")}
-    store = prepared(pictures, tmp_path)
+    store = prepared(images, tmp_path)
     assert {Path(name).stem for name in store.names} == {str(number) for number in range(len(FORMATS))} == results
     for entry, index in zip(store.entries, range(len(store)), strict=True):
         np.testing.assert_array_equal(store.hr(index), read_image(Path(entry.path)).pixels)
@@ -48,12 +48,12 @@ def test_a_set_of_pictures_has_all_that_upscale_reads(call, pictures: Path, tmp_
 @pytest.mark.parametrize(
     "command",
     [
-        "data check pictures",
-        "evaluate bicubic --data pictures --scale 2",
-        "upscale pictures -o out --model bicubic --scale 2",
+        "data check images",
+        "evaluate bicubic --data images --scale 2",
+        "upscale images -o out --model bicubic --scale 2",
     ],
 )
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("images")
 def test_what_no_command_reads_is_named_by_each(call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setattr("nitido.base.notes._said", set())  # a note is said once in a process
     done = call(*command.split())

@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("srcnn-x2", "bicubic"):
         shelve(tmp_path / name, "model", 30.0)
     imsave(tmp_path / "a.png", data.astronaut()[40:80, 180:220])
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "a.png").rename(tmp_path / "pictures" / "a.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "images" / "a.png")
     return tmp_path
 
 
@@ -35,14 +35,14 @@ def test_a_name_of_the_zoo(call: Call, folder: Path) -> None:
         == find_model(zoo_path("srcnn-x2")).descriptor.model_dump(mode="json")["publication"]
     )
     assert "note: srcnn-x2 is a model of the zoo; for the one in this directory write ./srcnn-x2" in shown.err
-    measured = ["--data", "pictures", "--scale", "2", "--metric", "psnr_y", "--json", "-"]
+    measured = ["--data", "images", "--scale", "2", "--metric", "psnr_y", "--json", "-"]
     by_name, by_path, of_zoo = (
         json.loads(call("evaluate", model, *measured).out)["means"][0]["value"]
         for model in ("srcnn-x2", "./srcnn-x2", zoo_path("srcnn-x2"))
     )
     assert by_name == of_zoo != by_path
     for model, name in (("srcnn-x2", "a"), (zoo_path("srcnn-x2"), "b"), ("./srcnn-x2", "c")):
-        assert call("upscale", "pictures/a.png", "-o", f"{name}.png", "--model", model).code == 0
+        assert call("upscale", "images/a.png", "-o", f"{name}.png", "--model", model).code == 0
     a, b, c = ((folder / f"{name}.png").read_bytes() for name in "abc")
     assert a == b != c
 

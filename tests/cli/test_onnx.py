@@ -15,7 +15,7 @@ PHOTO = data.chelsea()[30:190, 80:310]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a picture, `a.png`, and a model for it, `tiny.safetensors`; tests add `tiny.onnx`."""
+    """A folder with an image, `a.png`, and a model for it, `tiny.safetensors`; tests add `tiny.onnx`."""
     folder = tmp_path_factory.mktemp("onnx")
     network = Recipe("vdsr", "debug", {"upsampler": "pixel_shuffle", "residual": False}).build()
     save_model(folder / "tiny.safetensors", network, ModelDescriptor.of(network, "vdsr", "tiny"))
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> np.ndarray:
-    """What PyTorch makes of the picture."""
+    """What PyTorch makes of the image."""
     import nitido
 
     return nitido.upscale(PHOTO, folder / "tiny.safetensors").astype(int)
@@ -59,11 +59,11 @@ def test_a_model_file_by_the_other_backends(call, folder: Path, plain: np.ndarra
     assert done.code == 0, done.err
     assert difference(tmp_path / "out" / "a.png", plain) <= 1
     again = call(*command, "--backend", "auto")
-    choice, picture = again.err.splitlines()
+    choice, image = again.err.splitlines()
     # Two pieces; the network sees 4 pixels of the other one, and the second piece begins at an even pixel.
     piece = f"{230 // 2 + 4 + 1}×160 pixels"
     assert choice.startswith((f"backend: torch ({piece}: torch ", f"backend: onnx ({piece}: torch "))
-    assert picture == f"{tmp_path / 'out' / 'a.png'}: finished already"
+    assert image == f"{tmp_path / 'out' / 'a.png'}: finished already"
     short = call(*command, "--backend", "auto", "--precision", "bfloat16")
     assert short.code == 0, short.err
     assert short.err.startswith("backend: torch, the only one that computes in bfloat16\n")

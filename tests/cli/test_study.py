@@ -57,10 +57,10 @@ def test_a_study_leaves_everything_and_goes_on_where_it_stopped(
     bicubic = next(entry for entry in board["entries"] if entry["variant"] == "bicubic")
     assert bicubic["metrics"]["samples/test[:2]"]["psnr_y"] == pytest.approx(32.6, abs=2)
     rows = pl.read_parquet(out / "rows.parquet")
-    assert len(rows) == 3 * (1 + 2) * 3, "three models, one validation and two test pictures, three metrics"
+    assert len(rows) == 3 * (1 + 2) * 3, "three models, one validation and two test images, three metrics"
     assert rows["value"].is_nan().sum() == 0
-    with Image.open(out / "leaderboard.png") as picture:
-        assert min(picture.size) > 500
+    with Image.open(out / "leaderboard.png") as image:
+        assert min(image.size) > 500
 
     trained = (out / RUN / "model.safetensors").stat().st_mtime_ns
     again = nitido("study", "run", small_study, "--out", out, "--set", "seeds=0,1")
@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line(nitido_process, call, small_study: Path, tmp_pa
     assert not list((tmp_path / "out").rglob(".nitido-draft-*"))
 
 
-def test_a_metric_that_a_test_picture_is_too_small_for_is_refused_before_the_training(
+def test_a_metric_that_a_test_image_is_too_small_for_is_refused_before_the_training(
     call, small_study: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tests").mkdir()
@@ -234,7 +234,7 @@ def test_a_metric_that_a_test_picture_is_too_small_for_is_refused_before_the_tra
     done = call("study", "run", small_study, "--set", "metrics=ms_ssim_y", "--set", "data.test=./tests")
     assert done.code == 1
     assert (
-        "small of ./tests: a picture of 96×96 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a side"
+        "small of ./tests: an image of 96×96 is too small to compare: MS-SSIM on Y at ×2 needs 180 pixels a side"
         in done.error_line
     )
     assert not (small_study.parent / "runs").exists()
@@ -248,13 +248,13 @@ def test_a_test_set_that_is_named_twice_is_refused(call, small_study: Path) -> N
     )
 
 
-def test_pictures_that_count_twice_are_a_caveat_of_the_report(call, small_study: Path, tmp_path: Path) -> None:
+def test_images_that_count_twice_are_a_caveat_of_the_report(call, small_study: Path, tmp_path: Path) -> None:
     """A JPEG beside each PNG, and a second set that is a part of the first."""
     (tmp_path / "tests").mkdir()
     for name in ("astronaut", "coffee"):
-        picture = Image.fromarray(getattr(skimage_data, name)()[100:260, 60:220])
-        picture.save(tmp_path / "tests" / f"{name}.png")
-        picture.save(tmp_path / "tests" / f"{name}.jpg", quality=80)
+        image = Image.fromarray(getattr(skimage_data, name)()[100:260, 60:220])
+        image.save(tmp_path / "tests" / f"{name}.png")
+        image.save(tmp_path / "tests" / f"{name}.jpg", quality=80)
     out = tmp_path / "out"
     done = call("study", "run", small_study, "--out", out, "--set", "data.test=./tests,./tests[:3]")
     assert done.code == 0, done.err

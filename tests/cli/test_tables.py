@@ -10,9 +10,9 @@ import pytest
 from nitido.cli.console import print_table
 from tests.cli.conftest import COMMAND
 
-HEADER = ["name", "pictures", "kept in", "terms", "what"]
+HEADER = ["name", "images", "kept in", "terms", "what"]
 LINES = [
-    ["a-name-of-some-length", "12", "inside the installed package", "free", "pictures of many kinds (2012), chosen"],
+    ["a-name-of-some-length", "12", "inside the installed package", "free", "images of many kinds (2012), chosen"],
     ["[final] [/old] :cat:", "1,234", "$NITIDO_DATA/set14/", "none stated (academic)", ""],
     ["b\x1b[2J\n\u202e", "5", "", "", "超解像度のテスト画像 超解像度のテスト画像"],
 ]

@@ -31,7 +31,7 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_one_picture(nitido, model: Path, photo: Path, tmp_path: Path) -> None:
+def test_one_image(nitido, model: Path, photo: Path, tmp_path: Path) -> None:
     done = nitido("upscale", photo, "-o", tmp_path / "b.png", "--model", model)
     assert (done.code, done.out) == (0, "")
     assert done.err == f"{tmp_path / 'b.png'}: 50×40 → 100×80\n"
@@ -74,7 +74,7 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     photo.rename(folder / "sub" / "a.png")
-    (folder / "bad.png").write_text("not a picture")
+    (folder / "bad.png").write_text("not an image")
     Image.fromarray(PHOTO).save(folder / "moving.gif")
     Image.fromarray(np.dstack([PHOTO, PHOTO[..., 0]])).save(folder / "clear.png")
     done = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
@@ -82,7 +82,7 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     assert "bad.png: not a PNG" in done.error_line
     left_alone = "note: ignored, not readable images: "
     assert f"{left_alone}{folder / 'moving.gif'}\n" in done.err
-    assert done.out == f"{tmp_path / 'out'}: 2 of 3 pictures\n"
+    assert done.out == f"{tmp_path / 'out'}: 2 of 3 images\n"
     again = call("upscale", folder, "-o", tmp_path / "out", "--model", model)
     assert f"{tmp_path / 'out' / 'sub' / 'a.png'}: finished already" in again.err
     assert Image.open(tmp_path / "out" / "clear.png").mode == "RGBA"

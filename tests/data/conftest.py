@@ -13,6 +13,6 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty folder for pictures."""
-    (tmp_path / "pictures").mkdir()
-    return tmp_path / "pictures"
+    """An empty folder for images."""
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"

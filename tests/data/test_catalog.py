@@ -1,4 +1,4 @@
-"""The catalog and the picture-set grammar."""
+"""The catalog and the image-set grammar."""
 
 import subprocess
 import sys
@@ -78,9 +78,9 @@ def test_splits_lie_in_folders_of_their_own(tmp_path: Path) -> None:
         resolve("div2k", "train")
 
 
-def test_a_dataset_with_the_wrong_number_of_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_with_the_wrong_number_of_images_is_refused(tmp_path: Path) -> None:
     _fill(tmp_path / "data" / "set5", 4)
-    with pytest.raises(DataError, match=r"'set5' has 5 pictures, but .*set5 contains 4"):
+    with pytest.raises(DataError, match=r"'set5' has 5 images, but .*set5 contains 4"):
         resolve("set5")
 
 
@@ -111,7 +111,7 @@ def test_slices_are_those_of_python(start: int | None, stop: int | None, step: i
     if expected:
         assert _names(spec) == expected
     else:
-        with pytest.raises(DataError, match="selects none of the 33 pictures"):
+        with pytest.raises(DataError, match="selects none of the 33 images"):
             resolve(spec)
 
 
@@ -135,7 +135,7 @@ def test_mistakes_get_a_line(spec: str, message: str) -> None:
 
 
 def test_an_empty_folder_is_an_error(folder: Path) -> None:
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match="no images in"):
         resolve(str(folder))
 
 
@@ -154,7 +154,7 @@ def test_several_sets_become_one_without_repeats(tmp_path: Path) -> None:
     assert len(set(together.paths)) == 5
 
 
-def test_a_folder_stands_for_all_pictures_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_stands_for_all_images_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "sub").mkdir()
     for name in ("b.png", "sub/a.jpe", "notes.md"):
         (folder / name).write_bytes(b"x")

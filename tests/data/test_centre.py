@@ -12,7 +12,7 @@ from nitido.imaging import bicubic_upscale
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder: Path = tmp_path_factory.mktemp("pictures")
+    folder: Path = tmp_path_factory.mktemp("images")
     rows, columns = np.mgrid[:71, :84]
     gradient = np.stack([rows * 3, columns * 3, rows * 3], axis=2).astype(np.uint8)
     Image.fromarray(gradient).save(folder / "gradient.png")
@@ -38,7 +38,7 @@ def test_it_is_the_middle(store: Store) -> None:
     assert np.array_equal(lr, store.lr(0, 2)[1:33, 5:37])
 
 
-def test_without_a_side_it_is_all_of_the_picture(store: Store) -> None:
+def test_without_a_side_it_is_all_of_the_image(store: Store) -> None:
     lr, hr = centre(store, 0, 2, None)
     assert np.array_equal(lr, store.lr(0, 2))
     assert np.array_equal(hr, store.hr_cropped(0, 2))

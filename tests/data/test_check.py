@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data as skimage_data
 
 from nitido.data import MINIMUM_SIDE, Finding, check_folder
-from nitido.imaging import PictureError
+from nitido.imaging import ImageFileError
 
 
 def _noise(height: int = 60, width: int = 60, seed: int = 0, channels: int = 3) -> npt.NDArray[np.uint8]:
@@ -26,7 +26,7 @@ def _problems(findings: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.path.name, finding.problem) for finding in findings]
 
 
-def test_good_pictures_have_no_findings(folder: Path) -> None:
+def test_good_images_have_no_findings(folder: Path) -> None:
     Image.fromarray(_noise(MINIMUM_SIDE, 90)).save(folder / "a.png")
     Image.fromarray(_noise(seed=1)).save(folder / "b.jpg")
     assert check_folder(folder) == []
@@ -60,15 +60,15 @@ def test_every_problem_is_named(folder: Path) -> None:
     assert f"90×{MINIMUM_SIDE - 1} pixels" in findings[2].message
 
 
-def test_one_picture_may_have_several_problems(folder: Path) -> None:
+def test_one_image_may_have_several_problems(folder: Path) -> None:
     Image.fromarray(_noise(8, 8, channels=2), "LA").save(folder / "a.png")
     assert _problems(check_folder(folder)) == [("a.png", "too small"), ("a.png", "grey"), ("a.png", "alpha")]
 
 
 def test_an_empty_or_missing_folder_is_an_error(folder: Path) -> None:
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageFileError):
         check_folder(folder)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageFileError):
         check_folder(folder / "nowhere")
 
 
@@ -81,7 +81,7 @@ def _claim(path: Path, width: int, height: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_picture_that_claims_to_be_huge_is_a_finding_without_work(folder: Path) -> None:
+def test_an_image_that_claims_to_be_huge_is_a_finding_without_work(folder: Path) -> None:
     _claim(folder / "a.png", 60_000, 60_000)
     Image.fromarray(_noise()).save(folder / "b.jpg")
     content = bytearray((folder / "b.jpg").read_bytes())
@@ -101,7 +101,7 @@ def test_a_picture_that_claims_to_be_huge_is_a_finding_without_work(folder: Path
         assert "60000×60000 pixels exceed the limit of 134 million" in finding.message
 
 
-def test_a_broken_link_with_the_name_of_a_picture_is_a_finding(folder: Path) -> None:
+def test_a_broken_link_with_the_name_of_an_image_is_a_finding(folder: Path) -> None:
     Image.fromarray(_noise()).save(folder / "a.png")
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "notes").symlink_to(folder / "nowhere")
@@ -116,7 +116,7 @@ def test_subfolders_are_checked(folder: Path) -> None:
     assert (finding.path, finding.problem) == (folder / "sub" / "b.jfif", "duplicate")
 
 
-def test_turned_pictures_are_compared_as_they_are_seen(folder: Path) -> None:
+def test_turned_images_are_compared_as_they_are_seen(folder: Path) -> None:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -127,7 +127,7 @@ def test_turned_pictures_are_compared_as_they_are_seen(folder: Path) -> None:
     assert _problems(check_folder(folder)) == [("twin.png", "duplicate")]
 
 
-def test_a_picture_that_looks_nearly_like_another_is_named(folder: Path) -> None:
+def test_an_image_that_looks_nearly_like_another_is_named(folder: Path) -> None:
     cat, cup = (Image.fromarray(getattr(skimage_data, name)()) for name in ("chelsea", "coffee"))
     cat.save(folder / "cat.png")
     cat.save(folder / "cat again.jpg", quality=60)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nitido.base import notes
 from nitido.data import prepare, resolve
-from nitido.imaging import lost_in_rgb8, write_picture
+from nitido.imaging import lost_in_rgb8, save_image
 
 ALPHA = "the alpha channel is ignored, so colors of transparent pixels count"
 DEPTH = "more than 8 bits per channel are rounded to 8"
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(folder / name)
     Image.fromarray(rng.integers(0, 256, (40, 40, 4), dtype=np.uint8), mode="CMYK").save(folder / "k.jpg")
     for name in ("deep.png", "deep.tif"):
-        write_picture(folder / name, rng.integers(0, 1 << 16, (40, 40, 3), dtype=np.uint16))
+        save_image(folder / name, rng.integers(0, 1 << 16, (40, 40, 3), dtype=np.uint16))
     Image.fromarray(rng.integers(0, 256, (40, 40, 4), dtype=np.uint8)).save(folder / "t.tif")
     return folder
 
@@ -47,11 +47,11 @@ def test_every_preparation_tells_it(
     monkeypatch.setattr(notes, "_said", set())
     prepare(resolve(str(folder)), [2])
     said = capsys.readouterr().err
-    assert f"note: {folder}: {ALPHA} in 4 of 10 pictures: b.png, b.webp, g, t" in said
-    assert f"note: {folder}: {DEPTH} in 2 of 10 pictures: deep.png, deep.tif" in said
-    assert f"note: {folder}: CMYK is converted to sRGB in 1 of 10 pictures: k" in said
+    assert f"note: {folder}: {ALPHA} in 4 of 10 images: b.png, b.webp, g, t" in said
+    assert f"note: {folder}: {DEPTH} in 2 of 10 images: deep.png, deep.tif" in said
+    assert f"note: {folder}: CMYK is converted to sRGB in 1 of 10 images: k" in said
 
 
-def test_pictures_of_the_samples_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_the_samples_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     prepare(resolve("samples"), [2])
     assert "channel" not in capsys.readouterr().err

@@ -181,7 +181,7 @@ def _png(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-PICTURES = {f"{n}.png": _png(n) for n in range(3)}
+IMAGES = {f"{n}.png": _png(n) for n in range(3)}
 
 
 def _tar(members: dict[str, bytes]) -> bytes:
@@ -206,9 +206,9 @@ def _zip(members: dict[str, bytes]) -> bytes:
 
 
 ARCHIVE = _tar(
-    {f"set/images/{name}": content for name, content in PICTURES.items()}
+    {f"set/images/{name}": content for name, content in IMAGES.items()}
     | {
-        "set/images/Thumbs.db": b"not a picture",
+        "set/images/Thumbs.db": b"not an image",
         "set/images/._0.png": b"a shadow of another system",
         "set/other/9.png": _png(9),
         "set/images/../../evil.png": _png(8),
@@ -232,15 +232,15 @@ def _files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_dataset_holds_the_wanted_pictures_and_nothing_else(
+def test_a_dataset_holds_the_wanted_images_and_nothing_else(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.files["/set.tgz"] = ARCHIVE
     _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
     fetched = fetch_dataset("mine")
     assert fetched.folder == root / "mine"
-    assert _files(root.parent) == {f"data/mine/{name}" for name in [*PICTURES, SOURCE_FILE]}
-    assert {name: (root / "mine" / name).read_bytes() for name in PICTURES} == PICTURES
+    assert _files(root.parent) == {f"data/mine/{name}" for name in [*IMAGES, SOURCE_FILE]}
+    assert {name: (root / "mine" / name).read_bytes() for name in IMAGES} == IMAGES
     (source,) = fetched.sources
     assert (source.sha256, source.trust) == (hashlib.sha256(ARCHIVE).hexdigest(), "first use")
     record = json.loads((root / "mine" / SOURCE_FILE).read_text())
@@ -258,8 +258,8 @@ def test_a_complete_dataset_is_not_fetched_again(server: Server, root: Path, mon
 
 
 def test_splits_get_their_own_folders(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.files["/train.zip"] = train = _zip({"T/0.png": PICTURES["0.png"], "T/1.png": PICTURES["1.png"]})
-    server.files["/valid.zip"] = _zip({"V/2.png": PICTURES["2.png"], "../V/2.png": b"outside"})
+    server.files["/train.zip"] = train = _zip({"T/0.png": IMAGES["0.png"], "T/1.png": IMAGES["1.png"]})
+    server.files["/valid.zip"] = _zip({"V/2.png": IMAGES["2.png"], "../V/2.png": b"outside"})
     _add(
         monkeypatch,
         "mine",
@@ -278,16 +278,16 @@ def test_what_was_seen_at_first_use_is_demanded_later(
     server.files["/set.tgz"] = ARCHIVE
     _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
     fetch_dataset("mine")
-    for name in PICTURES:
+    for name in IMAGES:
         (root / "mine" / name).unlink()
-    server.files["/set.tgz"] = _tar({f"set/images/{name}": _png(99) for name in PICTURES})
+    server.files["/set.tgz"] = _tar({f"set/images/{name}": _png(99) for name in IMAGES})
     with pytest.raises(DataError, match="the download was removed"):
         fetch_dataset("mine")
     assert _files(root) == {f"mine/{SOURCE_FILE}"}
     server.files["/set.tgz"] = ARCHIVE
     (source,) = fetch_dataset("mine").sources
     assert source.trust == "recorded"
-    assert {name: (root / "mine" / name).read_bytes() for name in PICTURES} == PICTURES
+    assert {name: (root / "mine" / name).read_bytes() for name in IMAGES} == IMAGES
 
 
 def test_two_datasets_from_one_archive_download_it_once(
@@ -300,7 +300,7 @@ def test_two_datasets_from_one_archive_download_it_once(
     (source,) = fetch_dataset("other").sources
     assert source.trust == "recorded"
     assert len(server.asked) == 1
-    assert _files(root) == {f"mine/{name}" for name in [*PICTURES, SOURCE_FILE]} | {
+    assert _files(root) == {f"mine/{name}" for name in [*IMAGES, SOURCE_FILE]} | {
         "other/9.png",
         f"other/{SOURCE_FILE}",
     }
@@ -311,9 +311,9 @@ def test_two_datasets_from_one_archive_download_it_once(
     [
         (ARCHIVE[: len(ARCHIVE) // 2], "the archive was damaged and removed"),
         (b"<html>moved</html>", "the archive was damaged and removed"),
-        (_tar({"set/images/0.png": PICTURES["0.png"]}), "contains 1 pictures instead of 3"),
+        (_tar({"set/images/0.png": IMAGES["0.png"]}), "contains 1 images instead of 3"),
     ],
-    ids=["cut short", "a web page", "a picture too few"],
+    ids=["cut short", "a web page", "an image too few"],
 )
 def test_a_bad_archive_leaves_nothing(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str
@@ -330,7 +330,7 @@ def test_files_of_the_user_are_never_replaced(server: Server, root: Path, monkey
     server.files["/set.tgz"] = ARCHIVE
     _add(monkeypatch, "mine", Download(f"{server.url}/set.tgz", "tar", "set/images", 3))
     (root / "mine").mkdir(parents=True)
-    (root / "mine" / "holiday.png").write_bytes(PICTURES["0.png"])
+    (root / "mine" / "holiday.png").write_bytes(IMAGES["0.png"])
     with pytest.raises(DataError, match="contains other files than the complete dataset: move it away"):
         fetch_dataset("mine")
     assert _files(root) == {"mine/holiday.png"}
@@ -338,7 +338,7 @@ def test_files_of_the_user_are_never_replaced(server: Server, root: Path, monkey
 
 
 def test_datasets_without_an_address_say_where_to_get_them(root: Path) -> None:
-    with pytest.raises(DataError, match=r"ScSR\.rar.*copy the pictures to .*t91"):
+    with pytest.raises(DataError, match=r"ScSR\.rar.*copy the images to .*t91"):
         fetch_dataset("t91")
     with pytest.raises(DataError, match="did you mean 'set14'"):
         fetch_dataset("set41")
@@ -350,7 +350,7 @@ def test_samples_are_always_there(root: Path) -> None:
 
 def _encrypted() -> bytes:
     """A zip whose members claim to be encrypted: bit 0 of the flags in both headers."""
-    content = bytearray(_zip({f"set/images/{name}": content for name, content in PICTURES.items()}))
+    content = bytearray(_zip({f"set/images/{name}": content for name, content in IMAGES.items()}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         place = content.find(signature)
         while place >= 0:
@@ -360,7 +360,7 @@ def _encrypted() -> bytes:
 
 
 def _unknown_method() -> bytes:
-    content = bytearray(_zip({f"set/images/{name}": content for name, content in PICTURES.items()}))
+    content = bytearray(_zip({f"set/images/{name}": content for name, content in IMAGES.items()}))
     for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         place = content.find(signature)
         while place >= 0:
@@ -372,7 +372,7 @@ def _unknown_method() -> bytes:
 def _bomb() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("set/images/0.png", PICTURES["0.png"] + bytes(200_000_000))
+        archive.writestr("set/images/0.png", IMAGES["0.png"] + bytes(200_000_000))
     return buffer.getvalue()
 
 
@@ -414,9 +414,9 @@ def _twice() -> bytes:
         *(("tar", partial(_tar_description, kind), "claims 64 MB for the names") for kind in (b"L", b"K")),
         ("tar", partial(_tar_description, tarfile.GNUTYPE_SPARSE), "the sparse file"),
         ("tar", _twice, r"it contains 0\.png twice"),
-        ("tar", lambda: _tar({"set/images/0.png": b"no picture"}), r"0\.png: not a PNG"),
-        ("zip", lambda: _zip({"set/images/a\x1b[2J.png": _png(0)}), "contains 0 pictures instead of 1"),
-        ("tar", lambda: bytes(10_000), "contains 0 pictures instead of 1"),
+        ("tar", lambda: _tar({"set/images/0.png": b"no image"}), r"0\.png: not a PNG"),
+        ("zip", lambda: _zip({"set/images/a\x1b[2J.png": _png(0)}), "contains 0 images instead of 1"),
+        ("tar", lambda: bytes(10_000), "contains 0 images instead of 1"),
     ],
 )
 def test_a_hostile_archive_is_one_line_and_leaves_nothing(

@@ -9,32 +9,32 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage import data as skimage_data
 
-from nitido.data import DataError, PictureSet, Store, prepare, refuse_chosen_tests, refuse_equal_tests, resolve
+from nitido.data import DataError, ImageSet, Store, prepare, refuse_chosen_tests, refuse_equal_tests, resolve
 from nitido.data.overlap import Overlap, find_overlaps, report_overlaps
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 
 
-def _store(folder: Path, name: str, pictures: dict[str, Image.Image]) -> Store:
+def _store(folder: Path, name: str, images: dict[str, Image.Image]) -> Store:
     (folder / name).mkdir()
-    paths = [folder / name / f"{stem}.png" for stem in pictures]
-    for path, picture in zip(paths, pictures.values(), strict=True):
-        picture.save(path)
-    return prepare(PictureSet(name, tuple(paths)), [])
+    paths = [folder / name / f"{stem}.png" for stem in images]
+    for path, image in zip(paths, images.values(), strict=True):
+        image.save(path)
+    return prepare(ImageSet(name, tuple(paths)), [])
 
 
-def _pictures(*names: str) -> dict[str, Image.Image]:
+def _images(*names: str) -> dict[str, Image.Image]:
     return {name: Image.fromarray(getattr(skimage_data, name)()) for name in names}
 
 
-def _jpeg(picture: Image.Image) -> Image.Image:
+def _jpeg(image: Image.Image) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=15)
+    image.save(buffer, "JPEG", quality=15)
     return Image.open(buffer)
 
 
-def _rolled(picture: Image.Image) -> Image.Image:
-    return Image.fromarray(np.roll(np.asarray(picture), (7, 5), (0, 1)))
+def _rolled(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.roll(np.asarray(image), (7, 5), (0, 1)))
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -58,17 +58,17 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_picture_is_recognised(folder: Path, change: str) -> None:
-    train = _store(folder, "train", _pictures(*NAMES[:3]))
-    changed = {f"x{name}": CHANGES[change](picture) for name, picture in _pictures(*NAMES[:3]).items()}
-    validation = _store(folder, "validation", _pictures("rocket"))
+def test_a_changed_image_is_recognised(folder: Path, change: str) -> None:
+    train = _store(folder, "train", _images(*NAMES[:3]))
+    changed = {f"x{name}": CHANGES[change](image) for name, image in _images(*NAMES[:3]).items()}
+    validation = _store(folder, "validation", _images("rocket"))
     found = find_overlaps(train, validation, {"test": _store(folder, "test", changed)})
     assert found == tuple(
         Overlap("near", ("train", "test"), ("train", "test"), (name, f"x{name}")) for name in NAMES[:3]
     )
 
 
-def test_different_pictures_are_told_apart(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_images_are_told_apart(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
     train, validation, *tests = [prepare(resolve(name), []) for name in ("bsds200[:60]", "t91", "set5", "bsd100[:40]")]
     found = find_overlaps(train, validation, {store.name: store for store in tests})
@@ -76,7 +76,7 @@ def test_different_pictures_are_told_apart(shared: Path, monkeypatch: pytest.Mon
 
 
 def test_known_leaks_between_classic_sets_are_found(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set5's woman is picture 302003 of BSDS500's training part, and its head is Set14's face."""
+    """Set5's woman is image 302003 of BSDS500's training part, and its head is Set14's face."""
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
     train, validation, test = (prepare(resolve(name), []) for name in ("bsds200[120:140]", "set14", "set5"))
     assert find_overlaps(train, validation, {"set5": test}) == (
@@ -86,9 +86,9 @@ def test_known_leaks_between_classic_sets_are_found(shared: Path, monkeypatch: p
 
 
 def test_equal_pixels_are_found_between_any_two(folder: Path) -> None:
-    one, two = (_store(folder, name, _pictures("chelsea")) for name in ("one", "two"))
-    other = _store(folder, "other", _pictures("coffee"))
-    third = _store(folder, "third", _pictures("rocket"))
+    one, two = (_store(folder, name, _images("chelsea")) for name in ("one", "two"))
+    other = _store(folder, "other", _images("coffee"))
+    third = _store(folder, "third", _images("rocket"))
     assert [(o.kind, o.roles) for o in find_overlaps(one, two, {"t": other})] == [("exact", ("train", "validation"))]
     assert [(o.kind, o.roles) for o in find_overlaps(other, one, {"t": two})] == [("exact", ("validation", "test"))]
     assert [(o.kind, o.roles) for o in find_overlaps(one, other, {"t": two})] == [("exact", ("train", "test"))]
@@ -97,11 +97,11 @@ def test_equal_pixels_are_found_between_any_two(folder: Path) -> None:
     ]
 
 
-def test_pictures_that_occur_twice_among_the_tests_are_found(folder: Path) -> None:
+def test_images_that_occur_twice_among_the_tests_are_found(folder: Path) -> None:
     """Duplicates occur in one set, as an image and its JPEG, and in two sets."""
-    train, validation = _store(folder, "train", _pictures("rocket")), _store(folder, "validation", _pictures("coffee"))
-    cat = _pictures("chelsea")["chelsea"]
-    one = _store(folder, "one", {"cat": cat, "recompressed": _jpeg(cat)} | _pictures("astronaut"))
+    train, validation = _store(folder, "train", _images("rocket")), _store(folder, "validation", _images("coffee"))
+    cat = _images("chelsea")["chelsea"]
+    one = _store(folder, "one", {"cat": cat, "recompressed": _jpeg(cat)} | _images("astronaut"))
     two = _store(folder, "two", {"mirrored": cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)})
     roles = ("test", "test")
     assert find_overlaps(train, validation, {"one": one, "two": two}) == (
@@ -112,23 +112,23 @@ def test_pictures_that_occur_twice_among_the_tests_are_found(folder: Path) -> No
 
 
 def test_equal_test_sets_are_refused(folder: Path) -> None:
-    one, two = (_store(folder, name, _pictures("chelsea", "coffee")) for name in ("one", "two"))
-    part = _store(folder, "part", _pictures("chelsea"))
+    one, two = (_store(folder, name, _images("chelsea", "coffee")) for name in ("one", "two"))
+    part = _store(folder, "part", _images("chelsea"))
     refuse_equal_tests(one, part)
     with pytest.raises(DataError, match="test sets one and two contain the same images: specify only one"):
         refuse_equal_tests(one, part, two)
 
 
-def test_flat_pictures_are_like_nothing(folder: Path) -> None:
+def test_flat_images_are_like_nothing(folder: Path) -> None:
     black, white = (_store(folder, str(value), {"a": Image.new("RGB", (60, 50), value)}) for value in ("#000", "#fff"))
     ramp = Image.fromarray(np.tile(np.arange(60, dtype=np.uint8) // 20, (50, 1)))
     assert find_overlaps(black, white, {"ramp": _store(folder, "ramp", {"a": ramp})}) == ()
 
 
-def test_pictures_that_choose_cannot_test(folder: Path) -> None:
-    validation = _store(folder, "validation", _pictures("chelsea", "rocket"))
-    refuse_chosen_tests(validation, _store(folder, "other", _pictures("coffee")))
-    test = _store(folder, "test", {"cat": _pictures("chelsea")["chelsea"]})
+def test_images_that_choose_cannot_test(folder: Path) -> None:
+    validation = _store(folder, "validation", _images("chelsea", "rocket"))
+    refuse_chosen_tests(validation, _store(folder, "other", _images("coffee")))
+    test = _store(folder, "test", {"cat": _images("chelsea")["chelsea"]})
     with pytest.raises(DataError, match="chelsea is also in test: cat; validation and test sets must not"):
         refuse_chosen_tests(validation, test)
 

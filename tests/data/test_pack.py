@@ -20,9 +20,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from nitido.data import DataError, PictureSet, Store, pack, prepare, refuse_overlap, resolve, resolve_all
+from nitido.data import DataError, ImageSet, Store, pack, prepare, refuse_overlap, resolve, resolve_all
 from nitido.data.pack import unique_names
-from nitido.imaging import Picture, PictureError, bicubic_downscale
+from nitido.imaging import DecodedImage, ImageFileError, bicubic_downscale
 
 
 def _noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -39,7 +39,7 @@ def _files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_pictures_come_out_as_they_went_in(folder: Path) -> None:
+def test_images_come_out_as_they_went_in(folder: Path) -> None:
     colour = _save(folder / "colour.png", _noise(31, 42))
     grey = _save(folder / "grey.png", _noise(20, 33)[..., 0])
     store = prepare(resolve(str(folder)), [2, 3])
@@ -81,7 +81,7 @@ def test_a_pack_is_used_again(folder: Path, tmp_path: Path) -> None:
     assert {Path(name).name for name in after.keys() - before.keys()} == {"lr_x4.bin"}
 
 
-def test_a_changed_picture_makes_a_new_pack(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_image_makes_a_new_pack(folder: Path, tmp_path: Path) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
     _save(folder / "b.png", _noise(24, 20, 2))
     before = prepare(resolve(str(folder)), [2])
@@ -112,10 +112,10 @@ def test_packs_are_removed_when_nobody_has_used_them_for_two_weeks(folder: Path)
 
 def test_use_keeps_a_pack(folder: Path) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
-    pictures = resolve(str(folder))
-    store = prepare(pictures, [2])
+    images = resolve(str(folder))
+    store = prepare(images, [2])
     os.utime(store.folder, (1, 1))
-    prepare(pictures, [2])
+    prepare(images, [2])
     assert store.folder.stat().st_mtime > time.time() - 60
 
 
@@ -131,7 +131,7 @@ def test_paths_and_times_do_not_matter(folder: Path) -> None:
     assert before.folder.exists()
 
 
-def test_a_picture_overwritten_with_its_old_size_and_time_is_read_anew(folder: Path) -> None:
+def test_an_image_overwritten_with_its_old_size_and_time_is_read_anew(folder: Path) -> None:
     _save(folder / "a.bmp", _noise(20, 20, 1))
     status = (folder / "a.bmp").stat()
     before = prepare(resolve(str(folder)), [2])
@@ -172,12 +172,12 @@ def test_a_damaged_pack_is_made_again_and_says_so(
 ) -> None:
     for n in range(3):
         _save(folder / f"{n}.png", _noise(30, 24, n))
-    pictures = resolve(str(folder))
-    hashes = prepare(pictures, [2, 3]).hashes
+    images = resolve(str(folder))
+    hashes = prepare(images, [2, 3]).hashes
     (packed,) = (folder.parent / "cache").rglob(file)
     packed.write_bytes(DAMAGES[damage](packed.read_bytes()))
     for _ in range(2):  # the second time there is nothing to mend
-        again = prepare(pictures, [2, 3])
+        again = prepare(images, [2, 3])
         assert again.hashes == hashes
         for i in range(3):
             np.testing.assert_array_equal(again.hr(i), _noise(30, 24, i))
@@ -185,15 +185,15 @@ def test_a_damaged_pack_is_made_again_and_says_so(
                 np.testing.assert_array_equal(again.lr(i, scale), bicubic_downscale(_noise(30, 24, i), scale))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"note: {packed} is damaged")
-    assert line.endswith("generated again from the pictures")
+    assert line.endswith("generated again from the images")
 
 
 @pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
 def test_a_removed_file_of_a_pack_is_made_again(folder: Path, file: str) -> None:
     _save(folder / "a.png", _noise(20, 20))
-    pictures = resolve(str(folder))
-    (prepare(pictures, [2]).folder / file).unlink()
-    again = prepare(pictures, [2])
+    images = resolve(str(folder))
+    (prepare(images, [2]).folder / file).unlink()
+    again = prepare(images, [2])
     np.testing.assert_array_equal(again.hr(0), _noise(20, 20))
     np.testing.assert_array_equal(again.lr(0, 2), bicubic_downscale(_noise(20, 20), 2))
 
@@ -203,10 +203,10 @@ def test_the_file_of_another_pack_is_not_believed(folder: Path, file: str) -> No
     _save(folder / "a.png", _noise(20, 20, 1))
     first = prepare(resolve(str(folder)), [2])
     _save(folder / "a.png", _noise(20, 20, 2))
-    pictures = resolve(str(folder))
-    second = prepare(pictures, [2])
+    images = resolve(str(folder))
+    second = prepare(images, [2])
     shutil.copy(first.folder / file, second.folder / file)
-    again = prepare(pictures, [2])
+    again = prepare(images, [2])
     assert again.hashes == second.hashes
     np.testing.assert_array_equal(again.hr(0), _noise(20, 20, 2))
     np.testing.assert_array_equal(again.lr(0, 2), bicubic_downscale(_noise(20, 20, 2), 2))
@@ -250,7 +250,7 @@ def test_a_killed_process_leaves_nothing_for_ever(folder: Path) -> None:
     np.testing.assert_array_equal(store.hr(39), _noise(200, 200, 39))
 
 
-def test_pictures_with_the_same_pixels_count_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_with_the_same_pixels_count_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for n, name in enumerate(["a.png", "b.png", "c.png"]):
         _save(folder / name, _noise(20, 20, n))
     _save(folder / "d.bmp", _noise(20, 20, 1))
@@ -259,11 +259,11 @@ def test_pictures_with_the_same_pixels_count_once(folder: Path, capsys: pytest.C
     assert store.names == ("a", "b", "c")
     np.testing.assert_array_equal(store.hr(2), _noise(20, 20, 2))
     assert capsys.readouterr().err == (
-        f"note: {folder}: 2 of 5 pictures skipped, because their pixels equal those of another: d = b, e = a\n"
+        f"note: {folder}: 2 of 5 images skipped, because their pixels equal those of another: d = b, e = a\n"
     )
 
 
-def test_sets_that_repeat_pictures_count_them_once(folder: Path) -> None:
+def test_sets_that_repeat_images_count_them_once(folder: Path) -> None:
     for name in ("one", "two"):
         (folder / name).mkdir()
         for n in range(2):
@@ -275,7 +275,7 @@ def test_sets_that_repeat_pictures_count_them_once(folder: Path) -> None:
 def test_a_published_set_counts_as_it_was_published(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """T91 holds one picture twice; a copy of the set in a folder adds nothing."""
+    """T91 holds one image twice; a copy of the set in a folder adds nothing."""
     monkeypatch.setenv("NITIDO_DATA", str(folder))
     (folder / "t91").mkdir()
     for place in range(91):
@@ -287,27 +287,27 @@ def test_a_published_set_counts_as_it_was_published(
     shutil.copytree(folder / "t91", folder / "copy")
     both = prepare(resolve_all(["t91", f"{folder}/copy"]), [2])
     assert [entry.sha256 for entry in both.entries] == [entry.sha256 for entry in store.entries]
-    assert "91 of 182 pictures skipped" in capsys.readouterr().err
+    assert "91 of 182 images skipped" in capsys.readouterr().err
 
 
-def test_a_picture_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_changes_while_it_is_decoded_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
-    pictures = resolve(str(folder))
+    images = resolve(str(folder))
     decode = pack.decode
 
-    def overwrite_and_decode(path: Path) -> Picture:
+    def overwrite_and_decode(path: Path) -> DecodedImage:
         _save(path, _noise(20, 20, 2))
         return decode(path)
 
     monkeypatch.setattr(pack, "decode", overwrite_and_decode)
     with pytest.raises(DataError, match=r"a\.png changed while it was read"):
-        prepare(pictures, [2])
+        prepare(images, [2])
 
 
 def test_what_is_no_regular_file_is_refused_at_once(folder: Path) -> None:
     os.mkfifo(folder / "a.png")
     with pytest.raises(DataError, match=r"a\.png: not a regular file"):
-        prepare(PictureSet("mine", (folder / "a.png",)), [2])
+        prepare(ImageSet("mine", (folder / "a.png",)), [2])
 
 
 def test_sets_and_slices_do_not_share_a_pack(folder: Path) -> None:
@@ -346,23 +346,23 @@ def test_a_scale_that_was_not_prepared_is_refused(folder: Path) -> None:
         prepare(resolve(str(folder)), [2]).lr(0, 3)
 
 
-def test_a_picture_smaller_than_the_scale_is_refused(folder: Path) -> None:
+def test_an_image_smaller_than_the_scale_is_refused(folder: Path) -> None:
     _save(folder / "a.png", _noise(20, 3))
     with pytest.raises(DataError, match="3×20 pixels are too small for scale 4"):
         prepare(resolve(str(folder)), [4])
 
 
-def test_an_unreadable_picture_leaves_no_pack(folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_leaves_no_pack(folder: Path, tmp_path: Path) -> None:
     _save(folder / "a.png", _noise(20, 20))
-    (folder / "b.png").write_bytes(b"not a picture")
-    with pytest.raises(PictureError, match=r"b\.png"):
+    (folder / "b.png").write_bytes(b"not an image")
+    with pytest.raises(ImageFileError, match=r"b\.png"):
         prepare(resolve(str(folder)), [2])
     assert _files(tmp_path / "cache") == {}
 
 
-def test_a_missing_picture_gets_a_line(folder: Path) -> None:
+def test_a_missing_image_gets_a_line(folder: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*gone\.png: No such file"):
-        prepare(PictureSet("mine", (folder / "gone.png",)), [2])
+        prepare(ImageSet("mine", (folder / "gone.png",)), [2])
 
 
 @contextmanager
@@ -378,26 +378,26 @@ def _full_disk(room: int) -> Iterator[None]:
 
 def test_a_full_disk_leaves_nothing_half_written(folder: Path, tmp_path: Path) -> None:
     _save(folder / "a.png", _noise(20, 20))
-    pictures = resolve(str(folder))
+    images = resolve(str(folder))
     with _full_disk(1000), pytest.raises(DataError, match=r"cannot write .*cache.*: File too large"):
-        prepare(pictures, [2])
+        prepare(images, [2])
     assert _files(tmp_path / "cache") == {}
-    prepare(pictures, [])
+    prepare(images, [])
     with _full_disk(200), pytest.raises(DataError, match=r"cannot write .*cache.*: File too large"):
-        prepare(pictures, [2])
+        prepare(images, [2])
     assert {Path(name).name for name in _files(tmp_path / "cache")} == {"hr.bin", "index.json"}
-    assert prepare(pictures, [2]).lr(0, 2).shape == (10, 10, 3)
+    assert prepare(images, [2]).lr(0, 2).shape == (10, 10, 3)
 
 
-def test_many_may_prepare_the_same_pictures_at_once(folder: Path, tmp_path: Path) -> None:
+def test_many_may_prepare_the_same_images_at_once(folder: Path, tmp_path: Path) -> None:
     for n in range(4):
         _save(folder / f"{n}.png", _noise(64, 64, n))
-    pictures = resolve(str(folder))
+    images = resolve(str(folder))
     start = Barrier(4)
 
     def prepare_together(_: int) -> Store:
         start.wait(30)
-        return prepare(pictures, [2])
+        return prepare(images, [2])
 
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(prepare_together, range(4)))
@@ -410,14 +410,14 @@ def test_many_may_prepare_the_same_pictures_at_once(folder: Path, tmp_path: Path
     assert len(_files(tmp_path / "cache")) == 3
 
 
-def _store(folder: Path, name: str, pictures: dict[str, npt.NDArray[np.uint8]]) -> Store:
+def _store(folder: Path, name: str, images: dict[str, npt.NDArray[np.uint8]]) -> Store:
     (folder / name).mkdir()
-    for file, pixels in pictures.items():
+    for file, pixels in images.items():
         _save(folder / name / file, pixels)
-    return prepare(PictureSet(name, resolve(str(folder / name)).paths), [2])
+    return prepare(ImageSet(name, resolve(str(folder / name)).paths), [2])
 
 
-def test_training_on_held_out_pictures_is_refused(folder: Path) -> None:
+def test_training_on_held_out_images_is_refused(folder: Path) -> None:
     train = _store(folder, "train", {"x.png": _noise(20, 20, 1), "y.png": _noise(20, 20, 2)})
     test = _store(folder, "test", {"z.bmp": _noise(20, 20, 2)})
     other = _store(folder, "other", {"x.png": _noise(20, 20, 3), "y.png": _noise(10, 40, 1)})
@@ -428,14 +428,14 @@ def test_training_on_held_out_pictures_is_refused(folder: Path) -> None:
 
 
 def test_a_long_overlap_is_one_short_line(folder: Path) -> None:
-    pictures = {f"{n}.png": _noise(8, 8, n) for n in range(8)}
-    train, test = _store(folder, "train", pictures), _store(folder, "test", pictures)
+    images = {f"{n}.png": _noise(8, 8, n) for n in range(8)}
+    train, test = _store(folder, "train", images), _store(folder, "test", images)
     with pytest.raises(DataError, match=r"4 is also in test: 4 and 3 more; training") as refused:
         refuse_overlap(train, test)
     assert "\n" not in str(refused.value)
 
 
-def test_equal_bytes_in_another_shape_are_another_picture(folder: Path) -> None:
+def test_equal_bytes_in_another_shape_are_another_image(folder: Path) -> None:
     pixels = _noise(8, 32)
     store = _store(folder, "mine", {"a.png": pixels, "b.png": pixels.reshape(16, 16, 3)})
     assert store.hashes[0] != store.hashes[1]

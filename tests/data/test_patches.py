@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**63)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Three pictures of noise, so that every patch occurs in one place only; sizes are no multiples of the scales."""
+    """Three images of noise, so that every patch occurs in one place only; sizes are no multiples of the scales."""
     folder = tmp_path_factory.mktemp("noise")
     for n, size in enumerate([(70, 51), (49, 64), (90, 100)]):
         pixels = np.random.default_rng(n).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -47,7 +47,7 @@ def test_the_plan_of_a_patch_depends_on_nothing_but_its_index(seed: int, indices
     together = patch_plan(seed, indices, SIZES, 8)
     for n, index in enumerate(indices):
         alone = patch_plan(seed, [index], SIZES, 8)
-        parts = ("picture", "top", "left", "symmetry", "colours")
+        parts = ("image", "top", "left", "symmetry", "colours")
         assert [getattr(together, part)[n] for part in parts] == [getattr(alone, part)[0] for part in parts]
 
 
@@ -56,9 +56,9 @@ def test_the_plan_of_a_patch_depends_on_nothing_but_its_index(seed: int, indices
     sizes=st.lists(st.tuples(st.integers(5, 40), st.integers(5, 40)), min_size=1, max_size=5),
     patch=st.integers(1, 5),
 )
-def test_every_patch_lies_inside_its_picture(seed: int, sizes: list[tuple[int, int]], patch: int) -> None:
+def test_every_patch_lies_inside_its_image(seed: int, sizes: list[tuple[int, int]], patch: int) -> None:
     plan = patch_plan(seed, range(64), sizes, patch)
-    height, width = np.array(sizes)[plan.picture].T
+    height, width = np.array(sizes)[plan.image].T
     assert (plan.top >= 0).all()
     assert (plan.left >= 0).all()
     assert (plan.top + patch <= height).all()
@@ -70,17 +70,17 @@ def test_places_and_symmetries_are_uniform_and_independent() -> None:
     patch, drawn = 8, 200_000
     plan = patch_plan(3, range(drawn), SIZES, patch)
     places = {
-        (picture, top, left): n
-        for n, (picture, top, left) in enumerate(
-            (picture, top, left)
-            for picture, (height, width) in enumerate(SIZES)
+        (image, top, left): n
+        for n, (image, top, left) in enumerate(
+            (image, top, left)
+            for image, (height, width) in enumerate(SIZES)
             for top in range(height - patch + 1)
             for left in range(width - patch + 1)
         )
     }
     counts = np.zeros((len(places), 8))
-    for picture, top, left, symmetry in zip(plan.picture, plan.top, plan.left, plan.symmetry, strict=True):
-        counts[places[picture, top, left], symmetry] += 1
+    for image, top, left, symmetry in zip(plan.image, plan.top, plan.left, plan.symmetry, strict=True):
+        counts[places[image, top, left], symmetry] += 1
     assert len(places) == 10 + 1 + 92
     assert chisquare(counts.ravel()).pvalue > 1e-3
     # Neighbours in the sequence must not be alike either.
@@ -118,11 +118,11 @@ def test_every_patch_is_where_the_plan_says(store: Store, scale: int) -> None:
     plan = patch_plan(5, range(100, 100 + count), store.lr_sizes(scale), patch)
     assert len(set(plan.symmetry.tolist())) == 8
     for n in range(count):
-        picture, top, left = int(plan.picture[n]), int(plan.top[n]), int(plan.left[n])
+        image, top, left = int(plan.image[n]), int(plan.top[n]), int(plan.left[n])
         flip_rows, flip_columns, swap = (bool(plan.symmetry[n] >> bit & 1) for bit in range(3))
         for found, source, k in (
-            (lr[n], store.lr(picture, scale), 1),
-            (hr[n], store.hr_cropped(picture, scale), scale),
+            (lr[n], store.lr(image, scale), 1),
+            (hr[n], store.hr_cropped(image, scale), scale),
         ):
             expected = source[k * top : k * (top + patch), k * left : k * (left + patch)]
             expected = np.flipud(expected) if flip_rows else expected
@@ -132,7 +132,7 @@ def test_every_patch_is_where_the_plan_says(store: Store, scale: int) -> None:
 
 
 def test_lr_and_hr_show_the_same_place(folder: Path) -> None:
-    """The colours of a smooth picture are its coordinates, so each LR pixel must be the mean of its HR pixels."""
+    """The colours of a smooth image are its coordinates, so each LR pixel must be the mean of its HR pixels."""
     rows, columns = np.mgrid[0:120, 0:100]
     pixels = np.stack([rows * 2, columns * 2, rows + columns], axis=-1).astype(np.uint8)
     Image.fromarray(pixels).save(folder / "ramp.png")
@@ -141,10 +141,10 @@ def test_lr_and_hr_show_the_same_place(folder: Path) -> None:
         means = hr.reshape(40, 3, 9, scale, 9, scale).mean(axis=(3, 5))
         difference = np.abs(means - lr)
         assert np.median(difference) <= 0.5
-        assert difference.max() < 2.5  # only at the border of the picture, where bicubic sees a mirror
+        assert difference.max() < 2.5  # only at the border of the image, where bicubic sees a mirror
 
 
-def test_lr_is_cut_from_the_lr_of_the_whole_picture(store: Store) -> None:
+def test_lr_is_cut_from_the_lr_of_the_whole_image(store: Store) -> None:
     """Shrinking the HR patch by itself gives other pixels along its border, where its surroundings are missing."""
     from nitido.imaging import bicubic_downscale
 
@@ -166,7 +166,7 @@ def test_without_augmentation_nothing_is_turned(store: Store) -> None:
     plan = patch_plan(9, range(16), store.lr_sizes(2), 12)
     for n in range(16):
         top, left = int(plan.top[n]), int(plan.left[n])
-        expected = store.lr(int(plan.picture[n]), 2)[top : top + 12, left : left + 12]
+        expected = store.lr(int(plan.image[n]), 2)[top : top + 12, left : left + 12]
         np.testing.assert_array_equal(lr[n].transpose(1, 2, 0), expected)
 
 
@@ -200,7 +200,7 @@ def test_a_sampler_travels_to_another_process(store: Store) -> None:
 
 
 @pytest.mark.parametrize("patch", [25, 0])
-def test_a_patch_larger_than_the_smallest_picture_is_refused(store: Store, patch: int) -> None:
-    with pytest.raises(DataError, match=f"patch {patch} must be 1 to 24: the smallest picture, 1 of .*, is 32×24"):
+def test_a_patch_larger_than_the_smallest_image_is_refused(store: Store, patch: int) -> None:
+    with pytest.raises(DataError, match=f"patch {patch} must be 1 to 24: the smallest image, 1 of .*, is 32×24"):
         PatchSampler(store, 2, patch, seed=0)
     PatchSampler(store, 2, 24, seed=0).batch(0, 1)

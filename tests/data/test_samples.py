@@ -1,4 +1,4 @@
-"""The image set `samples`: enough pictures, small files, and no scene in two splits."""
+"""The image set `samples`: enough images, small files, and no scene in two splits."""
 
 from collections import defaultdict
 
@@ -7,9 +7,9 @@ import pytest
 
 from nitido.data import SAMPLES, Role, Store, dataset, prepare, resolve
 from nitido.data.catalog import SAMPLES_FOLDER
-from nitido.data.overlap import find_overlaps, similar_pictures
+from nitido.data.overlap import find_overlaps, similar_images
 from nitido.data.thumbnails import thumbnails
-from nitido.imaging import read_picture
+from nitido.imaging import load_image
 
 CROPS = [sample for sample in SAMPLES if sample.kodak is not None]
 LEAST: dict[Role, int] = {"train": 12, "validation": 4, "test": 16}
@@ -20,7 +20,7 @@ def stores() -> dict[Role, Store]:
     return {role: prepare(resolve("samples", role), [2]) for role in LEAST}
 
 
-def test_every_split_has_enough_pictures(stores: dict[Role, Store]) -> None:
+def test_every_split_has_enough_images(stores: dict[Role, Store]) -> None:
     assert dataset("samples").is_complete()
     for role, store in stores.items():
         assert len(store) == sum(sample.split == role for sample in SAMPLES) >= LEAST[role]
@@ -38,11 +38,11 @@ def test_a_scene_is_in_one_split() -> None:
 @pytest.mark.parametrize(
     "same", [(1, 2), (6, 11), (9, 10), (19, 21)], ids=["red door", "fishing boat", "regatta", "lighthouse"]
 )
-def test_kodak_pictures_of_one_scene_have_one_label(same: tuple[int, int]) -> None:
+def test_kodak_images_of_one_scene_have_one_label(same: tuple[int, int]) -> None:
     assert len({sample.scene for sample in CROPS if sample.kodak in same}) == 1
 
 
-def test_a_kodak_picture_is_in_one_split() -> None:
+def test_a_kodak_image_is_in_one_split() -> None:
     splits = defaultdict(set)
     for sample in CROPS:
         splits[sample.kodak].add(sample.split)
@@ -50,10 +50,10 @@ def test_a_kodak_picture_is_in_one_split() -> None:
     assert all(len(found) == 1 for found in splits.values())
 
 
-def test_no_two_pictures_are_nearly_the_same(stores: dict[Role, Store]) -> None:
+def test_no_two_images_are_nearly_the_same(stores: dict[Role, Store]) -> None:
     assert find_overlaps(stores["train"], stores["validation"], {"samples": stores["test"]}) == ()
     for store in stores.values():
-        assert [(i, j) for i, j in similar_pictures(thumbnails(store), thumbnails(store)) if i < j] == []
+        assert [(i, j) for i, j in similar_images(thumbnails(store), thumbnails(store)) if i < j] == []
 
 
 def test_the_crops_are_small_lossless_webp() -> None:
@@ -64,9 +64,9 @@ def test_the_crops_are_small_lossless_webp() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.file)
-def test_every_picture_is_opaque_and_has_8_bits_and_terms(sample) -> None:
-    picture = read_picture(sample.path)
-    assert (picture.pixels.dtype, picture.alpha, picture.notes) == (np.uint8, None, ())
+def test_every_image_is_opaque_and_has_8_bits_and_terms(sample) -> None:
+    image = load_image(sample.path)
+    assert (image.pixels.dtype, image.alpha, image.notes) == (np.uint8, None, ())
     assert sample.terms.startswith(
         ("CC0 (", "public domain (", "unrestricted use (", "no known copyright restrictions (")
     )

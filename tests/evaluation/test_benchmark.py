@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nitido.architectures import build, resolve_config
-from nitido.data import PictureSet, Store, prepare
+from nitido.data import ImageSet, Store, prepare
 from nitido.evaluation import PROTOCOL, MetricError, psnr_y, ssim_y
 from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler, UpscaledImage, evaluate
 from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
@@ -19,11 +19,11 @@ from nitido.imaging import bicubic_downscale, bicubic_upscale
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     from skimage import data
 
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     Image.fromarray(data.chelsea()[100:181, 100:201]).save(folder / "colour.png")
     Image.fromarray(data.camera()[100:180, 100:200]).save(folder / "grey.png")
     paths = (folder / "colour.png", folder / "grey.png")
-    return prepare(PictureSet("two", paths), [2], tmp_path_factory.mktemp("packs"))
+    return prepare(ImageSet("two", paths), [2], tmp_path_factory.mktemp("packs"))
 
 
 class Perfect:
@@ -75,7 +75,7 @@ def test_a_y_network_is_scored_on_its_rounded_y_and_keeps_bicubic_colour(store: 
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_grey_picture_is_its_own_y(store: Store, channels: int) -> None:
+def test_a_grey_image_is_its_own_y(store: Store, channels: int) -> None:
     upscaled = NetworkUpscaler(zero_residual_network(channels))(store.lr(1, 2), grey=True)
     assert np.abs(upscaled.y - upscaled.rgb[..., 0]).max() <= 1
 
@@ -106,10 +106,10 @@ def test_rows_name_the_protocol_and_means_are_over_images(store: Store) -> None:
     assert mean == pytest.approx(sum(psnrs) / 2)
 
 
-def test_a_picture_too_small_to_score_is_named(tmp_path: Path) -> None:
+def test_an_image_too_small_to_score_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (12, 40)).save(tmp_path / "sliver.png")
-    store = prepare(PictureSet("few", (tmp_path / "sliver.png",)), [2], tmp_path)
-    with pytest.raises(MetricError, match="sliver of few: a picture of 12×40 is too small"):
+    store = prepare(ImageSet("few", (tmp_path / "sliver.png",)), [2], tmp_path)
+    with pytest.raises(MetricError, match="sliver of few: an image of 12×40 is too small"):
         list(evaluate(BicubicUpscaler(2), store, 2))
 
 

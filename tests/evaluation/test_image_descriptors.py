@@ -1,4 +1,4 @@
-"""Descriptors of content on pictures whose answer is known beforehand."""
+"""Descriptors of content on images whose answer is known beforehand."""
 
 import io
 
@@ -21,7 +21,7 @@ from nitido.evaluation.image_descriptors import (
 
 
 def grey(plane: np.ndarray) -> np.ndarray:
-    """An RGB picture of a plane in [0, 1]."""
+    """An RGB image of a plane in [0, 1]."""
     return np.repeat(np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -57,7 +57,7 @@ def test_edge_density_is_the_share_of_edge_pixels() -> None:
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.08])
 def test_noise_is_measured_by_its_deviation(sigma: float) -> None:
     flat = 0.5 + np.random.default_rng(1).normal(0, sigma, (200, 200))
-    # 0…255 of a grey picture is the whole of luma's range.
+    # 0…255 of a grey image is the whole of luma's range.
     assert noise(grey(flat)) == pytest.approx(sigma, rel=0.08)
 
 
@@ -92,7 +92,7 @@ def test_a_blurred_photograph_has_fewer_edges_and_lower_frequencies() -> None:
         assert soft_values[name] < sharp_values[name], name
 
 
-def test_a_flat_picture_has_a_finite_description() -> None:
+def test_a_flat_image_has_a_finite_description() -> None:
     found = describe(np.full((32, 48, 3), 90, np.uint8))
     assert set(found) == set(DESCRIPTORS)
     assert all(value == pytest.approx(0, abs=1e-9) for value in found.values())

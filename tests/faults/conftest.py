@@ -6,12 +6,12 @@ import pytest
 
 from tests.faults.jobs import Job, Make
 from tests.forked import ForkServer
-from tests.forked.pictures import make_pictures
+from tests.forked.images import make_images
 
 
 @pytest.fixture
 def make(fork_server: ForkServer, tmp_path: Path) -> Make:
-    make_pictures(tmp_path / "pictures")
+    make_images(tmp_path / "images")
     # Without Graphviz: its files are written like all others, and it takes most of a tiny run's time.
     environment = {"NITIDO_CACHE": str(tmp_path / "work" / "cache"), "NITIDO_DATA": str(tmp_path / "data"), "PATH": ""}
 

@@ -1,4 +1,4 @@
-"""Tiny jobs whose results and caches lie in one folder: a training, a study, a folder of pictures to upscale."""
+"""Tiny jobs whose results and caches lie in one folder: a training, a study, a folder of images to upscale."""
 
 import hashlib
 import re
@@ -79,7 +79,7 @@ Make = Callable[..., Job]
 
 def train() -> list[object]:
     """The command of a tiny training, which goes on when it is given again."""
-    sets = RUN | {f"data.{split}": f"pictures/{split}" for split in ("train", "validation", "test")}
+    sets = RUN | {f"data.{split}": f"images/{split}" for split in ("train", "validation", "test")}
     words = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
     return ["train", "srcnn", "--variant", "debug", "--out", "work/out", *words]
 
@@ -98,7 +98,7 @@ def study(folder: Path) -> list[object]:
         ],
         "profiles": {
             "demo": {
-                "data": {split: f"pictures/{split}" for split in ("train", "validation", "test")},
+                "data": {split: f"images/{split}" for split in ("train", "validation", "test")},
                 "learning_rates": [1e-3],
                 "hyperparameters": RUN,
             }
@@ -108,5 +108,5 @@ def study(folder: Path) -> list[object]:
     return ["study", "run", "study.yaml", "--out", "work/out"]
 
 
-UPSCALE: list[object] = ["upscale", "pictures", "-o", "work/out", "--model", "srcnn-x2"]
+UPSCALE: list[object] = ["upscale", "images", "-o", "work/out", "--model", "srcnn-x2"]
 """The command that upscales a folder."""

@@ -117,14 +117,14 @@ def measured(work: Path, out: str) -> Any:
     return json.loads(out)["means"]
 
 
-EVALUATE: Sequence[object] = ["evaluate", "work/out", "--data", "pictures/test", "--scale", "2", "--json", "-"]
+EVALUATE: Sequence[object] = ["evaluate", "work/out", "--data", "images/test", "--scale", "2", "--json", "-"]
 
 
 class TestRun:
     def test_finished(self, make: Make) -> None:
         job = make(*train())
         job.undisturbed()
-        upscale = ["upscale", "pictures/test/test0.png", "-o", "work/result.png", "--model", "work/out"]
+        upscale = ["upscale", "images/test/test0.png", "-o", "work/result.png", "--model", "work/out"]
         commands = [
             Command(train(), figures),
             Command(EVALUATE, measured),
@@ -164,8 +164,8 @@ class TestFolder:
     def test_finished(self, make: Make) -> None:
         job = make(*UPSCALE)
         job.undisturbed()
-        holds(job, [Command(UPSCALE, figures_of_pictures)], "out", each=6)
+        holds(job, [Command(UPSCALE, figures_of_images)], "out", each=6)
 
 
-def figures_of_pictures(work: Path, out: str) -> Any:
+def figures_of_images(work: Path, out: str) -> Any:
     return {name: value for name, value in result_of(work / "out").items() if name.endswith(".png")}

@@ -56,5 +56,5 @@ class TestStudy:
 
 
 class TestFolder:
-    def test_is_upscaled_to_the_same_pictures(self, make: Make) -> None:
+    def test_is_upscaled_to_the_same_images(self, make: Make) -> None:
         survives(make(*UPSCALE), 60)

@@ -22,7 +22,7 @@ variants:
 profiles:
   demo:
     description: tiny
-    data: {train: [pictures/train], validation: [pictures/validation], test: [pictures/test]}
+    data: {train: [images/train], validation: [images/validation], test: [images/test]}
     learning_rates: [1.0e-3]
     seeds: [0]
     config: {kernel_sizes: [3, 1, 3]}
@@ -34,21 +34,21 @@ profiles:
 def build(folder: str) -> None:
     """Write everything below `folder`, which is the working directory, too."""
     from nitido.cli.app import main  # noqa: F401  (its modules are loaded before anything is written)
-    from tests.forked.pictures import make_pictures
+    from tests.forked.images import make_images
     from tests.forked.server import command
 
     root = Path(folder)
-    make_pictures(root / "pictures")
-    _write(root / "picture", pictures())
+    make_images(root / "images")
+    _write(root / "image", images())
     _write(root / "foreign", foreign(root))
     (root / "studies").mkdir()
     (root / "studies" / "study.yaml").write_text(STUDY)
     os.chdir(root)
     os.environ["NITIDO_CACHE"] = str(root / "other_cache")
     done = [command(["study", "run", "studies/study.yaml", "--out", "study"], None)]
-    done.append(command(["upscale", "pictures/train", "-o", "upscaled", "--model", "bicubic", "--scale", "2"], None))
-    os.environ["NITIDO_CACHE"] = str(root / "cache")  # of the test pictures alone
-    done.append(command(["data", "prepare", str(root / "pictures" / "test"), "--scale", "2"], None))
+    done.append(command(["upscale", "images/train", "-o", "upscaled", "--model", "bicubic", "--scale", "2"], None))
+    os.environ["NITIDO_CACHE"] = str(root / "cache")  # of the test images alone
+    done.append(command(["data", "prepare", str(root / "images" / "test"), "--scale", "2"], None))
     assert [one["code"] for one in done] == [0, 0, 0], done
     (root / "model").mkdir()
     run = root / "study" / "runs" / "a"
@@ -67,8 +67,8 @@ def _write(folder: Path, files: Iterator[tuple[str, bytes]]) -> None:
         (folder / name).write_bytes(content)
 
 
-def pictures() -> Iterator[tuple[str, bytes]]:
-    """Small pictures of every format and many kinds."""
+def images() -> Iterator[tuple[str, bytes]]:
+    """Small images of every format and many kinds."""
     import pyvips
     from PIL import Image, ImageCms
     from skimage import data

@@ -59,24 +59,22 @@ def _by_variant(outputs: list[str]) -> dict[str, Any]:
 
 
 TARGETS: Mapping[str, Target] = {
-    "upscaled_pictures": Target("picture", lambda p: [_upscale(p, "--model", "bicubic", "--scale", "2")], 750),
-    "training_pictures": Target(
-        "picture", lambda p: [["data", "check", str(p.parent)], ["data", "prepare", str(p.parent)]], 450
+    "upscaled_images": Target("image", lambda p: [_upscale(p, "--model", "bicubic", "--scale", "2")], 750),
+    "training_images": Target(
+        "image", lambda p: [["data", "check", str(p.parent)], ["data", "prepare", str(p.parent)]], 450
     ),
     "models": Target(
         "model",
-        lambda p: [["upscale", "pictures/test/test0.png", "-o", "result.png", "--model", str(p)]],
+        lambda p: [["upscale", "images/test/test0.png", "-o", "result.png", "--model", str(p)]],
         250,
         figures=_all,
     ),
     "foreign_weights": Target("foreign", lambda p: [["model", "import", str(p), "-o", "imported.safetensors"]], 300),
-    "onnx": Target(
-        "onnx", lambda p: [["upscale", "pictures/test/test0.png", "-o", "result.png", "--model", str(p)]], 60
-    ),
+    "onnx": Target("onnx", lambda p: [["upscale", "images/test/test0.png", "-o", "result.png", "--model", str(p)]], 60),
     "study_files": Target("studies", lambda p: [["study", "show", str(p)]], 150),
     "runs": Target(
         "run",
-        lambda p: [["evaluate", str(p), "--data", "pictures/test", "--scale", "2", "--json", "-"]],
+        lambda p: [["evaluate", str(p), "--data", "images/test", "--scale", "2", "--json", "-"]],
         80,
         whole=True,
         figures=_all,
@@ -86,7 +84,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "packs": Target(
         "cache",
-        lambda p: [["evaluate", "bicubic", "--data", "pictures/test", "--scale", "2", "--json", "-"]],
+        lambda p: [["evaluate", "bicubic", "--data", "images/test", "--scale", "2", "--json", "-"]],
         80,
         pattern="packs/**/*",
         whole=True,
@@ -94,7 +92,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "manifests": Target(
         "upscaled",
-        lambda p: [["upscale", "pictures/train", "-o", str(p), "--model", "bicubic", "--scale", "2"]],
+        lambda p: [["upscale", "images/train", "-o", str(p), "--model", "bicubic", "--scale", "2"]],
         60,
         pattern=".nitido-upscale.jsonl",
         whole=True,
@@ -161,7 +159,7 @@ def place_input(name: str, rng: random.Random | None, corpus: Path, work: Path) 
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     os.chdir(work)
-    (work / "pictures").symlink_to(corpus / "pictures")
+    (work / "images").symlink_to(corpus / "images")
     if not target.whole:
         place.mkdir()
         given = place / chosen.name

@@ -7,24 +7,24 @@ from nitido.imaging import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)
 
 
-def test_luma_agrees_with_scikit_image(picture):
-    luma = rgb_to_y(picture)
+def test_luma_agrees_with_scikit_image(image):
+    luma = rgb_to_y(image)
     assert luma.dtype == np.float64
-    np.testing.assert_allclose(luma, rgb2ycbcr(picture)[..., 0], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(luma, rgb2ycbcr(image)[..., 0], rtol=0, atol=1e-10)
 
 
-def test_luma_of_floats_is_that_of_integers(picture):
-    np.testing.assert_array_equal(rgb_to_y(picture.astype(np.float32)), rgb_to_y(picture))
+def test_luma_of_floats_is_that_of_integers(image):
+    np.testing.assert_array_equal(rgb_to_y(image.astype(np.float32)), rgb_to_y(image))
 
 
-def test_tensor_agrees_with_scikit_image(picture):
-    rgb = torch.from_numpy(picture / 255.0).permute(2, 0, 1)[None]
+def test_tensor_agrees_with_scikit_image(image):
+    rgb = torch.from_numpy(image / 255.0).permute(2, 0, 1)[None]
     ycbcr = rgb_to_ycbcr(rgb)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(ycbcr * 255, rgb2ycbcr(picture), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ycbcr * 255, rgb2ycbcr(image), rtol=0, atol=1e-10)
 
 
 def test_corners_of_the_colour_cube():

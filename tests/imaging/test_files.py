@@ -14,7 +14,7 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms
 
-from nitido.imaging import FORMATS, Picture, PictureError, find_pictures, read_picture, read_size, write_picture
+from nitido.imaging import FORMATS, DecodedImage, ImageFileError, find_images, load_image, read_size, save_image
 
 HEIGHT, WIDTH = 23, 37
 LOSSLESS = ["png", "bmp", "tiff", "webp"]
@@ -32,7 +32,7 @@ def rgb(rng) -> np.ndarray:
 
 @pytest.fixture
 def smooth() -> np.ndarray:
-    """A picture that lossy formats keep nearly unchanged."""
+    """An image that lossy formats keep nearly unchanged."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     return np.stack([60 + 4 * x, 40 + 6 * y, 200 - 2 * x - 2 * y], axis=2).astype(np.uint8)
 
@@ -42,24 +42,24 @@ def save(path: Path, image: Image.Image, **options) -> Path:
     return path
 
 
-def check(path: Path, pixels: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
-    picture = read_picture(path)
-    assert picture.path == path
-    assert picture.pixels.dtype == pixels.dtype
-    np.testing.assert_array_equal(picture.pixels, pixels)
-    assert (picture.alpha is None) == (alpha is None)
+def check(path: Path, pixels: np.ndarray, alpha: np.ndarray | None = None) -> DecodedImage:
+    image = load_image(path)
+    assert image.path == path
+    assert image.pixels.dtype == pixels.dtype
+    np.testing.assert_array_equal(image.pixels, pixels)
+    assert (image.alpha is None) == (alpha is None)
     if alpha is not None:
-        assert picture.alpha.dtype == alpha.dtype
-        np.testing.assert_array_equal(picture.alpha, alpha)
-    assert (picture.width, picture.height) == read_size(path) == pixels.shape[1::-1]
-    return picture
+        assert image.alpha.dtype == alpha.dtype
+        np.testing.assert_array_equal(image.alpha, alpha)
+    assert (image.width, image.height) == read_size(path) == pixels.shape[1::-1]
+    return image
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
 def test_rgb(tmp_path, rgb, suffix):
-    picture = check(save(tmp_path / f"a.{suffix}", Image.fromarray(rgb)), rgb)
-    assert picture.format == suffix
-    assert picture.icc_profile is None
+    image = check(save(tmp_path / f"a.{suffix}", Image.fromarray(rgb)), rgb)
+    assert image.format == suffix
+    assert image.icc_profile is None
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
@@ -150,17 +150,17 @@ def test_cmyk_jpeg_becomes_srgb(tmp_path, smooth, embedded):
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             outputMode="RGB",
         )
-    picture = read_picture(path)
-    assert picture.pixels.dtype == np.uint8
-    assert picture.alpha is None
-    assert picture.icc_profile is None
-    assert np.abs(picture.pixels.astype(int) - np.asarray(expected)).max() <= 3
+    image = load_image(path)
+    assert image.pixels.dtype == np.uint8
+    assert image.alpha is None
+    assert image.icc_profile is None
+    assert np.abs(image.pixels.astype(int) - np.asarray(expected)).max() <= 3
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(tmp_path, smooth, suffix, orientation):
-    """EXIF 2.3, tag 0x0112: where the stored 0th row and 0th column belong in the upright picture."""
+    """EXIF 2.3, tag 0x0112: where the stored 0th row and 0th column belong in the upright image."""
     upright = {
         1: smooth,
         2: smooth[:, ::-1],
@@ -175,16 +175,16 @@ def test_exif_orientation(tmp_path, smooth, suffix, orientation):
     exif[0x0112] = orientation
     options = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
     path = save(tmp_path / f"a.{suffix}", Image.fromarray(smooth), exif=exif, **options)
-    picture = read_picture(path)
-    assert picture.pixels.shape == upright.shape
-    assert np.abs(picture.pixels.astype(int) - upright).max() <= (4 if suffix == "jpg" else 0)
-    assert read_size(path) == (picture.width, picture.height)
+    image = load_image(path)
+    assert image.pixels.shape == upright.shape
+    assert np.abs(image.pixels.astype(int) - upright).max() <= (4 if suffix == "jpg" else 0)
+    assert read_size(path) == (image.width, image.height)
 
 
 def test_icc_profile_is_handed_on_and_not_applied(tmp_path, rgb):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture = check(save(tmp_path / "a.png", Image.fromarray(rgb), icc_profile=profile), rgb)
-    assert picture.icc_profile == profile
+    image = check(save(tmp_path / "a.png", Image.fromarray(rgb), icc_profile=profile), rgb)
+    assert image.icc_profile == profile
 
 
 def test_the_content_decides_not_the_name(tmp_path, rgb):
@@ -197,15 +197,15 @@ def test_the_content_decides_not_the_name(tmp_path, rgb):
 @pytest.mark.parametrize("write", ["nitido", "pillow"])
 def test_odd_file_names(tmp_path, rgb, name, write):
     path = tmp_path / name
-    write_picture(path, rgb) if write == "nitido" else save(path, Image.fromarray(rgb))
+    save_image(path, rgb) if write == "nitido" else save(path, Image.fromarray(rgb))
     check(path, rgb)
 
 
 def test_a_changed_file_is_read_anew(tmp_path, rgb):
     path = tmp_path / "a.png"
-    write_picture(path, rgb)
+    save_image(path, rgb)
     check(path, rgb)
-    write_picture(path, 255 - rgb)
+    save_image(path, 255 - rgb)
     check(path, 255 - rgb)
 
 
@@ -213,8 +213,8 @@ def test_a_changed_file_is_read_anew(tmp_path, rgb):
 
 
 def refused(path: Path, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason) as caught:
-        read_picture(path)
+    with pytest.raises(ImageFileError, match=reason) as caught:
+        load_image(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -222,7 +222,7 @@ def refused(path: Path, reason: str) -> None:
 
 def test_missing_file(tmp_path):
     refused(tmp_path / "a.png", "No such file")
-    with pytest.raises(PictureError, match="No such file"):
+    with pytest.raises(ImageFileError, match="No such file"):
         read_size(tmp_path / "a.png")
 
 
@@ -237,24 +237,24 @@ def test_empty_file(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_avif_has_the_pixels_that_pillow_decodes(tmp_path, smooth, mode):
-    image = Image.fromarray(smooth)
-    image.putalpha(200)
-    image.convert(mode).save(tmp_path / "a.avif", quality=90, subsampling="4:4:4")
+    original = Image.fromarray(smooth)
+    original.putalpha(200)
+    original.convert(mode).save(tmp_path / "a.avif", quality=90, subsampling="4:4:4")
     theirs = np.asarray(Image.open(tmp_path / "a.avif").convert(mode))
-    picture = read_picture(tmp_path / "a.avif")
-    assert (picture.format, picture.pixels.dtype) == ("avif", np.uint8)
+    image = load_image(tmp_path / "a.avif")
+    assert (image.format, image.pixels.dtype) == ("avif", np.uint8)
     assert read_size(tmp_path / "a.avif") == (WIDTH, HEIGHT)
-    assert np.abs(picture.pixels.astype(int) - theirs[..., :3]).max() <= 2  # two decoders, each rounds YCbCr to RGB
-    assert (picture.alpha is None) == (mode == "RGB")
-    if picture.alpha is not None:
-        np.testing.assert_array_equal(picture.alpha, theirs[..., 3])
+    assert np.abs(image.pixels.astype(int) - theirs[..., :3]).max() <= 2  # two decoders, each rounds YCbCr to RGB
+    assert (image.alpha is None) == (mode == "RGB")
+    if image.alpha is not None:
+        np.testing.assert_array_equal(image.alpha, theirs[..., 3])
 
 
 @pytest.mark.parametrize("bits", [10, 12])
 def test_more_than_8_bits_of_an_avif_are_spread_over_16(tmp_path, bits):
     white = pyvips.Image.black(20, 16, bands=3).copy(interpretation="rgb16").cast("ushort") + 65535
     white.cast("ushort").heifsave(str(tmp_path / "a.avif"), compression="av1", bitdepth=bits, lossless=True)
-    pixels = read_picture(tmp_path / "a.avif").pixels
+    pixels = load_image(tmp_path / "a.avif").pixels
     assert pixels.dtype == np.uint16
     assert pixels.min() == 65535
 
@@ -273,17 +273,17 @@ def test_a_moving_or_cut_avif_is_refused_in_one_line(tmp_path, smooth):
 
 def test_every_format_is_written_and_read_again(tmp_path, smooth):
     for suffix in FORMATS:
-        write_picture(tmp_path / f"a{suffix}", smooth)
-        picture = read_picture(tmp_path / f"a{suffix}")
-        assert picture.format == FORMATS[suffix]
-        assert np.abs(picture.pixels.astype(int) - smooth).mean() < 3
+        save_image(tmp_path / f"a{suffix}", smooth)
+        image = load_image(tmp_path / f"a{suffix}")
+        assert image.format == FORMATS[suffix]
+        assert np.abs(image.pixels.astype(int) - smooth).mean() < 3
 
 
 @pytest.mark.parametrize("content", [b"hello, this is text\n", b"GIF89a", b"<svg/>"])
-def test_no_picture(tmp_path, content):
+def test_no_image(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     refused(tmp_path / "a.png", "not a PNG, JPEG, BMP, TIFF, WebP or AVIF image")
-    with pytest.raises(PictureError, match="not a PNG"):
+    with pytest.raises(ImageFileError, match="not a PNG"):
         read_size(tmp_path / "a.png")
 
 
@@ -350,11 +350,11 @@ def test_nothing_is_printed_about_odd_files(tmp_path, rgb):
     script = """
 import sys
 from pathlib import Path
-from nitido.imaging import PictureError, read_picture
+from nitido.imaging import ImageFileError, load_image
 for file in sorted(Path(sys.argv[1]).iterdir()):
     try:
-        read_picture(file)
-    except PictureError as error:
+        load_image(file)
+    except ImageFileError as error:
         print(error)
 """
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -363,28 +363,28 @@ for file in sorted(Path(sys.argv[1]).iterdir()):
     assert "text.png: not a PNG" in run.stdout
 
 
-# The picture itself
+# The image itself
 
 
 def test_rgb8_rounds_sixteen_bits_and_repeats_grey():
     levels = np.array([0, 128, 129, 385, 386, 65406, 65407, 65535], dtype=np.uint16)
-    picture = Picture(Path("a.png"), "png", levels.reshape(2, 4, 1))
+    image = DecodedImage(Path("a.png"), "png", levels.reshape(2, 4, 1))
     expected = np.rint(levels / 257).astype(np.uint8)
-    assert picture.rgb8().shape == (2, 4, 3)
+    assert image.rgb8().shape == (2, 4, 3)
     for channel in range(3):
-        np.testing.assert_array_equal(picture.rgb8()[..., channel].ravel(), expected)
+        np.testing.assert_array_equal(image.rgb8()[..., channel].ravel(), expected)
 
 
 def test_rgb8_is_a_copy(rgb):
-    picture = Picture(Path("a.png"), "png", rgb)
-    picture.rgb8()[:] = 0
-    np.testing.assert_array_equal(picture.rgb8(), rgb)
-    assert picture.rgb8().any()
+    image = DecodedImage(Path("a.png"), "png", rgb)
+    image.rgb8()[:] = 0
+    np.testing.assert_array_equal(image.rgb8(), rgb)
+    assert image.rgb8().any()
 
 
-def test_a_picture_is_frozen(rgb):
+def test_an_image_is_frozen(rgb):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Picture(Path("a.png"), "png", rgb).format = "bmp"
+        DecodedImage(Path("a.png"), "png", rgb).format = "bmp"
 
 
 # Writing
@@ -392,7 +392,7 @@ def test_a_picture_is_frozen(rgb):
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
 def test_written_rgb_is_what_pillow_reads(tmp_path, rgb, suffix):
-    write_picture(tmp_path / f"new/folder/a.{suffix}", rgb)
+    save_image(tmp_path / f"new/folder/a.{suffix}", rgb)
     with Image.open(tmp_path / f"new/folder/a.{suffix}") as image:
         assert image.format == suffix.upper()
         np.testing.assert_array_equal(np.asarray(image), rgb)
@@ -402,7 +402,7 @@ def test_written_rgb_is_what_pillow_reads(tmp_path, rgb, suffix):
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 1)])
 def test_written_grey_is_what_pillow_reads(tmp_path, rgb, suffix, shape):
-    write_picture(tmp_path / f"a.{suffix}", rgb[..., 0].reshape(shape))
+    save_image(tmp_path / f"a.{suffix}", rgb[..., 0].reshape(shape))
     with Image.open(tmp_path / f"a.{suffix}") as image:
         assert image.mode == "L"
         np.testing.assert_array_equal(np.asarray(image), rgb[..., 0])
@@ -411,21 +411,21 @@ def test_written_grey_is_what_pillow_reads(tmp_path, rgb, suffix, shape):
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 3)])
 def test_written_sixteen_bits(tmp_path, rng, shape):
     pixels = rng.integers(0, 65536, shape, dtype=np.uint16)
-    write_picture(tmp_path / "a.tif", pixels)
+    save_image(tmp_path / "a.tif", pixels)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
-    write_picture(tmp_path / "a.png", pixels)
+    save_image(tmp_path / "a.png", pixels)
     check(tmp_path / "a.png", pixels.reshape(HEIGHT, WIDTH, -1))
 
 
 def test_written_jpeg_is_close(tmp_path, smooth):
-    write_picture(tmp_path / "a.jpg", smooth)
+    save_image(tmp_path / "a.jpg", smooth)
     with Image.open(tmp_path / "a.jpg") as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image).astype(int) - smooth).max() <= 8
 
 
 def test_a_view_is_written_as_it_looks(tmp_path, rgb):
-    write_picture(tmp_path / "a.png", rgb[::-2, ::3])
+    save_image(tmp_path / "a.png", rgb[::-2, ::3])
     check(tmp_path / "a.png", rgb[::-2, ::3])
 
 
@@ -444,39 +444,39 @@ def test_a_view_is_written_as_it_looks(tmp_path, rgb):
     ],
 )
 def test_what_cannot_be_written(tmp_path, name, pixels, reason):
-    with pytest.raises(PictureError, match=reason) as caught:
-        write_picture(tmp_path / name, pixels)
+    with pytest.raises(ImageFileError, match=reason) as caught:
+        save_image(tmp_path / name, pixels)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_a_file(tmp_path, rgb):
     (tmp_path / "a").touch()
-    with pytest.raises(PictureError, match="cannot be written: "):
-        write_picture(tmp_path / "a/b.png", rgb)
+    with pytest.raises(ImageFileError, match="cannot be written: "):
+        save_image(tmp_path / "a/b.png", rgb)
 
 
 def test_too_wide_for_webp(tmp_path):
-    with pytest.raises(PictureError, match="cannot be written: "):
-        write_picture(tmp_path / "a.webp", np.zeros((1, 20_000, 3), np.uint8))
+    with pytest.raises(ImageFileError, match="cannot be written: "):
+        save_image(tmp_path / "a.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert not list(tmp_path.iterdir())
 
 
 # Folders
 
 
-def test_find_pictures(tmp_path):
+def test_find_images(tmp_path):
     names = ["b.PNG", "A.jpg", "c.jpeg", "d.bmp", "E.tif", "f.tiff", "g.WebP"]
     for name in [*names, ".hidden.png", "notes.txt", "png"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
     assert [file.name for file in found] == ["A.jpg", "b.PNG", "c.jpeg", "d.bmp", "E.tif", "f.tiff", "g.WebP"]
     assert all(file.parent == tmp_path for file in found)
 
 
-def test_find_pictures_in_nothing(tmp_path):
-    with pytest.raises(PictureError, match="no pictures"):
-        find_pictures(tmp_path)
-    with pytest.raises(PictureError, match="no such folder"):
-        find_pictures(tmp_path / "missing")
+def test_find_images_in_nothing(tmp_path):
+    with pytest.raises(ImageFileError, match="no images"):
+        find_images(tmp_path)
+    with pytest.raises(ImageFileError, match="no such folder"):
+        find_images(tmp_path / "missing")

@@ -18,7 +18,7 @@ resizers = st.sampled_from([bicubic_downscale, bicubic_upscale])
 shapes = st.one_of(
     hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), hnp.array_shapes(min_dims=3, max_dims=3, max_side=12)
 )
-pictures = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.uint8, np.uint16]), shape))
+images = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.uint8, np.uint16]), shape))
 few = settings(max_examples=60, deadline=None)
 
 
@@ -80,7 +80,7 @@ def test_tensors_agree_with_the_dense_matrix(planes, k, resize):
 
 @few
 @given(hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), st.integers(0, 2**32 - 1), scales, resizers)
-def test_tiny_pictures_agree_with_the_dense_matrix(shape, seed, k, resize):
+def test_tiny_images_agree_with_the_dense_matrix(shape, seed, k, resize):
     image = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     np.testing.assert_array_equal(resize(image, k), by_matrix_rounding(image, k, resize))
 
@@ -108,7 +108,7 @@ def test_rounding_half_up_after_each_pass_and_height_first():
 
 
 @few
-@given(pictures, scales)
+@given(images, scales)
 def test_sizes(image, k):
     height, width = image.shape[:2]
     assert bicubic_upscale(image, k).shape == (height * k, width * k, *image.shape[2:])
@@ -122,7 +122,7 @@ def test_constants_stay_constant(shape, value, k, resize):
 
 
 @few
-@given(pictures, scales, resizers, st.sampled_from([0, 1]))
+@given(images, scales, resizers, st.sampled_from([0, 1]))
 def test_flipping_commutes(image, k, resize, axis):
     image = crop_to_multiple(np.pad(image, [(0, k), (0, k)] + [(0, 0)] * (image.ndim - 2), mode="wrap"), k)
     np.testing.assert_array_equal(resize(np.flip(image, axis), k), np.flip(resize(image, k), axis))
@@ -144,8 +144,8 @@ def test_channels_do_not_mix(image, k, resize):
         np.testing.assert_array_equal(resize(image, k)[..., channel], resize(image[..., channel], k))
 
 
-def test_a_picture_worked_on_in_many_strips_equals_its_parts():
-    """Wide pictures are cut into strips inside; far from its edges a part resizes as the whole does."""
+def test_an_image_worked_on_in_many_strips_equals_its_parts():
+    """Wide images are cut into strips inside; far from its edges a part resizes as the whole does."""
     image = np.random.default_rng(0).integers(0, 256, (20, 12_000), dtype=np.uint8)
     whole = bicubic_upscale(image, 3)
     part = bicubic_upscale(image[:, 6_000:6_100], 3)
@@ -195,7 +195,7 @@ def test_export_with_free_sizes(resize):
         torch.testing.assert_close(program(planes), resize(planes, 3), rtol=0, atol=1e-6)
 
 
-def test_views_and_read_only_pictures_are_accepted(recwarn):
+def test_views_and_read_only_images_are_accepted(recwarn):
     image = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     view = image[::-1, ::-1]
     np.testing.assert_array_equal(bicubic_upscale(view, 2), bicubic_upscale(view.copy(), 2))

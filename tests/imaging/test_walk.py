@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from nitido.imaging import PictureError, find_pictures, walk
+from nitido.imaging import ImageFileError, find_images, walk
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -17,7 +17,7 @@ def _touch(folder: Path, *names: str) -> None:
 
 def test_images_in_subfolders_are_found_in_a_fixed_order(tmp_path: Path) -> None:
     _touch(tmp_path, "b.png", "A.jpg", "sub/c.JFIF", "sub/deep/d.jpe", "a/z.webp", ".hidden/e.png", "sub/.f.png")
-    names = [path.relative_to(tmp_path).as_posix() for path in walk(tmp_path).pictures]
+    names = [path.relative_to(tmp_path).as_posix() for path in walk(tmp_path).images]
     assert names == ["a/z.webp", "A.jpg", "b.png", "sub/c.JFIF", "sub/deep/d.jpe"]
 
 
@@ -26,7 +26,7 @@ def test_skipped_entries_are_counted_and_named(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "dead.png").symlink_to("nowhere.png")
     (tmp_path / "loop").symlink_to(".")
     os.mkfifo(tmp_path / "pipe.png")
-    assert find_pictures(tmp_path) == [tmp_path / "a.png"]
+    assert find_images(tmp_path) == [tmp_path / "a.png"]
     assert capsys.readouterr().err == (
         f"note: {tmp_path}: skipped 1 already visited folder(s), 1 broken link(s), 2 file(s) of other types, "
         "1 special file(s) (b.xcf, dead.png, loop, notes.txt, pipe.png)\n"
@@ -34,12 +34,12 @@ def test_skipped_entries_are_counted_and_named(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
-    _touch(tmp_path, "elsewhere/a.png", "pictures/b.png")
+    _touch(tmp_path, "elsewhere/a.png", "images/b.png")
     for name in ("one", "two"):
-        (tmp_path / "pictures" / name).symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "pictures")
-    found = walk(tmp_path / "pictures")
-    assert [path.name for path in found.pictures].count("a.png") == 1
+        (tmp_path / "images" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "images")
+    found = walk(tmp_path / "images")
+    assert [path.name for path in found.images].count("a.png") == 1
     assert set(found.left_out.values()) == {"already visited folder(s)"}
     assert len(found.left_out) == 2
 
@@ -61,14 +61,14 @@ def test_an_unreadable_folder_is_named() -> None:
             (folder / "secret").chmod(0o755)
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
     _touch(tmp_path, "sub/notes.txt")
-    with pytest.raises(PictureError, match="no pictures in this folder"):
-        find_pictures(tmp_path)
-    with pytest.raises(PictureError, match="a file, but a folder is required"):
-        find_pictures(tmp_path / "sub" / "notes.txt")
-    with pytest.raises(PictureError, match="no such folder"):
-        find_pictures(tmp_path / "nowhere")
+    with pytest.raises(ImageFileError, match="no images in this folder"):
+        find_images(tmp_path)
+    with pytest.raises(ImageFileError, match="a file, but a folder is required"):
+        find_images(tmp_path / "sub" / "notes.txt")
+    with pytest.raises(ImageFileError, match="no such folder"):
+        find_images(tmp_path / "nowhere")
 
 
 def test_an_entry_that_cannot_be_examined_does_not_end_the_walk(
@@ -85,4 +85,4 @@ def test_an_entry_that_cannot_be_examined_does_not_end_the_walk(
 
     monkeypatch.setattr(Path, "is_dir", refuse)
     found = walk(tmp_path)
-    assert (found.pictures, found.left_out) == ([tmp_path / "a.png"], {tmp_path / "b.png": "unreadable entries"})
+    assert (found.images, found.left_out) == ([tmp_path / "a.png"], {tmp_path / "b.png": "unreadable entries"})

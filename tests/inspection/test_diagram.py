@@ -47,9 +47,9 @@ def test_every_diagram_shows_the_layers_of_its_variant(tmp_path: Path, variant: 
     assert [label for label in EXPECTED[variant] if label not in texts] == []
     assert f"SRCNN · {variant}" in texts
     assert ("+" in texts) == network.config.model_dump()["residual"]
-    with Image.open(tmp_path / "m.png") as picture:
-        assert picture.width > picture.height > 200
-        assert picture.convert("L").getextrema()[0] < 64
+    with Image.open(tmp_path / "m.png") as image:
+        assert image.width > image.height > 200
+        assert image.convert("L").getextrema()[0] < 64
 
 
 def test_the_same_network_gives_the_same_svg(tmp_path: Path) -> None:
@@ -204,6 +204,6 @@ def test_at_1400_pixels_the_smallest_text_can_be_read(tmp_path: Path, spec: str)
     with torch.device("meta"):
         network = build(architecture, resolve_config(architecture, variant, {"scale": 4}))
     draw_diagram(network, tmp_path / "m.svg", tmp_path / "m.png", spec)
-    with Image.open(tmp_path / "m.png") as picture:
-        inches = picture.width / 200
+    with Image.open(tmp_path / "m.png") as image:
+        inches = image.width / 200
     assert 7.5 / 72 * 1400 / inches > 9, "pixels of a letter's height with its line"

@@ -26,7 +26,7 @@ NOISE = {"tiles": ROUNDING, "winograd": 2 * ROUNDING}
 class Case:
     """A chain and the size of its input."""
 
-    pictures: int
+    images: int
     height: int
     width: int
     kernel: int
@@ -41,7 +41,7 @@ class Case:
         return [nn.Conv2d(i, o, self.kernel, padding=self.kernel // 2, bias=bias) for i, o in pairs]
 
     def features(self, channels: int) -> Tensor:
-        return torch.randn(self.pictures, channels, self.height, self.width).to(torch.bfloat16)
+        return torch.randn(self.images, channels, self.height, self.width).to(torch.bfloat16)
 
 
 @st.composite
@@ -174,14 +174,14 @@ def test_consecutive_chains_equal_separate_calls(kernels: Kernels) -> None:
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize("pictures", [1, 2, 5])
+@pytest.mark.parametrize("images", [1, 2, 5])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_gradients_and_threads_do_not_change_the_bits(kernels: Kernels, pictures: int, threads: int) -> None:
+def test_gradients_and_threads_do_not_change_the_bits(kernels: Kernels, images: int, threads: int) -> None:
     """Without gradients, features reuse memory; several threads may share an image."""
     cases = [
-        Case(pictures, 23, 14, 3, (64, 64, 64), (RELU, LINEAR), skip=True, seed=1),
-        Case(pictures, 23, 14, 3, (64, 64, 32, 96), (LEAKY, LINEAR, RELU), skip=False, seed=2),
-        Case(pictures, 23, 14, 3, (96, 32, 96), (LINEAR, LINEAR), skip=True, seed=3),
+        Case(images, 23, 14, 3, (64, 64, 64), (RELU, LINEAR), skip=True, seed=1),
+        Case(images, 23, 14, 3, (64, 64, 32, 96), (LEAKY, LINEAR, RELU), skip=False, seed=2),
+        Case(images, 23, 14, 3, (96, 32, 96), (LINEAR, LINEAR), skip=True, seed=3),
     ]
     features = cases[0].features(64)
     chain = Chains(kernels, [Chain(tuple(case.convolutions()), case.slopes, case.skip) for case in cases])

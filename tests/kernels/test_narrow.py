@@ -20,7 +20,7 @@ ROUNDING = 2**-8
 class Case:
     """A convolution and the size of its input."""
 
-    pictures: int
+    images: int
     height: int
     width: int
     kernel: int
@@ -34,18 +34,16 @@ class Case:
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         size = (self.height, self.width)
-        return torch.randn(self.pictures, self.inputs, *size).bfloat16(), torch.randn(
-            self.pictures, self.outputs, *size
-        )
+        return torch.randn(self.images, self.inputs, *size).bfloat16(), torch.randn(self.images, self.outputs, *size)
 
 
 def outcome(layer: nn.Module, convolution: nn.Conv2d, features: Tensor, gradient: Tensor) -> list[Tensor]:
     """Return the image and the gradients of the features and of all parameters, in double precision."""
     features = features.clone().requires_grad_()
     convolution.zero_grad()
-    picture = layer(features)
-    picture.backward(gradient)
-    return [t.detach().double() for t in (picture, features.grad, *(p.grad for p in convolution.parameters()))]
+    image = layer(features)
+    image.backward(gradient)
+    return [t.detach().double() for t in (image, features.grad, *(p.grad for p in convolution.parameters()))]
 
 
 def results(kernels: Kernels, case: Case, rounded: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -65,7 +63,7 @@ def results(kernels: Kernels, case: Case, rounded: bool) -> Iterator[tuple[Tenso
 
 cases = st.builds(
     Case,
-    pictures=st.integers(1, 3),
+    images=st.integers(1, 3),
     height=st.integers(1, 12),
     width=st.one_of(st.integers(1, 20), st.integers(1, 120)),
     kernel=st.sampled_from([1, 3, 5, 9]),
@@ -80,8 +78,8 @@ cases = st.builds(
 def test_results_equal_those_of_pytorch(kernels: Kernels, case: Case, threads: int) -> None:
     """Sums are not rounded, except for the features' gradient, which is bfloat16."""
     torch.set_num_threads(threads)
-    picture, features_gradient, *others = results(kernels, case, rounded=True)
-    for mine, right in (picture, *others):
+    image, features_gradient, *others = results(kernels, case, rounded=True)
+    for mine, right in (image, *others):
         torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(*features_gradient, rtol=ROUNDING, atol=1e-5)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.forked import Ended, ForkServer
-from tests.forked.pictures import make_pictures
+from tests.forked.images import make_images
 
 SHORT: Mapping[str, Any] = {
     "steps": 2,
@@ -31,7 +31,7 @@ STUDY: Mapping[str, Any] = {
     "variants": ["debug"],
     "profiles": {
         "demo": {
-            "data": {split: [f"pictures/{split}"] for split in ("train", "validation", "test")},
+            "data": {split: [f"images/{split}"] for split in ("train", "validation", "test")},
             "learning_rates": [1e-3],
             "hyperparameters": SHORT,
         }
@@ -56,7 +56,7 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 @dataclass
 class Nitido:
-    """The command line in a folder that has pictures."""
+    """The command line in a folder that has images."""
 
     server: ForkServer
     folder: Path
@@ -124,7 +124,7 @@ def run_configs(out: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("matrix")
-    make_pictures(folder / "pictures")
+    make_images(folder / "images")
     return folder
 
 

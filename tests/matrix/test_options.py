@@ -14,7 +14,7 @@ import yaml
 from nitido.cli.app import app
 from tests.matrix.conftest import SHORT, STUDY, Nitido, changed, complete
 
-DATA = [word for split in ("train", "validation", "test") for word in ("--set", f"data.{split}=pictures/{split}")]
+DATA = [word for split in ("train", "validation", "test") for word in ("--set", f"data.{split}=images/{split}")]
 HYPERPARAMETERS = [word for key, value in SHORT.items() for word in ("--set", f"{key}={str(value).lower()}")]
 
 
@@ -139,7 +139,7 @@ def train(nitido: Nitido) -> None:
     descriptor = nitido("model", "show", "trained", "--json", "-")
     assert descriptor.code == 0, descriptor
     assert json.loads(descriptor.out)["config"]["width"] == 3
-    measured = nitido("evaluate", "trained", "--data", "pictures/test", "--scale", 3, "--json", "-")
+    measured = nitido("evaluate", "trained", "--data", "images/test", "--scale", 3, "--json", "-")
     assert measured.code == 0, measured
 
 

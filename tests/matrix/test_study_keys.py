@@ -33,9 +33,9 @@ STUDIES: Mapping[str, tuple[Mapping[type[BaseModel], tuple[str, ...]], Mapping[s
             "metrics": [name for name, metric in METRICS.items() if metric.missing() is None and metric.smallest < 48],
             f"{DEMO}description": "as short as can be",
             f"{DEMO}seeds": [3],
-            f"{DEMO}data/train": ["pictures/train", "pictures/validation[:1]"],
-            f"{DEMO}data/validation": "pictures/validation[1:]",
-            f"{DEMO}data/test": ["pictures/test[:1]", "pictures/test[1:]"],
+            f"{DEMO}data/train": ["images/train", "images/validation[:1]"],
+            f"{DEMO}data/validation": "images/validation[1:]",
+            f"{DEMO}data/test": ["images/test[:1]", "images/test[1:]"],
             "profiles/other": {**STUDY["profiles"]["demo"], "seeds": [5]},
         },
     ),
@@ -106,8 +106,8 @@ def test_several_seeds_rates_and_variants_are_all_run(nitido: Nitido) -> None:
 
 
 def test_a_study_directory_holds_what_was_asked_for(nitido: Nitido, tmp_path: Path) -> None:
-    _, out = nitido.finished(["seeds=4", "learning_rates=0.5", "data.test=pictures/test[:1]", "metrics=psnr_y"])
+    _, out = nitido.finished(["seeds=4", "learning_rates=0.5", "data.test=images/test[:1]", "metrics=psnr_y"])
     study = yaml.safe_load((out / "study.yaml").read_text())
     assert study["seeds"] == [4]
     assert study["learning_rates"] == [0.5]
-    assert study["data"]["test"] == ["pictures/test[:1]"]
+    assert study["data"]["test"] == ["images/test[:1]"]

@@ -48,7 +48,7 @@ class Seeing(SuperResolutionNetwork):
         self.seen: set[torch.memory_format] = set()
 
     def forward(self, lr: Tensor) -> Tensor:
-        if lr.shape[-2:] != (PROBE, PROBE):  # which memory is measured by, and is no picture of anybody's
+        if lr.shape[-2:] != (PROBE, PROBE):  # which memory is measured by, and is no image of anybody's
             self.seen.add(suggest_memory_format(lr))
         return interpolate(self.layer(lr), scale_factor=2, mode="nearest")
 
@@ -60,7 +60,7 @@ def test_every_network_gets_channels_last_input(channels: int, colours: int, sel
     network = Seeing(channels)
     upright = np.random.default_rng(0).integers(0, 256, (20, 31, colours), dtype=np.uint8)
     upscaler = ImageUpscaler(network, self_ensemble=self_ensemble)
-    turned = upright.swapaxes(0, 1)  # as a picture that its EXIF turns: a view
+    turned = upright.swapaxes(0, 1)  # as an image that its EXIF turns: a view
     for pixels in (upright, turned):
         upscaler.upscale(pixels, None, 2 * pixels.shape[0], 2 * pixels.shape[1])
     assert network.seen == {torch.channels_last}

@@ -122,7 +122,7 @@ def test_truncated_file(model: Path, kept: float) -> None:
 
 
 def test_garbage(tmp_path: Path) -> None:
-    path = tmp_path / "picture.safetensors"
+    path = tmp_path / "image.safetensors"
     path.write_bytes(b"\x89PNG\r\n" + bytes(range(256)) * 8)
     refused(path, "damaged or truncated")
 

@@ -30,7 +30,7 @@ def test_a_narrower_margin_changes_pixels() -> None:
 
 
 class Greedy(nn.Module):
-    """Asks for more memory than any machine has, for pictures of more than `limit` pixels."""
+    """Asks for more memory than any machine has, for images of more than `limit` pixels."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_tiles_cover_an_axis_once_and_stay_small(length: int, side: int, margin:
 
 
 @torch.no_grad()
-def test_small_pictures_and_networks_without_a_radius_are_not_cut() -> None:
+def test_small_images_and_networks_without_a_radius_are_not_cut() -> None:
     network = Recipe("edsr", "debug", {"block": "channel_attention"}).build().eval()
     assert network.receptive_field_radius is None
     lr = torch.rand(1, 3, 9, 40)

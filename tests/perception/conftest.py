@@ -42,11 +42,11 @@ def vgg19_file(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
     return StandIn(features.eval(), file.rename(file.with_name(f"vgg19-{sha256[:8]}.pth")), sha256)
 
 
-def _crop(picture: np.ndarray, top: int, left: int) -> np.ndarray:
-    return picture[top : top + 128, left : left + 128] / 255
+def _crop(image: np.ndarray, top: int, left: int) -> np.ndarray:
+    return image[top : top + 128, left : left + 128] / 255
 
 
-PICTURES = {
+IMAGES = {
     "face": _crop(data.astronaut(), 60, 150),
     "suit": _crop(data.astronaut(), 250, 20),
     "chelsea": _crop(data.chelsea(), 60, 100),
@@ -56,7 +56,7 @@ PICTURES = {
 }
 
 
-@pytest.fixture(params=list(PICTURES))
-def picture(request: pytest.FixtureRequest) -> np.ndarray:
+@pytest.fixture(params=list(IMAGES))
+def image(request: pytest.FixtureRequest) -> np.ndarray:
     """RGB, `(128, 128, 3)` float64 in [0, 1]."""
-    return PICTURES[request.param]
+    return IMAGES[request.param]

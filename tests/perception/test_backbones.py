@@ -43,14 +43,14 @@ def test_vgg19_layers_are_torchvisions(vgg19_file: Any, stand_in: WeightsFile) -
     from torchvision.models import VGG19_Weights
     from torchvision.transforms.functional import normalize
 
-    pictures = torch.rand(2, 3, 37, 32)
+    images = torch.rand(2, 3, 37, 32)
     preset = VGG19_Weights.IMAGENET1K_V1.transforms()
     backbone = vgg19(list(VGG19_SLICES), stand_in)
     with torch.no_grad():
-        found = backbone(pictures)
+        found = backbone(images)
         assert list(found) == list(VGG19_SLICES)
         for layer, count in VGG19_SLICES.items():
-            expected = vgg19_file.features[:count](normalize(pictures, preset.mean, preset.std))
+            expected = vgg19_file.features[:count](normalize(images, preset.mean, preset.std))
             torch.testing.assert_close(found[layer], expected, rtol=1e-3, atol=1e-4)
             assert (found[layer] < 0).any() == layer.startswith("conv")
 
@@ -93,22 +93,22 @@ def head() -> nn.Module:
 
 
 @torch.no_grad()
-def _probabilities(lite: Backbone, head: nn.Module, pictures: Tensor) -> Tensor:
-    return head(lite(pictures)["stage7"]).softmax(dim=1)[0]
+def _probabilities(lite: Backbone, head: nn.Module, images: Tensor) -> Tensor:
+    return head(lite(images)["stage7"]).softmax(dim=1)[0]
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_efficientnet_recognises_pictures(name: str, lite: Backbone, head: nn.Module) -> None:
+def test_efficientnet_recognises_images(name: str, lite: Backbone, head: nn.Module) -> None:
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None] / 255
     side = min(pixels.shape[-2:])
     top, left = ((length - side) // 2 for length in pixels.shape[-2:])
     square = pixels[..., top : top + side, left : left + side]
-    picture = functional.interpolate(square, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
-    found = _probabilities(lite, head, picture)
+    image = functional.interpolate(square, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
+    found = _probabilities(lite, head, image)
     assert set(found.topk(5).indices.tolist()) & set(CLASSES[name])
     # The published normalisation serves the network better than that of the other ImageNet networks, or none.
     imagenet_mean, imagenet_std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
-    for normalised in ((picture - imagenet_mean) / imagenet_std, picture):
+    for normalised in ((image - imagenet_mean) / imagenet_std, image):
         wrong = _probabilities(lite, head, normalised * lite.std + lite.mean)
         assert found[CLASSES[name]].sum() > wrong[CLASSES[name]].sum()
 
@@ -141,6 +141,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         build_backbone("efficientnet_lite0", ["stem"])
 
 
-def test_too_small_a_picture_names_layer_and_size(lite: Backbone) -> None:
+def test_too_small_an_image_names_layer_and_size(lite: Backbone) -> None:
     with pytest.raises(PerceptionError, match=r"31×40 pixels are too small for layer 'stage7'.* 32×32"):
         lite(torch.rand(1, 3, 31, 40))

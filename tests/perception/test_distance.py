@@ -38,7 +38,7 @@ def test_plain_is_the_weighted_sum_of_mean_squares(pair: Any, features: Any) -> 
         for weight, (a, b) in zip((0.5, 2), features.values(), strict=True)
     )
     distance = _distance(layers=LAYERS, weights=(0.5, 2), feature_scale=12.75)
-    np.testing.assert_allclose(distance.per_picture(*pair), expected, rtol=1e-4)
+    np.testing.assert_allclose(distance.per_image(*pair), expected, rtol=1e-4)
     assert distance(*pair).item() == pytest.approx(expected.mean(), rel=1e-4)
 
 
@@ -49,16 +49,16 @@ def test_normalised_is_the_mean_of_unit_vectors_squared_distances(pair: Any, fea
 
     first, second = (term(*both) for both in features.values())
     np.testing.assert_allclose(
-        _distance(layers=LAYERS, normalised=True).per_picture(*pair), (first + second) / 2, rtol=1e-4
+        _distance(layers=LAYERS, normalised=True).per_image(*pair), (first + second) / 2, rtol=1e-4
     )
-    weighted = _distance(layers=LAYERS, normalised=True, weights=(1, 3)).per_picture(*pair)
+    weighted = _distance(layers=LAYERS, normalised=True, weights=(1, 3)).per_image(*pair)
     np.testing.assert_allclose(weighted, (first + 3 * second) / 4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("normalised", [False, True])
 def test_only_sr_receives_gradients(pair: tuple[Tensor, Tensor], normalised: bool) -> None:
     distance = _distance(layers="stage3", normalised=normalised)
-    sr, hr = (pictures.clone().requires_grad_() for pictures in pair)
+    sr, hr = (images.clone().requires_grad_() for images in pair)
     before = distance(sr, hr)
     before.backward()
     assert hr.grad is None
@@ -82,7 +82,7 @@ def test_gradients_of_flat_images_are_finite(normalised: bool) -> None:
 
 def test_grey_is_repeated(pair: tuple[Tensor, Tensor]) -> None:
     distance = _distance(layers="stage2")
-    sr, hr = (pictures[:, :1] for pictures in pair)
+    sr, hr = (images[:, :1] for images in pair)
     torch.testing.assert_close(distance(sr, hr), distance(sr.repeat(1, 3, 1, 1), hr.repeat(1, 3, 1, 1)))
 
 
@@ -108,11 +108,11 @@ def test_a_model_does_not_store_its_perceptual_distance() -> None:
 def test_the_distance_can_be_moved_to_a_device() -> None:
     distance = _distance(layers="stem")
     assert distance.to("meta") is distance
-    pictures = torch.zeros(2, 3, 8, 8, device="meta")
-    assert distance.per_picture(pictures, pictures).device.type == "meta"
+    images = torch.zeros(2, 3, 8, 8, device="meta")
+    assert distance.per_image(images, images).device.type == "meta"
 
 
-def test_pictures_that_cannot_be_compared() -> None:
+def test_images_that_cannot_be_compared() -> None:
     distance = _distance(layers="stage5")
     with pytest.raises(PerceptionError, match=r"\(1, 3, 16, 16\) and \(1, 3, 16, 17\)"):
         distance(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 17))

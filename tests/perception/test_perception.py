@@ -27,69 +27,71 @@ def distance() -> Callable[[np.ndarray, np.ndarray], float]:
     return measure
 
 
-def _blur(picture: np.ndarray, sigma: float) -> np.ndarray:
-    return gaussian_filter(picture, (sigma, sigma, 0), mode="reflect")
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    return gaussian_filter(image, (sigma, sigma, 0), mode="reflect")
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
-    Image.fromarray((picture * 255).round().astype(np.uint8)).save(buffer, "jpeg", quality=quality)
+    Image.fromarray((image * 255).round().astype(np.uint8)).save(buffer, "jpeg", quality=quality)
     return np.asarray(Image.open(buffer)) / 255
 
 
-def _noise(picture: np.ndarray, sigma: float) -> np.ndarray:
-    return picture + sigma * np.random.default_rng(0).standard_normal(picture.shape)
+def _noise(image: np.ndarray, sigma: float) -> np.ndarray:
+    return image + sigma * np.random.default_rng(0).standard_normal(image.shape)
 
 
-def _mse(image: np.ndarray, picture: np.ndarray) -> float:
-    return float(((image.clip(0, 1) - picture) ** 2).mean())
+def _mse(distorted: np.ndarray, image: np.ndarray) -> float:
+    return float(((distorted.clip(0, 1) - image) ** 2).mean())
 
 
-def _with_mse(distort: Distort, picture: np.ndarray, mse: float, lowest: float, highest: float) -> np.ndarray:
+def _with_mse(distort: Distort, image: np.ndarray, mse: float, lowest: float, highest: float) -> np.ndarray:
     """The distortion whose strength makes the mean squared error, after clipping to [0, 1], that of `mse`."""
-    image = distort(brentq(lambda strength: _mse(distort(strength), picture) - mse, lowest, highest, xtol=1e-5))
-    assert _mse(image, picture) == pytest.approx(mse, rel=0.01)
-    return image
+    distorted = distort(brentq(lambda strength: _mse(distort(strength), image) - mse, lowest, highest, xtol=1e-5))
+    assert _mse(distorted, image) == pytest.approx(mse, rel=0.01)
+    return distorted
 
 
-def test_an_image_has_distance_zero_to_itself(picture: np.ndarray, distance: Callable[..., float]) -> None:
-    assert distance(picture, picture) == 0
+def test_an_image_has_distance_zero_to_itself(image: np.ndarray, distance: Callable[..., float]) -> None:
+    assert distance(image, image) == 0
 
 
-def test_more_distortion_is_further(picture: np.ndarray, distance: Callable[..., float]) -> None:
-    for images in (
-        [_blur(picture, sigma) for sigma in (0.3, 0.5, 1, 2, 3)],
-        [_noise(picture, sigma) for sigma in (0.01, 0.02, 0.05, 0.1)],
-        [_jpeg(picture, quality) for quality in (95, 80, 60, 40, 20, 10)],
+def test_more_distortion_is_further(image: np.ndarray, distance: Callable[..., float]) -> None:
+    for series in (
+        [_blur(image, sigma) for sigma in (0.3, 0.5, 1, 2, 3)],
+        [_noise(image, sigma) for sigma in (0.01, 0.02, 0.05, 0.1)],
+        [_jpeg(image, quality) for quality in (95, 80, 60, 40, 20, 10)],
     ):
-        found = [distance(image, picture) for image in images]
+        found = [distance(distorted, image) for distorted in series]
         assert found == sorted(found)
         assert 0 < found[0] < found[-1] / 3
 
 
 def test_blur_blocks_and_noise_are_further_than_brightness_and_contrast(
-    picture: np.ndarray, distance: Callable[..., float]
+    image: np.ndarray, distance: Callable[..., float]
 ) -> None:
-    """The pictures of Wang and Bovik's demonstration: equal errors, unequal looks."""
-    blocky = _jpeg(picture, 10)
-    mse, middle = _mse(blocky, picture), picture.mean()
+    """The images of Wang and Bovik's demonstration: equal errors, unequal looks."""
+    blocky = _jpeg(image, 10)
+    mse, middle = _mse(blocky, image), image.mean()
     ugly = [
         blocky,
-        _with_mse(lambda sigma: _blur(picture, sigma), picture, mse, 0.05, 20),
-        _with_mse(lambda sigma: _noise(picture, sigma), picture, mse, 1e-3, 0.5),
+        _with_mse(lambda sigma: _blur(image, sigma), image, mse, 0.05, 20),
+        _with_mse(lambda sigma: _noise(image, sigma), image, mse, 1e-3, 0.5),
     ]
     harmless = [
-        _with_mse(lambda offset: picture + offset, picture, mse, 1e-3, 0.5),
-        _with_mse(lambda offset: picture - offset, picture, mse, 1e-3, 0.5),
-        _with_mse(lambda gain: middle + (picture - middle) * (1 + gain), picture, mse, 1e-3, 5),
-        _with_mse(lambda gain: middle + (picture - middle) * (1 - gain), picture, mse, 1e-3, 1),
+        _with_mse(lambda offset: image + offset, image, mse, 1e-3, 0.5),
+        _with_mse(lambda offset: image - offset, image, mse, 1e-3, 0.5),
+        _with_mse(lambda gain: middle + (image - middle) * (1 + gain), image, mse, 1e-3, 5),
+        _with_mse(lambda gain: middle + (image - middle) * (1 - gain), image, mse, 1e-3, 1),
     ]
-    assert min(distance(image, picture) for image in ugly) > 2 * max(distance(image, picture) for image in harmless)
+    assert min(distance(distorted, image) for distorted in ugly) > 2 * max(
+        distance(distorted, image) for distorted in harmless
+    )
 
 
 @pytest.mark.parametrize("pixels", [0.5, 1.0])
-def test_a_shift_is_closer_than_blur(picture: np.ndarray, pixels: float, distance: Callable[..., float]) -> None:
-    moved = shift(picture, (0, pixels, 0), order=3, mode="reflect")
-    mse = _mse(moved, picture)
-    blurred = _with_mse(lambda sigma: _blur(picture, sigma), picture, mse, 0.05, 60)
-    assert distance(blurred, picture) > 1.5 * distance(moved, picture)
+def test_a_shift_is_closer_than_blur(image: np.ndarray, pixels: float, distance: Callable[..., float]) -> None:
+    moved = shift(image, (0, pixels, 0), order=3, mode="reflect")
+    mse = _mse(moved, image)
+    blurred = _with_mse(lambda sigma: _blur(image, sigma), image, mse, 0.05, 60)
+    assert distance(blurred, image) > 1.5 * distance(moved, image)

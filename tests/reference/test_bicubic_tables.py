@@ -5,9 +5,9 @@ from statistics import fmean
 
 import pytest
 
-from nitido.data import PictureSet, prepare
+from nitido.data import ImageSet, prepare
 from nitido.evaluation.benchmark import BicubicUpscaler, evaluate
-from nitido.imaging import find_pictures
+from nitido.imaging import find_images
 
 PUBLISHED = {
     ("set5", 2): 33.66,
@@ -26,8 +26,8 @@ COUNTS = {"set5": 5, "set14": 14, "bsd100": 100}
 @pytest.fixture(scope="module", params=COUNTS)
 def measured(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory):
     dataset = request.param
-    pictures = PictureSet(dataset, tuple(find_pictures(shared / "data" / dataset)))
-    store = prepare(pictures, [2, 3, 4], tmp_path_factory.mktemp("packs"))
+    images = ImageSet(dataset, tuple(find_images(shared / "data" / dataset)))
+    store = prepare(images, [2, 3, 4], tmp_path_factory.mktemp("packs"))
     return dataset, {k: [s.metrics["psnr_y"] for s in evaluate(BicubicUpscaler(k), store, k)] for k in (2, 3, 4)}
 
 

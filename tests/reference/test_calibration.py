@@ -14,8 +14,8 @@ import pytest
 
 from nitido.evaluation.rows import SCHEMA
 from nitido.study.statistics import (
+    MeasuredImages,
     PairedDifference,
-    Pictures,
     Scores,
     StudyScores,
     analyse,
@@ -33,44 +33,44 @@ DOCS = Path(__file__).parents[2] / "docs/statistics.md"
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations in dB; `heavy` draws all that varies with the picture from Student's t with 3 degrees."""
+    """Standard deviations in dB; `heavy` draws all that varies with the image from Student's t with 3 degrees."""
 
     seed: float = 0.03
-    seed_by_picture: float = 0.05
-    variant_by_picture: float = 0.05
+    seed_by_image: float = 0.05
+    variant_by_image: float = 0.05
     heavy: bool = False
 
-    def of_pictures(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def of_images(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return rng.standard_t(3, shape) / sqrt(3) if self.heavy else rng.standard_normal(shape)
 
     def variant(self, rng: np.random.Generator, difficulty: np.ndarray, seeds: int, better: float = 0.0) -> Scores:
-        pictures = len(difficulty)
-        own = self.variant_by_picture * self.of_pictures(rng, (pictures, 1))
+        images = len(difficulty)
+        own = self.variant_by_image * self.of_images(rng, (images, 1))
         common = self.seed * rng.standard_normal((1, seeds))
-        rest = self.seed_by_picture * self.of_pictures(rng, (pictures, seeds))
+        rest = self.seed_by_image * self.of_images(rng, (images, seeds))
         return Scores(difficulty[:, None] + better + own + common + rest)
 
 
 TYPICAL = Noise()
 NOISES = {
     "typical": TYPICAL,
-    "identical twins": Noise(variant_by_picture=0.0),
-    "seeds dominate": Noise(seed=0.05, seed_by_picture=0.02, variant_by_picture=0.0),
+    "identical twins": Noise(variant_by_image=0.0),
+    "seeds dominate": Noise(seed=0.05, seed_by_image=0.02, variant_by_image=0.0),
     "heavy tails": Noise(heavy=True),
 }
 
 
-def sets_of(*sizes: int) -> Pictures:
-    return Pictures(tuple(f"set{i}" for i in range(len(sizes))), np.repeat(np.arange(len(sizes)), sizes))
+def sets_of(*sizes: int) -> MeasuredImages:
+    return MeasuredImages(tuple(f"set{i}" for i in range(len(sizes))), np.repeat(np.arange(len(sizes)), sizes))
 
 
-def difficulties(rng: np.random.Generator, pictures: Pictures) -> np.ndarray:
-    return 30 + 3 * rng.standard_normal(len(pictures.dataset))
+def difficulties(rng: np.random.Generator, images: MeasuredImages) -> np.ndarray:
+    return 30 + 3 * rng.standard_normal(len(images.dataset))
 
 
 def compared(
     noise: Noise,
-    pictures: Pictures,
+    images: MeasuredImages,
     seeds: tuple[int, int],
     better: float = 0.0,
     studies: int = STUDIES,
@@ -78,9 +78,9 @@ def compared(
 ) -> Iterable[PairedDifference]:
     rng = np.random.default_rng(start)
     for _ in range(studies):
-        difficulty = difficulties(rng, pictures)
+        difficulty = difficulties(rng, images)
         variant, base = (noise.variant(rng, difficulty, n, b) for n, b in zip(seeds, (better, 0.0), strict=True))
-        yield paired_difference(variant, base, pictures)
+        yield paired_difference(variant, base, images)
 
 
 def found(differences: Iterable[PairedDifference]) -> float:
@@ -88,11 +88,11 @@ def found(differences: Iterable[PairedDifference]) -> float:
     return float(np.mean([d.p_value is not None and d.p_value < ALPHA for d in differences]))
 
 
-@pytest.mark.parametrize("pictures", [5, 14, 100])
+@pytest.mark.parametrize("images", [5, 14, 100])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
-def test_equal_variants_are_seldom_called_different(noise: Noise, seeds: int, pictures: int) -> None:
-    assert found(compared(noise, sets_of(pictures), (seeds, seeds))) <= ALLOWED
+def test_equal_variants_are_seldom_called_different(noise: Noise, seeds: int, images: int) -> None:
+    assert found(compared(noise, sets_of(images), (seeds, seeds))) <= ALLOWED
 
 
 @pytest.mark.parametrize("seeds", [(2, 5), (5, 2), (3, 10)])
@@ -105,17 +105,17 @@ def test_also_over_several_test_sets() -> None:
 
 
 def test_also_when_one_variant_trains_far_more_erratically_than_the_other() -> None:
-    rng, pictures, false = np.random.default_rng(1), sets_of(100), 0
+    rng, images, false = np.random.default_rng(1), sets_of(100), 0
     for _ in range(STUDIES):
-        difficulty = difficulties(rng, pictures)
+        difficulty = difficulties(rng, images)
         pair = (Noise(seed=s).variant(rng, difficulty, 3) for s in (0.1, 0.02))
-        false += paired_difference(*pair, pictures).p_value < ALPHA
+        false += paired_difference(*pair, images).p_value < ALPHA
     assert false / STUDIES <= ALLOWED
 
 
-@pytest.mark.parametrize("pictures", [5, 14, 100])
-def test_also_against_a_base_without_seeds(pictures: int) -> None:
-    rng, sets, false = np.random.default_rng(3), sets_of(pictures), 0
+@pytest.mark.parametrize("images", [5, 14, 100])
+def test_also_against_a_base_without_seeds(images: int) -> None:
+    rng, sets, false = np.random.default_rng(3), sets_of(images), 0
     for _ in range(STUDIES):
         difficulty = difficulties(rng, sets)
         bicubic = Scores(difficulty[:, None], trained=False)
@@ -130,9 +130,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.01 <= np.mean(missed) <= ALLOWED
 
 
-@pytest.mark.parametrize(("seeds", "pictures"), [(2, 100), (3, 14), (5, 100)])
-def test_among_eight_equal_variants_any_false_alarm_is_rare(seeds: int, pictures: int) -> None:
-    rng, sets, alarms = np.random.default_rng(4), sets_of(pictures), 0
+@pytest.mark.parametrize(("seeds", "images"), [(2, 100), (3, 14), (5, 100)])
+def test_among_eight_equal_variants_any_false_alarm_is_rare(seeds: int, images: int) -> None:
+    rng, sets, alarms = np.random.default_rng(4), sets_of(images), 0
     for _ in range(STUDIES):
         difficulty = difficulties(rng, sets)
         base, *others = (TYPICAL.variant(rng, difficulty, seeds) for _ in range(8))
@@ -153,8 +153,8 @@ def test_equal_variants_share_the_first_rank() -> None:
 
 
 def rows_of(variant: str, scores: Scores) -> pl.DataFrame:
-    pictures, seeds = scores.values.shape
-    grid = np.indices((pictures, seeds)).reshape(2, -1)
+    images, seeds = scores.values.shape
+    grid = np.indices((images, seeds)).reshape(2, -1)
     constants = {"study": "s", "variant": variant, "lr": 1e-3, "checkpoint": "best", "split": "test", "dataset": "set0"}
     constants |= {"scale": 2, "metric": "psnr_y", "protocol": "p", "run": "r", "content": "c"}
     columns = {"image": [f"{p:04}" for p in grid[0]], "seed": grid[1], "value": scores.values.ravel()}
@@ -162,26 +162,26 @@ def rows_of(variant: str, scores: Scores) -> pl.DataFrame:
     return frame.select(SCHEMA.names()).cast(dict(SCHEMA))
 
 
-@pytest.mark.parametrize(("seeds", "pictures"), [(3, 14), (3, 100), (5, 14), (5, 100)])
-def test_a_true_improvement_is_found_as_often_as_the_documentation_says(seeds: int, pictures: int) -> None:
-    stated = documented_power(0.05, seeds, pictures)
+@pytest.mark.parametrize(("seeds", "images"), [(3, 14), (3, 100), (5, 14), (5, 100)])
+def test_a_true_improvement_is_found_as_often_as_the_documentation_says(seeds: int, images: int) -> None:
+    stated = documented_power(0.05, seeds, images)
     studies = 1000
-    power = found(compared(TYPICAL, sets_of(pictures), (seeds, seeds), 0.05, studies, start=1))
+    power = found(compared(TYPICAL, sets_of(images), (seeds, seeds), 0.05, studies, start=1))
     error = sqrt(stated * (1 - stated) * (1 / studies + 1 / STUDIES))
     assert power == pytest.approx(stated, abs=3 * error + 0.005)
 
 
-def documented_power(better: float, seeds: int, pictures: int) -> float:
+def documented_power(better: float, seeds: int, images: int) -> float:
     """An entry of the table "found, of 100 studies" in the documentation, as a probability."""
     lines = [[c.strip() for c in line.strip("| \n").split("|")] for line in DOCS.read_text("utf-8").splitlines()]
     header = next(line for line in lines if line[0] == "difference, seeds")
     line = next(line for line in lines if line[0] == f"{better:.2f} dB, {seeds} seeds")
-    return float(line[header.index(f"{pictures} images")]) / 100
+    return float(line[header.index(f"{images} images")]) / 100
 
 
-@pytest.mark.parametrize(("seeds", "pictures"), [(2, 14), (3, 14), (3, 100), (5, 5), (5, 100)])
-def test_the_probability_of_improvement_of_equal_variants_is_seldom_told_from_a_half(seeds: int, pictures: int) -> None:
-    rng, sets, missed = np.random.default_rng(6), sets_of(pictures), 0
+@pytest.mark.parametrize(("seeds", "images"), [(2, 14), (3, 14), (3, 100), (5, 5), (5, 100)])
+def test_the_probability_of_improvement_of_equal_variants_is_seldom_told_from_a_half(seeds: int, images: int) -> None:
+    rng, sets, missed = np.random.default_rng(6), sets_of(images), 0
     for _ in range(STUDIES):
         difficulty = difficulties(rng, sets)
         pair = [NOISES["seeds dominate"].variant(rng, difficulty, seeds) for _ in range(2)]

@@ -44,8 +44,8 @@ def build(keras: Any, scale: int, width: int, blocks: int) -> Any:
             keras.ops.transpose(cells, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * breadth, channels // 4)
         )
 
-    picture = keras.Input((6, 7, 3))
-    features = shallow = prelu(convolution(layers.Rescaling(1 / 255)(picture), width, 9))
+    image = keras.Input((6, 7, 3))
+    features = shallow = prelu(convolution(layers.Rescaling(1 / 255)(image), width, 9))
     for _ in range(blocks):
         branch = prelu(layers.BatchNormalization(momentum=0.8)(convolution(features, width, 3)))
         branch = layers.BatchNormalization(momentum=0.8)(convolution(branch, width, 3))
@@ -56,7 +56,7 @@ def build(keras: Any, scale: int, width: int, blocks: int) -> Any:
         shape = (2 * grown.shape[1], 2 * grown.shape[2], width)
         features = prelu(layers.Lambda(depth_to_space, output_shape=shape)(grown))
     output = layers.Rescaling(127.5, offset=127.5)(convolution(features, 3, 9, "tanh"))
-    model = keras.Model(picture, output)
+    model = keras.Model(image, output)
 
     rng = np.random.default_rng(7)
     for weight in model.weights:
@@ -83,17 +83,17 @@ def write(keras: Any, path: Path, model: Any) -> None:
 
 
 @pytest.mark.parametrize(("scale", "width", "blocks"), [(4, 64, 16), (2, 64, 3), (4, 8, 2), (2, 8, 2)])
-def test_the_same_picture(keras: ModuleType, tmp_path: Path, scale: int, width: int, blocks: int) -> None:
+def test_the_same_image(keras: ModuleType, tmp_path: Path, scale: int, width: int, blocks: int) -> None:
     model = build(keras, scale, width, blocks)
     write(keras, tmp_path / "generator.h5", model)
     save_model(tmp_path / "m.safetensors", *import_model(tmp_path / "generator.h5"))
     network, descriptor = load_model_file(tmp_path / "m.safetensors")
 
-    picture = np.random.default_rng(8).integers(0, 256, (2, 6, 7, 3), np.uint8)
+    image = np.random.default_rng(8).integers(0, 256, (2, 6, 7, 3), np.uint8)
     with torch.no_grad():
-        expected = model(picture.astype(np.float32), training=False).cpu().permute(0, 3, 1, 2) / 255
-        ours = network(torch.from_numpy(picture).permute(0, 3, 1, 2) / 255)
-    assert expected.std() > 0.05, "a picture so flat that wrong weights could pass"
+        expected = model(image.astype(np.float32), training=False).cpu().permute(0, 3, 1, 2) / 255
+        ours = network(torch.from_numpy(image).permute(0, 3, 1, 2) / 255)
+    assert expected.std() > 0.05, "an image so flat that wrong weights could pass"
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
     assert (descriptor.architecture, descriptor.scale) == ("srresnet", scale)
     assert (descriptor.config["width"], descriptor.config["blocks"]) == (width, blocks)
@@ -137,10 +137,10 @@ def test_srcnn_of_every_format(keras: ModuleType, tmp_path: Path, name: str, cha
     save(tmp_path / name)
     network, descriptor = import_model(tmp_path / name)
     assert (descriptor.architecture, descriptor.scales, descriptor.channels) == ("srcnn", (2, 3, 4), channels)
-    picture = torch.rand(1, channels, 10, 11, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(1, channels, 10, 11, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        large = network.upscale(picture)  # type: ignore[operator]
+        large = network.upscale(image)  # type: ignore[operator]
         expected = model(large.permute(0, 2, 3, 1).numpy()).cpu().permute(0, 3, 1, 2)
-        found = network(picture)[..., 7:-7, 7:-7]
+        found = network(image)[..., 7:-7, 7:-7]
     assert expected.shape == found.shape
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

@@ -1,6 +1,6 @@
 """Excerpts of MATLAB's output come with the package: what MATLAB did is proven on every machine.
 
-For the top left 64×64 pixels of a picture, `hr`, the numbers that MATLAB's imresize made: `small_x2` by shrinking, and
+For the top left 64×64 pixels of an image, `hr`, the numbers that MATLAB's imresize made: `small_x2` by shrinking, and
 `large_x2` by enlarging that again, as far as they depend on no pixel outside of the excerpt; likewise for ×3 and ×4.
 """
 
@@ -56,7 +56,7 @@ def test_the_numbers_are_matlabs(shared: Path, excerpts: Excerpts, scale: int) -
         (f"large_x{scale}", f"golden/matlab_bicubic_down_up/x{scale}/butterfly.bmp"),
         ("hr", "data/set5/butterfly.bmp"),
     ):
-        with Image.open(shared / file) as picture:
-            whole = np.asarray(picture.convert("RGB"))
+        with Image.open(shared / file) as image:
+            whole = np.asarray(image.convert("RGB"))
         side = len(excerpts[name])
         np.testing.assert_array_equal(excerpts[name], whole[:side, :side], err_msg=name)

@@ -1,4 +1,4 @@
-"""Every picture that MATLAB's imresize made must come out bit for bit."""
+"""Every image that MATLAB's imresize made must come out bit for bit."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ SCALES = (2, 3, 4)
 
 
 def pixels(file: Path) -> np.ndarray:
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def test_downscale_is_bit_identical_to_matlab(shared):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from nitido.cli import main
-from nitido.data import PictureSet, Store, prepare
+from nitido.data import ImageSet, Store, prepare
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
-from nitido.imaging import find_pictures
+from nitido.imaging import find_images
 from nitido.models import load_model_file
 
 SRCNN_KERAS = "srcnn_keras/3051crop_weight_200.h5"
@@ -21,8 +21,8 @@ PSNR_Y = {(LEFTTHOMAS, 4): 30.65, (SRCNN_KERAS, 2): 34.45, (SRCNN_KERAS, 3): 31.
 
 @pytest.fixture(scope="module")
 def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    pictures = PictureSet("set5", tuple(find_pictures(shared / "data" / "set5")))
-    return prepare(pictures, [2, 3, 4], tmp_path_factory.mktemp("packs"))
+    images = ImageSet("set5", tuple(find_images(shared / "data" / "set5")))
+    return prepare(images, [2, 3, 4], tmp_path_factory.mktemp("packs"))
 
 
 def imported(weights: Path, model: Path) -> Path:
@@ -44,7 +44,7 @@ def test_set5_reads_as_published(shared: Path, tmp_path: Path, set5: Store, file
 
 
 def test_the_border_of_srcnn_keras(shared: Path, tmp_path: Path) -> None:
-    """Inside, the values are those of the unpadded network that was trained; outside, a grey picture stays grey."""
+    """Inside, the values are those of the unpadded network that was trained; outside, a grey image stays grey."""
     network = load_model_file(imported(shared / "weights" / SRCNN_KERAS, tmp_path / "m.safetensors"), 2).network
     assert network.config.model_dump()["padding"] == "replicate"
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from nitido.cli import main
-from nitido.data import PictureSet, Store, prepare
+from nitido.data import ImageSet, Store, prepare
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
-from nitido.imaging import find_pictures
+from nitido.imaging import find_images
 from nitido.models import load_model_file
 
 PUBLISHED = {2: 37.53, 3: 33.66, 4: 31.34}
@@ -19,8 +19,8 @@ PUBLISHED = {2: 37.53, 3: 33.66, 4: 31.34}
 
 @pytest.fixture(scope="module")
 def set5(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    pictures = PictureSet("set5", tuple(find_pictures(shared / "data" / "set5")))
-    return prepare(pictures, list(PUBLISHED), tmp_path_factory.mktemp("packs"))
+    images = ImageSet("set5", tuple(find_images(shared / "data" / "set5")))
+    return prepare(images, list(PUBLISHED), tmp_path_factory.mktemp("packs"))
 
 
 @pytest.fixture(scope="module")

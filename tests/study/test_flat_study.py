@@ -1,4 +1,4 @@
-"""A whole tiny study with black pictures, a crop, and a length in epochs: every file that it leaves is sound."""
+"""A whole tiny study with black images, a crop, and a length in epochs: every file that it leaves is sound."""
 
 import json
 from html import unescape
@@ -27,7 +27,7 @@ def photo(folder: Path, left: int) -> None:
 
 
 def prepared(folder: Path, **changes: object) -> Path:
-    """A study file whose validation and test pictures are a black one and a photograph each."""
+    """A study file whose validation and test images are a black one and a photograph each."""
     for number, name in enumerate(("validation", "test")):
         (folder / name).mkdir()
         Image.new("RGB", (96, 96 + number)).save(folder / name / "black.png")
@@ -104,7 +104,7 @@ def test_a_damaged_log_of_a_run_is_named(out: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_picture_too_small_to_score_is_refused_before_any_training(
+def test_an_image_too_small_to_score_is_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     monkeypatch.setenv("NITIDO_CACHE", str(tmp_path / "cache"))
@@ -112,6 +112,6 @@ def test_a_picture_too_small_to_score_is_refused_before_any_training(
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 40, 3)).astype(np.uint8)).save(
         tmp_path / split / "sliver.png"
     )
-    with pytest.raises(MetricError, match=r"sliver of .*: a picture of 40×12 is too small"):
+    with pytest.raises(MetricError, match=r"sliver of .*: an image of 40×12 is too small"):
         run_study(resolve(load_study_file(str(file)), "demo", []), tmp_path / "out", StudyProgress())
     assert not (tmp_path / "out" / "runs").exists()

@@ -24,13 +24,13 @@ def rows_of(variant: str, lr: float | None, seed: int | None, split: str, values
             "split": split,
             "dataset": "val" if split == "validation" else "set5",
             "scale": 2,
-            "image": picture,
+            "image": image,
             "metric": metric,
             "value": value if metric == "psnr_y" else 0.9,
             "protocol": "p",
         }
         | more
-        for picture, value in values.items()
+        for image, value in values.items()
         for metric in ("psnr_y", "ssim_y")
     ]
 
@@ -178,19 +178,19 @@ def test_without_such_a_variant_there_is_one_ranking() -> None:
     assert board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")}).objectives() == ("fidelity",)
 
 
-def seeded(variant: str, level: float, spread: float = 0.01, seeds: int = 5, pictures: int = 12):
-    """Rows of several trainings: pictures of very unequal difficulty, seeds that differ by `spread`."""
+def seeded(variant: str, level: float, spread: float = 0.01, seeds: int = 5, images: int = 12):
+    """Rows of several trainings: images of very unequal difficulty, seeds that differ by `spread`."""
     rows = []
     for seed in range(seeds):
         moved = level + spread * (seed - (seeds - 1) / 2)
         rows += run_rows(variant, 1e-3, seed, moved, (0, 0))[:2]
-        rows += rows_of(variant, 1e-3, seed, "test", {f"p{i}": 25 + i + moved for i in range(pictures)})
+        rows += rows_of(variant, 1e-3, seed, "test", {f"p{i}": 25 + i + moved for i in range(images)})
     return rows
 
 
-def reference(pictures: int = 12):
+def reference(images: int = 12):
     return run_rows("bicubic", None, None, 0.0, (0, 0))[:2] + rows_of(
-        "bicubic", None, None, "test", {f"p{i}": 25.0 + i for i in range(pictures)}
+        "bicubic", None, None, "test", {f"p{i}": 25.0 + i for i in range(images)}
     )
 
 
@@ -238,8 +238,8 @@ def changed(rows, value: float, **where: object):
     return [r | {"value": value} if all(r[c] == v for c, v in where.items()) else r for r in rows]
 
 
-def test_a_variant_that_lacks_a_picture_is_incomplete_and_not_averaged_over_fewer() -> None:
-    """The picture it lacks is its hardest: a mean over the others would put it first."""
+def test_a_variant_that_lacks_an_image_is_incomplete_and_not_averaged_over_fewer() -> None:
+    """The image it lacks is its hardest: a mean over the others would put it first."""
     rows = reference() + seeded("vanilla", 1.0) + seeded("better", 0.9)
     found = board(without(rows, variant="better", image="p0", seed=2))
     entry = found.entry("better")
@@ -255,7 +255,7 @@ def test_a_variant_that_lacks_a_picture_is_incomplete_and_not_averaged_over_fewe
     assert (line[0], line[header.index("set5 PSNR / SSIM")], line[header.index("Δ vanilla")]) == ("–", "–", "–")
 
 
-def test_a_picture_that_only_bicubic_has_leaves_no_trained_variant_with_a_rank() -> None:
+def test_an_image_that_only_bicubic_has_leaves_no_trained_variant_with_a_rank() -> None:
     rows = reference(13) + seeded("vanilla", 1.0) + seeded("better", 1.5)
     found = board(rows)
     assert {e.variant: e.rank for e in found.entries} == {"bicubic": 1, "vanilla": None, "better": None}
@@ -290,8 +290,8 @@ def test_a_value_that_is_there_twice_is_refused(value: float) -> None:
         board(rows + rows_of("bicubic", None, None, "test", {"p4": value}))
 
 
-def test_a_learning_rate_is_not_chosen_by_fewer_validation_pictures_or_seeds() -> None:
-    """The rate 1e-2 lacks the hard validation picture with one of its seeds, and would win by that."""
+def test_a_learning_rate_is_not_chosen_by_fewer_validation_images_or_seeds() -> None:
+    """The rate 1e-2 lacks the hard validation image with one of its seeds, and would win by that."""
     rows = BICUBIC + rows_of("bicubic", None, None, "validation", {"w": 10.0})
     for lr in (1e-3, 1e-2):
         for seed in (0, 1):
@@ -331,7 +331,7 @@ def test_what_decided_the_learning_rate_is_in_the_json() -> None:
     }
 
 
-def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> None:
+def test_a_metric_that_one_variant_lacks_on_an_image_has_no_mean_for_it() -> None:
     rows = reference() + seeded("vanilla", 1.0) + seeded("better", 1.5)
     found = board(without(rows, variant="better", metric="ssim_y", image="p0"))
     entry = found.entry("better")
@@ -342,8 +342,8 @@ def test_a_metric_that_one_variant_lacks_on_a_picture_has_no_mean_for_it() -> No
     assert any(cell.endswith(" / –") for cell in next(line for line in lines if line[1] == "better"))
 
 
-def test_a_metric_that_every_variant_lacks_on_a_picture_has_no_mean() -> None:
-    """As MS-SSIM, which nothing can be measured by on a small picture."""
+def test_a_metric_that_every_variant_lacks_on_an_image_has_no_mean() -> None:
+    """As MS-SSIM, which nothing can be measured by on a small image."""
     rows = without(reference() + seeded("vanilla", 1.0), metric="ssim_y", image="p0")
     found = board(rows, {k: FACTS[k] for k in ("bicubic", "vanilla")})
     assert {entry.mean("ssim_y") for entry in found.entries} == {None}
@@ -377,10 +377,10 @@ def test_a_perfect_perceptual_distance_is_first_and_not_taken_for_none() -> None
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 100.0])
-@pytest.mark.parametrize("pictures", [1, 2, 12])
+@pytest.mark.parametrize("images", [1, 2, 12])
 @pytest.mark.parametrize("seeds", [1, 2, 5])
-def test_constant_values_are_ranked_without_a_winner(level: float, pictures: int, seeds: int) -> None:
-    names = [f"p{i}" for i in range(pictures)]
+def test_constant_values_are_ranked_without_a_winner(level: float, images: int, seeds: int) -> None:
+    names = [f"p{i}" for i in range(images)]
     rows = rows_of("bicubic", None, None, "test", dict.fromkeys(names, level))
     for variant in ("vanilla", "better"):
         for seed in range(seeds):

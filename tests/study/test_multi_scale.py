@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nitido.base.errors import NitidoError
-from nitido.study.identity import PlannedPictures
+from nitido.study.identity import PlannedImages
 from nitido.study.plan import RunConfig, single_run
 from nitido.study.resolve import resolve
 from nitido.study.run_directory import RunDirectory, RunDirectoryError
@@ -45,8 +45,8 @@ def test_what_cannot_be_is_refused_in_one_line(architecture: str, settings: list
 
 
 def claim(directory: RunDirectory, run: RunConfig) -> None:
-    pictures = PlannedPictures(train=(), validation=(), test={})
-    directory.claim(pictures.identity(run, None), run)
+    images = PlannedImages(train=(), validation=(), test={})
+    directory.claim(images.identity(run, None), run)
 
 
 def test_a_directory_remembers_its_scales(tmp_path: Path) -> None:

@@ -9,18 +9,18 @@ import torch
 
 from nitido.base.json_files import DamagedFileError
 from nitido.study.environment import describe_environment, git_commit
-from nitido.study.identity import PictureRecord, PlannedPictures, RunIdentity, first_difference
+from nitido.study.identity import ImageRecord, PlannedImages, RunIdentity, first_difference
 from nitido.study.plan import RunConfig, network_size, single_run
 from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
 
-PICTURES = (PictureRecord(name="a", sha256="0"), PictureRecord(name="b", sha256="1"))
+IMAGES = (ImageRecord(name="a", sha256="0"), ImageRecord(name="b", sha256="1"))
 
 
 def identity(run: RunConfig, **changed: str) -> RunIdentity:
-    """The identity of `run` on two training pictures, some with another content and some more."""
-    contents = {record.name: record.sha256 for record in PICTURES} | changed
-    train = tuple(PictureRecord(name=name, sha256=sha256) for name, sha256 in contents.items())
-    return PlannedPictures(train=train, validation=PICTURES[:1], test={}).identity(run, None)
+    """The identity of `run` on two training images, some with another content and some more."""
+    contents = {record.name: record.sha256 for record in IMAGES} | changed
+    train = tuple(ImageRecord(name=name, sha256=sha256) for name, sha256 in contents.items())
+    return PlannedImages(train=train, validation=IMAGES[:1], test={}).identity(run, None)
 
 
 def test_a_directory_belongs_to_the_run_that_claimed_it(tmp_path: Path) -> None:
@@ -33,21 +33,21 @@ def test_a_directory_belongs_to_the_run_that_claimed_it(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match=r"holds another run .hyperparameters.batch: 16 → 2."):
         directory.claim(identity(other), other)
     assert directory.read_config() == run
-    with pytest.raises(RunDirectoryError, match=r"training pictures: b changed"):
+    with pytest.raises(RunDirectoryError, match=r"training images: b changed"):
         directory.claim(identity(run, b="2"), run)
-    with pytest.raises(RunDirectoryError, match=r"training pictures: c added"):
+    with pytest.raises(RunDirectoryError, match=r"training images: c added"):
         directory.claim(identity(run, c="3"), run)
 
 
-def test_pictures_count_by_content_and_order_not_by_name() -> None:
+def test_images_count_by_content_and_order_not_by_name() -> None:
     run = single_run("srcnn", "residual", ["steps=5"])
-    first, second = PICTURES
-    renamed = PlannedPictures(train=(first.model_copy(update={"name": "z"}), second), validation=(), test={})
-    swapped = PlannedPictures(train=(second, first), validation=(), test={})
-    known = PlannedPictures(train=PICTURES, validation=(), test={}).identity(run, None)
+    first, second = IMAGES
+    renamed = PlannedImages(train=(first.model_copy(update={"name": "z"}), second), validation=(), test={})
+    swapped = PlannedImages(train=(second, first), validation=(), test={})
+    known = PlannedImages(train=IMAGES, validation=(), test={}).identity(run, None)
     assert known.difference(renamed.identity(run, None)) == ""
     assert known.digest == renamed.identity(run, None).digest
-    assert known.difference(swapped.identity(run, None)) == "training pictures: another order"
+    assert known.difference(swapped.identity(run, None)) == "training images: another order"
     assert known.digest != swapped.identity(run, None).digest
     assert known.difference(known.model_copy(update={"source_sha256": "x"})) == "it starts from other weights"
 

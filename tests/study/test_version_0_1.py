@@ -1,7 +1,7 @@
 """Runs and studies that version 0.1 made stay readable: `version_0_1` holds what it left of two tiny commands.
 
 The study is of `small.yaml`; `part` is a training that Ctrl-C ended after step 211 of 400. Drawings, pages and
-TensorBoard's events were removed. The images are crops of the Kodak pictures.
+TensorBoard's events were removed. The images are crops of the Kodak images.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The crops of the Kodak pictures are those that the tool makes."""
+"""The crops of the Kodak images are those that the tool makes."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from nitido.data.catalog import SAMPLES_FOLDER
 from tools.samples import README, crops, readme
 
 
-def test_the_crops_are_parts_of_the_kodak_pictures(shared: Path, tmp_path: Path) -> None:
+def test_the_crops_are_parts_of_the_kodak_images(shared: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.samples", str(shared / "data" / "kodak"), "--out", str(tmp_path / "made")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -31,7 +31,7 @@ def test_the_readme_states_the_source_the_licence_and_every_crop() -> None:
     assert all(f"| {sample.file} | kodim{number:02} |" in text for sample, number, _ in crops())
 
 
-def test_a_missing_kodak_picture_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_kodak_image_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.samples", str(tmp_path), "--out", str(tmp_path / "made")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.data import PictureSet, Store, prepare
+from nitido.data import ImageSet, Store, prepare
 from nitido.kernels.library import WINOGRAD
 
 collect_ignore = [] if WINOGRAD.available() else ["test_kernels.py"]
@@ -21,7 +21,7 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for name, pixels in crops.items():
         Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
     paths = tuple(folder / f"{name}.png" for name in crops)
-    return prepare(PictureSet("small", paths), [2], tmp_path_factory.mktemp("packs"))
+    return prepare(ImageSet("small", paths), [2], tmp_path_factory.mktemp("packs"))
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_an_exploding_term_is_named(small_store: Store, tmp_path: Path) -> None:
 
 
 def test_a_collapse_is_named(small_store: Store, tmp_path: Path) -> None:
-    # The adversarial term alone drives the picture, and soon away from the truth.
+    # The adversarial term alone drives the image, and soon away from the truth.
     options = {"loss": {"l1": 1e-6, "adversarial": 10.0}, "learning_rate": 5e-4, "ema": 0, "steps": 200, "warmup": 0}
     adversarial = OPTIONS["adversarial"] | {"collapse": 3.0}
     with pytest.raises(DivergedError, match=r"the generator collapsed at step \d+: PSNR .* fell from .*D\(fake\)"):
@@ -195,9 +195,9 @@ def test_a_patch_that_cannot_be_halved_four_times_is_refused(side: int, nearest:
 def test_without_normalization_images_are_classified_independently() -> None:
     torch.manual_seed(0)
     alone = Discriminator(DiscriminatorConfig(width=4, dense_width=8, normalization="none"), channels=3, side=16)
-    pictures = torch.rand(3, 3, 16, 16)
-    torch.testing.assert_close(alone(pictures)[1:2], alone(pictures[1:2]))
-    assert alone(pictures).shape == (3, 1)
+    images = torch.rand(3, 3, 16, 16)
+    torch.testing.assert_close(alone(images)[1:2], alone(images[1:2]))
+    assert alone(images).shape == (3, 1)
 
 
 def test_two_hundred_steps_from_a_trained_start_stay_finite_and_lose_less_than_3_db(

@@ -53,7 +53,7 @@ def test_the_sides_pull_in_opposite_directions(kind: str) -> None:
     pulls = [
         torch.autograd.grad(side(torch.zeros(4, 1), fake), fake)[0] for side in (game.discriminator, game.generator)
     ]
-    assert (pulls[0] > 0).all(), "the discriminator lowers the logits of enlarged pictures"
+    assert (pulls[0] > 0).all(), "the discriminator lowers the logits of enlarged images"
     assert (pulls[1] < 0).all(), "the generator raises them"
 
 
@@ -69,7 +69,7 @@ def test_large_logits_stay_finite(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
-def test_only_a_relative_generator_looks_at_real_pictures(kind: str) -> None:
+def test_only_a_relative_generator_looks_at_real_images(kind: str) -> None:
     game = ADVERSARIAL_LOSSES[kind]
     fake = torch.from_numpy(FAKE)
     values = {game.generator(torch.full((3, 1), level, dtype=torch.float64), fake).item() for level in (-1.0, 2.0)}

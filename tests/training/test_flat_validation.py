@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
-from nitido.data import PictureSet, Store, prepare
+from nitido.data import ImageSet, Store, prepare
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.evaluation.protocol import PSNR_CAP
 from nitido.training.module import DivergedError
@@ -30,7 +30,7 @@ def validation_of(folder: Path, *names: str) -> Store:
             Image.new("RGB", (96, 80), COLOURS[name]).save(path)
         else:
             Image.fromarray(np.ascontiguousarray(data.astronaut()[:80, 100:196])).save(path)
-    return prepare(PictureSet("validation", tuple(folder / f"{name}.png" for name in names)), [2], folder / "packs")
+    return prepare(ImageSet("validation", tuple(folder / f"{name}.png" for name in names)), [2], folder / "packs")
 
 
 def network(**config: object) -> SuperResolutionNetwork:
@@ -59,7 +59,7 @@ def curve_of(directory: Path) -> dict[int, float]:
 
 @pytest.mark.parametrize("flat", ["black", "white"])
 def test_a_flat_validation_image_does_not_select_the_first_step(small_store: Store, tmp_path: Path, flat: str) -> None:
-    """A network that leaves flat pictures as they are has an infinite PSNR there at every step: others decide."""
+    """A network that leaves flat images as they are has an infinite PSNR there at every step: others decide."""
     start = network(residual=True)
     with torch.no_grad():
         for parameter in list(start.parameters())[-2:]:

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.errors import NitidoError
 from nitido.base.validation import ConfigError
-from nitido.data import PictureSet, Store, prepare, scale_index_of_step
+from nitido.data import ImageSet, Store, prepare, scale_index_of_step
 from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.imaging import bicubic_downscale
 from nitido.training.batches import PatchStream, samplers
@@ -41,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for name, pixels in {"a": data.chelsea()[60:143, 90:191], "b": data.coffee()[100:181, 200:281]}.items():
         Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
     paths = (folder / "a.png", folder / "b.png")
-    return prepare(PictureSet("small", paths), SCALES, tmp_path_factory.mktemp("packs"))
+    return prepare(ImageSet("small", paths), SCALES, tmp_path_factory.mktemp("packs"))
 
 
 def fresh_network(**config: object) -> SuperResolutionNetwork:
@@ -90,9 +90,9 @@ def test_batches_are_a_function_of_seed_and_step(store: Store) -> None:
         assert np.array_equal(hr, same_hr)
 
 
-def places(patch: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+def places(patch: np.ndarray, image: np.ndarray) -> list[tuple[int, int]]:
     """Where `(3, s, s)` occurs in `(H, W, 3)`."""
-    windows = sliding_window_view(picture, patch.shape[1:], axis=(0, 1))
+    windows = sliding_window_view(image, patch.shape[1:], axis=(0, 1))
     return [(int(top), int(left)) for top, left in np.argwhere((windows == patch).all(axis=(2, 3, 4)))]
 
 
@@ -108,7 +108,7 @@ def test_every_lr_patch_is_matlabs_bicubic_of_its_scale(store: Store) -> None:
                 for index in range(len(store))
                 for top, left in places(small, bicubic_downscale(store.hr_cropped(index, scale), scale))
             ]
-            assert found, f"no such patch in the pictures at scale {scale}"
+            assert found, f"no such patch in the images at scale {scale}"
             cuts = [
                 store.hr(index)[scale * top :, scale * left :][: large.shape[1], : large.shape[2]].transpose(2, 0, 1)
                 for index, top, left in found
@@ -174,7 +174,7 @@ def test_metrics_of_a_single_scale_have_plain_names(store: Store, tmp_path: Path
     assert set(trained.validation) == {"psnr_y", "ssim_y", "psnr_rgb"}
 
 
-def test_a_picture_of_each_scale_is_shown(whole) -> None:
+def test_an_image_of_each_scale_is_shown(whole) -> None:
     events = EventAccumulator(str(whole[2]), size_guidance={"images": 0})
     events.Reload()
     assert events.Tags()["images"] == [f"truth, bicubic, network x{scale}" for scale in SCALES]

@@ -71,11 +71,11 @@ def test_other_parameters_are_trained_by_adam() -> None:
     head = nn.Conv2d(3, 16, 3)
     accelerated = copy.deepcopy(head)
     mine, theirs = Muon(head.parameters(), rate=1e-2), torch.optim.Adam(accelerated.parameters(), lr=1e-2)
-    pictures = torch.rand(2, 3, 8, 8)
+    images = torch.rand(2, 3, 8, 8)
     for _ in range(5):
         for network, optimizer in ((head, mine), (accelerated, theirs)):
             optimizer.zero_grad()
-            network(pictures).square().mean().backward()
+            network(images).square().mean().backward()
             optimizer.step()
     torch.testing.assert_close(head.weight, accelerated.weight)
     torch.testing.assert_close(head.bias, accelerated.bias)
@@ -101,11 +101,11 @@ def test_a_copy_with_its_state_continues_with_the_same_bits() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = Muon(network.parameters(), rate=1e-2)
-    pictures = torch.rand(1, 3, 12, 12)
+    images = torch.rand(1, 3, 12, 12)
 
     def step(network: nn.Module, optimizer: Muon) -> None:
         optimizer.zero_grad()
-        network(pictures).square().mean().backward()
+        network(images).square().mean().backward()
         optimizer.step()
 
     step(network, optimizer)

@@ -26,14 +26,14 @@ def test_ssim_is_scikit_images(pair: tuple[Tensor, Tensor]) -> None:
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     expected = [
         structural_similarity(sr.numpy(), hr.numpy(), full=True, **settings)[1][5:-5, 5:-5].mean()
-        for sr, hr in zip(*(pictures.flatten(0, 1) for pictures in pair), strict=True)
+        for sr, hr in zip(*(images.flatten(0, 1) for images in pair), strict=True)
     ]
     assert 0.2 < np.mean(expected) < 0.9
     assert ssim_loss(*pair).item() == pytest.approx(1 - np.mean(expected), abs=1e-6)
 
 
 def test_ssim_gradients_are_right(pair: tuple[Tensor, Tensor]) -> None:
-    sr, hr = (pictures[:1, :2, :13, :12] for pictures in pair)
+    sr, hr = (images[:1, :2, :13, :12] for images in pair)
     assert torch.autograd.gradcheck(lambda x: ssim_loss(x, hr), sr.clone().requires_grad_())
 
 
@@ -45,7 +45,7 @@ def test_ssim_of_one_window_and_of_less(pair: tuple[Tensor, Tensor]) -> None:
 
 
 def test_fourier_is_numpys(pair: tuple[Tensor, Tensor]) -> None:
-    sr, hr = (np.fft.fft2(pictures.numpy(), norm="ortho") for pictures in pair)
+    sr, hr = (np.fft.fft2(images.numpy(), norm="ortho") for images in pair)
     assert fourier_loss(*pair).item() == pytest.approx(np.abs(sr - hr).mean(), rel=1e-12)
 
 
@@ -56,7 +56,7 @@ def test_fourier_of_white_noise_does_not_depend_on_the_size(side: int) -> None:
 
 
 def test_fourier_gradients_are_right_and_finite_at_zero(pair: tuple[Tensor, Tensor]) -> None:
-    sr, hr = (pictures[:1, :1, :5, :6] for pictures in pair)
+    sr, hr = (images[:1, :1, :5, :6] for images in pair)
     assert torch.autograd.gradcheck(lambda x: fourier_loss(x, hr), sr.clone().requires_grad_())
     same = hr.clone().requires_grad_()
     fourier_loss(same, hr).backward()
@@ -67,7 +67,7 @@ def test_fourier_gradients_are_right_and_finite_at_zero(pair: tuple[Tensor, Tens
 @pytest.mark.parametrize("loss", [ssim_loss, fourier_loss])
 def test_autocast_changes_nothing_for_float32(loss: object, pair: tuple[Tensor, Tensor]) -> None:
     assert callable(loss)
-    sr, hr = (pictures.float() for pictures in pair)
+    sr, hr = (images.float() for images in pair)
     expected = loss(sr, hr)
     sr.requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):

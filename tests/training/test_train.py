@@ -173,7 +173,7 @@ def test_scalars_are_logged_at_their_steps(whole) -> None:
     assert first["learning_rate"] == pytest.approx(1e-3 / 3)
 
 
-def test_tensorboard_holds_scalars_histograms_pictures_and_hparams(whole) -> None:
+def test_tensorboard_holds_scalars_histograms_images_and_hparams(whole) -> None:
     events = EventAccumulator(str(whole[2]), size_guidance={"images": 0})
     events.Reload()
     tags = events.Tags()
@@ -221,12 +221,12 @@ def test_a_y_network_trains_on_luma(small_store: Store, tmp_path: Path) -> None:
     assert trained.validation_psnr > 25
 
 
-def test_a_patch_larger_than_a_picture_is_refused(small_store: Store, tmp_path: Path) -> None:
+def test_a_patch_larger_than_an_image_is_refused(small_store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="patch 41"):
         run(small_store, tmp_path, patch=41)
 
 
-def test_an_epoch_covers_the_pictures_area_once(small_store: Store) -> None:
+def test_an_epoch_covers_the_images_area_once(small_store: Store) -> None:
     options = Hyperparameters(epochs=2, batch=4, patch=10)
     assert count_steps(options, small_store, 2) == 2 * (40 * 50 + 40 * 40) // (4 * 100)
 

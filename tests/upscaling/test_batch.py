@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import NitidoError
 from nitido.base.locks import BusyError
-from nitido.imaging import PictureError, bicubic_upscale
+from nitido.imaging import ImageFileError, bicubic_upscale
 from nitido.models import ModelDescriptor, save_model
 from nitido.models.working_memory import PROBE
 from nitido.upscaling.batch import Job, Settings, model_identity, plan, run
@@ -90,7 +90,7 @@ def below(folder: Path) -> list[str]:
 def test_a_folder_keeps_its_structure(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "a.jpg", photos / "deep" / "er" / "A.PNG", photos / ".hidden" / "b.png")
-    (photos / "notes.txt").write_text("not a picture")
+    (photos / "notes.txt").write_text("not an image")
     (photos / "deep" / "moving.gif").write_bytes(b"GIF89a")
     diary = Diary()
     planned = plan([photos], out)
@@ -116,7 +116,7 @@ def test_names_never_collide(tmp_path: Path) -> None:
         "sub/a.jpg": "sub/a.png",
     }
     make(tmp_path / "other" / "a.jpg")
-    with pytest.raises(PictureError, match=r"other/a.jpg and .*photos/a.jpg would both become .*out/a.jpg"):
+    with pytest.raises(ImageFileError, match=r"other/a.jpg and .*photos/a.jpg would both become .*out/a.jpg"):
         plan([photos / "a.jpg", tmp_path / "other" / "a.jpg"], out)
     both = plan([photos, tmp_path / "other"], out)
     assert out / "other" / "a.jpg" in {job.target for job in both.jobs}
@@ -127,10 +127,10 @@ def test_no_source_is_overwritten_and_results_are_no_sources(tmp_path: Path) -> 
     photos = tmp_path / "photos"
     make(photos / "a.png")
     for out in (photos, photos / "a.png"):
-        with pytest.raises(PictureError, match=r"would overwrite an input image|the output is a file"):
+        with pytest.raises(ImageFileError, match=r"would overwrite an input image|the output is a file"):
             plan([photos / "a.png"], out)
     assert run(plan([photos], photos / "large"), bicubic(), Diary()) == 0
-    (photos / "large" / "report.txt").write_text("not a picture")
+    (photos / "large" / "report.txt").write_text("not an image")
     again = plan([photos], photos / "large")
     assert (len(again.jobs), again.others) == (1, [])
 
@@ -246,7 +246,7 @@ def test_lines_of_earlier_versions_count_without_a_hash(tmp_path: Path) -> None:
 def test_a_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     make(photos / "a.png", photos / "c.png", photos / "d.webp")
-    (photos / "b.png").write_text("not a picture")
+    (photos / "b.png").write_text("not an image")
     (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:-200])
     diary = Diary()
     assert run(plan([photos], out), bicubic(), diary) == 2
@@ -267,7 +267,7 @@ def test_one_batch_at_a_time_in_a_folder(tmp_path: Path) -> None:
     ("inputs", "out", "message"),
     [
         (["missing"], "out", "missing: no such file or folder"),
-        (["empty"], "out", "empty: no pictures in this folder"),
+        (["empty"], "out", "empty: no images in this folder"),
         (["photos"], "photos", "photos: input and output are the same folder"),
         (["photos"], "link", "link: input and output are the same folder"),
         (["photos", "a.png"], "photos", "photos: input and output are the same folder"),
@@ -288,7 +288,7 @@ def test_impossible_plans(tmp_path: Path, inputs: list[str], out: str, message: 
     make(tmp_path / "photos" / "a.png")
     for link, to in (("link", "photos"), ("dead", "nowhere"), ("loop", "loop")):
         (tmp_path / link).symlink_to(to)
-    with pytest.raises(PictureError, match=message):
+    with pytest.raises(ImageFileError, match=message):
         plan([tmp_path / name for name in inputs], tmp_path / out)
 
 
@@ -343,7 +343,7 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
         "from tests.upscaling.test_batch import Diary, bicubic\nfrom nitido.upscaling.batch import plan, run\n"
         "photos, out = Path(sys.argv[1]), Path(sys.argv[2])\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        # As many as three pictures are held at once, which is so at some time in the first twelve.
+        # As many as three images are held at once, which is so at some time in the first twelve.
         "for number in range(3): run(plan([photos], out / f'warm{number}'), bicubic(4), Diary())\nbefore = peak()\n"
         "for number in range(3): run(plan([photos], out / str(number)), bicubic(4), Diary())\n"
         "print(peak() - before)\n"
@@ -386,7 +386,7 @@ def test_names_that_differ_in_case_collide_if_the_file_system_ignores_case(tmp_p
     """Creating such a file system needs privileges, so the check is replaced."""
     monkeypatch.setattr("nitido.upscaling.batch._is_case_sensitive", lambda folder: False)
     make(tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png")
-    with pytest.raises(PictureError, match="would both become"):
+    with pytest.raises(ImageFileError, match="would both become"):
         plan([tmp_path / "photos"], tmp_path / "out")
 
 
@@ -425,7 +425,7 @@ def test_foreign_files_stop_the_batch_before_any_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("existing", ["error", "skip", "overwrite"])
-def test_one_foreign_file_for_one_picture(tmp_path: Path, existing: str) -> None:
+def test_one_foreign_file_for_one_image(tmp_path: Path, existing: str) -> None:
     make(tmp_path / "a.png", tmp_path / "b.png")
     before = (tmp_path / "b.png").read_bytes()
     batch, diary = plan([tmp_path / "a.png"], tmp_path / "b.png"), Diary()

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 from skimage import data
 
-from nitido.imaging import PictureError, read_picture
+from nitido.imaging import ImageFileError, load_image
 from nitido.upscaling.images import ImageWithMetadata, read_image, write_image
 from nitido.upscaling.images.depth import convert_depth
 from nitido.upscaling.images.resize_to import resize_to
@@ -72,11 +72,11 @@ def test_orientation_is_that_of_libvips(tmp_path: Path) -> None:
             np.testing.assert_array_equal(photo.pixels, theirs)
 
 
-def test_pictures_in_memory_are_in_plain_order(tmp_path: Path) -> None:
+def test_images_in_memory_are_in_plain_order(tmp_path: Path) -> None:
     for source in sources(tmp_path):
-        picture = read_picture(source)
-        assert picture.pixels.flags.c_contiguous
-        assert picture.alpha is None or picture.alpha.flags.c_contiguous
+        image = load_image(source)
+        assert image.pixels.flags.c_contiguous
+        assert image.alpha is None or image.alpha.flags.c_contiguous
 
 
 def test_bands_of_a_resized_image_leave_no_seams() -> None:
@@ -90,7 +90,7 @@ def test_bands_of_a_resized_image_leave_no_seams() -> None:
     np.testing.assert_array_equal(convert_depth(deep, 8), tall)
 
 
-def test_memory_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_image(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.batch import Job, Plan, run\n"
         "from tests.upscaling.test_batch import Diary, bicubic\n"
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path
         assert image.size == (8192, 6144)
 
 
-def test_memory_of_reading_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_memory_of_reading_does_not_grow_with_the_image(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom nitido.upscaling.images import read_image\n"
         "from nitido.upscaling.workspace import Workspace\n"
@@ -155,7 +155,7 @@ def test_a_full_disk_while_reading_is_not_reported_as_damage(tmp_path: Path) -> 
     with files_of_at_most(9000), pytest.raises(OSError, match="File too large"):
         read_image(source, Workspace(tmp_path / "out", 0))
     source.write_bytes(source.read_bytes()[:-500])
-    with pytest.raises(PictureError, match="damaged or incomplete PNG"):
+    with pytest.raises(ImageFileError, match="damaged or incomplete PNG"):
         read_image(source, Workspace(tmp_path / "out", 0))
 
 

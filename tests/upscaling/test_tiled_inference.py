@@ -111,7 +111,7 @@ def test_other_errors_are_not_converted() -> None:
 
 
 class Coarse(Doubling):
-    """Adds 512 by a convolution and takes it off again: in bfloat16 nothing is left of the picture."""
+    """Adds 512 by a convolution and takes it off again: in bfloat16 nothing is left of the image."""
 
     def __init__(self, divides: bool) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def test_tiles_that_fail_in_bfloat16_are_computed_again_in_float32(divides: bool
     assert set(notes) == {REDONE}
 
 
-def test_a_black_picture_may_stay_black_in_bfloat16() -> None:
+def test_a_black_image_may_stay_black_in_bfloat16() -> None:
     notes: list[str] = []
     black = np.zeros_like(PHOTO)
     upscaled, _ = ImageUpscaler(Coarse(divides=False), precision="bfloat16").upscale(

@@ -28,7 +28,7 @@ LITTLE_MEMORY = 1 << 17
 
 
 def by_hand(network: SuperResolutionNetwork, pixels: np.ndarray) -> np.ndarray:
-    """The whole picture through the network in one go: `(h, w, C)` to float `(k·h, k·w, C)` in units of the type."""
+    """The whole image through the network in one go: `(h, w, C)` to float `(k·h, k·w, C)` in units of the type."""
     largest = np.iinfo(pixels.dtype).max
     with torch.no_grad():
         lr = torch.from_numpy(pixels.astype(np.float64) / largest).float().permute(2, 0, 1)[None]
@@ -81,21 +81,21 @@ def test_a_luma_network_gets_y_and_chroma_is_bicubic() -> None:
 def test_transparency_leaves_no_fringe(model: object) -> None:
     rows, columns = np.mgrid[:40, :40]
     inside = np.hypot(rows - 20, columns - 20) < 12
-    picture = np.zeros((40, 40, 4), np.uint8)
-    picture[inside] = (200, 40, 60, 255)  # everything else: transparent black
-    upscaled = nitido.upscale(picture, model, 2)
+    image = np.zeros((40, 40, 4), np.uint8)
+    image[inside] = (200, 40, 60, 255)  # everything else: transparent black
+    upscaled = nitido.upscale(image, model, 2)
     plain = nitido.upscale(np.full((40, 40, 3), (200, 40, 60), np.uint8), model, 2)
     np.testing.assert_array_equal(upscaled[..., :3], plain)  # no trace of black, and not premultiplied
-    np.testing.assert_array_equal(upscaled[..., 3], bicubic_upscale(picture[..., 3], 2))
+    np.testing.assert_array_equal(upscaled[..., 3], bicubic_upscale(image[..., 3], 2))
 
 
 def test_hidden_colours_are_no_reason_to_lose_visible_ones() -> None:
     rng = np.random.default_rng(1)
-    picture = rng.integers(0, 256, (9, 11, 4), dtype=np.uint8)
-    picture[..., 3] = 255
-    np.testing.assert_array_equal(nitido.upscale(picture, "bicubic", 2)[..., :3], bicubic_upscale(picture[..., :3], 2))
-    picture[..., 3] = 0
-    assert nitido.upscale(picture, "bicubic", 2)[..., 3].max() == 0
+    image = rng.integers(0, 256, (9, 11, 4), dtype=np.uint8)
+    image[..., 3] = 255
+    np.testing.assert_array_equal(nitido.upscale(image, "bicubic", 2)[..., :3], bicubic_upscale(image[..., :3], 2))
+    image[..., 3] = 0
+    assert nitido.upscale(image, "bicubic", 2)[..., 3].max() == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
@@ -139,12 +139,12 @@ def test_between_two_runs_nothing_is_rounded_to_8_bits() -> None:
 
 
 def test_resize_to_is_the_resizer_of_the_benchmarks_and_of_pytorch() -> None:
-    picture = data.coffee()[:120, :160]
-    np.testing.assert_array_equal(resize_to(picture, 60, 80), bicubic_downscale(picture, 2))
-    np.testing.assert_array_equal(resize_to(picture, 240, 320), bicubic_upscale(picture, 2))
-    given = torch.from_numpy(picture).permute(2, 0, 1)[None].double()
+    image = data.coffee()[:120, :160]
+    np.testing.assert_array_equal(resize_to(image, 60, 80), bicubic_downscale(image, 2))
+    np.testing.assert_array_equal(resize_to(image, 240, 320), bicubic_upscale(image, 2))
+    given = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     theirs = interpolate(given, (90, 120), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
-    ours = resize_to(picture, 90, 120).astype(float)
+    ours = resize_to(image, 90, 120).astype(float)
     inner = slice(4, -4)  # PyTorch knows no mirror beyond the border
     assert np.abs(ours - theirs.clip(0, 255))[inner, inner].max() <= 1.5  # two roundings of half a unit, enlarged
 

@@ -1,4 +1,4 @@
-"""Picture files in and out, judged by Pillow, tifffile, ImageMagick and exiftool."""
+"""Image files in and out, judged by Pillow, tifffile, ImageMagick and exiftool."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage import data
 
-from nitido.imaging import PictureError, bicubic_upscale
+from nitido.imaging import ImageFileError, bicubic_upscale
 from nitido.imaging.tiff_tags import tiff_tags
 from nitido.upscaling.batch import Job, Plan, Settings, run
 from nitido.upscaling.images import ImageWithMetadata, check_size, losses, read_header, read_image, write_image
@@ -135,7 +135,7 @@ def test_xmp_and_resolution_cross_formats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-def test_every_orientation_is_the_upright_picture_of_imagemagick(tmp_path: Path, suffix: str) -> None:
+def test_every_orientation_is_the_upright_image_of_imagemagick(tmp_path: Path, suffix: str) -> None:
     for orientation in range(1, 9):
         source, target = tmp_path / f"{orientation}.{suffix}", tmp_path / f"{orientation}.out.{suffix}"
         exif = Image.Exif()
@@ -392,7 +392,7 @@ def test_a_claimed_size_is_refused_before_decoding(tmp_path: Path, suffix: str) 
 
 
 def test_bad_files_give_one_line(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture at all")
+    (tmp_path / "text.png").write_text("no image at all")
     (tmp_path / "empty.jpg").touch()
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1].copy())]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
@@ -429,7 +429,7 @@ def test_limits_are_known_before_anything_is_computed(tmp_path: Path) -> None:
     done(tmp_path / "wide.png", tmp_path / "b.jpg", 65500 / 8192)
     done(tmp_path / "wide.png", tmp_path / "b.webp", 16383 / 8192)
     assert Image.open(tmp_path / "b.jpg").width == 65_500
-    with pytest.raises(PictureError, match="more than 1074 million pixels"):
+    with pytest.raises(ImageFileError, match="more than 1074 million pixels"):
         check_size(tmp_path / "b.png", 40_000, 40_000)
 
 

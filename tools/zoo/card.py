@@ -10,8 +10,8 @@ from nitido.models.model_file import ModelDescriptor
 from nitido.models.zoo.listing import published
 from nitido.study.run_directory import Status
 from nitido.training.losses import ADVERSARIAL, PERCEPTUAL
+from tools.zoo.credits import Credit, ImageSetNote
 from tools.zoo.measurements import COST_DATASET
-from tools.zoo.pictures import Credit, PictureNote
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Provenance:
     `hyperparameters` are those with a value; `environment` is the content of `environment.json` of the run.
     """
 
-    trained_on: Sequence[PictureNote]
-    chosen_on: Sequence[PictureNote]
+    trained_on: Sequence[ImageSetNote]
+    chosen_on: Sequence[ImageSetNote]
     hyperparameters: Mapping[str, Any]
     status: Status
     environment: Mapping[str, Any]
@@ -34,7 +34,7 @@ def write_card(descriptor: ModelDescriptor, origin: Provenance) -> str:
     sections = [
         ("", _what_it_is(descriptor)),
         ("Figures", _figures(descriptor)),
-        ("Images", _pictures(origin)),
+        ("Images", _images(origin)),
         ("Training", _training(origin)),
         ("Commands", ["```", *origin.commands, "```"]),
         ("Licence of the weights", [f"{published(descriptor).licence}."]),
@@ -96,7 +96,7 @@ def _lower(cost: float) -> str:
     return f"{abs(cost):.4f} dB {'lower' if cost > 0 else 'higher'}"
 
 
-def _pictures(origin: Provenance) -> list[str]:
+def _images(origin: Provenance) -> list[str]:
     uses = [("Trained on", origin.trained_on), ("Validated on", origin.chosen_on)]
     return [
         f"- {use}: {note.name}{f' ({note.title})' if note.title else ''}, {_count(note.count, 'image')}. "
@@ -125,7 +125,7 @@ def _training(origin: Provenance) -> list[str]:
     ]
 
 
-def _credits(notes: Sequence[PictureNote]) -> Iterator[str]:
+def _credits(notes: Sequence[ImageSetNote]) -> Iterator[str]:
     """Yield a line for each image with a known source, without duplicates."""
     found = dict.fromkeys((note.name.partition("[")[0], credit) for note in notes for credit in note.credits)
     for folder in dict.fromkeys(name for name, _ in found):

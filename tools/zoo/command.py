@@ -12,7 +12,7 @@ from nitido.study.plan import RunConfig, single_run
 from nitido.study.spec import DataSplit, Transfer
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.unused_hyperparameters import effective, without_effect
-from tools.zoo.pictures import public_name
+from tools.zoo.credits import public_name
 
 Setting = tuple[str, str]
 """A key and a value of `--set`."""

@@ -12,9 +12,9 @@ import numpy as np
 import typer
 
 from nitido.base.errors import NitidoError
-from nitido.imaging import Picture, find_pictures, read_picture, write_picture
+from nitido.imaging import DecodedImage, find_images, load_image, save_image
 from nitido.models.zoo.shipped import ZooError
-from tools.zoo.pictures import Credit, read_credits, write_credits
+from tools.zoo.credits import Credit, read_credits, write_credits
 from tools.zoo.shrinking import Image, flat_share, half, shrunk, smaller
 from tools.zoo.wallpapers import find_wallpapers
 
@@ -22,7 +22,7 @@ LICENCES = ("CC0-1.0", "CC-BY-*", "CC-BY-SA-*", "GPL-2+")
 """Accepted licenses of wallpapers; `*` matches a version, so CC-BY-* does not match CC-BY-NC-4.0."""
 
 MOST_FLAT = 0.6
-"""The share of flat blocks (`shrinking.flat_share`) from which a picture is left out.
+"""The share of flat blocks (`shrinking.flat_share`) from which an image is left out.
 
 Of the 73 motifs in the packages all drawings and gradients without transparency lie above it, at 0.64 or more, and so
 do the photographs that are mostly blurred.
@@ -35,12 +35,12 @@ Report = Callable[[str], None]
 class Gathered:
     """Number of written images and of their pixels."""
 
-    pictures: int
+    images: int
     pixels: int
 
     def __str__(self) -> str:
         """Return a text for display."""
-        return f"{self.pictures} picture{'s' if self.pictures != 1 else ''}, {self.pixels / 1e6:.1f} megapixels"
+        return f"{self.images} image{'s' if self.images != 1 else ''}, {self.pixels / 1e6:.1f} megapixels"
 
 
 def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bool, report: Report) -> Gathered:
@@ -49,7 +49,7 @@ def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bo
     They are shrunk (`shrinking.shrunk`); with `halves` there is `NNN-half.png` of each besides, shrunk by 2 once more.
     `report` hears of each motif that is left out, and why: its licence, transparency, or hardly any detail.
 
-    Raises `ZooError` when packages or all pictures are missing or `out` is not empty, `PictureError` for a damaged one.
+    Raises `ZooError` when packages or all images are missing or `out` is not empty, `ImageFileError` for a damaged one.
     """
     wallpapers = find_wallpapers(root)
     _prepare(out)
@@ -60,11 +60,11 @@ def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bo
         if not is_accepted(credit.licence, licences):
             report(f"left out {credit.file}: licence {credit.licence or 'not stated'}")
             continue
-        picture = read_picture(wallpaper.path)
-        if _transparent(picture):
+        original = load_image(wallpaper.path)
+        if _transparent(original):
             report(f"left out {credit.file}: transparent in part")
             continue
-        image = shrunk(picture.rgb8())
+        image = shrunk(original.rgb8())
         share = flat_share(image)
         if share >= MOST_FLAT:
             report(f"left out {credit.file}: {share:.0%} of it is flat")
@@ -83,10 +83,10 @@ def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bo
 
 
 def gather_smaller(folder: Path, out: Path, factors: Sequence[float]) -> Gathered:
-    """Write every picture of `folder`, shrunk by each of `factors`, to `out` with its line of `SOURCES.tsv`.
+    """Write every image of `folder`, shrunk by each of `factors`, to `out` with its line of `SOURCES.tsv`.
 
-    `photo.jpg` shrunk by 1.5 is `photo-by-1.5.png`. Raises `PictureError` when there are no pictures or a damaged one,
-    `DataError` for a bad `SOURCES.tsv`, and `ZooError` when `out` is not empty, two pictures differ in their suffix
+    `photo.jpg` shrunk by 1.5 is `photo-by-1.5.png`. Raises `ImageFileError` when there are no images or a damaged one,
+    `DataError` for a bad `SOURCES.tsv`, and `ZooError` when `out` is not empty, two images differ in their suffix
     alone, or a factor does not shrink or is there twice.
     """
     for factor in factors:
@@ -94,17 +94,17 @@ def gather_smaller(folder: Path, out: Path, factors: Sequence[float]) -> Gathere
             raise ZooError(f"shrunk by {factor:g}: it must be more than 1")
     if len({f"{factor:g}" for factor in factors}) < len(factors):
         raise ZooError(f"shrunk by {', '.join(f'{factor:g}' for factor in factors)}: each factor once")
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     stems = [path.stem for path in paths]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
-        raise ZooError(f"{folder}: several pictures are called {twice[0]}: their smaller ones would have one name")
+        raise ZooError(f"{folder}: several images are called {twice[0]}: their smaller ones would have one name")
     credits = {credit.file: credit for credit in read_credits(paths)}
     _prepare(out)
     written: list[Credit] = []
     pixels = 0
     for path in paths:
-        image = read_picture(path).rgb8()
+        image = load_image(path).rgb8()
         for factor in factors:
             name = f"{path.stem}-by-{factor:g}.png"
             pixels += _write(out / name, smaller(image, factor))
@@ -125,12 +125,12 @@ def is_accepted(licence: str, accepted: Sequence[str]) -> bool:
     return any(re.fullmatch(pattern, licence) for pattern in patterns)
 
 
-def _transparent(picture: Picture) -> bool:
-    return picture.alpha is not None and bool((picture.alpha < np.iinfo(picture.alpha.dtype).max).any())
+def _transparent(image: DecodedImage) -> bool:
+    return image.alpha is not None and bool((image.alpha < np.iinfo(image.alpha.dtype).max).any())
 
 
 def _prepare(out: Path) -> None:
-    """Make the folder; pictures of an earlier time in it would be without a line in the new `SOURCES.tsv`."""
+    """Make the folder; images of an earlier time in it would be without a line in the new `SOURCES.tsv`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         occupied = any(out.iterdir())
@@ -142,7 +142,7 @@ def _prepare(out: Path) -> None:
 
 def _write(path: Path, image: Image) -> int:
     """Write `(H, W, 3)` and return its number of pixels."""
-    write_picture(path, image)
+    save_image(path, image)
     return image.size // 3
 
 
@@ -156,7 +156,7 @@ def _wallpapers(
     licences: Annotated[
         str, typer.Option(help="The licences to take, separated by commas; * stands for a version.")
     ] = ",".join(LICENCES),
-    halves: Annotated[bool, typer.Option("--halves", help="Add every picture shrunk by 2 once more.")] = False,
+    halves: Annotated[bool, typer.Option("--halves", help="Add every image shrunk by 2 once more.")] = False,
 ) -> None:
     """Collect the images of Debian's wallpaper packages, shrunk until JPEG artifacts are gone.
 
@@ -168,13 +168,13 @@ def _wallpapers(
 
 @app.command("smaller")
 def _smaller(
-    folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of images.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     by: Annotated[list[float], typer.Option(help="How many times smaller each side is; may be repeated.")],
 ) -> None:
     """Write smaller copies of the images of a folder, one per factor, with their credits.
 
-    A network sees edges of every sharpness in them, and small pictures are what the test sets are made of.
+    A network sees edges of every sharpness in them, and small images are what the test sets are made of.
 
     Example: python -m tools.zoo.gather smaller ./photos49 ./photos49-smaller --by 1.5 --by 2 --by 3
     """

@@ -23,8 +23,8 @@ from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, Status
 from tools.zoo.card import Provenance, write_card
 from tools.zoo.command import public_path, training_command
+from tools.zoo.credits import image_set_note, public_name
 from tools.zoo.measurements import measure
-from tools.zoo.pictures import picture_note, public_name
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 """Pattern of zoo names, e.g. `edsr-x2`, which cannot be confused with paths."""
@@ -37,8 +37,8 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
     """Measure the model of a finished run and write `NAME.safetensors` and `NAME.md` to `folder`; returns the former.
 
     The weights are the run's, float32. `commands` are what trained it; none: the one that its configuration amounts
-    to. Raises `ZooError` for a run that has not finished and an impossible name, and `DataError` when a test picture
-    was among those that trained or chose the model, or pictures are not there. Nothing is written then.
+    to. Raises `ZooError` for a run that has not finished and an impossible name, and `DataError` when a test image
+    was among those that trained or chose the model, or images are not there. Nothing is written then.
     """
     if not re.fullmatch(NAME, name) or name == "bicubic":
         raise shipped.ZooError(f"{name!r}: a name of the zoo is lower-case words joined by hyphens, e.g. edsr-x2")
@@ -48,10 +48,10 @@ def publish(run_directory: Path, name: str, licence: str, commands: Sequence[str
     environment = directory.read_environment()
     if environment is None:
         raise shipped.ZooError(f"{directory.environment} is missing: the machine of the run is unknown")
-    _refuse_tested_pictures(config)
+    _refuse_tested_images(config)
     origin = Provenance(
-        trained_on=[picture_note(spec, "train") for spec in config.data.train],
-        chosen_on=[picture_note(spec, "validation") for spec in config.data.validation],
+        trained_on=[image_set_note(spec, "train") for spec in config.data.train],
+        chosen_on=[image_set_note(spec, "validation") for spec in config.data.validation],
         hyperparameters=config.hyperparameters.model_dump(mode="json", exclude_none=True),
         status=status,
         environment=environment,
@@ -91,7 +91,7 @@ def _finished(directory: RunDirectory) -> tuple[RunConfig, Status]:
     return config, status
 
 
-def _refuse_tested_pictures(config: RunConfig) -> None:
+def _refuse_tested_images(config: RunConfig) -> None:
     tested = [prepare(resolve(name, "test"), []) for name in DATASETS]
     refuse_overlap(prepare(resolve_all(config.data.train, "train"), []), *tested)
     refuse_overlap(prepare(resolve_all(config.data.validation, "validation"), []), *tested)

@@ -10,7 +10,7 @@ from nitido.upscaling.images.resize_to import resize_to
 Image = npt.NDArray[np.uint8]
 
 LARGEST = 2_500_000
-"""Pixels of a picture above which it is shrunk once more."""
+"""Pixels of an image above which it is shrunk once more."""
 
 BLOCK = 16
 """Side in pixels of the blocks that are called flat or not."""
@@ -55,7 +55,7 @@ def smaller(image: Image, factor: float) -> Image:
 def flat_share(image: Image) -> float:
     """Return the proportion, in [0, 1], of whole `BLOCK`×`BLOCK` blocks of `(H, W, 3)` without visible detail.
 
-    A picture without a whole block is all flat.
+    An image without a whole block is all flat.
 
     >>> flat_share(np.full((40, 40, 3), 90, np.uint8))
     1.0

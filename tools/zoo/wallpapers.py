@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nitido.imaging import FORMATS, read_size
 from nitido.models.zoo.shipped import ZooError
+from tools.zoo.credits import Credit
 from tools.zoo.debian_copyright import Terms, read_copyright
-from tools.zoo.pictures import Credit
 
 _DPKG = "var/lib/dpkg/info"
 
@@ -21,7 +21,7 @@ class Package:
     """A Debian package with wallpapers: its name, and a glob of its images below the root."""
 
     name: str
-    pictures: str
+    images: str
 
 
 PACKAGES = (
@@ -47,8 +47,8 @@ def find_wallpapers(root: Path) -> list[Wallpaper]:
     them is one that packages were merely unpacked into (`dpkg -x`). Author and licence are those that a motif states
     of itself (Plasma's `metadata.json` or `.desktop`), else those in the package's copyright file.
 
-    Raises `ZooError` for packages that are not there or have lost their pictures, and for terms that cannot be read;
-    `PictureError` for a damaged picture.
+    Raises `ZooError` for packages that are not there or have lost their images, and for terms that cannot be read;
+    `ImageFileError` for a damaged image.
     """
     missing = [package.name for package in PACKAGES if not _copyright(root, package).is_file()]
     if missing:
@@ -64,7 +64,7 @@ def _motifs(root: Path, package: Package) -> Iterator[Wallpaper]:
     stated = read_copyright(_copyright(root, package))
     files = _files(root, package)
     if not files:
-        raise ZooError(f"{root / package.pictures}: nothing there: apt install --reinstall {package.name}")
+        raise ZooError(f"{root / package.images}: nothing there: apt install --reinstall {package.name}")
     for _, group in groupby(sorted(files, key=_motif), key=_motif):
         path = max(sorted(group), key=_pixels)
         inside = path.relative_to(root)
@@ -84,7 +84,7 @@ def _motifs(root: Path, package: Package) -> Iterator[Wallpaper]:
 
 def _files(root: Path, package: Package) -> list[Path]:
     """Return the images of the package, without links to others."""
-    found = [path for path in root.glob(package.pictures) if path.suffix.lower() in FORMATS]
+    found = [path for path in root.glob(package.images) if path.suffix.lower() in FORMATS]
     found = [path for path in found if path.is_file() and not path.is_symlink()]
     if not (root / _DPKG).is_dir():
         return found

@@ -18,7 +18,7 @@ from nitido.architectures.convolutions import (
     OrderName,
     make_norm,
 )
-from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.initialization import IMAGE_GAIN, LAST_GAIN
 from nitido.architectures.layers import BicubicUpscale, ColorShift, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
@@ -71,7 +71,7 @@ class EDSR(SuperResolutionNetwork):
 
         self.upscale = BicubicUpscale(config.scale)
         self.subtract_mean = ColorShift(tuple(-value for value in config.rgb_mean)) if any(config.rgb_mean) else None
-        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
+        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=IMAGE_GAIN)
         self.body = nn.Sequential(
             *(make_block(config.block, settings, config.residual_scale) for _ in range(config.blocks))
         )
@@ -85,14 +85,14 @@ class EDSR(SuperResolutionNetwork):
         """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
         if self.subtract_mean is not None:
             lr = self.subtract_mean(lr)
-        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = precisely(self.head, picture)
+        image = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = precisely(self.head, image)
         deep = self.body_end(self.body(shallow))
         if self.body_end_norm is not None:
             deep = self.body_end_norm(deep)
         output = precisely(self.reconstruction, self.upsampler(shallow + deep))
         if self.config.residual:
-            output = (picture if self.config.upsampler == "bicubic" else self.upscale(lr)) + output
+            output = (image if self.config.upsampler == "bicubic" else self.upscale(lr)) + output
         return output if self.add_mean is None else self.add_mean(output)
 
 

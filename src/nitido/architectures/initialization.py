@@ -7,7 +7,7 @@ from torch import nn
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
-PICTURE_GAIN = math.sqrt(3)
+IMAGE_GAIN = math.sqrt(3)
 """Gain of a network's first layer: the mean square of an image with values uniform in [0, 1] is 1/3."""
 
 LAST_GAIN = 0.01

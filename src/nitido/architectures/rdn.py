@@ -20,7 +20,7 @@ from nitido.architectures.convolutions import (
     make_norm,
 )
 from nitido.architectures.dense import dense_branch
-from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.initialization import IMAGE_GAIN, LAST_GAIN
 from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
@@ -76,7 +76,7 @@ class RDN(SuperResolutionNetwork):
         settings = BlockSettings(config.width, config.activation, config.normalization, config.order)
 
         self.upscale = BicubicUpscale(config.scale)
-        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=PICTURE_GAIN)
+        self.head = same_convolution(config.channels, config.width, KERNEL_SIZE, gain=IMAGE_GAIN)
         self.head_again = same_convolution(config.width, config.width, KERNEL_SIZE)
         self.body = nn.ModuleList(ResidualDenseBlock(config, settings) for _ in range(config.blocks))
         self.fusion = same_convolution(config.blocks * config.width, config.width, 1)
@@ -87,8 +87,8 @@ class RDN(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = precisely(self.head, picture)
+        image = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = precisely(self.head, image)
         features = precisely(self.head_again, shallow)
         outputs = []
         for block in self.body:
@@ -100,7 +100,7 @@ class RDN(SuperResolutionNetwork):
         output = precisely(self.reconstruction, self.upsampler(shallow + fused))
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
+        skip = image if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 

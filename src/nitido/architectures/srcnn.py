@@ -10,7 +10,7 @@ from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName, activation_gain, make_activation
 from nitido.architectures.base import Architecture, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, make_norm
-from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.initialization import IMAGE_GAIN, LAST_GAIN
 from nitido.architectures.layers import BicubicUpscale, PaddingName, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
@@ -70,7 +70,7 @@ class SRCNN(SuperResolutionNetwork):
         gain, padding = activation_gain(config.activation), config.padding
 
         self.upscale = BicubicUpscale(config.scale)
-        self.extraction = same_convolution(config.channels, features, first, gain=PICTURE_GAIN, padding=padding)
+        self.extraction = same_convolution(config.channels, features, first, gain=IMAGE_GAIN, padding=padding)
         self.extraction_activation = make_activation(config.activation, features)
         self.mapping = same_convolution(features, mapped, second, gain=gain, padding=padding)
         self.mapping_norm = make_norm(settings, mapped)
@@ -110,16 +110,16 @@ def _support(config: SRCNNConfig, output: Span) -> Span:
     return receptive_field.through_chain(output, before, config.upsampler, [last], config.scale, config.residual)
 
 
-_SMALL_PICTURE: Mapping[str, object] = {"upsampler": "pixel_shuffle", "kernel_sizes": (5, 3, 5), "widths": (64, 128)}
+_SMALL_IMAGE: Mapping[str, object] = {"upsampler": "pixel_shuffle", "kernel_sizes": (5, 3, 5), "widths": (64, 128)}
 
 VARIANTS: Mapping[str, Mapping[str, object]] = {
     "vanilla": {},
     "leaky_relu": {"activation": "leaky_relu"},
     "prelu": {"activation": "prelu"},
     "residual": {"residual": True},
-    "pixel_shuffle": {**_SMALL_PICTURE},
-    "pixel_shuffle_residual": {**_SMALL_PICTURE, "residual": True},
-    "pixel_shuffle_residual_leaky_relu": {**_SMALL_PICTURE, "residual": True, "activation": "leaky_relu"},
+    "pixel_shuffle": {**_SMALL_IMAGE},
+    "pixel_shuffle_residual": {**_SMALL_IMAGE, "residual": True},
+    "pixel_shuffle_residual_leaky_relu": {**_SMALL_IMAGE, "residual": True, "activation": "leaky_relu"},
     "paper_9_1_5": {"channels": 1, "kernel_sizes": (9, 1, 5), "widths": (64, 32)},
     "debug": {"kernel_sizes": (3, 1, 3), "widths": (4, 4), "residual": True},
 }

@@ -20,7 +20,7 @@ from nitido.architectures.convolutions import (
     OrderName,
     make_norm,
 )
-from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.initialization import IMAGE_GAIN, LAST_GAIN
 from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_staged_upsampler
@@ -116,7 +116,7 @@ class SRResNet(SuperResolutionNetwork):
         self.upscale = BicubicUpscale(config.scale)
         self.head = nn.Sequential(
             OrderedDict(
-                convolution=same_convolution(config.channels, config.width, OUTER_KERNEL_SIZE, gain=PICTURE_GAIN),
+                convolution=same_convolution(config.channels, config.width, OUTER_KERNEL_SIZE, gain=IMAGE_GAIN),
                 activation=make_activation(config.activation, config.width),
             )
         )
@@ -134,15 +134,15 @@ class SRResNet(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
-        shallow = precisely(self.head, picture)
+        image = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
+        shallow = precisely(self.head, image)
         features = shallow + self.body_end(self.body(shallow))
         output = precisely(self.reconstruction, self.upsampler(features))
         if self.bound is not None:
             output = self.bound(output)
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
+        skip = image if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 

@@ -11,7 +11,7 @@ from nitido.architectures import receptive_field
 from nitido.architectures.activations import ActivationName, activation_gain
 from nitido.architectures.base import Architecture, Count, NetworkConfig, SuperResolutionNetwork, Width
 from nitido.architectures.convolutions import BlockSettings, NormalizationName, unit
-from nitido.architectures.initialization import LAST_GAIN, PICTURE_GAIN
+from nitido.architectures.initialization import IMAGE_GAIN, LAST_GAIN
 from nitido.architectures.layers import BicubicUpscale, precisely, same_convolution
 from nitido.architectures.receptive_field import Span
 from nitido.architectures.upsamplers import UPSAMPLER_DESCRIPTION, UpsamplerName, make_upsampler, upsampled_channels
@@ -64,15 +64,15 @@ class VDSR(SuperResolutionNetwork):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale `lr`, `(N, channels, h, w)` float in [0, 1]."""
-        picture = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
+        image = self.upscale(lr) if self.config.upsampler == "bicubic" else lr
         first, *others = self.body
-        features = precisely(first, picture)
+        features = precisely(first, image)
         for layer in others:
             features = layer(features)
         output = precisely(self.reconstruction, self.upsampler(features))
         if not self.config.residual:
             return output
-        skip = picture if self.config.upsampler == "bicubic" else self.upscale(lr)
+        skip = image if self.config.upsampler == "bicubic" else self.upscale(lr)
         return skip + output
 
 
@@ -80,7 +80,7 @@ def _first_layer(config: VDSRConfig) -> nn.Sequential:
     """Return the convolution of the image, which is never normalized, and its activation."""
     convolution = same_convolution(config.channels, config.width, KERNEL_SIZE, bias=config.bias)
     settings = BlockSettings(config.width, config.activation)
-    return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=PICTURE_GAIN)))
+    return nn.Sequential(OrderedDict(unit(settings, convolution, input_gain=IMAGE_GAIN)))
 
 
 def _inner_layer(config: VDSRConfig) -> nn.Sequential:

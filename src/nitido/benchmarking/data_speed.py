@@ -24,7 +24,7 @@ class DataSpeed:
     """Crops per second of LR and HR pairs: `packed`, and decoding PNG by `pillow` and by `libvips`."""
 
     data: tuple[str, ...]
-    pictures: int
+    images: int
     scale: int
     batch: int
     patch: int
@@ -47,7 +47,7 @@ class DataSpeed:
         """Return the result as plain data."""
         return {
             "data": list(self.data),
-            "pictures": self.pictures,
+            "pictures": self.images,
             "scale": self.scale,
             "batch": self.batch,
             "patch": self.patch,
@@ -83,7 +83,7 @@ def measure_data(
         seconds = interleaved(actions, rounds, CPU, progress=progress)
     return DataSpeed(
         data=tuple(specs),
-        pictures=len(store),
+        images=len(store),
         scale=scale,
         batch=batch,
         patch=patch,

@@ -83,7 +83,7 @@ class Target:
             raise unknown_name(f"network for the target {self.name!r}", run.architecture, self.families, RulesError)
         for specification in run.data.train:
             if specification not in TRAINING:
-                raise unknown_name("training pictures under the rules", specification, TRAINING, RulesError)
+                raise unknown_name("training images under the rules", specification, TRAINING, RulesError)
         if run.hyperparameters.objective != "fidelity":
             terms = ",".join(run.hyperparameters.loss)
             raise RulesError(f"loss is {terms}, but the rules allow fidelity alone: l1, l2 and their like")
@@ -273,7 +273,7 @@ _ALL = (
             "edsr",
             "baseline",
             (
-                "data.train=bsds200,bsds200_test[20:]",  # t91's smallest picture has no more than 39 LR pixels
+                "data.train=bsds200,bsds200_test[20:]",  # t91's smallest image has no more than 39 LR pixels
                 "blocks=16",
                 "residual=true",
                 "optimizer=muon",

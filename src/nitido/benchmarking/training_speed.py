@@ -132,9 +132,9 @@ def measure_training(
     device = device or choose_device()
     network = _network(task)
     gflop = 3 * 2 * count_macs(network, task.patch, task.patch) * task.batch / 1e9
-    pictures = prepare(resolve("samples/train"), [task.scale])
+    images = prepare(resolve("samples/train"), [task.scale])
     validation = prepare(resolve("samples/validation[:1]"), [task.scale])
-    drawn = PatchSampler(pictures, task.scale, task.patch, seed=0).batch(0, task.batch)
+    drawn = PatchSampler(images, task.scale, task.patch, seed=0).batch(0, task.batch)
     batch = torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
 
     options = Hyperparameters.parse({"steps": LONG, "batch": task.batch, "patch": task.patch}, "the benchmark")
@@ -155,7 +155,7 @@ def measure_training(
             peak.measure()
 
     interleaved = InterleavedTraining(steps, rounds, device, others, progress)
-    _train(network, options.model_copy(update={"steps": interleaved.length}), pictures, validation, interleaved, device)
+    _train(network, options.model_copy(update={"steps": interleaved.length}), images, validation, interleaved, device)
     taken = {"nitido": interleaved.seconds} | seconds
     return TrainingSpeed(
         task=task,
@@ -181,7 +181,7 @@ def _network(task: TrainingTask) -> SuperResolutionNetwork:
 def _train(
     network: SuperResolutionNetwork,
     options: Hyperparameters,
-    pictures: Store,
+    images: Store,
     validation: Store,
     interleaved: InterleavedTraining,
     device: torch.device,
@@ -193,7 +193,7 @@ def _train(
             train(
                 network,
                 whole,
-                train=pictures,
+                train=images,
                 validation=validation,
                 scale_schedule=(network.scale,),
                 directory=Path(directory),

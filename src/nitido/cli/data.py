@@ -31,7 +31,7 @@ def list_(json: Json = None) -> None:
             [e.name, str(e.count), "yes" if found["here"] else "no", e.layout, e.terms, e.title]
             for e, found in zip(DATASETS.values(), known, strict=True)
         ]
-        print_table("", ["name", "pictures", "here", "layout", "terms", "what"], lines)
+        print_table("", ["name", "images", "here", "layout", "terms", "what"], lines)
 
     report({"datasets": known}, json, show)
 
@@ -51,7 +51,7 @@ def fetch(
     fetched = fetch_dataset(name)
     for source in fetched.sources:
         say(f"{source.url}: sha256 {source.sha256} ({source.trust})")
-    say(f"pictures: {fetched.folder}")
+    say(f"images: {fetched.folder}")
 
 
 @app.command()
@@ -60,7 +60,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="NAME_OR_DIR",
-            help="A picture set: a name, name/split, or a folder.",
+            help="An image set: a name, name/split, or a folder.",
             autocompletion=completion.dataset_names,
         ),
     ],
@@ -76,7 +76,7 @@ def prepare(
 
     store = prepare(resolve(data), scale or [2])
     scales = ", ".join(f"×{k}" for k in scale or [2])
-    say(f"{data}: {len(store)} pictures, low resolution for {scales}, in {store.folder}")
+    say(f"{data}: {len(store)} images, low resolution for {scales}, in {store.folder}")
 
 
 @app.command()
@@ -91,7 +91,7 @@ def check(
 
     if not folder.exists() and (known := nearest(str(folder), DATASETS)) is not None:
         raise NitidoError(
-            f"{folder}: no such folder; the pictures of the dataset {known!r} belong in {DATASETS[known].folder()}"
+            f"{folder}: no such folder; the images of the dataset {known!r} belong in {DATASETS[known].folder()}"
         )
     findings = check_folder(folder)
 

@@ -143,20 +143,20 @@ def compare(
     """
     with loading():
         from nitido.base.device import device_label
-        from nitido.data import PictureSet, prepare
+        from nitido.data import ImageSet, prepare
         from nitido.evaluation.model_comparison import compare_on
         from nitido.study.report.comparison import Panel, draw_comparison
 
     if output.suffix.lower() != ".png":
-        raise NitidoError(f"{output}: the figure is a PNG picture; give a name that ends in .png")
+        raise NitidoError(f"{output}: the figure is a PNG image; give a name that ends in .png")
     if image.is_dir():
         raise NitidoError(
-            f"{image}: a folder, and one picture is compared (nitido evaluate MODEL --data {image} measures a folder)"
+            f"{image}: a folder, and one image is compared (nitido evaluate MODEL --data {image} measures a folder)"
         )
     if not image.exists():
-        raise NitidoError(f"{image}: no such picture")
+        raise NitidoError(f"{image}: no such image")
     where = _device(device, models)
-    store = prepare(PictureSet(str(image), (image,)), [scale])
+    store = prepare(ImageSet(str(image), (image,)), [scale])
     upscalers = {name: _upscaler(name, scale, where) for name in models}
     for name in models:
         _learned(name, store)

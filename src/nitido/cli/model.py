@@ -159,7 +159,7 @@ def import_weights(
 
     SRGAN's generator as Keras' generator.h5 (needs h5py) or a state dict of leftthomas/SRGAN.
 
-    SRCNN of Keras on enlarged pictures, which serves ×2, ×3 and ×4; pixels at the border are repeated beyond it.
+    SRCNN of Keras on enlarged images, which serves ×2, ×3 and ×4; pixels at the border are repeated beyond it.
 
     Only weights are read: a .pth that would run code is refused.
 

@@ -143,7 +143,7 @@ def upscale(
         remedy = "nothing was written" if planned.folder is None else "run the same command to resume"
         raise InterruptedBatchError(f"interrupted: {remedy}") from None
     if len(planned.jobs) > 1:
-        say(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} pictures")
+        say(f"{output}: {len(planned.jobs) - failures} of {len(planned.jobs)} images")
     if failures:
         raise typer.Exit(1)
 
@@ -164,7 +164,7 @@ def _check_background(color: str, jobs: "Sequence[Job]") -> None:
     if not opaque:
         raise NitidoError(f"--background {color}: no result is JPEG or BMP, the others keep transparency: leave it out")
     if all(FORMATS.get(job.source.suffix.lower()) == "jpeg" for job in opaque):
-        raise NitidoError(f"--background {color}: no picture is transparent, as JPEG cannot be: leave it out")
+        raise NitidoError(f"--background {color}: no image is transparent, as JPEG cannot be: leave it out")
 
 
 def _left_alone(others: Sequence[Path]) -> str:
@@ -227,7 +227,7 @@ def memory_size(text: str) -> int:
 
 
 class UpscaleProgress:
-    """A bar over all pixels, its ETA from the speed so far, on a terminal; a line for each picture everywhere.
+    """A bar over all pixels, its ETA from the speed so far, on a terminal; a line for each image everywhere.
 
     Everything goes to standard error.
     """
@@ -264,7 +264,7 @@ class UpscaleProgress:
         self.bar.update(self.task, total=pixels)
 
     def started(self, job: "Job", pixels: int) -> Callable[[float], None]:
-        """Name the picture; returns who moves the bar."""
+        """Name the image; returns who moves the bar."""
         self.bar.update(self.task, description=printable(job.source.name))
         return lambda share: self.bar.advance(self.task, share * pixels)
 
@@ -275,7 +275,7 @@ class UpscaleProgress:
         self._say(f"{job.target}: finished already")
 
     def ended(self, job: "Job", outcome: str, notes: Sequence[str]) -> None:
-        """Leave a line for the picture, and one for each thing that was lost."""
+        """Leave a line for the image, and one for each thing that was lost."""
         self._say(f"{job.target}: {outcome}")
         for loss in notes:
             self._say(f"note: {job.target}: {loss}")

@@ -75,7 +75,7 @@ class Dataset:
         if self.name == SAMPLES_NAME:
             return all(sample.path.is_file() for sample in SAMPLES)
         parts = [(self.folder(split.name), split.count) for split in self.splits] or [(self.folder(), self.count)]
-        return all(len(pictures_in(folder)) == count for folder, count in parts)
+        return all(len(images_in(folder)) == count for folder, count in parts)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Sample:
         split: The split it is in.
         scene: What it shows. Images of one scene are in one split.
         terms: Its terms of use and its source.
-        kodak: The number of the Kodak picture that it is a crop of. None: an image of scikit-image.
+        kodak: The number of the Kodak image that it is a crop of. None: an image of scikit-image.
     """
 
     file: str
@@ -103,7 +103,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """Images that were specified together; `name` is the specification as written.
 
     `published` are the images of the catalog's datasets. These datasets are used as their authors published them, even
@@ -118,7 +118,7 @@ class PictureSet:
 SAMPLES_NAME = "samples"
 
 SAMPLES_FOLDER = Path(__file__).with_name("samples")
-"""The folder with the crops of the Kodak pictures; `python -m tools.samples` makes them."""
+"""The folder with the crops of the Kodak images; `python -m tools.samples` makes them."""
 
 _KODAK = "unrestricted use (Eastman Kodak Company)"
 
@@ -203,9 +203,9 @@ def _count(split: Role) -> int:
 _ALL = (
     Dataset(
         SAMPLES_NAME,
-        "crops of the Kodak pictures, and photographs of scikit-image",
+        "crops of the Kodak images, and photographs of scikit-image",
         len(SAMPLES),
-        "free, stated per picture",
+        "free, stated per image",
         splits=(
             Split("train", _count("train")),
             Split("validation", _count("validation")),
@@ -221,7 +221,7 @@ _ALL = (
         "T91 (Yang et al., 2010)",
         91,
         _ACADEMIC,
-        by_hand="the 91 training pictures come in ScSR.rar from the authors "
+        by_hand="the 91 training images come in ScSR.rar from the authors "
         "(http://www.ifp.illinois.edu/~jyang29/codes/ScSR.rar, folder Data/Training)",
     ),
     Dataset("bsds200", "the train part of BSDS500", 200, _BSDS_TERMS, downloads=_bsds500("train", 200)),
@@ -246,7 +246,7 @@ def dataset(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def resolve(spec: str, role: Role | None = None) -> PictureSet:
+def resolve(spec: str, role: Role | None = None) -> ImageSet:
     """Find the images that `spec` names, sorted by file name.
 
     A specification is `NAME`, `NAME/SPLIT` or the path of a folder, for all images in it and its subfolders, each
@@ -261,23 +261,23 @@ def resolve(spec: str, role: Role | None = None) -> PictureSet:
     body, chosen = _parse(spec)
     head, _, tail = body.partition("/")
     if head in DATASETS:
-        paths = _dataset_pictures(DATASETS[head], tail, role)
+        paths = _dataset_images(DATASETS[head], tail, role)
     elif body and (os.sep in body or "/" in body or expanded(body).exists()):
-        paths = _folder_pictures(expanded(body))
+        paths = _folder_images(expanded(body))
     else:
         raise unknown_name("dataset", body, DATASETS, DataError)
     selected = tuple(paths[chosen])
     if not selected:
-        raise DataError(f"{spec}: selects none of the {len(paths)} pictures")
-    return PictureSet(spec, selected, frozenset(selected if head in DATASETS else ()))
+        raise DataError(f"{spec}: selects none of the {len(paths)} images")
+    return ImageSet(spec, selected, frozenset(selected if head in DATASETS else ()))
 
 
-def resolve_all(specs: Sequence[str], role: Role | None = None) -> PictureSet:
+def resolve_all(specs: Sequence[str], role: Role | None = None) -> ImageSet:
     """Return the images of several specifications as one set, each image once, in order of first mention."""
     sets = [resolve(spec, role) for spec in specs]
-    paths = dict.fromkeys(path for pictures in sets for path in pictures.paths)
-    name = " + ".join(pictures.name for pictures in sets)
-    return PictureSet(name, tuple(paths), frozenset().union(*(pictures.published for pictures in sets)))
+    paths = dict.fromkeys(path for images in sets for path in images.paths)
+    name = " + ".join(images.name for images in sets)
+    return ImageSet(name, tuple(paths), frozenset().union(*(images.published for images in sets)))
 
 
 def _parse(spec: str) -> tuple[str, slice]:
@@ -291,7 +291,7 @@ def _parse(spec: str) -> tuple[str, slice]:
     return found["body"], slice(start, stop, step)
 
 
-def _dataset_pictures(entry: Dataset, split: str, role: Role | None) -> list[Path]:
+def _dataset_images(entry: Dataset, split: str, role: Role | None) -> list[Path]:
     by_name: dict[str, Split] = {part.name: part for part in entry.splits}
     wanted: list[Split | None]
     if split:
@@ -307,11 +307,11 @@ def _dataset_pictures(entry: Dataset, split: str, role: Role | None) -> list[Pat
         wanted = [by_name[role]]
     else:
         wanted = list(entry.splits) or [None]
-    found = [path for part in wanted for path in _split_pictures(entry, part)]
+    found = [path for part in wanted for path in _split_images(entry, part)]
     return found if len(wanted) == 1 else sorted(found, key=lambda path: path.name)
 
 
-def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
+def _split_images(entry: Dataset, split: Split | None) -> list[Path]:
     if entry.name == SAMPLES_NAME:
         return [sample.path for sample in SAMPLES if split is None or sample.split == split.name]
     folder = entry.folder(split.name if split else None)
@@ -320,33 +320,33 @@ def _split_pictures(entry: Dataset, split: Split | None) -> list[Path]:
             f"dataset {entry.name!r} is not in {folder}: run 'nitido data fetch {entry.name}', "
             f"or set $NITIDO_DATA to the folder that contains {entry.name}/"
         )
-    paths = pictures_in(folder)
+    paths = images_in(folder)
     expected = split.count if split else entry.count
     if len(paths) != expected:
-        raise DataError(f"dataset {entry.name!r} has {expected} pictures, but {folder} contains {len(paths)}")
+        raise DataError(f"dataset {entry.name!r} has {expected} images, but {folder} contains {len(paths)}")
     return paths
 
 
-def _folder_pictures(folder: Path) -> list[Path]:
+def _folder_images(folder: Path) -> list[Path]:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: a file, but a folder is required")
     if not folder.is_dir():
         guess = nearest(folder.parts[0] if folder.parts else "", DATASETS)
         hint = f" (did you mean the dataset {guess!r}?)" if guess else ""
         raise DataError(f"no folder {str(folder)!r}{hint}")
-    from nitido.imaging import PictureError, find_pictures
+    from nitido.imaging import ImageFileError, find_images
 
     try:
-        return find_pictures(folder)
-    except PictureError as error:
+        return find_images(folder)
+    except ImageFileError as error:
         raise DataError(str(error)) from None
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """Return the image files in `folder`, without subfolders, sorted by name; an empty list if there are none."""
     from nitido.imaging import walk
 
-    return walk(folder, recursive=False).pictures if folder.is_dir() else []
+    return walk(folder, recursive=False).images if folder.is_dir() else []
 
 
 def _scikit_image_folder() -> Path:

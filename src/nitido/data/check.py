@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from nitido.base.notes import note
 from nitido.data.decode import decode
-from nitido.data.overlap import similar_pictures
+from nitido.data.overlap import similar_images
 from nitido.data.thumbnails import thumbnail_of_strips
 
 if TYPE_CHECKING:
-    from nitido.imaging import Picture
+    from nitido.imaging import DecodedImage
 
 MINIMUM_SIDE = 48
 """Minimum side in pixels; a smaller image has no space for a useful training patch (24 LR pixels at scale 2)."""
@@ -45,31 +45,31 @@ def check_folder(folder: Path) -> list[Finding]:
     among the first `MOST_COMPARED` images.
 
     Raises:
-        nitido.imaging.PictureError: There is no such folder, or it contains no images.
+        nitido.imaging.ImageFileError: There is no such folder, or it contains no images.
     """
-    from nitido.imaging import FORMATS, PictureError, find_pictures, walk
+    from nitido.imaging import FORMATS, ImageFileError, find_images, walk
 
     findings: list[Finding] = []
     first: dict[str, Path] = {}
     different: dict[Path, npt.NDArray[np.uint8]] = {}
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     for path, reason in walk(folder).left_out.items():
         if path.suffix.lower() in FORMATS:
             findings.append(Finding(path, "unreadable", f"{path}: {reason.replace('(s)', '')}"))
     for path in paths:
         try:
-            picture = decode(path)
-        except PictureError as error:
+            image = decode(path)
+        except ImageFileError as error:
             findings.append(Finding(path, "unreadable", str(error)))
             continue
-        findings += [Finding(path, problem, f"{path}: {text}") for problem, text in _problems(picture)]
-        original = first.setdefault(_content_hash(picture), path)
+        findings += [Finding(path, problem, f"{path}: {text}") for problem, text in _problems(image)]
+        original = first.setdefault(_content_hash(image), path)
         if original != path:
             findings.append(Finding(path, "duplicate", f"{path}: the same pixels as {original.relative_to(folder)}"))
         elif len(different) < MOST_COMPARED:
-            different[path] = thumbnail_of_strips(picture.height, picture.width, _strips(picture))
+            different[path] = thumbnail_of_strips(image.height, image.width, _strips(image))
     if len(first) > len(different):
-        note(f"near duplicates were searched for only among the first {MOST_COMPARED:,} pictures of {folder}")
+        note(f"near duplicates were searched for only among the first {MOST_COMPARED:,} images of {folder}")
     findings += _near_duplicates(folder, different)
     return sorted(findings, key=lambda finding: finding.path)
 
@@ -80,7 +80,7 @@ def _near_duplicates(folder: Path, thumbnails: Mapping[Path, npt.NDArray[np.uint
         return
     paths, stack = list(thumbnails), np.stack(list(thumbnails.values()))
     originals: dict[int, int] = {}
-    for i, j in similar_pictures(stack, stack):
+    for i, j in similar_images(stack, stack):
         if i < j:
             originals[j] = min(i, originals.get(j, i))
     for j, i in sorted(originals.items()):
@@ -88,40 +88,40 @@ def _near_duplicates(folder: Path, thumbnails: Mapping[Path, npt.NDArray[np.uint
         yield Finding(paths[j], "near duplicate", text)
 
 
-def _problems(picture: "Picture") -> Iterator[tuple[Problem, str]]:
-    if min(picture.height, picture.width) < MINIMUM_SIDE:
-        size = f"{picture.width}×{picture.height}"
+def _problems(image: "DecodedImage") -> Iterator[tuple[Problem, str]]:
+    if min(image.height, image.width) < MINIMUM_SIDE:
+        size = f"{image.width}×{image.height}"
         yield "too small", f"{size} pixels, both sides should have at least {MINIMUM_SIDE}"
-    if picture.pixels.shape[2] == 1:
+    if image.pixels.shape[2] == 1:
         yield "grey", "one gray channel instead of RGB: it is repeated for training and used as luma for scores"
-    if picture.alpha is not None:
+    if image.alpha is not None:
         yield "alpha", "has an alpha channel, which is ignored"
-    if picture.pixels.dtype != "uint8":
+    if image.pixels.dtype != "uint8":
         yield "16-bit", "more than 8 bits per channel, which are rounded to 8"
-    if _is_cmyk(picture):
+    if _is_cmyk(image):
         yield "CMYK", "CMYK instead of RGB: it is converted with its color profile"
 
 
-def _content_hash(picture: "Picture") -> str:
+def _content_hash(image: "DecodedImage") -> str:
     """Return `content_hash` of the whole image in RGB without allocating it."""
-    digest = hashlib.sha256(repr((picture.height, picture.width, 3)).encode())
-    for strip in _strips(picture):
+    digest = hashlib.sha256(repr((image.height, image.width, 3)).encode())
+    for strip in _strips(image):
         digest.update(np.ascontiguousarray(strip).data)  # an image rotated by EXIF is a view
     return digest.hexdigest()
 
 
-def _strips(picture: "Picture") -> "Iterator[npt.NDArray[np.uint8]]":
+def _strips(image: "DecodedImage") -> "Iterator[npt.NDArray[np.uint8]]":
     """Yield strips of rows of an image in 8-bit RGB."""
-    for top in range(0, picture.height, _STRIP):
-        yield replace(picture, pixels=picture.pixels[top : top + _STRIP]).rgb8()
+    for top in range(0, image.height, _STRIP):
+        yield replace(image, pixels=image.pixels[top : top + _STRIP]).rgb8()
 
 
-def _is_cmyk(picture: "Picture") -> bool:
+def _is_cmyk(image: "DecodedImage") -> bool:
     """Return whether the file contains CMYK, which decoding converts."""
     import pyvips
 
-    if picture.format not in ("jpeg", "tiff"):
+    if image.format not in ("jpeg", "tiff"):
         return False
-    with picture.path.open("rb") as file:
+    with image.path.open("rb") as file:
         header = pyvips.Image.new_from_source(pyvips.Source.new_from_descriptor(file.fileno()), "")
         return bool(header.interpretation == "cmyk")

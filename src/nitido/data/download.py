@@ -28,7 +28,7 @@ from rich.progress import (
 from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import data_root
 from nitido.base.json_files import DamagedFileError, read_json, write_json
-from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, pictures_in
+from nitido.data.catalog import DATASETS, DataError, Dataset, Download, dataset, images_in
 
 if TYPE_CHECKING:
     import requests
@@ -39,7 +39,7 @@ SOURCE_FILE = "SOURCE.json"
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without data
 _LARGEST = 2**34  # maximum bytes of a file of unknown size
-_PER_ARCHIVE, _PER_PICTURE = 2**26, 2**24  # maximum bytes, far more than in any published dataset
+_PER_ARCHIVE, _PER_IMAGE = 2**26, 2**24  # maximum bytes, far more than in any published dataset
 _SPARE = 2**26  # bytes of disk space that a download leaves free
 
 # Members of a tar with long names or further properties (PAX) of the next member or of all members.
@@ -137,7 +137,7 @@ def fetch_dataset(name: str) -> Fetched:
     if entry.is_complete():
         return Fetched(folder, ())
     if not entry.downloads:
-        raise DataError(f"dataset {name!r} has no download URL: {entry.by_hand}; copy the pictures to {folder}")
+        raise DataError(f"dataset {name!r} has no download URL: {entry.by_hand}; copy the images to {folder}")
     _refuse_foreign_files(folder)
     recorded = _recorded_checksums()
     archives = [_fetch_archive(download, recorded) for download in entry.downloads]
@@ -275,7 +275,7 @@ def _fetch_archive(download: Download, recorded: dict[str, str]) -> tuple[Path, 
 
 def _largest(download: Download) -> int:
     """Return the maximum number of bytes of an archive and of its images."""
-    return _PER_ARCHIVE + _PER_PICTURE * download.count
+    return _PER_ARCHIVE + _PER_IMAGE * download.count
 
 
 def _archive_path(url: str) -> Path:
@@ -340,23 +340,23 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _extract(download: Download, archive: Path, folder: Path) -> None:
     """Extract the images of the archive's folder into `folder`; remove a damaged archive."""
-    from nitido.imaging import PictureError
+    from nitido.imaging import ImageFileError
 
     folder.mkdir(parents=True, exist_ok=True)
     copy = _copy_zip if download.kind == "zip" else _copy_tar
     try:
-        copy(archive, _Pictures(download, folder))
-    except (*_ARCHIVE_ERRORS, PictureError) as error:
+        copy(archive, _Images(download, folder))
+    except (*_ARCHIVE_ERRORS, ImageFileError) as error:
         raise _broken(download, archive, str(error)) from error
     except OSError as error:
         if error.errno is not None:  # an error of the disk; those of decompressors have no number
             raise
         raise _broken(download, archive, str(error)) from error
-    found = len(pictures_in(folder))
+    found = len(images_in(folder))
     if found != download.count:
         archive.unlink(missing_ok=True)
         raise DataError(
-            f"{download.url}: {download.members}/ in the archive contains {found} pictures instead of {download.count}"
+            f"{download.url}: {download.members}/ in the archive contains {found} images instead of {download.count}"
         )
 
 
@@ -365,7 +365,7 @@ def _broken(download: Download, archive: Path, reason: str) -> DataError:
     return DataError(f"{download.url}: the archive was damaged and removed: fetch again ({' '.join(reason.split())})")
 
 
-class _Pictures:
+class _Images:
     """Writes selected members of an archive into a new folder."""
 
     def __init__(self, download: Download, folder: Path) -> None:
@@ -382,8 +382,8 @@ class _Pictures:
 
         path = PurePosixPath(name)
         is_plain = not path.name.startswith(".") and "\\" not in path.name and path.name.isprintable()
-        is_picture = is_plain and path.suffix.lower() in FORMATS
-        return is_picture and path.parent == PurePosixPath(self.download.members)
+        is_image = is_plain and path.suffix.lower() in FORMATS
+        return is_image and path.parent == PurePosixPath(self.download.members)
 
     def take(self, name: str, source: IO[bytes]) -> None:
         """Write a member; raise `ValueError` if it already exists or all members exceed the size limit."""
@@ -405,12 +405,12 @@ class _Pictures:
             raise ValueError(f"it unpacks to more than {_largest(self.download) / 1e6:,.0f} MB")
 
 
-def _copy_zip(archive: Path, pictures: _Pictures) -> None:
+def _copy_zip(archive: Path, images: _Images) -> None:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            if pictures.wants(member.filename):
+            if images.wants(member.filename):
                 with opened.open(member) as source:
-                    pictures.take(member.filename, source)
+                    images.take(member.filename, source)
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
@@ -427,12 +427,12 @@ class _BoundedTarInfo(tarfile.TarInfo):
         return member
 
 
-def _copy_tar(archive: Path, pictures: _Pictures) -> None:
+def _copy_tar(archive: Path, images: _Images) -> None:
     with tarfile.open(archive, tarinfo=_BoundedTarInfo) as opened:
         for member in opened:
-            source = opened.extractfile(member) if member.isfile() and pictures.wants(member.name) else None
+            source = opened.extractfile(member) if member.isfile() and images.wants(member.name) else None
             if source is None:
-                pictures.count(member.size)  # it must be decompressed to reach the next one
+                images.count(member.size)  # it must be decompressed to reach the next one
             else:
                 with source:
-                    pictures.take(member.name, source)
+                    images.take(member.name, source)

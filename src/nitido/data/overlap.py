@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AliasChoices, Field
 
 from nitido.base.activity import announced
 from nitido.base.notes import note
@@ -36,18 +37,18 @@ class Overlap:
             rotated by a multiple of 90°, or slightly brighter.
         roles: The roles of the two sets.
         sets: The names of the two sets.
-        pictures: The names of the two images.
+        images: The names of the two images.
     """
 
     kind: Literal["exact", "near"]
     roles: tuple[Role, Role]
     sets: tuple[str, str]
-    pictures: tuple[str, str]
+    images: Annotated[tuple[str, str], Field(validation_alias=AliasChoices("images", "pictures"))]
 
     def __str__(self) -> str:
         """Return the names of both images, as in "woman of set5 (test) and 302003 of bsds200 (train)"."""
-        (role, other_role), (name, other_name), (picture, other) = self.roles, self.sets, self.pictures
-        return f"{other} of {other_name} ({other_role}) and {picture} of {name} ({role})"
+        (role, other_role), (name, other_name), (image, other) = self.roles, self.sets, self.images
+        return f"{other} of {other_name} ({other_role}) and {image} of {name} ({role})"
 
 
 def find_overlaps(train: Store, validation: Store, test: Mapping[str, Store]) -> tuple[Overlap, ...]:
@@ -76,7 +77,7 @@ def report_overlaps(overlaps: Sequence[Overlap]) -> None:
             note(f"{len(pairs) - _SHOWN} more pairs of images {words}")
 
 
-def similar_pictures(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+def similar_images(one: Floats | npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     """Yield pairs of indices into two stacks of thumbnails, `(N, SIDE, SIDE)`, of images that are nearly the same."""
     for start in range(0, len(other), _OTHERS_AT_ONCE):
         for i, j in _similar(one, other[start : start + _OTHERS_AT_ONCE]):
@@ -125,7 +126,7 @@ def _same(store: Store, other: Store) -> dict[tuple[int, int], Literal["exact", 
         by_hash[sha256].append(i)
     exact = [(i, j) for j, sha256 in enumerate(other.hashes) for i in by_hash[sha256]]
     kinds: dict[tuple[int, int], Literal["exact", "near"]] = dict.fromkeys(exact, "exact")
-    for pair in similar_pictures(thumbnails(store), thumbnails(other)):
+    for pair in similar_images(thumbnails(store), thumbnails(other)):
         kinds.setdefault(pair, "near")
     return kinds
 
@@ -154,8 +155,8 @@ def _describe(stack: npt.NDArray[np.uint8] | Floats, windows: Sequence[tuple[int
     return np.where(flat, 0, features / np.maximum(norm, 1e-6)).astype(np.float32)
 
 
-def _correlation(one: Floats, other: Floats, pictures: int, others: int) -> Floats:
-    """Return the maximum correlation of any description of an image with any of another, `(pictures, others)`."""
+def _correlation(one: Floats, other: Floats, images: int, others: int) -> Floats:
+    """Return the maximum correlation of any description of an image with any of another, `(images, others)`."""
     best = (one @ other.T).reshape(len(one), -1, others).max(axis=1)
-    largest: Floats = best.reshape(-1, pictures, others).max(axis=0)
+    largest: Floats = best.reshape(-1, images, others).max(axis=0)
     return largest

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from nitido.base.file_hash import sha256_of_file
 from nitido.base.folders import cache_root
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.notes import note
-from nitido.data.catalog import DataError, PictureSet
+from nitido.data.catalog import DataError, ImageSet
 from nitido.data.decode import decode
 from nitido.data.pack_file import DamagedPackError, Write, map_or_make, map_verified, write_verified
 from nitido.data.published_images import replaced_images
@@ -37,7 +37,7 @@ Bytes = npt.NDArray[np.uint8]
 
 _FORMAT = 2  # increase it when the meaning of the files changes, so that old packs are not reused
 _INDEX = "index.json"
-_FULL = 1  # the "scale" of the pictures themselves
+_FULL = 1  # the "scale" of the images themselves
 _SHOWN = 5  # maximum number of image names in a message
 _DRAFT_LIFETIME = 3600  # seconds without a write after which the writer of a draft cannot be running
 _PACK_LIFETIME = 14 * 24 * 3600  # seconds without use after which a pack is removed
@@ -94,7 +94,7 @@ class Store:
 
     def hr(self, i: int) -> Bytes:
         """Return image `i` as decoded, `(H, W, 3)`."""
-        return self._pictures(_FULL)[i]
+        return self._images(_FULL)[i]
 
     def hr_cropped(self, i: int, scale: int) -> Bytes:
         """Return image `i` cropped at the bottom and right to multiples of `scale`: the source of `lr(i, scale)`."""
@@ -107,13 +107,13 @@ class Store:
         Raises:
             DataError: The store was not prepared for `scale`.
         """
-        return self._pictures(scale)[i]
+        return self._images(scale)[i]
 
     def lr_sizes(self, scale: int) -> list[tuple[int, int]]:
         """Return the (height, width) of every LR image."""
         return [_lr_size(entry, scale) for entry in self.entries]
 
-    def _pictures(self, scale: int) -> list[Bytes]:
+    def _images(self, scale: int) -> list[Bytes]:
         """Return views of all images in the file of `scale`."""
         if scale not in self._views:
             if scale != _FULL and scale not in self.scales:
@@ -123,14 +123,14 @@ class Store:
                 content = map_verified(path, _size(self.entries, scale))
             except (DamagedPackError, FileNotFoundError):
                 raise DataError(
-                    f"{path} was damaged or removed since the pictures were prepared: run the same command again"
+                    f"{path} was damaged or removed since the images were prepared: run the same command again"
                 ) from None
             self._views[scale] = _split(content, self.entries, scale)
         return self._views[scale]
 
 
-def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = None) -> Store:
-    """Decode `pictures` once, generate their LR for `scales`, and return the store; existing files are reused.
+def prepare(images: ImageSet, scales: Sequence[int], cache: Path | None = None) -> Store:
+    """Decode `images` once, generate their LR for `scales`, and return the store; existing files are reused.
 
     The pack is in `<cache>/packs/` and named by the SHA-256 of the image files. All its files are verified and mapped
     here, so that the store stays readable if the pack is removed later. Images with equal pixels count once, which a
@@ -138,34 +138,34 @@ def prepare(pictures: PictureSet, scales: Sequence[int], cache: Path | None = No
     time. Packs that have not been used for two weeks are removed.
 
     Args:
-        pictures: The images.
+        images: The images.
         scales: The scales of the LR images.
         cache: Cache folder; by default `$NITIDO_CACHE` or the user's cache directory.
 
     Raises:
         DataError: A file is missing, an image is smaller than a scale, or the disk is full. No partial files remain.
-        nitido.imaging.PictureError: An image cannot be read. No partial files remain.
+        nitido.imaging.ImageFileError: An image cannot be read. No partial files remain.
     """
-    paths = [path.absolute() for path in pictures.paths]
+    paths = [path.absolute() for path in images.paths]
     hashes = _hash_files(paths)
-    published = [path in pictures.published for path in pictures.paths]
+    published = [path in images.published for path in images.paths]
     folder = (cache or cache_root()) / "packs" / _key(hashes, published)
     with _writing(folder):
         _mark_as_used(folder)
-        index = _open_index(pictures.name, folder, paths, hashes, published)
+        index = _open_index(images.name, folder, paths, hashes, published)
         names = unique_names(paths)
         entries = tuple(
             Entry(name=names[place], path=str(paths[place]), **described)
             for place, described in zip(index.first_files(), index.entries, strict=True)
         )
-        _report_duplicates(pictures.name, names, index)
-        _report_conversions(pictures.name, entries)
-        _report_replaced(entries, pictures.published)
-        store = Store(pictures.name, folder, entries, tuple(scales))
+        _report_duplicates(images.name, names, index)
+        _report_conversions(images.name, entries)
+        _report_replaced(entries, images.published)
+        store = Store(images.name, folder, entries, tuple(scales))
         hr = map_or_make(
             folder / _file(_FULL),
             _size(entries, _FULL),
-            lambda: _build(pictures.name, folder, paths, hashes, published),
+            lambda: _build(images.name, folder, paths, hashes, published),
         )
         store._views[_FULL] = _split(hr, entries, _FULL)
         for scale in scales:
@@ -233,16 +233,16 @@ class _Index:
 
     Attributes:
         entries: The attributes of each image's `Entry`, without its name and path.
-        pictures: For each file, in the order of the set, the index of its image in `entries`.
+        images: For each file, in the order of the set, the index of its image in `entries`.
     """
 
     entries: list[dict[str, Any]]
-    pictures: list[int]
+    images: list[int]
 
     def first_files(self) -> list[int]:
         """Return, for each image, the index of the first file that contains it."""
         first: dict[int, int] = {}
-        for place, number in enumerate(self.pictures):
+        for place, number in enumerate(self.images):
             first.setdefault(number, place)
         return [*first.values()]
 
@@ -311,7 +311,7 @@ def _open_index(name: str, folder: Path, paths: list[Path], hashes: list[str], p
 
 
 def _read_index(path: Path, hashes: list[str]) -> _Index:
-    remedy = "the pack is generated again from the pictures"
+    remedy = "the pack is generated again from the images"
     values = read_json(path, remedy)
     if values.get("files") != hashes:
         raise DamagedFileError(f"{path} is damaged (it describes other files): {remedy}")
@@ -329,7 +329,7 @@ def _build(name: str, folder: Path, paths: list[Path], hashes: list[str], publis
     numbers: dict[str, int] = {}
     as_published: set[str] = set()
     entries: list[dict[str, Any]] = []
-    pictures: list[int] = []
+    images: list[int] = []
 
     def decode_all(write: Write) -> None:
         files = list(zip(paths, hashes, published, strict=True))
@@ -343,19 +343,19 @@ def _build(name: str, folder: Path, paths: list[Path], hashes: list[str], publis
                 height, width, _ = pixels.shape
                 entries.append({"sha256": sha256, "height": height, "width": width, "grey": grey})
                 write(pixels.data)
-            pictures.append(numbers[sha256])
+            images.append(numbers[sha256])
 
     _tidy(folder.parent)
     write_verified(folder / _file(_FULL), decode_all)
-    write_json(folder / _INDEX, {"files": hashes, **asdict(_Index(entries, pictures))})
+    write_json(folder / _INDEX, {"files": hashes, "entries": entries, "pictures": images})
 
 
 def _decode(path: Path, file_hash: str) -> tuple[Bytes, bool]:
     """Return the pixels of an image as `(H, W, 3)`, and whether its file has one channel."""
-    picture = decode(path)
+    image = decode(path)
     if _hash_file(path) != file_hash:
         raise DataError(f"{path} changed while it was read: run the same command again")
-    return np.ascontiguousarray(picture.rgb8()), picture.pixels.shape[2] == 1
+    return np.ascontiguousarray(image.rgb8()), image.pixels.shape[2] == 1
 
 
 def content_hash(pixels: Bytes) -> str:
@@ -373,10 +373,10 @@ def _report_conversions(name: str, entries: Sequence[Entry]) -> None:
     for entry in entries:
         for words in lost_in_rgb8(Path(entry.path)):
             found.setdefault(words, []).append(entry.name)
-    for words, pictures in found.items():
-        more = f" and {len(pictures) - _SHOWN} more" if len(pictures) > _SHOWN else ""
-        shown = ", ".join(pictures[:_SHOWN])
-        note(f"{name}: {words} in {len(pictures)} of {len(entries)} pictures: {shown}{more}")
+    for words, images in found.items():
+        more = f" and {len(images) - _SHOWN} more" if len(images) > _SHOWN else ""
+        shown = ", ".join(images[:_SHOWN])
+        note(f"{name}: {words} in {len(images)} of {len(entries)} images: {shown}{more}")
 
 
 def _report_replaced(entries: Sequence[Entry], published: frozenset[Path]) -> None:
@@ -395,13 +395,13 @@ def _report_duplicates(name: str, names: Sequence[str], index: _Index) -> None:
     first = index.first_files()
     repeated = [
         f"{names[place]} = {names[first[number]]}"
-        for place, number in enumerate(index.pictures)
+        for place, number in enumerate(index.images)
         if first[number] != place
     ]
     if repeated:
         more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
         note(
-            f"{name}: {len(repeated)} of {len(names)} pictures skipped, because their pixels equal those of another: "
+            f"{name}: {len(repeated)} of {len(names)} images skipped, because their pixels equal those of another: "
             f"{', '.join(repeated[:_SHOWN])}{more}"
         )
 

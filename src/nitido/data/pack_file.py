@@ -65,7 +65,7 @@ def map_or_make(path: Path, size: int, make: Callable[[], None]) -> Bytes:
         except FileNotFoundError:
             pass  # not written yet, or removed by another process
         except DamagedPackError as error:
-            note(f"{error}: it is generated again from the pictures")
+            note(f"{error}: it is generated again from the images")
         make()
     return map_verified(path, size)
 

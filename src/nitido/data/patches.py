@@ -32,7 +32,7 @@ class PatchPlan:
     indices into `ORDERS`.
     """
 
-    picture: Integers
+    image: Integers
     top: Integers
     left: Integers
     symmetry: Integers
@@ -63,15 +63,15 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     rows, columns = shape[:, 0] - patch + 1, shape[:, 1] - patch + 1
     if patch < 1 or len(shape) == 0 or min(rows.min(), columns.min()) < 1:
         largest = shape.min() if len(shape) else 0
-        raise DataError(f"patch {patch} is larger than a picture: it must be 1 to {largest}")
+        raise DataError(f"patch {patch} is larger than an image: it must be 1 to {largest}")
     index = np.asarray(indices, dtype=np.uint64)
     ends = np.cumsum(rows * columns)
     place = (_random(seed, _POSITION, index) % np.uint64(ends[-1])).astype(np.int64)
-    picture = np.searchsorted(ends, place, side="right").astype(np.int64)
-    top, left = np.divmod(place - (ends - rows * columns)[picture], columns[picture])
+    image = np.searchsorted(ends, place, side="right").astype(np.int64)
+    top, left = np.divmod(place - (ends - rows * columns)[image], columns[image])
     symmetry = (_random(seed, _SYMMETRY, index) >> np.uint64(61)).astype(np.int64)
     colours = (_random(seed, _COLOURS, index) % np.uint64(len(ORDERS))).astype(np.int64)
-    return PatchPlan(picture, top, left, symmetry, colours)
+    return PatchPlan(image, top, left, symmetry, colours)
 
 
 def scale_index_of_step(seed: int, step: int, count: int) -> int:
@@ -131,7 +131,7 @@ class PatchSampler:
         height, width = self.sizes[smallest]
         if not 1 <= patch <= min(height, width):
             raise DataError(
-                f"patch {patch} must be 1 to {min(height, width)}: the smallest picture, {store.names[smallest]} of "
+                f"patch {patch} must be 1 to {min(height, width)}: the smallest image, {store.names[smallest]} of "
                 f"{store.name}, is {width}×{height} pixels in LR at scale {scale}"
             )
 
@@ -149,9 +149,9 @@ class PatchSampler:
         side, k = self.patch, self.scale
         lr = np.empty((count, side, side, 3), np.uint8)
         hr = np.empty((count, k * side, k * side, 3), np.uint8)
-        for n, (picture, top, left, symmetry, order) in enumerate(self._drawn(start, count)):
-            _copy(self.store.lr(picture, k), top, left, symmetry, order, lr[n])
-            _copy(self.store.hr(picture), k * top, k * left, symmetry, order, hr[n])
+        for n, (image, top, left, symmetry, order) in enumerate(self._drawn(start, count)):
+            _copy(self.store.lr(image, k), top, left, symmetry, order, lr[n])
+            _copy(self.store.hr(image), k * top, k * left, symmetry, order, hr[n])
         return lr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2)
 
     def _drawn(self, start: int, count: int) -> list[tuple[int, ...]]:
@@ -164,7 +164,7 @@ class PatchSampler:
             plan = patch_plan(self.seed, np.arange(start, start + max(count, DRAWN)), self.sizes, self.patch)
             symmetries = plan.symmetry if self.augment else np.zeros_like(plan.symmetry)
             colours = plan.colours if self.augment_colours else np.zeros_like(plan.colours)
-            parts = (plan.picture, plan.top, plan.left, symmetries, colours)
+            parts = (plan.image, plan.top, plan.left, symmetries, colours)
             self._first, self._ahead = start, list(zip(*(part.tolist() for part in parts), strict=True))
         begin = start - self._first
         return self._ahead[begin : begin + count]

@@ -108,7 +108,7 @@ class NetworkUpscaler:
             return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
     def _colour(self, rgb: Tensor, grey: bool) -> UpscaledImage:
-        out = _picture(upscale(self.network, rgb, finish=_to_uint8))
+        out = _image(upscale(self.network, rgb, finish=_to_uint8))
         if grey:
             plane = np.empty(out.shape[:2], np.uint8)
             for band in _bands(out.shape):
@@ -118,17 +118,17 @@ class NetworkUpscaler:
 
     def _luma_only(self, rgb: Tensor, lr: Image, grey: bool) -> UpscaledImage:
         if grey:
-            out = _picture(upscale(self.network, rgb[:, :1], finish=_to_uint8))
+            out = _image(upscale(self.network, rgb[:, :1], finish=_to_uint8))
             return UpscaledImage(np.repeat(out, 3, axis=2), out[..., 0])
         sr_y = upscale(self.network, rgb_to_ycbcr(rgb)[:, :1])
         scored = np.empty(sr_y.shape[-2:], np.uint8)
         bicubic = bicubic_upscale(lr, self.scale)
         for band in _bands(bicubic.shape):
             y = sr_y[..., band, :]
-            scored[band] = _picture(_to_uint8(y))[..., 0]
+            scored[band] = _image(_to_uint8(y))[..., 0]
             colour = torch.from_numpy(bicubic[band]).to(rgb.device).permute(2, 0, 1)[None].float() / 255
             mixed = torch.cat([y, rgb_to_ycbcr(colour)[:, 1:]], dim=1)
-            bicubic[band] = _picture(_to_uint8(ycbcr_to_rgb(mixed)))
+            bicubic[band] = _image(_to_uint8(ycbcr_to_rgb(mixed)))
         return UpscaledImage(bicubic, scored)
 
 
@@ -167,7 +167,7 @@ def _to_uint8(out: Tensor) -> Tensor:
     return (out.float() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def _picture(out: Tensor) -> Image:
+def _image(out: Tensor) -> Image:
     """Convert `(1, C, H, W)` uint8 to `(H, W, C)`."""
     return out[0].permute(1, 2, 0).cpu().numpy()
 
@@ -206,17 +206,17 @@ def require_measurable(
         height, width = (min(length, side // scale if side else length) * scale for length in size)
         for kind in map(metric, metrics):
             if reason := kind.too_large(height, width):
-                raise MetricError(f"{name} of {store.name}: {reason}: leave this metric out, or crop the picture")
+                raise MetricError(f"{name} of {store.name}: {reason}: leave this metric out, or crop the image")
             needed = kind.smallest + 2 * scale
             if min(height, width) < needed:
                 raise MetricError(
-                    f"{name} of {store.name}: a picture of {width}×{height} is too small to compare: {kind.title} at "
-                    f"×{scale} needs {needed} pixels a side; leave this metric or this picture out"
+                    f"{name} of {store.name}: an image of {width}×{height} is too small to compare: {kind.title} at "
+                    f"×{scale} needs {needed} pixels a side; leave this metric or this image out"
                 )
 
 
 def unmeasurable(store: Store, scale: int, name: str) -> str | None:
-    """Return why the metric `name` has no mean over `store`: its package or the size of a picture; None if it has."""
+    """Return why the metric `name` has no mean over `store`: its package or the size of an image; None if it has."""
     if reason := metric(name).missing():
         return reason
     try:
@@ -245,7 +245,7 @@ def measure(
     try:
         upscaled = upscale(lr, grey=grey)
         if is_flat(upscaled.rgb) and not is_flat(lr):
-            note(f"{store.names[index]} of {store.name}: the enlarged picture is one flat colour, its source is not")
+            note(f"{store.names[index]} of {store.name}: the enlarged image is one flat colour, its source is not")
         return upscaled, score(MetricInput(upscaled.rgb, upscaled.scored, hr, lr, scale, grey), metrics)
     except MetricError as error:
         kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError

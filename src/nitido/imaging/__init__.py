@@ -3,36 +3,36 @@
 from nitido.imaging.color import is_flat, rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from nitido.imaging.files import (
     FORMATS,
-    Picture,
-    PictureError,
+    DecodedImage,
+    ImageFileError,
     decoder_versions,
+    load_image,
     lost_in_rgb8,
-    read_picture,
     read_size,
-    write_picture,
+    save_image,
 )
 from nitido.imaging.resize import SCALES, ImagingError, bicubic_downscale, bicubic_upscale, crop_to_multiple
-from nitido.imaging.walk import Walk, find_pictures, walk
+from nitido.imaging.walk import Walk, find_images, walk
 
 __all__ = [
     "FORMATS",
     "SCALES",
+    "DecodedImage",
+    "ImageFileError",
     "ImagingError",
-    "Picture",
-    "PictureError",
     "Walk",
     "bicubic_downscale",
     "bicubic_upscale",
     "crop_to_multiple",
     "decoder_versions",
-    "find_pictures",
+    "find_images",
     "is_flat",
+    "load_image",
     "lost_in_rgb8",
-    "read_picture",
     "read_size",
     "rgb_to_y",
     "rgb_to_ycbcr",
+    "save_image",
     "walk",
-    "write_picture",
     "ycbcr_to_rgb",
 ]

@@ -54,12 +54,12 @@ _UNSUPPORTED = re.compile(r"unsupported|not supported|unimplemented|not implemen
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error)
 
 
-class PictureError(NitidoError):
+class ImageFileError(NitidoError):
     """An image file or folder that cannot be read or written."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded image in upright orientation, with metadata of its file.
 
     Attributes:
@@ -98,7 +98,7 @@ class Picture:
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8)
 
 
-def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], None] = lambda: None) -> Picture:
+def load_image(path: Path, empty: Empty | None = None, release: Callable[[], None] = lambda: None) -> DecodedImage:
     """Decode the image at `path`. Its content decides the format, not its name.
 
     Palettes and 1-bit images are expanded. CMYK (by its profile) and CIELAB are converted to sRGB. The orientation of
@@ -113,24 +113,24 @@ def read_picture(path: Path, empty: Empty | None = None, release: Callable[[], N
         release: Called after every strip, for arrays whose memory can be released.
 
     Raises:
-        PictureError: There is no such file, it has none of the six formats, it is damaged or truncated, it has several
+        ImageFileError: The file does not exist, has none of the six formats, is damaged or truncated, has several
             pages or frames, or its samples are not 8 or 16 bits of gray or color. The message names the file and the
             reason. (JPEG has no checksum: a few wrong bytes in the middle still decode to an image.)
         OSError: `empty` is out of memory or disk space.
     """
     with _opened(path) as (file, kind):
-        picture = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty, release)
+        image = _decode_bmp(path, file) if kind == "bmp" else _decode(path, kind, file, empty or np.empty, release)
     if empty is not None:
-        return picture
-    alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha)
-    return replace(picture, pixels=np.ascontiguousarray(picture.pixels), alpha=alpha)
+        return image
+    alpha = None if image.alpha is None else np.ascontiguousarray(image.alpha)
+    return replace(image, pixels=np.ascontiguousarray(image.pixels), alpha=alpha)
 
 
 def read_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of the upright image at `path`, read from the header only.
 
     Raises:
-        PictureError: The header cannot be read.
+        ImageFileError: The header cannot be read.
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
@@ -141,10 +141,10 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def lost_in_rgb8(path: Path) -> list[str]:
-    """Return in words what `Picture.rgb8` drops or rounds of the image at `path`, read from the header only.
+    """Return in words what `DecodedImage.rgb8` drops or rounds of the image at `path`, read from the header only.
 
     Raises:
-        PictureError: The header cannot be read.
+        ImageFileError: The header cannot be read.
     """
     with _opened(path) as (file, kind):
         if kind == "bmp":
@@ -166,7 +166,7 @@ def decoder_versions() -> str:
     return f"libvips {'.'.join(str(pyvips.version(part)) for part in range(3))}, Pillow {PIL.__version__}"
 
 
-def write_picture(path: Path, pixels: Pixels) -> None:
+def save_image(path: Path, pixels: Pixels) -> None:
     """Write `pixels` atomically to `path`. The suffix gives the format.
 
     PNG, TIFF (deflate), WebP and BMP are lossless. JPEG has quality 95 and AVIF 90, both without chroma subsampling.
@@ -176,35 +176,35 @@ def write_picture(path: Path, pixels: Pixels) -> None:
         pixels: uint8 or uint16, `(H, W)` or `(H, W, C)` with C = 1 (gray) or 3 (RGB). Only PNG and TIFF store uint16.
 
     Raises:
-        PictureError: The format does not support the array, or writing fails.
+        ImageFileError: The format does not support the array, or writing fails.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise PictureError(f"{path}: cannot write this kind of file (valid: {', '.join(FORMATS)})")
+        raise ImageFileError(f"{path}: cannot write this kind of file (valid: {', '.join(FORMATS)})")
     samples = pixels if pixels.ndim == 3 else pixels.reshape(*pixels.shape, 1)
     fits = samples.ndim == 3 and samples.shape[2] in (1, 3) and samples.size > 0
     if not fits or samples.dtype not in (np.uint8, np.uint16):
-        raise PictureError(
+        raise ImageFileError(
             f"{path}: cannot write a {pixels.dtype} array {pixels.shape} as an image: it must be uint8 or uint16, "
             "(H, W), (H, W, 1) or (H, W, 3)"
         )
     if pixels.dtype == np.uint16 and kind not in ("png", "tiff"):
-        raise PictureError(f"{path}: {kind.upper()} does not support 16 bits: write PNG or TIFF, or convert to uint8")
+        raise ImageFileError(f"{path}: {kind.upper()} does not support 16 bits: write PNG or TIFF, or convert to uint8")
     try:
         encoded = _encode(kind, samples)
         with replacing(path) as draft:
             draft.write_bytes(encoded)
     except pyvips.Error as error:
-        raise PictureError(f"{path}: cannot be written: {_condensed(error)}") from None
+        raise ImageFileError(f"{path}: cannot be written: {_condensed(error)}") from None
     except OSError as error:
-        raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise ImageFileError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """Yield the open file and its format.
 
-    Convert every failure inside to a `PictureError` that starts with the path.
+    Convert every failure inside to a `ImageFileError` that starts with the path.
     """
     kind, reason = "", ""
     try:
@@ -214,16 +214,16 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             kind = _recognised(head)
             yield file, kind
     except _UnfitError as error:
-        raise PictureError(f"{path}: {error}") from None
+        raise ImageFileError(f"{path}: {error}") from None
     except pyvips.Error as error:
         reason = _unsupported(path, kind, error) or f"damaged or incomplete {kind.upper()}: {_condensed(error)}"
-        raise PictureError(f"{path}: {reason}") from None
+        raise ImageFileError(f"{path}: {reason}") from None
     except _PILLOW_ERRORS as error:
         if kind and getattr(error, "errno", None) in _OF_AN_OUTPUT:
             raise  # from `empty`, which may allocate an array in a file
         message = getattr(error, "strerror", None) or error
         reason = f"damaged or incomplete {kind.upper()}: {error}" if kind else str(message)
-        raise PictureError(f"{path}: {reason}") from None
+        raise ImageFileError(f"{path}: {reason}") from None
 
 
 class _UnfitError(Exception):
@@ -347,7 +347,7 @@ def _samples(image: Any, bits: int, empty: Empty, release: Callable[[], None]) -
     return samples
 
 
-def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callable[[], None]) -> Picture:
+def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callable[[], None]) -> DecodedImage:
     tags = _tags(path) if kind == "tiff" else {}
     image, notes = _load_jpeg(file) if kind == "jpeg" else (open_lazily(kind, file), [])
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
@@ -382,7 +382,7 @@ def _decode(path: Path, kind: str, file: BinaryIO, empty: Empty, release: Callab
     upright = _upright(_samples(image, bits, empty, release), orientation)
     transparency = None if alpha is None else upright[:, :, alpha]
     transposed = orientation > _LAST_NOT_TRANSPOSED
-    return Picture(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), transposed)
+    return DecodedImage(path, kind, upright[:, :, :first_extra], transparency, profile, tuple(notes), transposed)
 
 
 def _alpha(kind: str, tags: dict[int, tuple[int, ...]], first_extra: int, bands: int) -> int | None:
@@ -397,12 +397,12 @@ def _alpha(kind: str, tags: dict[int, tuple[int, ...]], first_extra: int, bands:
     return found[0] if found else None
 
 
-def _decode_bmp(path: Path, file: BinaryIO) -> Picture:
+def _decode_bmp(path: Path, file: BinaryIO) -> DecodedImage:
     bitmap = _bitmap(file)
     samples = np.array(bitmap.convert({"1": "L", "P": "RGB"}.get(bitmap.mode, bitmap.mode)))
     samples = samples if samples.ndim == 3 else samples[:, :, None]
     alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
-    return Picture(path, "bmp", samples[:, :, :3], alpha)
+    return DecodedImage(path, "bmp", samples[:, :, :3], alpha)
 
 
 def _bitmap(file: BinaryIO) -> Image.Image:

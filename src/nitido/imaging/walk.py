@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nitido.base.notes import note
-from nitido.imaging.files import FORMATS, PictureError
+from nitido.imaging.files import FORMATS, ImageFileError
 
 _SHOWN = 5  # maximum number of file names in a note
 
@@ -18,12 +18,12 @@ class Walk:
 
     Attributes:
         folder: The root.
-        pictures: Files with the suffix of an image format, sorted by path without regard to case.
+        images: Files with the suffix of an image format, sorted by path without regard to case.
         left_out: Why each other entry is skipped; hidden entries are not listed.
     """
 
     folder: Path
-    pictures: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)
 
     def report(self) -> None:
@@ -54,7 +54,7 @@ def walk(
     """
     found = Walk(folder)
     _visit(folder, found, skip, recursive, visited={_identity(folder)})
-    found.pictures.sort(key=lambda path: _order(path.relative_to(folder)))
+    found.images.sort(key=lambda path: _order(path.relative_to(folder)))
     found.left_out = {path: found.left_out[path] for path in sorted(found.left_out, key=_order)}
     return found
 
@@ -96,7 +96,7 @@ def _visit(
                     pending.append(entry)
             elif kind == "file":
                 if entry.suffix.lower() in FORMATS:
-                    found.pictures.append(entry)
+                    found.images.append(entry)
                 else:
                     reason = "file(s) of other types"
             else:
@@ -122,20 +122,20 @@ def _order(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(part.lower() for part in path.parts), path.parts
 
 
-def find_pictures(folder: Path, *, recursive: bool = True) -> list[Path]:
+def find_images(folder: Path, *, recursive: bool = True) -> list[Path]:
     """Return the image files that `walk` finds in `folder`, and report skipped entries on standard error.
 
     Raises:
-        PictureError: There is no such folder, it cannot be read, or it contains no images.
+        ImageFileError: There is no such folder, it cannot be read, or it contains no images.
     """
     if not folder.is_dir():
         is_file = folder.exists()
-        raise PictureError(f"{folder}: a file, but a folder is required" if is_file else f"{folder}: no such folder")
+        raise ImageFileError(f"{folder}: a file, but a folder is required" if is_file else f"{folder}: no such folder")
     try:
         found = walk(folder, recursive=recursive)
     except OSError as error:
-        raise PictureError(f"{folder}: {error.strerror or error}") from None
+        raise ImageFileError(f"{folder}: {error.strerror or error}") from None
     found.report()
-    if not found.pictures:
-        raise PictureError(f"{folder}: no pictures in this folder (looked for {', '.join(FORMATS)})")
-    return found.pictures
+    if not found.images:
+        raise ImageFileError(f"{folder}: no images in this folder (looked for {', '.join(FORMATS)})")
+    return found.images

@@ -14,7 +14,7 @@ from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.architectures.blocks import ResidualBlock
 from nitido.architectures.dense import DenseLayer
 from nitido.architectures.layers import BicubicUpscale
-from nitido.inspection.meta_tensors import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_image
 
 Kind = Literal["input", "output", "convolution", "upsampling", "bicubic", "sum", "block", "other"]
 
@@ -107,8 +107,8 @@ def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
 
 
 def _traced_network(network: SuperResolutionNetwork) -> fx.GraphModule:
-    picture = meta_picture(network.channels, _TRACE_HEIGHT, _TRACE_WIDTH)
-    return _traced(meta_copy(network), picture, _BlockTracer())
+    image = meta_image(network.channels, _TRACE_HEIGHT, _TRACE_WIDTH)
+    return _traced(meta_copy(network), image, _BlockTracer())
 
 
 def _traced(module: nn.Module, values: torch.Tensor, tracer: fx.Tracer) -> fx.GraphModule:

@@ -7,7 +7,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.atomic import write_bytes
 from nitido.base.errors import NitidoError
 from nitido.base.programs import ProgramError, run_program
-from nitido.inspection.meta_tensors import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_image
 
 DOT_SECONDS = 10.0
 """Time limit for Graphviz in seconds; the graph of the largest published network takes about three."""
@@ -36,8 +36,8 @@ def draw_detailed_graph(network: SuperResolutionNetwork, path: Path, lr_size: tu
         return False
     from torchview import draw_graph
 
-    picture = meta_picture(network.channels, *lr_size)
-    graph = draw_graph(meta_copy(network), input_data=picture, device="meta", expand_nested=True, depth=4)
+    image = meta_image(network.channels, *lr_size)
+    graph = draw_graph(meta_copy(network), input_data=image, device="meta", expand_nested=True, depth=4)
     try:
         drawn = run_program([program, "-Tsvg"], DOT_SECONDS, graph.visual_graph.source.encode())
     except ProgramError as error:

@@ -17,6 +17,6 @@ def meta_copy(network: NetworkT) -> NetworkT:
     return copy.deepcopy(network, stand_ins).eval()
 
 
-def meta_picture(channels: int, height: int, width: int) -> torch.Tensor:
+def meta_image(channels: int, height: int, width: int) -> torch.Tensor:
     """Return an LR image `(1, channels, height, width)` on the meta device."""
     return torch.empty(1, channels, height, width, device="meta")

@@ -4,7 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchinfo import summary
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
-from nitido.inspection.meta_tensors import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_image
 
 HD_HEIGHT, HD_WIDTH = 720, 1280
 """The output size for which papers state multiply-adds."""
@@ -16,7 +16,7 @@ def count_macs(network: SuperResolutionNetwork, lr_height: int, lr_width: int) -
     Bicubic upscaling, activations and sums are excluded, as in published figures.
     """
     with FlopCounterMode(display=False) as counter:
-        meta_copy(network)(meta_picture(network.channels, lr_height, lr_width))
+        meta_copy(network)(meta_image(network.channels, lr_height, lr_width))
     return int(counter.get_total_flops()) // 2
 
 
@@ -40,7 +40,7 @@ def summarize(network: SuperResolutionNetwork, lr_size: tuple[int, int] = (48, 4
     hd_height, hd_width = hd_lr_size(network.scale)
     table = summary(
         meta_copy(network),
-        input_data=meta_picture(network.channels, height, width),
+        input_data=meta_image(network.channels, height, width),
         device="meta",
         depth=4,
         col_names=("kernel_size", "input_size", "output_size", "num_params"),

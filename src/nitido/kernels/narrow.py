@@ -41,8 +41,8 @@ class Narrow(nn.Module):
         weight, bias = self.convolution.weight, self.convolution.bias
         _check_sizes(weight)
         features = as_features(features, weight.shape[1], weight.shape[-1])
-        picture: Tensor = _Narrow.apply(features, self.kernels.library, weight, bias)
-        return picture
+        image: Tensor = _Narrow.apply(features, self.kernels.library, weight, bias)
+        return image
 
 
 def _check_sizes(weight: Tensor) -> None:
@@ -62,19 +62,19 @@ class _Narrow(torch.autograd.Function):
         outputs, inputs, kernel, _ = weight.shape
         shape = NarrowShape(n, height, width, kernel, inputs, outputs, torch.get_num_threads())
         size = (n, outputs, height, width)
-        picture = torch.empty(size, dtype=WEIGHTS, device=features.device, memory_format=LAYOUT)
+        image = torch.empty(size, dtype=WEIGHTS, device=features.device, memory_format=LAYOUT)
         check(
             library.nitido_narrow_forward(
                 ctypes.byref(shape),
                 address(features, (n, inputs, height, width), FEATURES),
                 address(weight, (outputs, inputs, kernel, kernel), WEIGHTS),
                 address(bias, (outputs,), WEIGHTS),
-                address(picture, size, WEIGHTS),
+                address(image, size, WEIGHTS),
             )
         )
         ctx.save_for_backward(features, weight)
         ctx.library, ctx.shape, ctx.has_bias = library, shape, bias is not None
-        return picture
+        return image
 
     @staticmethod
     @once_differentiable

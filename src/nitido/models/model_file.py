@@ -43,7 +43,7 @@ class WrongScaleError(ModelFileError):
     """A model does not support the requested scale."""
 
 
-class LearnedPictures(StrictModel):
+class LearnedImages(StrictModel):
     """The images on which weights depend, including those of the models from which they were pretrained.
 
     Attributes:
@@ -57,9 +57,9 @@ class LearnedPictures(StrictModel):
     unrecorded: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, train: Iterable[str], validation: Iterable[str], start: "LearnedPictures | None" = None) -> Self:
+    def of(cls, train: Iterable[str], validation: Iterable[str], start: "LearnedImages | None" = None) -> Self:
         """Record images by the hashes of their pixels, and those of the model from which the weights `start`."""
-        start = start or LearnedPictures()
+        start = start or LearnedImages()
         return cls(
             train=tuple(sorted({*start.train, *map(_short, train)})),
             validation=tuple(sorted({*start.validation, *map(_short, validation)})),
@@ -101,7 +101,7 @@ class ModelDescriptor(StrictModel):
         default_factory=dict,
         description="dataset -> metric -> value, e.g. set5 -> psnr_y -> 36.7; x3/psnr_y is at another scale",
     )
-    learned: LearnedPictures | None = Field(
+    learned: LearnedImages | None = Field(
         default=None, description="images used for training and selection of the weights; null: not recorded"
     )
     plugins: dict[str, str] = Field(
@@ -131,7 +131,7 @@ class ModelDescriptor(StrictModel):
         training: dict[str, Any] | None = None,
         metrics: dict[str, dict[str, float]] | None = None,
         other_scales: Sequence[int] = (),
-        learned: LearnedPictures | None = None,
+        learned: LearnedImages | None = None,
     ) -> "ModelDescriptor":
         """Describe `network`, an instance of `architecture`.
 

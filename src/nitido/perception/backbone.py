@@ -54,11 +54,11 @@ class Backbone(nn.Module):
         """Stay in eval mode, whatever the mode of the parent module."""
         return self
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the requested layers by name, shallow to deep.
 
         Args:
-            pictures: RGB, `(N, 3, H, W)` float in [0, 1].
+            images: RGB, `(N, 3, H, W)` float in [0, 1].
 
         Returns:
             For each layer `(N, channels, ~H / stride, ~W / stride)`.
@@ -66,13 +66,13 @@ class Backbone(nn.Module):
         Raises:
             PerceptionError: The images are smaller than one pixel of the deepest layer.
         """
-        height, width = pictures.shape[-2:]
+        height, width = images.shape[-2:]
         if min(height, width) < self.stride:
             raise PerceptionError(
                 f"images of {height}×{width} pixels are too small for layer {self.layers[-1]!r}, "
                 f"which needs at least {self.stride}×{self.stride}: use larger images or a shallower layer"
             )
-        features = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         found = {}
         for name, step in self.steps.items():
             features = step(features)

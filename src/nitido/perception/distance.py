@@ -99,10 +99,10 @@ class PerceptualDistance:
         return self
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Return the mean distance of a batch, a scalar; see `per_picture`."""
-        return self.per_picture(sr, hr).mean()
+        """Return the mean distance of a batch, a scalar; see `per_image`."""
+        return self.per_image(sr, hr).mean()
 
-    def per_picture(self, sr: Tensor, hr: Tensor) -> Tensor:
+    def per_image(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Return the distance of each image of `sr` from its reference in `hr`. Only `sr` receives gradients.
 
         Args:
@@ -137,11 +137,11 @@ def _angular(sr: Tensor, hr: Tensor) -> Tensor:
     return (unit_sr - unit_hr).square().sum(dim=1).mean(dim=(1, 2))
 
 
-def _rgb(pictures: Tensor) -> Tensor:
-    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
-        raise PerceptionError(f"images must have the shape (N, 3, H, W) or (N, 1, H, W), not {_shape(pictures)}")
-    return pictures.expand(-1, 3, -1, -1)
+def _rgb(images: Tensor) -> Tensor:
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise PerceptionError(f"images must have the shape (N, 3, H, W) or (N, 1, H, W), not {_shape(images)}")
+    return images.expand(-1, 3, -1, -1)
 
 
-def _shape(pictures: Tensor) -> str:
-    return f"({', '.join(map(str, pictures.shape))})"
+def _shape(images: Tensor) -> str:
+    return f"({', '.join(map(str, images.shape))})"

@@ -29,14 +29,14 @@ from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.models import ModelDescriptor, ModelFileError, load_model_file, save_model
-from nitido.models.model_file import LearnedPictures, LoadedModel, metric_name
+from nitido.models.model_file import LearnedImages, LoadedModel, metric_name
 from nitido.study.environment import describe_environment
-from nitido.study.identity import PlannedPictures, RunIdentity, evaluation_digest
+from nitido.study.identity import PlannedImages, RunIdentity, evaluation_digest
 from nitido.study.plan import RunConfig
 from nitido.study.run_directory import RunDirectory, RunDirectoryError, State, Status
 from nitido.study.sessions import Session, Sessions
 from nitido.study.spec import DataSplit, Transfer
-from nitido.study.start import begin_from, refuse_learned, source_pictures, source_weights, weights_digest
+from nitido.study.start import begin_from, refuse_learned, source_images, source_weights, weights_digest
 from nitido.training.batches import samplers
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.checkpoints import repair_checkpoints
@@ -51,7 +51,7 @@ Split = Literal["validation", "test"]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageSplits:
     """The decoded training, validation and test images of a run or a study."""
 
     train: Store
@@ -59,10 +59,10 @@ class Pictures:
     test: dict[str, Store]
 
     def check(self, options: Hyperparameters, scales: Sequence[int], metrics: Sequence[str] = ()) -> None:
-        """Refuse pictures that two of training, validation and test share, and those too small for a patch or metric.
+        """Refuse images that two of training, validation and test share, and those too small for a patch or metric.
 
-        Refuse a run too that is shorter than its warm-up: how long epochs are depends on the pictures. `metrics` are
-        those of the evaluation; the ones whose package is missing are not measured. Pictures that are nearly the same
+        Refuse a run too that is shorter than its warm-up: how long epochs are depends on the images. `metrics` are
+        those of the evaluation; the ones whose package is missing are not measured. Images that are nearly the same
         are said on standard error.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
@@ -81,18 +81,18 @@ class Pictures:
 
     @cached_property
     def overlaps(self) -> tuple[Overlap, ...]:
-        """The pictures that occur in two of the sets or twice in the tests, with equal pixels or nearly the same."""
+        """The images that occur in two of the sets or twice in the tests, with equal pixels or nearly the same."""
         return find_overlaps(self.train, self.validation, self.test)
 
     @cached_property
-    def records(self) -> PlannedPictures:
-        """All pictures by their content."""
-        return PlannedPictures.of(self.train, self.validation, self.test)
+    def records(self) -> PlannedImages:
+        """All images by their content."""
+        return PlannedImages.of(self.train, self.validation, self.test)
 
 
-def load_pictures(data: DataSplit, scales: Sequence[int]) -> Pictures:
+def load_images(data: DataSplit, scales: Sequence[int]) -> ImageSplits:
     """Decode (or reuse) every image set of `data`, with LR images at all `scales`."""
-    return Pictures(
+    return ImageSplits(
         train=prepare(resolve_all(data.train, "train"), scales),
         validation=prepare(resolve_all(data.validation, "validation"), scales),
         test={spec: prepare(resolve(spec, "test"), scales) for spec in data.test},
@@ -103,7 +103,7 @@ def execute(
     run: RunConfig,
     path: Path,
     begin: Callable[[int], ProgressListener],
-    pictures: Pictures | None = None,
+    images: ImageSplits | None = None,
     source: Path | None = None,
     device: torch.device | None = None,
 ) -> Status:
@@ -117,19 +117,19 @@ def execute(
         run: The configuration.
         path: The run directory.
         begin: Receives the number of steps when training starts and returns who hears the progress.
-        pictures: The decoded pictures of `run.data`; decoded here if None.
+        images: The decoded images of `run.data`; decoded here if None.
         source: The model file that the run starts from, if its configuration names a variant of a study.
         device: Where networks run; by default what `auto` takes. It is recorded, and is not part of what the run is.
     """
     device = device or choose_device()
     directory = RunDirectory(path)
     directory.refuse_foreign()
-    pictures = pictures or load_pictures(run.data, run.every_scale)
-    pictures.check(run.hyperparameters, run.every_scale, run.metrics)
-    identity = pictures.records.identity(run, source_weights(run, directory, source))
-    learned = source_pictures(run, directory, source)
+    images = images or load_images(run.data, run.every_scale)
+    images.check(run.hyperparameters, run.every_scale, run.metrics)
+    identity = images.records.identity(run, source_weights(run, directory, source))
+    learned = source_images(run, directory, source)
     if learned is not None:
-        refuse_learned(run, learned, pictures.validation, pictures.test.values())
+        refuse_learned(run, learned, images.validation, images.test.values())
     if difference := directory.difference(identity):
         raise RunDirectoryError(f"{path} holds another run ({difference}): choose another directory")
     status = _status_or_warn(directory)
@@ -143,8 +143,8 @@ def execute(
         if status is not None and status.state == "finished":
             found = finished_model(directory, status, "made again from the checkpoints")
             if found is not None:
-                return _evaluate_again(directory, run, identity, found, status, pictures, device)
-        return _supervise(run, directory, identity, begin, pictures, source, device)
+                return _evaluate_again(directory, run, identity, found, status, images, device)
+        return _supervise(run, directory, identity, begin, images, source, device)
 
 
 def _status_or_warn(directory: RunDirectory) -> Status | None:
@@ -179,14 +179,14 @@ def _supervise(
     directory: RunDirectory,
     identity: RunIdentity,
     begin: Callable[[int], ProgressListener],
-    pictures: Pictures,
+    images: ImageSplits,
     source: Path | None,
     device: torch.device,
 ) -> Status:
     """Train and measure in a directory locked for this run, and record how that ends."""
     directory.write_status(_unfinished(directory, "running"))
     try:
-        status = _carry_out(run, directory, identity, begin, pictures, source, device)
+        status = _carry_out(run, directory, identity, begin, images, source, device)
     except DivergedError as error:
         status = _unfinished(directory, "diverged", str(error))
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
@@ -241,7 +241,7 @@ def _carry_out(
     directory: RunDirectory,
     identity: RunIdentity,
     begin: Callable[[int], ProgressListener],
-    pictures: Pictures,
+    images: ImageSplits,
     source: Path | None,
     device: torch.device,
 ) -> Status:
@@ -257,18 +257,18 @@ def _carry_out(
     trained = train(
         network,
         run.hyperparameters,
-        train=pictures.train,
-        validation=pictures.validation,
+        train=images.train,
+        validation=images.validation,
         scale_schedule=run.scale_schedule,
         directory=directory.path,
         run=identity.digest,
         labels=_labels(run),
-        listener=begin(count_steps(run.hyperparameters, pictures.train, run.scale)),
+        listener=begin(count_steps(run.hyperparameters, images.train, run.scale)),
         metrics=run.validated,
         session=_session_recorder(directory, run, device),
         device=device,
     )
-    _measure_and_save(directory, run, identity, network, trained, pictures, device)
+    _measure_and_save(directory, run, identity, network, trained, images, device)
     sessions = _recorded_sessions(directory)
     return Status(
         "finished",
@@ -278,7 +278,7 @@ def _carry_out(
         trained.validation,
         start=summary,
         weights=weights_digest(network),
-        evaluation=evaluation_digest(run, pictures.records),
+        evaluation=evaluation_digest(run, images.records),
         all_seconds=sessions.timed,
         measured_on=device_label(device),
     )
@@ -302,15 +302,15 @@ def _evaluate_again(
     identity: RunIdentity,
     model: LoadedModel,
     status: Status,
-    pictures: Pictures,
+    images: ImageSplits,
     device: torch.device,
 ) -> Status:
-    """Measure a finished run again, unless its rows are of just these pictures and metrics; trains nothing."""
-    evaluation = evaluation_digest(run, pictures.records)
+    """Measure a finished run again, unless its rows are of just these images and metrics; trains nothing."""
+    evaluation = evaluation_digest(run, images.records)
     if status.evaluation == evaluation and _rows_are_whole(directory, identity):
         return status
     trained = Trained(status.steps, status.best_step, status.validation)
-    _measure_and_save(directory, run, identity, model.network, trained, pictures, device)
+    _measure_and_save(directory, run, identity, model.network, trained, images, device)
     status = replace(status, evaluation=evaluation, measured_on=device_label(device))
     directory.write_status(status)
     return status
@@ -360,10 +360,10 @@ def _measure_and_save(
     identity: RunIdentity,
     network: SuperResolutionNetwork,
     trained: Trained,
-    pictures: Pictures,
+    images: ImageSplits,
     device: torch.device,
 ) -> None:
-    """Write the rows of all pictures, upscaled on `device`, and the model file with their means."""
+    """Write the rows of all images, upscaled on `device`, and the model file with their means."""
     labels = {
         "study": run.study,
         "variant": run.variant,
@@ -377,7 +377,7 @@ def _measure_and_save(
         measured = [
             row
             for scale in run.every_scale
-            for row in measured_rows(NetworkUpscaler(network.at_scale(scale)), pictures, scale, labels, run.metrics)
+            for row in measured_rows(NetworkUpscaler(network.at_scale(scale)), images, scale, labels, run.metrics)
         ]
     network.cpu()
     rows = table(measured)
@@ -389,7 +389,7 @@ def _measure_and_save(
     )
     metrics: dict[str, dict[str, float]] = {}
     for dataset, scale, name, value, count in tested.iter_rows():
-        if count == len(pictures.test[dataset]):  # a mean over fewer pictures would look like one over all
+        if count == len(images.test[dataset]):  # a mean over fewer images would look like one over all
             metrics.setdefault(dataset, {})[metric_name(name, scale, run.scale)] = value
     provenance = {
         "variant": run.variant,
@@ -404,8 +404,8 @@ def _measure_and_save(
     }
     start = directory.read_transfer().learned if directory.transfer.exists() else None
     if run.pretrained is not None and start is None:
-        start = LearnedPictures(unrecorded=(run.pretrained,))
-    learned = LearnedPictures.of(pictures.train.hashes, pictures.validation.hashes, start)
+        start = LearnedImages(unrecorded=(run.pretrained,))
+    learned = LearnedImages.of(images.train.hashes, images.validation.hashes, start)
     descriptor = ModelDescriptor.of(
         network, run.architecture, run.variant, provenance, metrics, run.every_scale[1:], learned
     )
@@ -414,14 +414,14 @@ def _measure_and_save(
 
 def measured_rows(
     upscale: Upscaler,
-    pictures: Pictures,
+    images: ImageSplits,
     scale: int,
     labels: Mapping[str, object],
     metrics: Sequence[str] = FIDELITY_METRICS,
 ) -> Iterable[dict[str, object]]:
     """Yield the rows of every validation and test image; `labels` are the columns that all rows share."""
-    stores: list[tuple[Split, str, Store]] = [("validation", pictures.validation.name, pictures.validation)]
-    stores += [("test", dataset, store) for dataset, store in pictures.test.items()]
+    stores: list[tuple[Split, str, Store]] = [("validation", images.validation.name, images.validation)]
+    stores += [("test", dataset, store) for dataset, store in images.test.items()]
     for split, dataset, store in stores:
         for scored, content in zip(evaluate(upscale, store, scale, metrics), store.hashes, strict=True):
             for row in scored.rows(scale):

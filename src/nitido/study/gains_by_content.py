@@ -20,7 +20,7 @@ class ContentStudy:
     """The gain of `variant` over `base` on each test image, and descriptors of the image.
 
     Attributes:
-        pictures: (dataset, picture) of each image.
+        images: (dataset, image) of each image.
         gains: `(P,)`, PSNR-Y in dB, means over seeds.
         descriptors: name -> `(P,)`.
         relations: strongest first; empty if there are too few images.
@@ -28,7 +28,7 @@ class ContentStudy:
 
     variant: str
     base: str
-    pictures: tuple[tuple[str, str], ...]
+    images: tuple[tuple[str, str], ...]
     gains: Floats
     descriptors: Mapping[str, Floats]
     relations: tuple[Relation, ...]
@@ -36,7 +36,7 @@ class ContentStudy:
     @property
     def sentence(self) -> str:
         """Return the result in one sentence."""
-        number = len(self.pictures)
+        number = len(self.images)
         if not self.relations:
             return f"{number} test images are too few to tell on which of them {self.variant} helps."
         best = self.relations[0]
@@ -63,24 +63,24 @@ def study_content(rows: pl.DataFrame, board: Leaderboard, stores: Mapping[str, S
         return None
     base = board.baseline if best.variant != board.baseline else "bicubic"
     scores = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY))
-    ours = _by_picture(scores, best.variant, best.learning_rate)
-    theirs = _by_picture(scores, base, board.entry(base).learning_rate)
+    ours = _by_image(scores, best.variant, best.learning_rate)
+    theirs = _by_image(scores, base, board.entry(base).learning_rate)
     both = ours.join(theirs, on=("dataset", "image"), suffix="_base").sort("dataset", "image")
     both = both.filter((pl.col("value") - pl.col("value_base")).is_finite())
-    both = both.filter(pl.col("content").is_null() | pl.col("content").is_first_distinct())  # each picture once
+    both = both.filter(pl.col("content").is_null() | pl.col("content").is_first_distinct())  # each image once
     if both.is_empty():
         return None
-    pictures = [(str(dataset), str(picture)) for dataset, picture in both.select("dataset", "image").iter_rows()]
-    described = [_describe(stores[dataset], picture, board.scale) for dataset, picture in pictures]
+    images = [(str(dataset), str(image)) for dataset, image in both.select("dataset", "image").iter_rows()]
+    described = [_describe(stores[dataset], image, board.scale) for dataset, image in images]
     gains = (both["value"] - both["value_base"]).to_numpy()
     descriptors = {name: np.array([found[name] for found in described]) for name in DESCRIPTORS}
-    return ContentStudy(best.variant, base, tuple(pictures), gains, descriptors, relate(gains, descriptors))
+    return ContentStudy(best.variant, base, tuple(images), gains, descriptors, relate(gains, descriptors))
 
 
-def _by_picture(scores: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
+def _by_image(scores: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:
     chosen = (pl.col("variant") == variant) & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64))
     return scores.filter(chosen).group_by("dataset", "image").agg(pl.col("value").mean(), pl.col("content").first())
 
 
-def _describe(store: Store, picture: str, scale: int) -> dict[str, float]:
-    return describe(store.hr_cropped(store.names.index(picture), scale))
+def _describe(store: Store, image: str, scale: int) -> dict[str, float]:
+    return describe(store.hr_cropped(store.names.index(image), scale))

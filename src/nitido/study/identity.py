@@ -20,7 +20,7 @@ from nitido.study.plan import RunConfig
 from nitido.study.spec import RENAMED_KEYS
 
 
-class PictureRecord(StrictModel):
+class ImageRecord(StrictModel):
     """One decoded image.
 
     Attributes:
@@ -34,13 +34,13 @@ class PictureRecord(StrictModel):
     grey: bool = False
 
 
-Records = tuple[PictureRecord, ...]
+Records = tuple[ImageRecord, ...]
 
 
-def picture_records(store: Store) -> Records:
-    """Return a record of each picture of `store`, in order."""
+def image_records(store: Store) -> Records:
+    """Return a record of each image of `store`, in order."""
     return tuple(
-        PictureRecord(name=name, sha256=sha256, grey=grey)
+        ImageRecord(name=name, sha256=sha256, grey=grey)
         for name, sha256, grey in zip(store.names, store.hashes, store.grey, strict=True)
     )
 
@@ -52,8 +52,8 @@ class RunIdentity(StrictModel):
 
     Attributes:
         configuration: The network, the hyperparameters and how the run starts.
-        train: The training pictures, in the order in which patches are drawn from them.
-        validation: The pictures that choose the best step.
+        train: The training images, in the order in which patches are drawn from them.
+        validation: The images that choose the best step.
         source_sha256: The hash of the model file that the run starts from.
         plugins: For each name in the configuration that a plugin registered, the hash of its file.
         plugin_code: For each of these names, the hash of that file and of all code of the plugin that it depends on,
@@ -69,7 +69,7 @@ class RunIdentity(StrictModel):
 
     @classmethod
     def of(cls, run: RunConfig, train: Records, validation: Records, source_sha256: str | None) -> Self:
-        """Return the identity of `run` with these pictures."""
+        """Return the identity of `run` with these images."""
         configuration = _configuration(run)
         plugins = plugin_code(configuration)
         return cls(
@@ -97,8 +97,8 @@ class RunIdentity(StrictModel):
         """Say in one line where `new` differs from this identity first; empty if their weights would be the same."""
         return (
             first_difference(_upgraded(self.configuration), _upgraded(new.configuration))
-            or _other_pictures("training", self.train, new.train)
-            or _other_pictures("validation", self.validation, new.validation)
+            or _other_images("training", self.train, new.train)
+            or _other_images("validation", self.validation, new.validation)
             or ("it starts from other weights" if self.source_sha256 != new.source_sha256 else "")
             or self._other_code(new)
         )
@@ -110,7 +110,7 @@ class RunIdentity(StrictModel):
         return f"the code of the plugin of {words[0]} changed" if words else ""
 
 
-class PlannedPictures(StrictModel):
+class PlannedImages(StrictModel):
     """The training, validation and test images of the runs of a study, by their content."""
 
     train: Records
@@ -119,15 +119,15 @@ class PlannedPictures(StrictModel):
 
     @classmethod
     def of(cls, train: Store, validation: Store, test: Mapping[str, Store]) -> Self:
-        """Record the pictures of these stores."""
+        """Record the images of these stores."""
         return cls(
-            train=picture_records(train),
-            validation=picture_records(validation),
-            test={name: picture_records(store) for name, store in test.items()},
+            train=image_records(train),
+            validation=image_records(validation),
+            test={name: image_records(store) for name, store in test.items()},
         )
 
     def identity(self, run: RunConfig, source_sha256: str | None) -> RunIdentity:
-        """Return the identity of `run` with these pictures."""
+        """Return the identity of `run` with these images."""
         return RunIdentity.of(run, self.train, self.validation, source_sha256)
 
     @property
@@ -146,14 +146,14 @@ class PlannedPictures(StrictModel):
         return cls.parse(read_json(path, remedy), str(path))
 
 
-def evaluation_digest(run: RunConfig, pictures: PlannedPictures) -> str:
+def evaluation_digest(run: RunConfig, images: PlannedImages) -> str:
     """Return a hash of everything that the rows of a run depend on besides its weights.
 
     Only metrics that can be measured here are included: if a package is installed later, its metrics are added.
     """
     values = {
-        "validation": pictures.model_dump(mode="json")["validation"],
-        "test": pictures.model_dump(mode="json")["test"],
+        "validation": images.model_dump(mode="json")["validation"],
+        "test": images.model_dump(mode="json")["test"],
         "scales": run.every_scale,
         "metrics": sorted(name for name in run.metrics if metric(name).missing() is None),
         "protocol": PROTOCOL,
@@ -194,19 +194,19 @@ def _upgraded(configuration: dict[str, Any]) -> dict[str, Any]:
     return _configuration(run.model_copy(update={"config": config.model_dump(mode="json")}))
 
 
-def _other_pictures(what: str, old: Records, new: Records) -> str:
-    """Name the first picture that was added, removed or changed; only the content and the order count."""
+def _other_images(what: str, old: Records, new: Records) -> str:
+    """Name the first image that was added, removed or changed; only the content and the order count."""
     if [(r.sha256, r.grey) for r in old] == [(r.sha256, r.grey) for r in new]:
         return ""
     for count, verb in ((_missing(new, old), "added"), (_missing(old, new), "removed")):
         if count:
             changed = count[0] in {r.name for r in old} & {r.name for r in new}
             more = f" and {len(count) - 1} more" if len(count) > 1 else ""
-            return f"{what} pictures: {count[0]}{more} {'changed' if changed else verb}"
-    return f"{what} pictures: another order"
+            return f"{what} images: {count[0]}{more} {'changed' if changed else verb}"
+    return f"{what} images: another order"
 
 
-def _missing(records: Iterable[PictureRecord], others: Iterable[PictureRecord]) -> list[str]:
+def _missing(records: Iterable[ImageRecord], others: Iterable[ImageRecord]) -> list[str]:
     """Return the names of `records` whose content is not among `others`, with multiplicity."""
     left = Counter((r.sha256, r.grey) for r in others)
     names = []

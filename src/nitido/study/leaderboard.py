@@ -40,7 +40,7 @@ class VariantFacts:
 class TriedRate:
     """A learning rate of a variant: its result on the validation images, or why it could not be chosen.
 
-    `value` is the mean over the pictures, then over the `seeds`; None for a rate that could not be chosen.
+    `value` is the mean over the images, then over the `seeds`; None for a rate that could not be chosen.
     """
 
     learning_rate: float
@@ -54,7 +54,7 @@ class Choice:
     """How the learning rate of a variant was chosen: by `metric` on whole validation images, after training."""
 
     metric: str
-    pictures: int
+    images: int
     rates: tuple[TriedRate, ...]
 
 
@@ -62,13 +62,13 @@ class Choice:
 class Entry:
     """One line of the leaderboard.
 
-    `means[dataset][metric]` is the mean over pictures, then over seeds; `deviations` holds the sample standard
+    `means[dataset][metric]` is the mean over images, then over seeds; `deviations` holds the sample standard
     deviation over seeds where there are at least two. `rank` is None for a variant with a run that did not finish, or
     without results on every test set: it stays in the table, but a mean over fewer runs or sets is not comparable.
     A variant with the objective perception has no `rank` either, but a `perceptual_rank`; if perceptual distances were
     measured, every complete variant has one.
 
-    A mean is over the same pictures for every variant, each measured with each of the variant's seeds. A metric that
+    A mean is over the same images for every variant, each measured with each of the variant's seeds. A metric that
     lacks one of these values on a test set has no mean there, and `gaps` says by metric what it lacks.
     """
 
@@ -178,8 +178,8 @@ def rank(
     datasets = tuple(rows.filter(pl.col("split") == "test")["dataset"].unique(maintain_order=True).to_list())
     scale, protocol = rows["scale"][0], rows["protocol"][0]
     rows = rows.filter(pl.col("value").is_finite())
-    pictures = _pictures(rows)
-    entries = [_entry(variant, rows, known, pictures) for variant, known in facts.items()]
+    images = _images(rows)
+    entries = [_entry(variant, rows, known, images) for variant, known in facts.items()]
     complete = [e for e in entries if e.status == "ok" and set(e.means) == set(datasets)]
     fidelity = [e for e in complete if e.objective == "fidelity"]
     elsewhere = any(e.variant == baseline and e.objective != "fidelity" for e in entries)
@@ -224,11 +224,11 @@ def _refuse_duplicates(rows: pl.DataFrame) -> None:
         )
 
 
-_Pictures = Mapping[tuple[str, str, str], frozenset[str]]
+_Images = Mapping[tuple[str, str, str], frozenset[str]]
 """(split, data set, metric) -> all images of the set with any measurement."""
 
 
-def _pictures(rows: pl.DataFrame) -> _Pictures:
+def _images(rows: pl.DataFrame) -> _Images:
     """Return the images that every metric must have: those with any measurement.
 
     If only the images of the metric itself counted, a mean over a part of the set would look like one over all.
@@ -319,9 +319,9 @@ def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl
     return rows.filter((pl.col("variant") == variant) & pl.col("lr").eq_missing(rate) & pl.col("value").is_not_nan())
 
 
-def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Entry:
+def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, images: _Images) -> Entry:
     rows = rows.filter(pl.col("variant") == variant)
-    choice = _choice(rows, facts, pictures)
+    choice = _choice(rows, facts, images)
     best = _best_rate(choice, facts.objective)
     learning_rate = best.learning_rate if best is not None else None
     chosen = rows.filter((pl.col("split") == "test") & pl.col("lr").eq_missing(pl.lit(learning_rate, pl.Float64)))
@@ -330,14 +330,12 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pic
     deviations: dict[str, dict[str, float]] = {}
     gaps: dict[str, str] = {}
     if facts.status == "ok" and choice is not None and best is None:
-        gaps[SELECTION_METRICS[facts.objective].metric] = (
-            "has no learning rate with a value of every validation picture"
-        )
+        gaps[SELECTION_METRICS[facts.objective].metric] = "has no learning rate with a value of every validation image"
     measured = {(d, m): group for (d, m), group in chosen.group_by("dataset", "metric", maintain_order=True)}
-    tested = [(dataset, metric) for split, dataset, metric in pictures if split == "test"]
+    tested = [(dataset, metric) for split, dataset, metric in images if split == "test"]
     for dataset, metric in tested if not chosen.is_empty() else []:
         group = measured.get((dataset, metric), chosen.clear())
-        lacking = _lacking(group, pictures["test", dataset, metric], seeds)
+        lacking = _lacking(group, images["test", dataset, metric], seeds)
         if lacking:
             gaps.setdefault(metric, f"{lacking} of {metric} on {dataset}")
             continue
@@ -364,29 +362,29 @@ def _entry(variant: str, rows: pl.DataFrame, facts: VariantFacts, pictures: _Pic
     )
 
 
-def _lacking(values: pl.DataFrame, pictures: frozenset[str], seeds: pl.Series) -> str:
-    """Return in words which of the values of every picture with every seed are not there; "" if all are."""
-    every = pl.DataFrame({"image": sorted(pictures)}, schema={"image": pl.String}).join(
+def _lacking(values: pl.DataFrame, images: frozenset[str], seeds: pl.Series) -> str:
+    """Return in words which of the values of every image with every seed are not there; "" if all are."""
+    every = pl.DataFrame({"image": sorted(images)}, schema={"image": pl.String}).join(
         seeds.to_frame("seed"), how="cross"
     )
     missing = every.join(values, on=["image", "seed"], how="anti", nulls_equal=True)
     if missing.is_empty():
         return ""
-    picture, seed = missing.row(0)
-    first = picture if seed is None else f"{picture} with seed {seed}"
+    image, seed = missing.row(0)
+    first = image if seed is None else f"{image} with seed {seed}"
     return f"lacks {len(missing)} of {len(every)} values (the first: {first})"
 
 
-def _choice(rows: pl.DataFrame, facts: VariantFacts, pictures: _Pictures) -> Choice | None:
+def _choice(rows: pl.DataFrame, facts: VariantFacts, images: _Images) -> Choice | None:
     """Return the validations of each learning rate by the variant's selection metric; None without training.
 
-    Only learning rates that have a value of every validation picture with every seed can be compared.
+    Only learning rates that have a value of every validation image with every seed can be compared.
     """
     metric = SELECTION_METRICS[facts.objective].metric
     validation = rows.filter(
         (pl.col("split") == "validation") & (pl.col("metric") == metric) & pl.col("lr").is_not_null()
     )
-    known = {dataset: names for (split, dataset, m), names in pictures.items() if (split, m) == ("validation", metric)}
+    known = {dataset: names for (split, dataset, m), names in images.items() if (split, m) == ("validation", metric)}
     rates = _rates(validation, facts)
     tried = []
     for rate, status in rates.items():

@@ -56,7 +56,7 @@ def _plain_choice(entry: Entry) -> dict[str, object] | None:
         return None
     return {
         "metric": entry.choice.metric,
-        "pictures": entry.choice.pictures,
+        "pictures": entry.choice.images,
         "tried": [
             {
                 "lr": rate.learning_rate,

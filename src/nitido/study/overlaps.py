@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.data.overlap import Overlap
-from nitido.models.model_file import LearnedPictures
-from nitido.study.identity import PlannedPictures
+from nitido.models.model_file import LearnedImages
+from nitido.study.identity import PlannedImages
 
 _FILE = "overlaps.json"
 _SHOWN = 3
@@ -24,15 +24,15 @@ _SEARCHED = (
 def write_overlaps(
     out: Path,
     overlaps: Sequence[Overlap],
-    pictures: PlannedPictures,
-    learned: Mapping[str, LearnedPictures] | None = None,
+    images: PlannedImages,
+    learned: Mapping[str, LearnedImages] | None = None,
 ) -> None:
-    """Record the overlaps among `pictures`, the images of the study in `out`.
+    """Record the overlaps among `images`, the images of the study in `out`.
 
     `learned` maps the name of each model that variants start from to the images that it was trained on.
     """
     values = {
-        "pictures": pictures.digest,
+        "pictures": images.digest,
         "overlaps": [asdict(overlap) for overlap in overlaps],
         "tests_compared": True,
         "pretrained": {name: list(found.unrecorded) for name, found in (learned or {}).items()},
@@ -41,15 +41,15 @@ def write_overlaps(
 
 
 def describe_choice(
-    out: Path, pictures: PlannedPictures, *, rates: bool, steps: bool, pretrained: Iterable[str] = ()
+    out: Path, images: PlannedImages, *, rates: bool, steps: bool, pretrained: Iterable[str] = ()
 ) -> str:
     """Describe what was chosen on the validation images of the study in `out`, and their overlap with test images.
 
-    Only records of exactly these `pictures` are used.
+    Only records of exactly these `images` are used.
 
     Args:
         out: The directory of the study.
-        pictures: Its images.
+        images: Its images.
         rates: Whether any variant has several learning rates to choose from.
         steps: Whether any run was validated more than once, so that there are several steps to choose from.
         pretrained: The models that variants start from.
@@ -59,7 +59,7 @@ def describe_choice(
     chosen = f"Chosen on validation images: {' and '.join(what) or 'nothing'}."
     if not steps:
         chosen += " Each run was validated once, at its end, and kept its final weights."
-    record = _read(out / _FILE, pictures)
+    record = _read(out / _FILE, images)
     if record is None:
         return f"{chosen} Whether they overlap with test images was not recorded."
     found = record.overlaps
@@ -90,9 +90,9 @@ def describe_choice(
     return " ".join(sentences)
 
 
-def overlap_caveats(out: Path, pictures: PlannedPictures) -> tuple[str, ...]:
-    """Return the caveats of the study in `out` that follow from recorded overlaps among `pictures`."""
-    record = _read(out / _FILE, pictures)
+def overlap_caveats(out: Path, images: PlannedImages) -> tuple[str, ...]:
+    """Return the caveats of the study in `out` that follow from recorded overlaps among `images`."""
+    record = _read(out / _FILE, images)
     found = record.overlaps if record is not None else []
     said = []
     if of_tests := _of_tests(found):
@@ -137,8 +137,8 @@ class _Record:
     learned: dict[str, list[str]]
 
 
-def _read(path: Path, pictures: PlannedPictures) -> _Record | None:
-    """Return the record of `pictures`; None if there is none."""
+def _read(path: Path, images: PlannedImages) -> _Record | None:
+    """Return the record of `images`; None if there is none."""
     if not path.exists():
         return None
     remedy = "run the study again to recreate it"
@@ -148,7 +148,7 @@ def _read(path: Path, pictures: PlannedPictures) -> _Record | None:
         learned = _LEARNED.validate_python(values.get("pretrained", {}))
     except ValidationError:
         raise DamagedFileError(f"{path} is damaged (no record of overlaps): {remedy}") from None
-    known = values.get("pictures") == pictures.digest
+    known = values.get("pictures") == images.digest
     return _Record(found, values.get("tests_compared") is True, learned) if known else None
 
 

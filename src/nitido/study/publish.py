@@ -22,7 +22,7 @@ from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.models import load_model_file
 from nitido.study.execute import finished_model
 from nitido.study.gains_by_content import study_content
-from nitido.study.identity import PlannedPictures, evaluation_digest, picture_records
+from nitido.study.identity import PlannedImages, evaluation_digest, image_records
 from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
 from nitido.study.leaderboard_tables import as_csv, as_json, as_markdown, as_table
 from nitido.study.overlaps import overlap_caveats
@@ -46,7 +46,7 @@ from nitido.study.sessions import session_words
 from nitido.study.spec import Study, StudyError, Transfer, load_resolved
 
 BICUBIC_ROWS = Path("runs", BICUBIC, "rows.parquet")
-PICTURES_FILE = "pictures.json"
+IMAGES_FILE = "pictures.json"
 """The images of the plan with their hashes, in the directory of a study."""
 
 RANKING_FILES: Mapping[Objective, str] = {"fidelity": "leaderboard", "perception": "perception"}
@@ -64,17 +64,17 @@ def publish(out: Path) -> Leaderboard:
     """
     study = load_resolved(out)
     runs = plan(study)
-    if not (out / PICTURES_FILE).exists():
+    if not (out / IMAGES_FILE).exists():
         raise StudyError(
             f"{out}: the study has not started, or an earlier version ran it: run 'nitido study run {out}'"
         )
-    pictures = PlannedPictures.read(out / PICTURES_FILE)
-    stores = _test_stores(study, pictures)
-    found = _once(out, runs, {run.directory: _found(out, run, runs, pictures) for run in runs})
+    images = PlannedImages.read(out / IMAGES_FILE)
+    stores = _test_stores(study, images)
+    found = _once(out, runs, {run.directory: _found(out, run, runs, images) for run in runs})
     for run in runs:
         if found[run.directory].status is not None:
             RunDirectory(out / run.directory).validation_curve()  # raises before anything is written
-    bicubic = _bicubic(out, pictures)
+    bicubic = _bicubic(out, images)
     rows = pl.concat([bicubic.rows, *(run.rows for run in found.values())])
     facts = {BICUBIC: VariantFacts(parameters=0, macs=0, status=bicubic.state)}
     for variant in study.variants:
@@ -82,14 +82,14 @@ def publish(out: Path) -> Leaderboard:
         facts[variant.name] = _facts(own, [found[run.directory].state for run in own])
     with activity("computing the ranking"):
         board = rank(rows, facts, study=study.study, profile=study.profile, baseline=study.baseline)
-    shared = overlap_caveats(out, pictures)
+    shared = overlap_caveats(out, images)
     shared += _replaced_caveats(stores)
     board = replace(board, caveats={objective: (*shared, *said) for objective, said in board.caveats.items()})
     for name in _OPTIONAL_FILES:
         (out / name).unlink(missing_ok=True)
     # The page is written first because it may fail: a new table must not be next to an old page.
     with activity("writing the report"):
-        _draw(out, study, runs, found, rows, board, stores, pictures)
+        _draw(out, study, runs, found, rows, board, stores, images)
     write_rows(rows, out / "rows.parquet")
     write_text(
         out / "leaderboard.json",
@@ -104,12 +104,12 @@ def publish(out: Path) -> Leaderboard:
     return board
 
 
-def _test_stores(study: Study, pictures: PlannedPictures) -> dict[str, Store]:
+def _test_stores(study: Study, images: PlannedImages) -> dict[str, Store]:
     """Return the test images by set; raises `StudyError` if they have changed since they were measured."""
     stores = {}
     for dataset in study.data.test:
         store = prepare(resolve(dataset, "test"), [study.scale])
-        if picture_records(store) != pictures.test.get(dataset):
+        if image_records(store) != images.test.get(dataset):
             raise StudyError(
                 f"{dataset}: the images have changed since they were measured: "
                 "run the study again to measure them (without training)"
@@ -143,7 +143,7 @@ class _Found:
     status: Status | None = None
 
 
-def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: PlannedPictures) -> _Found:
+def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], images: PlannedImages) -> _Found:
     """Read the results of a run: only rows of the planned run, its weights and the planned images count."""
     directory = RunDirectory(out / run.directory)
     try:
@@ -152,13 +152,13 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
         return _Found("damaged")
     if identity is None or status is None:
         return _Found("missing")
-    if difference(run, runs, out, pictures):
+    if difference(run, runs, out, images):
         return _Found("another run")
     if status.state == "running" and not is_busy(directory.path):
         return _Found("interrupted", status=status)
     if status.state != "finished":
         return _Found(status.state, status=status)
-    if lacks_source(run, runs, out, pictures):
+    if lacks_source(run, runs, out, images):
         return _Found("its source is missing", status=status)
     if not directory.rows.exists():
         return _Found("rows missing", status=status)
@@ -166,8 +166,8 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], pictures: Pla
         rows = read_rows([directory.rows])
     except RowsError:
         return _Found("rows damaged", status=status)
-    whole = set(rows["run"]) == {identity.digest} and status.evaluation == evaluation_digest(run.config, pictures)
-    if whole and _cover(rows, pictures):
+    whole = set(rows["run"]) == {identity.digest} and status.evaluation == evaluation_digest(run.config, images)
+    if whole and _cover(rows, images):
         return _Found("finished", rows, status)
     return _Found("rows outdated", status=status)
 
@@ -193,23 +193,23 @@ def _once(out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -
     return once
 
 
-def _bicubic(out: Path, pictures: PlannedPictures) -> _Found:
+def _bicubic(out: Path, images: PlannedImages) -> _Found:
     if not (out / BICUBIC_ROWS).exists():
         return _Found("rows missing")
     try:
         rows = read_rows([out / BICUBIC_ROWS])
     except RowsError:
         return _Found("rows damaged")
-    return _Found("ok", rows) if _cover(rows, pictures) else _Found("rows outdated")
+    return _Found("ok", rows) if _cover(rows, images) else _Found("rows outdated")
 
 
-def _cover(rows: pl.DataFrame, pictures: PlannedPictures) -> bool:
+def _cover(rows: pl.DataFrame, images: PlannedImages) -> bool:
     """Return whether `rows` are of exactly the planned images, compared by hash."""
     measured = set(rows.select("split", "dataset", "image", "content").unique().iter_rows())
-    planned = {("test", d, r.name, r.sha256) for d, records in pictures.test.items() for r in records}
+    planned = {("test", d, r.name, r.sha256) for d, records in images.test.items() for r in records}
     tested = {row for row in measured if row[0] == "test"}
     validated = {(name, content) for split, _, name, content in measured if split == "validation"}
-    return tested == planned and validated == {(r.name, r.sha256) for r in pictures.validation}
+    return tested == planned and validated == {(r.name, r.sha256) for r in images.validation}
 
 
 def _facts(runs: Sequence[PlannedRun], found: Sequence[str]) -> VariantFacts:
@@ -242,7 +242,7 @@ def _draw(
     rows: pl.DataFrame,
     board: Leaderboard,
     stores: Mapping[str, Store],
-    pictures: PlannedPictures,
+    images: PlannedImages,
 ) -> None:
     """Draw figures and page; runs without results are left out."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
@@ -255,9 +255,9 @@ def _draw(
     crop = crops.pop() if len(crops) == 1 else None
     _draw_curves(out, shown, crop)
     views = _views(out, study, shown, rows, board, stores)
-    compared = [(f"{views[0].picture} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
+    compared = [(f"{views[0].image} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
     content = Content(
-        pictures=compared,
+        images=compared,
         runs=[_run_facts(out, study, board, run, found[run.directory]) for run in runs],
         curves=_curves(out, [r for r in runs if found[r.directory].status is not None], board),
         rows=rows,
@@ -265,7 +265,7 @@ def _draw(
         conditions=costs.conditions if shown else "",
         views=views,
         shown_seed=_seed_words(shown, board),
-        setting=describe_setting(study, runs, out, pictures),
+        setting=describe_setting(study, runs, out, images),
         asked=runs[0].config.metrics,
         crop=crop,
         on_content=_on_content(out, rows, board, stores),
@@ -381,7 +381,7 @@ def _upscaled(
     store: Store, scale: int, models: Mapping[str, Upscaler], chosen: SelectedImage
 ) -> tuple[Image, dict[str, Candidate]]:
     """Return the original of one image and the result of every model."""
-    index = store.names.index(chosen.picture)
+    index = store.names.index(chosen.image)
     found = compare_on(store, index, models, scale)
     return store.hr_cropped(index, scale), {candidate.model: candidate for candidate in found}
 
@@ -398,7 +398,7 @@ def _draw_comparison(
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
-    heading = f"{study.study} ×{study.scale} · {chosen.picture} ({chosen.dataset}), ordered by rank"
+    heading = f"{study.study} ×{study.scale} · {chosen.image} ({chosen.dataset}), ordered by rank"
     heading += f", {seed}" if seed else ""
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from nitido.base.errors import NitidoError
-from nitido.study.identity import PlannedPictures
+from nitido.study.identity import PlannedImages
 from nitido.study.plan import PlannedRun
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import StudyError
@@ -51,35 +51,35 @@ class Review:
         return tuple(reviewed for reviewed in self.runs if reviewed.standing == standing)
 
 
-def review(runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Review:
-    """Compare the planned `runs`, which will see `pictures`, with what is in the study's directory `out`."""
+def review(runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> Review:
+    """Compare the planned `runs`, which will see `images`, with what is in the study's directory `out`."""
     planned = {run.directory for run in runs}
     folder = out / "runs"
     found = sorted(path.parent.relative_to(out) for path in folder.rglob("config.yaml")) if folder.is_dir() else []
     reviewed: list[Reviewed] = []
     for run in runs:
-        standing = _reviewed(run, runs, out, pictures)
+        standing = _reviewed(run, runs, out, images)
         if standing.standing in ("kept", "resumed") and _starts_from_changed(run, reviewed):
             standing = Reviewed(run, "changed", f"{run.config.source_variant}, which it starts from, is trained again")
         reviewed.append(standing)
     return Review(tuple(reviewed), tuple(path for path in found if path not in planned))
 
 
-def planned_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Path:
+def planned_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> Path:
     """Return the model that `run` starts from: the best of the planned runs of its source variant.
 
     Raises `StudyError` if none of them has finished.
     """
     sources = [other for other in runs if other.config.variant == run.config.source_variant]
-    return best_source(run, [other for other in sources if not difference(other, runs, out, pictures)], out)
+    return best_source(run, [other for other in sources if not difference(other, runs, out, images)], out)
 
 
-def lacks_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> bool:
+def lacks_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> bool:
     """Return whether `run` starts from a variant of which no planned run has finished."""
     if run.config.source_variant is None:
         return False
     try:
-        planned_source(run, runs, out, pictures)
+        planned_source(run, runs, out, images)
     except StudyError:
         return True
     return False
@@ -94,30 +94,30 @@ def _starts_from_changed(run: PlannedRun, earlier: Sequence[Reviewed]) -> bool:
     )
 
 
-def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> str:
+def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> str:
     """Say where the run in the directory differs from the planned one; empty if it does not, or nothing is there.
 
     A run that starts from another variant is compared with that variant's best run of now.
     """
     directory = RunDirectory(out / run.directory)
     if directory.config.exists() and not directory.identity.exists():
-        return "an earlier version of nitido did not record its pictures"
+        return "an earlier version of nitido did not record its images"
     try:
         if directory.read_identity() is None:
             return ""
     except NitidoError as error:
         return str(error)
     try:
-        source = planned_source(run, runs, out, pictures) if run.config.source_variant is not None else None
+        source = planned_source(run, runs, out, images) if run.config.source_variant is not None else None
         weights = source_weights(run.config, directory, source)
     except NitidoError:
         return ""  # the source does not exist (yet or any more), which the run itself reports when it starts
-    return directory.difference(pictures.identity(run.config, weights))
+    return directory.difference(images.identity(run.config, weights))
 
 
-def _reviewed(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Reviewed:
+def _reviewed(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> Reviewed:
     directory = RunDirectory(out / run.directory)
-    reason = difference(run, runs, out, pictures)
+    reason = difference(run, runs, out, images)
     if reason:
         return Reviewed(run, "changed", reason)
     if not directory.identity.exists():

@@ -15,20 +15,20 @@ from nitido.evaluation.benchmark import BicubicUpscaler
 from nitido.evaluation.rows import table, write_rows
 from nitido.models import read_descriptor
 from nitido.models.find import model_path
-from nitido.models.model_file import LearnedPictures
+from nitido.models.model_file import LearnedImages
 from nitido.perception import PerceptualDistance
-from nitido.study.execute import Pictures, describe_failure, execute, load_pictures, measured_rows
+from nitido.study.execute import ImageSplits, describe_failure, execute, load_images, measured_rows
 from nitido.study.forecast import Workload, workloads
 from nitido.study.identity import first_difference
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.overlaps import write_overlaps
 from nitido.study.plan import PlannedRun, plan
-from nitido.study.publish import BICUBIC_ROWS, PICTURES_FILE, publish
+from nitido.study.publish import BICUBIC_ROWS, IMAGES_FILE, publish
 from nitido.study.report import BICUBIC
 from nitido.study.review import Review, difference, planned_source, review, set_aside
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.spec import STUDY_FILE, Study, StudyError, dump, load_resolved
-from nitido.study.start import refuse_learned, source_pictures
+from nitido.study.start import refuse_learned, source_images
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.losses import PERCEPTUAL
 from nitido.training.train import count_steps
@@ -72,24 +72,24 @@ def run_study(study: Study, out: Path, reporter: StudyReporter, device: torch.de
     Networks run on `device`, by default what `auto` takes.
     """
     runs = plan(study)
-    pictures = load_pictures(study.data, [study.scale])
+    images = load_images(study.data, [study.scale])
     every = [run.config.hyperparameters for run in runs]
     for options in {o.model_dump_json(exclude={"learning_rate", "seed"}): o for o in every}.values():
-        pictures.check(options, [study.scale], runs[0].config.metrics)
+        images.check(options, [study.scale], runs[0].config.metrics)
     _need_backbones(runs)
-    learned = _need_models(runs, out, pictures)
+    learned = _need_models(runs, out, images)
     _refuse_foreign(out, study)
     _refuse_shared(out, runs)
     with exclusive(out):
         _refuse_foreign(out, study)
-        reporter.reviewed(review(runs, out, pictures.records))
-        steps = {run.directory: count_steps(run.config.hyperparameters, pictures.train, study.scale) for run in runs}
+        reporter.reviewed(review(runs, out, images.records))
+        steps = {run.directory: count_steps(run.config.hyperparameters, images.train, study.scale) for run in runs}
         reporter.planned(runs, workloads(runs, steps))
         write_text(out / STUDY_FILE, dump(study))
-        pictures.records.write(out / PICTURES_FILE)
-        write_overlaps(out, pictures.overlaps, pictures.records, learned)
-        _measure_bicubic(out, study, pictures, runs[0].config.metrics)
-        failures = [*_execute_all(runs, out, pictures, reporter, device)]
+        images.records.write(out / IMAGES_FILE)
+        write_overlaps(out, images.overlaps, images.records, learned)
+        _measure_bicubic(out, study, images, runs[0].config.metrics)
+        failures = [*_execute_all(runs, out, images, reporter, device)]
         return Outcome(out, publish(out), tuple(failures))
 
 
@@ -100,22 +100,22 @@ def _need_backbones(runs: Sequence[PlannedRun]) -> None:
         PerceptualDistance(wanted)
 
 
-def _need_models(runs: Sequence[PlannedRun], out: Path, pictures: Pictures) -> dict[str, LearnedPictures]:
+def _need_models(runs: Sequence[PlannedRun], out: Path, images: ImageSplits) -> dict[str, LearnedImages]:
     """Return the training images of each model that runs start from, by its name.
 
     Missing models, and models that were trained on images which the study holds out, raise an error before the first
     training.
     """
-    found: dict[str, LearnedPictures] = {}
+    found: dict[str, LearnedImages] = {}
     for run in runs:
         directory, source = RunDirectory(out / run.directory), run.config.pretrained
         if source is None or run.config.source_variant is not None:
             continue
         if not directory.last_checkpoint.exists():
             read_descriptor(model_path(source))
-        learned = source_pictures(run.config, directory, None)
+        learned = source_images(run.config, directory, None)
         if learned is not None:
-            refuse_learned(run.config, learned, pictures.validation, pictures.test.values())
+            refuse_learned(run.config, learned, images.validation, images.test.values())
             found[source] = learned
     return found
 
@@ -123,18 +123,18 @@ def _need_models(runs: Sequence[PlannedRun], out: Path, pictures: Pictures) -> d
 def _execute_all(
     runs: Sequence[PlannedRun],
     out: Path,
-    pictures: Pictures,
+    images: ImageSplits,
     reporter: StudyReporter,
     device: torch.device | None,
 ) -> Iterator[str]:
     for number, run in enumerate(runs, start=1):
         begin = partial(reporter.started, run, number, len(runs))
         try:
-            if difference(run, runs, out, pictures.records):
+            if difference(run, runs, out, images.records):
                 set_aside(run, out)
             starts_from_variant = run.config.source_variant is not None
-            source = planned_source(run, runs, out, pictures.records) if starts_from_variant else None
-            status = execute(run.config, out / run.directory, begin, pictures, source, device)
+            source = planned_source(run, runs, out, images.records) if starts_from_variant else None
+            status = execute(run.config, out / run.directory, begin, images, source, device)
         except TrainingInterruptedError:
             raise
         except (Exception, SystemExit) as error:  # a plugin may raise anything; the other runs still finish
@@ -161,7 +161,7 @@ def _refuse_foreign(out: Path, study: Study) -> None:
         found = first_difference(known.model_dump(exclude=growing), study.model_dump(exclude=growing))
         if found:
             raise StudyError(f"{out} holds another study ({found}): choose another --out")
-    elif not is_unused(out) and not (out / PICTURES_FILE).exists():
+    elif not is_unused(out) and not (out / IMAGES_FILE).exists():
         raise StudyError(f"{out} exists and contains no study: choose another --out")
 
 
@@ -176,9 +176,9 @@ def _refuse_shared(out: Path, runs: Sequence[PlannedRun]) -> None:
             )
 
 
-def _measure_bicubic(out: Path, study: Study, pictures: Pictures, metrics: Sequence[str]) -> None:
+def _measure_bicubic(out: Path, study: Study, images: ImageSplits, metrics: Sequence[str]) -> None:
     labels: dict[str, object] = {"study": study.study, "variant": BICUBIC, "checkpoint": ""}
     if (folder := (out / BICUBIC_ROWS).parent).exists():
         remove_drafts(folder)
-    rows = measured_rows(BicubicUpscaler(study.scale), pictures, study.scale, labels, metrics)
+    rows = measured_rows(BicubicUpscaler(study.scale), images, study.scale, labels, metrics)
     write_rows(table(rows), out / BICUBIC_ROWS)

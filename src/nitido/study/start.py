@@ -13,7 +13,7 @@ from nitido.data.catalog import Role
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.models import ModelFileError, read_descriptor
 from nitido.models.find import find_model, model_path
-from nitido.models.model_file import LearnedPictures
+from nitido.models.model_file import LearnedImages
 from nitido.study.plan import PlannedRun, RunConfig
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import StudyError
@@ -47,7 +47,7 @@ def source_weights(run: RunConfig, directory: RunDirectory, source: Path | None)
         return recorded.source_sha256
 
 
-def source_pictures(run: RunConfig, directory: RunDirectory, source: Path | None) -> LearnedPictures | None:
+def source_images(run: RunConfig, directory: RunDirectory, source: Path | None) -> LearnedImages | None:
     """Return the training images of the weights that `run` starts from; None for random weights.
 
     If their file does not exist any more, a run that has started keeps its record.
@@ -58,10 +58,10 @@ def source_pictures(run: RunConfig, directory: RunDirectory, source: Path | None
         learned = read_descriptor(source or model_path(run.pretrained)).learned
     except ModelFileError:
         learned = directory.read_transfer().learned if directory.transfer.exists() else None
-    return learned or LearnedPictures(unrecorded=(run.pretrained,))
+    return learned or LearnedImages(unrecorded=(run.pretrained,))
 
 
-def refuse_learned(run: RunConfig, learned: LearnedPictures, validation: Store, test: Iterable[Store]) -> None:
+def refuse_learned(run: RunConfig, learned: LearnedImages, validation: Store, test: Iterable[Store]) -> None:
     """Raise `StudyError` if `run` starts from weights that were trained on images which are held out."""
     held_out: list[tuple[Role, Store]] = [("validation", validation), *(("test", store) for store in test)]
     for role, store in held_out:
@@ -70,7 +70,7 @@ def refuse_learned(run: RunConfig, learned: LearnedPictures, validation: Store, 
             if trained or (role == "test" and learned.chosen_by(sha256)):
                 raise StudyError(
                     f"pretrained {run.pretrained}: its weights were {'trained on' if trained else 'chosen by'} "
-                    f"{name} of {store.name} ({role}): start from another model, or leave this picture out"
+                    f"{name} of {store.name} ({role}): start from another model, or leave this image out"
                 )
 
 
@@ -103,7 +103,7 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
     return TransferReport(
         source=run.pretrained,
         sha256=sha256_of_file(path),
-        learned=found.descriptor.learned or LearnedPictures(unrecorded=(run.pretrained or "",)),
+        learned=found.descriptor.learned or LearnedImages(unrecorded=(run.pretrained or "",)),
         loaded=report.loaded,
         skipped=report.skipped,
         unused=report.unused,

@@ -118,9 +118,9 @@ class AdversarialTraining(NetworkTraining):
             f"try a smaller weight of the loss term {ADVERSARIAL!r} or a smaller learning rate"
         )
 
-    def _classify(self, pictures: Tensor) -> Tensor:
+    def _classify(self, images: Tensor) -> Tensor:
         with self.autocast():
-            logits = self.discriminator(pictures)
+            logits = self.discriminator(images)
         as_float: Tensor = logits.float()
         return as_float
 

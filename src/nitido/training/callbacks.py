@@ -116,7 +116,7 @@ class Histograms(Callback):
             self.writer.add_histogram(name, finite, step)
 
 
-class SamplePictures(Callback):
+class SampleImages(Callback):
     """Writes the center of the first validation image to TensorBoard: ground truth, bicubic, network."""
 
     def __init__(self, writer: SummaryWriter) -> None:

@@ -31,8 +31,8 @@ def ssim_loss(sr: Tensor, hr: Tensor) -> Tensor:
     Raises:
         PatchSizeError: A side is shorter than 11 pixels.
 
-    >>> picture = torch.rand(1, 3, 16, 16)
-    >>> round(ssim_loss(picture, picture).item(), 6)
+    >>> image = torch.rand(1, 3, 16, 16)
+    >>> round(ssim_loss(image, image).item(), 6)
     0.0
     """
     height, width = sr.shape[-2:]
@@ -68,13 +68,13 @@ def fourier_loss(sr: Tensor, hr: Tensor) -> Tensor:
     return spectrum.abs().mean()
 
 
-def _blur(pictures: Tensor) -> Tensor:
+def _blur(images: Tensor) -> Tensor:
     """Return Gaussian means without padding, columns then rows: `(N, C, H, W)` → `(N, C, H − 10, W − 10)`."""
-    channels = pictures.shape[1]
-    taps = _taps(pictures.dtype, pictures.device)
+    channels = images.shape[1]
+    taps = _taps(images.dtype, images.device)
     columns = taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
     rows = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    return functional.conv2d(functional.conv2d(pictures, columns, groups=channels), rows, groups=channels)
+    return functional.conv2d(functional.conv2d(images, columns, groups=channels), rows, groups=channels)
 
 
 def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:

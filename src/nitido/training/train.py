@@ -28,7 +28,7 @@ from nitido.training.callbacks import (
     NoProfiler,
     ProgressListener,
     ReportProgress,
-    SamplePictures,
+    SampleImages,
     StopAtInterrupt,
     quiet_lightning,
 )
@@ -149,7 +149,7 @@ def train(
     stop = StopAtInterrupt(last)
     callbacks: list[Callback] = [
         Histograms(events.experiment, options.validate_every),
-        SamplePictures(events.experiment),
+        SampleImages(events.experiment),
         stop,
         ReportProgress(listener, SELECTION_METRICS[options.objective].metric),
         FlushedEvents(events.experiment),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import NitidoError
 from nitido.base.validation import StrictModel
-from nitido.models.model_file import LearnedPictures
+from nitido.models.model_file import LearnedImages
 from nitido.training.freezing import matches
 
 
@@ -32,7 +32,7 @@ class TransferReport(StrictModel):
 
     source: str | None = None
     sha256: str | None = None
-    learned: LearnedPictures | None = None
+    learned: LearnedImages | None = None
     loaded: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from nitido.base.file_hash import sha256_of_file
 from nitido.base.interrupts import postponed_interrupts
 from nitido.base.locks import exclusive
 from nitido.base.registry import plugin_code
-from nitido.imaging import FORMATS, PictureError, walk
+from nitido.imaging import FORMATS, ImageFileError, walk
 from nitido.models import read_descriptor
 from nitido.models.find import WEIGHTS, model_path
 from nitido.models.self_ensemble import SelfEnsemble
@@ -49,7 +49,7 @@ EXISTING = ("error", "skip", "overwrite")
 """How to treat existing files that are not results of nitido; the first one is the default."""
 
 _NAMED = 5  # maximum number of files in an error
-_OTHER_PICTURE = re.compile(
+_OTHER_IMAGE = re.compile(
     r"\.(jxl|hei[cf]|gif|jp2|j2k|jpf|jfif|jpe|exr|hdr|psd|tga|ico|icns|pcx|p[bgnpf]m|svg|pdf|eps|dds|qoi|dib|mpo|"
     r"apng|avifs|fits|raw|dng|cr2|cr3|nef|arw|orf|rw2)"
 )
@@ -150,34 +150,34 @@ def plan(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> Plan:
     given twice is upscaled once. Hidden files and files in `out` are ignored.
 
     Raises:
-        PictureError: An input is missing, a folder contains no image, `out` is an input or has the suffix of an
+        ImageFileError: An input is missing, a folder contains no image, `out` is an input or has the suffix of an
             unsupported image format, or a result would overwrite a source or another result.
     """
     for path in inputs:
         if not path.exists():
             model = f"; it is a model of the zoo: --model {path}" if str(path) in zoo_names() else ""
-            raise PictureError(f"{path}: no such file or folder{model}")
+            raise ImageFileError(f"{path}: no such file or folder{model}")
         if path.is_dir() and os.path.realpath(path) == os.path.realpath(out):
-            raise PictureError(f"{out}: input and output are the same folder: choose another output")
+            raise ImageFileError(f"{out}: input and output are the same folder: choose another output")
     if out.is_symlink() and not out.exists():
-        raise PictureError(f"{out}: a broken link: remove it, or choose another output")
+        raise ImageFileError(f"{out}: a broken link: remove it, or choose another output")
     _check_ending(inputs, out)
     if len(inputs) == 1 and inputs[0].is_file() and out.suffix.lower() in FORMATS and not out.is_dir():
         if suffix is not None and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
-            raise PictureError(f"{out}: its suffix is of another format than {suffix.removeprefix('.')}")
+            raise ImageFileError(f"{out}: its suffix is of another format than {suffix.removeprefix('.')}")
         jobs, folder, others = [Job(inputs[0], out)], None, []
     else:
         if out.exists() and not out.is_dir():
-            raise PictureError(f"{out}: the output is a file; a folder is required")
+            raise ImageFileError(f"{out}: the output is a file; a folder is required")
         if out.suffix.lower() in FORMATS and not out.is_dir():
-            raise PictureError(f"{out}: the name of an image, but a folder is required for several images")
+            raise ImageFileError(f"{out}: the name of an image, but a folder is required for several images")
         searched = [_searched(path, out, several=len(inputs) > 1) for path in inputs]
         jobs, folder = _named([place for places, _ in searched for place in places], out, suffix), out
         others = [other for _, unread in searched for other in unread]
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         if os.path.realpath(job.target) in sources:
-            raise PictureError(f"{job.target}: would overwrite an input image: choose another output")
+            raise ImageFileError(f"{job.target}: would overwrite an input image: choose another output")
     return Plan(jobs, folder, others)
 
 
@@ -245,10 +245,10 @@ def _check_ending(inputs: Sequence[Path], out: Path) -> None:
     ending = out.suffix.lower()
     if not ending or ending in FORMATS or out.exists():
         return
-    one_picture = len(inputs) == 1 and inputs[0].is_file()
-    if _OTHER_PICTURE.fullmatch(ending) or one_picture:
+    one_image = len(inputs) == 1 and inputs[0].is_file()
+    if _OTHER_IMAGE.fullmatch(ending) or one_image:
         known = ", ".join(FORMATS)
-        raise PictureError(f"{out}: {ending} cannot be written, only {known} (if it is a folder, create it first)")
+        raise ImageFileError(f"{out}: {ending} cannot be written, only {known} (if it is a folder, create it first)")
 
 
 def _remove_drafts(out: Path, jobs: Sequence[Job]) -> None:
@@ -292,12 +292,12 @@ def _searched(path: Path, out: Path, several: bool) -> tuple[list[tuple[Path, Pa
         return inside_input and Path(os.path.realpath(file)).is_relative_to(results)
 
     found = walk(path, skip=a_result)
-    if not found.pictures and ((path / WEIGHTS).exists() or (path / "config.yaml").exists()):
-        raise PictureError(f"{path}: a run directory without pictures: use it as --model {path}")
-    if not found.pictures:
-        raise PictureError(f"{path}: no pictures in this folder (looked for {', '.join(FORMATS)})")
+    if not found.images and ((path / WEIGHTS).exists() or (path / "config.yaml").exists()):
+        raise ImageFileError(f"{path}: a run directory without images: use it as --model {path}")
+    if not found.images:
+        raise ImageFileError(f"{path}: no images in this folder (looked for {', '.join(FORMATS)})")
     places = []
-    for file in found.pictures:
+    for file in found.images:
         inside = file.relative_to(path)
         places.append((file, Path(Path(root).name) / inside if several else inside))
     return places, list(found.left_out)
@@ -319,7 +319,7 @@ def _named(places: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -
             name = place.with_name(place.name + suffix)
         key = str(name) if case_matters else str(name).casefold()
         if key in taken:
-            raise PictureError(
+            raise ImageFileError(
                 f"{source} and {taken[key]} would both become {out / name}: rename one, or use separate outputs"
             )
         taken[key] = source
@@ -442,4 +442,4 @@ def _as_error(job: Job, error: NitidoError | OSError) -> NitidoError:
         return error
     if error.errno in _DISK_ERRORS:
         raise error
-    return PictureError(f"{error.filename or job.source}: {error.strerror or error}")
+    return ImageFileError(f"{error.filename or job.source}: {error.strerror or error}")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Done
-from tests.cli.identity.study import LONG, PLAIN, RESIDUAL, STUDY, picture
+from tests.cli.identity.study import LONG, PLAIN, RESIDUAL, STUDY, image
 from tests.forked import Ended, ForkServer
 
 Nitido = Callable[..., Done]
@@ -43,10 +43,10 @@ def stop(fork_server: ForkServer, environment: dict[str, str]) -> Start:
 
 @pytest.fixture(scope="session")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures and a study."""
+    """A folder with images and a study."""
     folder = tmp_path_factory.mktemp("study")
     for number, name in enumerate(["train/a", "train/b", "validation/c", "test/d", "test/e"]):
-        picture(folder / f"{name}.png", number)
+        image(folder / f"{name}.png", number)
     (folder / "small.yaml").write_text(yaml.safe_dump(STUDY))
     return folder
 
@@ -62,7 +62,7 @@ def finished(begun: Path, start: Start, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def pictures(finished: Path, tmp_path: Path) -> Path:
+def images(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished study, in the working directory."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path
@@ -75,12 +75,12 @@ def study() -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(call: Nitido, pictures: Path, study: dict[str, Any]) -> Nitido:
+def run(call: Nitido, images: Path, study: dict[str, Any]) -> Nitido:
     """`study run` of the study as it is now."""
 
     def again(*args: object, out: str = "out") -> Done:
-        (pictures / "small.yaml").write_text(yaml.safe_dump(study))
-        return call("study", "run", "small.yaml", "--out", pictures / out, *args)
+        (images / "small.yaml").write_text(yaml.safe_dump(study))
+        return call("study", "run", "small.yaml", "--out", images / out, *args)
 
     return again
 
@@ -96,10 +96,10 @@ def finished_seeds(begun: Path, start: Start, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def seeds(finished_seeds: Path, pictures: Path) -> list[Path]:
+def seeds(finished_seeds: Path, images: Path) -> list[Path]:
     """A study of `plain` with three seeds in `seeds`: the directories of its runs."""
-    shutil.copytree(finished_seeds, pictures / "seeds")
-    return [pictures / "seeds" / PLAIN.with_name(f"seed={seed}") for seed in (0, 1, 2)]
+    shutil.copytree(finished_seeds, images / "seeds")
+    return [images / "seeds" / PLAIN.with_name(f"seed={seed}") for seed in (0, 1, 2)]
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ PLAIN = Path("runs/plain/lr=0.002/seed=0")
 RESIDUAL = Path("runs/residual/lr=0.002/seed=0")
 
 
-def picture(path: Path, seed: int, size: int = 72) -> Path:
-    """A smooth random picture, of which a few steps learn something."""
+def image(path: Path, seed: int, size: int = 72) -> Path:
+    """A smooth random image, of which a few steps learn something."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from tests.cli.identity.study import LONG, PLAIN, RESIDUAL, board, model_bytes, 
 @pytest.mark.parametrize("name", ["status.json", "identity.json", "environment.json"])
 @pytest.mark.parametrize("kind", ["edited", "unsigned", "list", "empty"])
 def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
-    pictures: Path, call: Nitido, name: str, kind: str
+    images: Path, call: Nitido, name: str, kind: str
 ) -> None:
-    file = pictures / "out" / PLAIN / name
+    file = images / "out" / PLAIN / name
     values = json.loads(file.read_text())
     key = {"status.json": "seconds", "identity.json": "source_sha256", "environment.json": "precision"}[name]
     values[key] = 7.0 if key == "seconds" else "float64"
@@ -32,20 +32,20 @@ def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
         assert "environment.json is damaged" in done.error_line
         file.unlink()
         assert call("study", "report", "out").code == 0
-        assert "not recorded for 1 run" in (pictures / "out/report.html").read_text()
+        assert "not recorded for 1 run" in (images / "out/report.html").read_text()
     else:
-        assert board(pictures / "out")["plain"]["status"] == "damaged"
+        assert board(images / "out")["plain"]["status"] == "damaged"
 
 
-def test_a_report_without_a_model_does_not_say_that_it_was_made_again(pictures: Path, call: Nitido) -> None:
-    shutil.copy2(pictures / "out" / PLAIN / "model.safetensors", pictures / "out" / RESIDUAL / "model.safetensors")
+def test_a_report_without_a_model_does_not_say_that_it_was_made_again(images: Path, call: Nitido) -> None:
+    shutil.copy2(images / "out" / PLAIN / "model.safetensors", images / "out" / RESIDUAL / "model.safetensors")
     done = call("study", "report", "out")
     assert done.code == 0
     assert "not the weights of this run: left out of the report; run the study again" in " ".join(done.err.split())
 
 
-def test_a_validation_that_is_not_the_one_which_chose_is_noticed(pictures: Path, call: Nitido) -> None:
-    metrics = pictures / "out" / PLAIN / "metrics.jsonl"
+def test_a_validation_that_is_not_the_one_which_chose_is_noticed(images: Path, call: Nitido) -> None:
+    metrics = images / "out" / PLAIN / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     changed = [line | {"validation/psnr_y": 99.0} if "validation/psnr_y" in line else line for line in lines]
     metrics.write_text("".join(json.dumps(line) + "\n" for line in changed))

@@ -30,7 +30,7 @@ def another_process_in(directory: Path) -> Iterator[None]:
 
 
 def test_nothing_is_written_where_another_process_works(
-    run: Nitido, call: Nitido, study: dict[str, Any], pictures: Path, tmp_path: Path
+    run: Nitido, call: Nitido, study: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -58,9 +58,9 @@ def test_what_a_killed_process_left_does_not_refuse_the_directory(run: Nitido, t
     assert not list(tmp_path.rglob(".nitido-draft-*"))
 
 
-def test_two_runs_that_share_a_directory_are_refused(run: Nitido, pictures: Path) -> None:
+def test_two_runs_that_share_a_directory_are_refused(run: Nitido, images: Path) -> None:
     """Each of them would set the other's results aside, and the study would never be whole."""
-    link, kept = (pictures / "out" / own.parent for own in (RESIDUAL, PLAIN))
+    link, kept = (images / "out" / own.parent for own in (RESIDUAL, PLAIN))
     before = (kept / "seed=0" / "model.safetensors").read_bytes()
     shutil.rmtree(link)
     link.symlink_to(kept)
@@ -70,7 +70,7 @@ def test_two_runs_that_share_a_directory_are_refused(run: Nitido, pictures: Path
     assert (kept / "seed=0" / "model.safetensors").read_bytes() == before
     link.unlink()
     assert run().code == 0
-    assert all(entry["rank"] for entry in board(pictures / "out").values())
+    assert all(entry["rank"] for entry in board(images / "out").values())
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -1,4 +1,4 @@
-"""Results belong to a configuration and to pictures by their content, not to names."""
+"""Results belong to a configuration and to images by their content, not to names."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from nitido.study.run_directory import RunDirectory
 from tests.cli.identity.conftest import Nitido, Start
-from tests.cli.identity.study import PLAIN, RESIDUAL, board, picture, psnr, unmark
+from tests.cli.identity.study import PLAIN, RESIDUAL, board, image, psnr, unmark
 
 
 def test_a_changed_variant_is_trained_again_and_the_old_run_is_kept(
@@ -63,12 +63,12 @@ def test_a_run_that_left_the_study_is_named_and_not_in_the_table(
     assert (tmp_path / "out" / RESIDUAL / "model.safetensors").exists()
 
 
-def test_an_overwritten_test_picture_is_measured_again_without_training(
-    run: Nitido, call: Nitido, pictures: Path, tmp_path: Path
+def test_an_overwritten_test_image_is_measured_again_without_training(
+    run: Nitido, call: Nitido, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     before, trained = board(out), RunDirectory(out / PLAIN).read_status()
-    picture(pictures / "test" / "d.png", 77)
+    image(images / "test" / "d.png", 77)
     refused = call("study", "report", out)
     assert refused.code == 1
     assert "the images have changed since they were measured" in refused.error_line
@@ -91,8 +91,8 @@ def test_an_overwritten_test_picture_is_measured_again_without_training(
     assert means[str(out / PLAIN)] == pytest.approx(psnr(after["plain"]), abs=1e-6)
 
 
-def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, tmp_path: Path) -> None:
-    picture(pictures / "test" / "f.png", 5)
+def test_another_test_image_is_measured_for_all(run: Nitido, images: Path, tmp_path: Path) -> None:
+    image(images / "test" / "f.png", 5)
     assert run().code == 0
     rows = pl.read_parquet(tmp_path / "out" / "rows.parquet").filter(pl.col("split") == "test")
     counts = rows.group_by("variant").agg(pl.col("image").n_unique())
@@ -100,33 +100,33 @@ def test_another_test_picture_is_measured_for_all(run: Nitido, pictures: Path, t
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_other_training_pictures_are_another_run(
-    run: Nitido, call: Nitido, pictures: Path, tmp_path: Path, split: str
+def test_other_training_images_are_another_run(
+    run: Nitido, call: Nitido, images: Path, tmp_path: Path, split: str
 ) -> None:
     settings = [f"data.{s}=./{s}" for s in ("train", "validation", "test")]
     settings += ["steps=4", "batch=2", "patch=16", "validate_every=2", "compile=false"]
     train = ["train", "srcnn", "--variant", "debug", *(w for s in settings for w in ("--set", s)), "--out", "one"]
     assert call(*train).code == 0
-    picture(pictures / split / "new.png", 9)
+    image(images / split / "new.png", 9)
     refused = call(*train)
     assert refused.code == 1
     name = {"train": "training"}.get(split, split)
-    assert f"{name} pictures: new added" in refused.error_line
+    assert f"{name} images: new added" in refused.error_line
     done = run()
     assert done.code == 0, done.err
     assert "2 to be trained again" in done.err
-    # The same pictures under other names, in a folder elsewhere, are the same run.
-    (pictures / split / "new.png").unlink()
-    shutil.move(pictures / split, pictures / "moved")
+    # The same images under other names, in a folder elsewhere, are the same run.
+    (images / split / "new.png").unlink()
+    shutil.move(images / split, images / "moved")
     moved = [w.replace(f"=./{split}", "=./moved") for w in train]
     again = call(*moved)
     assert again.code == 0, again.err
 
 
-def test_metrics_and_test_sets_can_be_added_to_finished_runs(run: Nitido, pictures: Path, tmp_path: Path) -> None:
+def test_metrics_and_test_sets_can_be_added_to_finished_runs(run: Nitido, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     trained = {path: RunDirectory(out / path).read_status() for path in (PLAIN, RESIDUAL)}
-    picture(pictures / "more" / "g.png", 21)
+    image(images / "more" / "g.png", 21)
     done = run("--set", "metrics=psnr_y,ssim_y,psnr_rgb,flip", "--set", "data.test=./test,./more")
     assert done.code == 0, done.err
     for entry in board(out).values():
@@ -204,8 +204,8 @@ def test_a_variant_without_its_source_has_no_figure(
     assert all(torch.equal(again[name], weights[name]) for name in weights)
 
 
-def test_files_of_an_earlier_leaderboard_do_not_stay(pictures: Path, call: Nitido) -> None:
-    out = pictures / "out"
+def test_files_of_an_earlier_leaderboard_do_not_stay(images: Path, call: Nitido) -> None:
+    out = images / "out"
     for name in ("perception.csv", "perception.png", "content.png"):
         (out / name).write_text("of variants that left the study")
     assert call("study", "report", "out").code == 0
@@ -220,7 +220,7 @@ def test_learning_rates_of_their_own_are_not_multiplied(run: Nitido, study: dict
 
 
 def test_another_meaning_of_a_plugins_word_is_another_run(
-    start: Start, study: dict[str, Any], pictures: Path, tmp_path: Path
+    start: Start, study: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
     plugin = tmp_path / "words.py"
     text = "from nitido.training.losses import register_loss\n"
@@ -234,7 +234,7 @@ def test_another_meaning_of_a_plugins_word_is_another_run(
         ("-1", "2 runs kept"),
     ):
         plugin.write_text(text.format(meaning))
-        done = start(pictures, NITIDO_PLUGINS=str(plugin))
+        done = start(images, NITIDO_PLUGINS=str(plugin))
         assert done.code == 0, done.err
         assert said in done.err
 
@@ -283,12 +283,12 @@ register_loss("broken", broken)
     ],
 )
 def test_whatever_a_plugin_raises_is_recorded_and_the_rest_finishes(
-    start: Start, study: dict[str, Any], pictures: Path, tmp_path: Path, code: str, reason: str
+    start: Start, study: dict[str, Any], images: Path, tmp_path: Path, code: str, reason: str
 ) -> None:
     (tmp_path / "words.py").write_text(PLUGIN.format(code))
     study["variants"][0]["hyperparameters"] = {"loss": {"broken": 1}}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
-    done = start(pictures, NITIDO_PLUGINS=str(tmp_path / "words.py"))
+    done = start(images, NITIDO_PLUGINS=str(tmp_path / "words.py"))
     assert done.code == 1
     assert "Traceback" not in done.err
     assert reason in done.err

@@ -20,7 +20,7 @@ def network(architecture: str, variant: str, **changes: object) -> SuperResoluti
 
 
 def test_counts_of_a_chain_by_hand() -> None:
-    # 5×5 3→64 and 3×3 64→128 on the small picture, 5×5 32→3 on the large one.
+    # 5×5 3→64 and 3×3 64→128 on the small image, 5×5 32→3 on the large one.
     found = count(network("srcnn", "pixel_shuffle_residual"))
     small, large = 256 * 256, 512 * 512
     assert found.parameters == 81_123
@@ -41,7 +41,7 @@ def test_a_network_that_does_more_takes_longer() -> None:
     assert 0 < found["small"] < found["large"]
 
 
-def test_memory_grows_with_the_picture(tmp_path: Path) -> None:
+def test_memory_grows_with_the_image(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     net = network("edsr", "compact")
     save_model(path, net, ModelDescriptor.of(net, "edsr", "compact"))

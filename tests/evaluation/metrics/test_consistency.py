@@ -39,8 +39,8 @@ def test_greys_differ_by_the_lightness_term_of_ciede2000(a: int, b: int) -> None
     la, lb = lightness(a), lightness(b)
     deviation = ((la + lb) / 2 - 50) ** 2
     expected = abs(la - lb) / (1 + 0.015 * deviation / math.sqrt(20 + deviation))
-    pictures = (np.full((40, 33, 3), grey, np.uint8) for grey in (a, b))
-    assert colour_shift(*pictures, 0) == pytest.approx(expected, abs=0.01)
+    images = (np.full((40, 33, 3), grey, np.uint8) for grey in (a, b))
+    assert colour_shift(*images, 0) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_tint_counts_and_a_loss_of_detail_does_not() -> None:
@@ -57,6 +57,6 @@ def test_a_checkerboard_has_the_colour_of_its_mean() -> None:
 
 
 def test_a_box_is_needed() -> None:
-    picture = np.zeros((20, 17, 3), np.uint8)
-    with pytest.raises(MetricNotAvailableError, match="needs 16 pixels a side, and the picture is 15×18"):
-        colour_shift(picture, picture, 1)
+    image = np.zeros((20, 17, 3), np.uint8)
+    with pytest.raises(MetricNotAvailableError, match="needs 16 pixels a side, and the image is 15×18"):
+        colour_shift(image, image, 1)

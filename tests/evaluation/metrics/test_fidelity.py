@@ -21,10 +21,10 @@ def test_psnr_of_a_known_error() -> None:
     assert psnr(a, a + 5.0, 0) == pytest.approx(10 * math.log10(255**2 / 25))
 
 
-def test_equal_pictures_are_infinitely_close() -> None:
-    picture = noise(20, 20, 3)
-    assert psnr_y(picture, picture, 2) == math.inf
-    assert ssim_y(picture, picture, 2) == pytest.approx(1.0)
+def test_equal_images_are_infinitely_close() -> None:
+    image = noise(20, 20, 3)
+    assert psnr_y(image, image, 2) == math.inf
+    assert ssim_y(image, image, 2) == pytest.approx(1.0)
 
 
 def test_the_border_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of pictures that are compared in bands, against NumPy and scikit-image on the whole."""
+"""PSNR and SSIM of images that are compared in bands, against NumPy and scikit-image on the whole."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_bands_are_the_whole(shave: int) -> None:
     assert ssim_y(SR, HR, shave) == pytest.approx(theirs, abs=1e-9)
 
 
-def test_a_picture_of_one_band_has_the_very_value_of_the_whole() -> None:
+def test_an_image_of_one_band_has_the_very_value_of_the_whole() -> None:
     a, b = rgb_to_y(SR[:700, :900]), rgb_to_y(HR[:700, :900])
     inside = slice(2, -2), slice(2, -2)
     assert psnr(a, b, 2) == 10 * np.log10(255**2 / np.mean((a[inside] - b[inside]) ** 2))
@@ -35,7 +35,7 @@ def test_a_picture_of_one_band_has_the_very_value_of_the_whole() -> None:
     )
 
 
-def test_memory_does_not_grow_with_the_picture(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_image(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource\nimport numpy as np\nfrom nitido.evaluation import psnr_rgb, psnr_y, ssim_y\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

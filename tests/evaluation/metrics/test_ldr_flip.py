@@ -29,7 +29,7 @@ def hyab(a: np.ndarray, b: np.ndarray) -> float:
     ("sr", "hr"), [((0, 0, 0), (255, 255, 255)), ((90, 120, 60), (110, 110, 70)), ((0, 0, 255), (250, 240, 0))]
 )
 def test_flat_colours_differ_as_in_the_paper(sr: tuple[int, int, int], hr: tuple[int, int, int]) -> None:
-    # Blurring leaves flat pictures as they are, and they have no edges or points.
+    # Blurring leaves flat images as they are, and they have no edges or points.
     largest = hyab(flat((0, 255, 0)), flat((0, 0, 255)))
     error, knee = hyab(flat(sr), flat(hr)), 0.4 * largest
     expected = 0.95 * error / knee if error < knee else 0.95 + 0.05 * (error - knee) / (largest - knee)
@@ -39,8 +39,8 @@ def test_flat_colours_differ_as_in_the_paper(sr: tuple[int, int, int], hr: tuple
 def test_a_photograph_differs_as_the_authors_program_says(tmp_path: Path) -> None:
     hr = data.astronaut()[100:200, 150:270]
     sr = np.clip(hr + np.random.default_rng(0).normal(0, 12, hr.shape), 0, 255).round().astype(np.uint8)
-    for name, picture in (("hr", hr), ("sr", sr)):
-        Image.fromarray(picture[3:-3, 3:-3]).save(tmp_path / f"{name}.png")
+    for name, image in (("hr", hr), ("sr", sr)):
+        Image.fromarray(image[3:-3, 3:-3]).save(tmp_path / f"{name}.png")
     program = Path(sys.executable).with_name("flip")
     said = subprocess.run(
         [program, "-r", "hr.png", "-t", "sr.png", "-nem"], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -50,5 +50,5 @@ def test_a_photograph_differs_as_the_authors_program_says(tmp_path: Path) -> Non
 
 
 def test_grey_arrays_are_refused() -> None:
-    with pytest.raises(MetricError, match=r"flip compares RGB pictures \(H, W, 3\), not arrays of the shape \(9, 9\)"):
+    with pytest.raises(MetricError, match=r"flip compares RGB images \(H, W, 3\), not arrays of the shape \(9, 9\)"):
         flip(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8), 0)

@@ -19,7 +19,7 @@ def pair(height: int, width: int, sigma: float) -> tuple[np.ndarray, np.ndarray]
 def test_equals_an_independent_implementation(height: int, width: int, sigma: float) -> None:
     a, b = pair(height, width, sigma)
     planes = (torch.from_numpy(plane)[None, None] for plane in (a, b))
-    # Its own window is float32, whatever the picture is: good for five digits.
+    # Its own window is float32, whatever the image is: good for five digits.
     window = torch.exp(-((torch.arange(11, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
     window = (window / window.sum()).view(1, 1, 1, 11)
     assert ms_ssim(a, b, 0) == pytest.approx(independent(*planes, data_range=255, win=window).item(), abs=1e-9)
@@ -49,7 +49,7 @@ def test_the_border_does_not_count_but_takes_from_the_size() -> None:
     assert ms_ssim_y(sr, hr, 2) == pytest.approx(1.0)
     assert ms_ssim_y(sr, hr, 1) < 0.9999
     with pytest.raises(
-        MetricNotAvailableError, match="176 pixels a side, and the picture is 194×174 with its border of 3"
+        MetricNotAvailableError, match="176 pixels a side, and the image is 194×174 with its border of 3"
     ):
         ms_ssim_y(sr, hr, 3)
 

@@ -61,8 +61,8 @@ def test_the_border_of_the_scale_does_not_count(kind: Metric) -> None:
     assert kind.measure(measured(framed)) == pytest.approx(kind.measure(measured(HR)), abs=1e-6)
 
 
-def test_a_grey_picture_is_its_own_luma() -> None:
-    hr, sr = (np.repeat(picture[..., :1], 3, axis=2) for picture in (HR, noisy(10)))
+def test_a_grey_image_is_its_own_luma() -> None:
+    hr, sr = (np.repeat(image[..., :1], 3, axis=2) for image in (HR, noisy(10)))
     assert METRICS["psnr_y"].measure(measured(sr, hr, grey=True)) == psnr_y(sr[..., 0], hr[..., 0], SCALE)
 
 

@@ -1,4 +1,4 @@
-"""SSIMULACRA 2: scores of the authors' C++ program on pictures that can be made again."""
+"""SSIMULACRA 2: scores of the authors' C++ program on images that can be made again."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_scores_are_the_authors(hr: np.ndarray, sr: np.ndarray, score: float, to
     assert ssimulacra2(sr, hr, 0) == pytest.approx(score, abs=tolerance)
 
 
-def test_turned_pictures_score_alike() -> None:
+def test_turned_images_score_alike() -> None:
     hr, sr = ramp(50), flat(50, 128)
     assert ssimulacra2(sr, hr.transpose(1, 0, 2), 0) == pytest.approx(ssimulacra2(sr, hr, 0), rel=1e-9)
 
@@ -67,5 +67,5 @@ def test_the_blur_is_the_truncated_cosines_of_the_paper() -> None:
 
 def test_eight_pixels_are_needed() -> None:
     assert ssimulacra2(flat(8, 9), flat(8, 9), 0) == 100.0
-    with pytest.raises(MetricNotAvailableError, match="needs 8 pixels a side, and the picture is 7×7"):
+    with pytest.raises(MetricNotAvailableError, match="needs 8 pixels a side, and the image is 7×7"):
         ssimulacra2(flat(9, 9), flat(9, 9), 1)

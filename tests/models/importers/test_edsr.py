@@ -42,7 +42,7 @@ class AuthorsBlock(nn.Module):
 
 
 class AuthorsEDSR(nn.Module):
-    """EDSR-PyTorch: pictures in 0 … `white`."""
+    """EDSR-PyTorch: images in 0 … `white`."""
 
     def __init__(self, blocks: int, width: int, scale: int, residual_scale: float, white: float = 255.0) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class BasicBlock(nn.Module):
 
 
 class BasicEDSR(nn.Module):
-    """BasicSR: pictures in 0 … 1, a network that computes in 0 … 255, the mean in no state dict."""
+    """BasicSR: images in 0 … 1, a network that computes in 0 … 255, the mean in no state dict."""
 
     def __init__(self, blocks: int, width: int, scale: int, residual_scale: float) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def check_parity(source: Path, reference: nn.Module, residual_scale: float | Non
     lr = torch.rand(2, 3, 6, 7)
     with torch.no_grad():
         expected = reference.in_unit_range(lr)
-        assert expected.std() > 0.05, "a picture so flat that wrong weights could pass"
+        assert expected.std() > 0.05, "an image so flat that wrong weights could pass"
         torch.testing.assert_close(network(lr), expected, rtol=0, atol=1e-5)
     return network
 
@@ -122,7 +122,7 @@ LAYOUTS = {"EDSR-PyTorch": AuthorsEDSR, "BasicSR": BasicEDSR}
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_picture(tmp_path: Path, layout: str, scale: int) -> None:
+def test_the_same_image(tmp_path: Path, layout: str, scale: int) -> None:
     reference = make(LAYOUTS[layout], 3, 8, scale, 1.0)
     torch.save(reference.state_dict(), tmp_path / "weights.pt")
     config = check_parity(tmp_path / "weights.pt", reference).config

@@ -39,15 +39,15 @@ def write(path: Path, arrays: Arrays) -> Path:
     return path
 
 
-def reference(arrays: Arrays, picture: torch.Tensor) -> torch.Tensor:
+def reference(arrays: Arrays, image: torch.Tensor) -> torch.Tensor:
     """The published network written down once more, in float64."""
-    features = picture = picture.double()
+    features = image = image.double()
     for n in range(1, DEPTH + 1):
         weight, bias = (torch.from_numpy(arrays[f"conv{n}.{kind}"]).double() for kind in ("weight", "bias"))
         features = F.conv2d(features, weight, bias, padding=1)
         if n < DEPTH:
             features = features.clamp(min=0)
-    return picture + features
+    return image + features
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

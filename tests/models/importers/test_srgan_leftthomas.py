@@ -77,7 +77,7 @@ def make(blocks: int, width: int, stages: int) -> Generator:
 
 
 @pytest.mark.parametrize(("blocks", "width", "stages"), [(3, 8, 2), (2, 16, 1), (5, 64, 2)])
-def test_the_same_picture(tmp_path: Path, blocks: int, width: int, stages: int) -> None:
+def test_the_same_image(tmp_path: Path, blocks: int, width: int, stages: int) -> None:
     reference = make(blocks, width, stages)
     torch.save(reference.state_dict(), tmp_path / "netG.pth")
     save_model(tmp_path / "m.safetensors", *import_model(tmp_path / "netG.pth"))
@@ -85,7 +85,7 @@ def test_the_same_picture(tmp_path: Path, blocks: int, width: int, stages: int) 
     lr = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         expected = reference(lr)
-        assert expected.std() > 0.02, "a picture so flat that wrong weights could pass"
+        assert expected.std() > 0.02, "an image so flat that wrong weights could pass"
         torch.testing.assert_close(network(lr), expected, rtol=0, atol=1e-5)
     config = descriptor.config
     assert (descriptor.architecture, descriptor.scale) == ("srresnet", 2**stages)
@@ -125,7 +125,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         r"does not have: block5\.1\.bias, block5\.1\.running_mean",
     ),
     "a layer too many": (lambda w: w.update({"block9.weight": torch.zeros(1)}), r"does not have: block9\.weight"),
-    "grey pictures": (
+    "grey images": (
         lambda w: w.update({"block1.0.weight": w["block1.0.weight"][:, :1]}),
         r"block1\.0\.weight is \(8, 1, 9, 9\)",
     ),

@@ -95,8 +95,8 @@ class Odd(SuperResolutionNetwork):
 
 def test_onnx_runtime_gives_the_same_pixels_at_every_size(exported: Exported) -> None:
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
-    for pictures, height, width in SIZES:
-        lr = torch.rand(pictures, exported.network.channels, height, width)
+    for images, height, width in SIZES:
+        lr = torch.rand(images, exported.network.channels, height, width)
         (found,) = session.run(["sr"], {"lr": lr.numpy()})
         with torch.inference_mode():
             expected = exported.network(lr)

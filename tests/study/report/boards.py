@@ -22,7 +22,7 @@ def rows_of(
     spread: float = 0.01,
     distances: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
-    """Rows in which each variant has about its score in dB: `spread` is the deviation of seeds and of pictures."""
+    """Rows in which each variant has about its score in dB: `spread` is the deviation of seeds and of images."""
     rng = np.random.default_rng(0)
     difficulty = {(name, i): rng.normal(0, 3) for name, size in sets.items() for i in range(size)}
     rows: list[dict[str, object]] = []

@@ -58,7 +58,7 @@ def column(page: Page, index: int) -> list[str]:
     return page.eval_on_selector_all(".ranking tbody tr", f"rows => rows.map(row => row.cells[{index}].dataset.value)")
 
 
-def test_it_is_small_and_shows_all_its_pictures(open_page, report: Path) -> None:
+def test_it_is_small_and_shows_all_its_images(open_page, report: Path) -> None:
     assert report.stat().st_size < 15_000_000
     page = open_page()
     page.wait_for_function("[...document.querySelectorAll('.viewer img')].every(i => i.complete && i.naturalWidth)")

@@ -29,13 +29,13 @@ def versions(reference: np.ndarray, count: int) -> list[Panel]:
     return panels
 
 
-def contains(picture: np.ndarray, part: np.ndarray) -> bool:
-    """Whether `part` stands somewhere in `picture`, pixel by pixel."""
+def contains(image: np.ndarray, part: np.ndarray) -> bool:
+    """Whether `part` stands somewhere in `image`, pixel by pixel."""
     height, width = part.shape[:2]
-    corner = picture[: picture.shape[0] - height + 1, : picture.shape[1] - width + 1]
-    opposite = picture[height - 1 :, width - 1 :]
+    corner = image[: image.shape[0] - height + 1, : image.shape[1] - width + 1]
+    opposite = image[height - 1 :, width - 1 :]
     candidates = np.argwhere((corner == part[0, 0]).all(axis=2) & (opposite == part[-1, -1]).all(axis=2))
-    return any(np.array_equal(picture[y : y + height, x : x + width], part) for y, x in candidates)
+    return any(np.array_equal(image[y : y + height, x : x + width], part) for y, x in candidates)
 
 
 def test_eight_panels_of_a_photograph_stay_small_and_show_original_pixels(tmp_path: Path) -> None:
@@ -44,11 +44,11 @@ def test_eight_panels_of_a_photograph_stay_small_and_show_original_pixels(tmp_pa
     box = Box(200, 60, 72, 72)
     path = tmp_path / "figure.png"
     draw_comparison(panels, path, reference=reference, heading="astronaut", box=box)
-    picture = drawn(path)
+    image = drawn(path)
     assert path.stat().st_size < 3_000_000
-    assert picture.shape[1] <= 2400
+    assert image.shape[1] <= 2400
     for panel in panels:
-        assert contains(picture, magnify(panel.image[box.slices], COLUMN // 72))
+        assert contains(image, magnify(panel.image[box.slices], COLUMN // 72))
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_eight_panels_of_a_photograph_stay_small_and_show_original_pixels(tmp_pa
 )
 @pytest.mark.parametrize("with_reference", [True, False])
 def test_any_shape_and_number(tmp_path: Path, height: int, width: int, count: int, with_reference: bool) -> None:
-    picture = np.ascontiguousarray(data.astronaut()[:height, :width])
-    panels = versions(picture, count) if count > 1 else [Panel("only", picture // 2, 6.0, 0.5)]
+    image = np.ascontiguousarray(data.astronaut()[:height, :width])
+    panels = versions(image, count) if count > 1 else [Panel("only", image // 2, 6.0, 0.5)]
     path = tmp_path / "figure.png"
-    draw_comparison(panels, path, reference=picture if with_reference else None, heading="h")
+    draw_comparison(panels, path, reference=image if with_reference else None, heading="h")
     rows = -(-count // 5)
     columns = -(-count // rows)
     shape = drawn(path).shape
@@ -68,7 +68,7 @@ def test_any_shape_and_number(tmp_path: Path, height: int, width: int, count: in
     assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
 
 
-def test_a_large_picture_is_reduced(tmp_path: Path) -> None:
+def test_a_large_image_is_reduced(tmp_path: Path) -> None:
     reference = magnify(data.astronaut()[:500, :400], 4)
     panels = [Panel("HR", reference, None, None), Panel("dark", reference // 2, 20.0, 0.5)]
     draw_comparison(panels, tmp_path / "f.png", reference=reference, heading="large")
@@ -97,8 +97,8 @@ def test_equal_errors_have_equal_colours_whatever_the_other_panel(tmp_path: Path
         panels = [Panel("a", reference + np.uint8(10), 28.0, 0.9), Panel("b", reference + np.uint8(other), 8.0, 0.5)]
         path = tmp_path / f"{other}.png"
         draw_comparison(panels, path, reference=reference, heading="", box=Box(0, 0, 12, 12))
-        picture = drawn(path)
-        map_of_a = picture[200:300, 36 + COLUMN // 2 + 20 : 36 + COLUMN - 20]
+        image = drawn(path)
+        map_of_a = image[200:300, 36 + COLUMN // 2 + 20 : 36 + COLUMN - 20]
         assert len(np.unique(map_of_a.reshape(-1, 3), axis=0)) == 1
         brightness.append(int(map_of_a.sum()))
     assert brightness[0] > 2 * brightness[1]
@@ -123,7 +123,7 @@ def test_long_names_and_dollars_stay_in_their_column(tmp_path: Path) -> None:
         (np.zeros((30, 30, 3), np.uint8), Box(20, 0, 12, 12), r"crop 12x12 at \(20, 0\) must be inside"),
     ],
 )
-def test_pictures_that_cannot_be_compared(tmp_path: Path, second: np.ndarray, box: Box | None, message: str) -> None:
+def test_images_that_cannot_be_compared(tmp_path: Path, second: np.ndarray, box: Box | None, message: str) -> None:
     first = np.zeros((30, 30, 3), np.uint8)
     panels = [Panel("first", first, None, None), Panel("other", second, None, None)]
     with pytest.raises(ReportError, match=message):

@@ -75,7 +75,7 @@ def test_nothing_shown_costs_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_heavier_networks_are_timed_on_smaller_pictures_and_in_fewer_rounds(tmp_path: Path) -> None:
+def test_heavier_networks_are_timed_on_smaller_images_and_in_fewer_rounds(tmp_path: Path) -> None:
     family = get_architecture("edsr")
     network = build("edsr", family.config_class.parse({"scale": 2, "blocks": 4, "width": 32}, "test")).eval()
     wide, many = choose_effort({"n": network}, budget=1e6)

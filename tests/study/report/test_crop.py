@@ -48,7 +48,7 @@ def test_equal_images_give_the_box_with_most_detail() -> None:
 
 
 @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 72), st.booleans())
-def test_box_is_a_square_inside_the_picture_and_repeatable(height: int, width: int, size: int, given_: bool) -> None:
+def test_box_is_a_square_inside_the_image_and_repeatable(height: int, width: int, size: int, given_: bool) -> None:
     image = noise(height, width)
     images = [image, image // 2]
     reference = image if given_ else None

@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "in" / "leaderboard.png"
     path.parent.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 9, 3), dtype=np.uint8)).save(path)
@@ -82,7 +82,7 @@ def run(variant: str, seed: int = 0, diagram: Path | None = None, status: str = 
     )
 
 
-def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> None:
+def test_report_is_one_self_contained_page(tmp_path: Path, image: Path) -> None:
     diagram = tmp_path / "in" / "model.svg"
     diagram.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     out = tmp_path / "out"
@@ -90,7 +90,7 @@ def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> Non
     shown = board_of(rows, broken={"prelu": "diverged"})
     curves = [Curve(name, RATE, 0, True, ((0, 30.0), (10, 33.0))) for name in (WINNER, "vanilla")]
     content = Content(
-        pictures=[("Side by side", picture)],
+        images=[("Side by side", image)],
         runs=[run(WINNER, 0, diagram), run(WINNER, 1, diagram), run("vanilla"), run("prelu", status="diverged")],
         curves={"psnr_y": curves},
         rows=rows,
@@ -111,9 +111,9 @@ def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> Non
     assert not page.handlers
     assert not re.search(r"@import|url\((?!#)", source)
     assert "default-src 'none'" in source
-    assert len(page.sources) == 2  # the picture, and the diagram once for both runs
+    assert len(page.sources) == 2  # the image, and the diagram once for both runs
     assert all(value.startswith("data:image/") for value in page.sources)
-    assert base64.b64decode(page.sources[0].split(",", 1)[1]) == picture.read_bytes()
+    assert base64.b64decode(page.sources[0].split(",", 1)[1]) == image.read_bytes()
     for line in shown.entries:
         assert line.variant in page.text
     for sentence in (verdict(shown, "fidelity", content.costs).headline, *verdict(shown).caveats):
@@ -135,11 +135,11 @@ def test_report_is_one_self_contained_page(tmp_path: Path, picture: Path) -> Non
     ]
 
 
-def test_names_are_escaped(tmp_path: Path, picture: Path) -> None:
+def test_names_are_escaped(tmp_path: Path, image: Path) -> None:
     name = '</script><script>alert("&")</script>'
     rows = rows_of({name: 33.91, "vanilla": 33.70, "bicubic": 32.49})
     curve = Curve(name, RATE, 0, True, ((0, 30.0), (10, 33.0)))
-    content = Content(pictures=[(name, picture)], runs=[run(name)], rows=rows, curves={"psnr_y": [curve]})
+    content = Content(images=[(name, image)], runs=[run(name)], rows=rows, curves={"psnr_y": [curve]})
     usual_page = write_report(tmp_path / "usual", usual()[0], Content()).read_text(encoding="utf-8")
     source = write_report(tmp_path / "out", board_of(rows), content).read_text(encoding="utf-8")
     assert "<script>alert" not in source
@@ -147,13 +147,13 @@ def test_names_are_escaped(tmp_path: Path, picture: Path) -> None:
     assert Page(source).tags.count("script") == Page(usual_page).tags.count("script")
 
 
-def test_unreadable_pictures_leave_the_old_report(tmp_path: Path, picture: Path) -> None:
+def test_unreadable_images_leave_the_old_report(tmp_path: Path, image: Path) -> None:
     board, _ = usual()
     path = write_report(tmp_path / "out", board, Content())
     before = path.read_bytes()
     gone = tmp_path / "gone.png"
     with pytest.raises(ReportError, match=r"gone\.png cannot be embedded"):
-        write_report(tmp_path / "out", board, Content(pictures=[("ranking", gone)]))
+        write_report(tmp_path / "out", board, Content(images=[("ranking", gone)]))
     with pytest.raises(ReportError, match="expected an image"):
         data_uri(tmp_path / "rows.parquet")
     assert path.read_bytes() == before
@@ -178,7 +178,7 @@ def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
         "no bicubic": (rows_of({WINNER: 33.91, "vanilla": 33.70}), {}, WINNER),
         "only bicubic": (rows_of({"bicubic": 32.49}), {"vanilla": "failed"}, "No trained variant has a result yet."),
         "baseline failed": (rows_of({WINNER: 33.9, "bicubic": 32.4}), {"vanilla": "failed"}, "has no result"),
-        "one picture": (rows_of(good, sets={"one": 1}), {}, "one has one image"),
+        "one image": (rows_of(good, sets={"one": 1}), {}, "one has one image"),
     }
 
 

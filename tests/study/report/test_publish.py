@@ -55,7 +55,7 @@ def test_everything_is_there_and_costs_are_not_measured_again(study: Path, tmp_p
     assert "\\begin{tabular}" in (again / "leaderboard.tex").read_text()
     for entry in board.entries:
         assert entry.variant in page
-    assert page.count('class="viewer card"') == 2, "both test pictures"
+    assert page.count('class="viewer card"') == 2, "both test images"
     assert page.count('class="run c') == 2 * 4, "every run's curve, for a desk and for a phone"
     assert "residual: true" in page
     assert re.search(r"2 variants × 1 learning rate \(0.002\) × 2 seeds \(0 and 1\) = 4 runs", page)

@@ -27,8 +27,8 @@ from nitido.study.report.tables import leaderboard_table, metrics_table, rates_t
 from tests.study.report.boards import PARAMETERS, RATE, SETS, WINNER, board_of, rows_of, usual
 
 
-def drawn(picture: str) -> ElementTree.Element:
-    return ElementTree.fromstring(picture)
+def drawn(image: str) -> ElementTree.Element:
+    return ElementTree.fromstring(image)
 
 
 def test_the_forest_has_a_panel_for_each_set_and_places_points_by_their_value() -> None:
@@ -36,9 +36,9 @@ def test_the_forest_has_a_panel_for_each_set_and_places_points_by_their_value() 
     found = forest(board, "fidelity")
     assert found is not None
     assert [panel.title for panel in found.panels] == ["over all test sets", *board.datasets]
-    picture = drawn(found.panels[0].picture)
-    groups = {g.find("title").text.split(":")[0]: g for g in picture.iter("g")}  # type: ignore[union-attr]
-    zero = float(next(e for e in picture.iter("line") if e.get("class") == "zero").get("x1", ""))
+    image = drawn(found.panels[0].image)
+    groups = {g.find("title").text.split(":")[0]: g for g in image.iter("g")}  # type: ignore[union-attr]
+    zero = float(next(e for e in image.iter("line") if e.get("class") == "zero").get("x1", ""))
     winner, residual = (float(groups[n].find("circle").get("cx", "")) for n in (WINNER, "residual"))  # type: ignore[union-attr]
     values = {n: board.versus_baseline(n, "fidelity").difference.value for n in (WINNER, "residual")}  # type: ignore[union-attr]
     assert (winner - zero) / (residual - zero) == pytest.approx(values[WINNER] / values["residual"], rel=0.02)
@@ -51,9 +51,9 @@ def test_whiskers_of_one_seed_are_dashed_and_the_note_says_why() -> None:
     board, _ = usual(seeds=1)
     found = forest(board, "fidelity")
     assert found is not None
-    assert "dashed" in found.panels[0].picture
+    assert "dashed" in found.panels[0].image
     assert any("other images only" in note for note in found.notes)
-    assert 'class="better"' not in found.panels[0].picture
+    assert 'class="better"' not in found.panels[0].image
 
 
 def test_without_a_baseline_there_is_no_forest() -> None:
@@ -84,7 +84,7 @@ def test_the_pareto_charts_grey_what_is_dominated_and_say_what_was_not_measured(
     beaten = {name: grey for _, name, _, grey in found.charts[0].key}
     assert beaten == {WINNER: False, "residual": True, "vanilla": True}
     assert set(found.charts[2].absent) == {"residual", "vanilla"}
-    groups = list(drawn(found.charts[0].pictures["wide"]).iter("g"))
+    groups = list(drawn(found.charts[0].images["wide"]).iter("g"))
     assert sum(g.get("class") == "point dominated" for g in groups) == 2
 
 
@@ -97,14 +97,14 @@ def test_the_matrix_agrees_with_the_rows() -> None:
     assert found.base_wins + sum(found.wins) == len(found.rows)
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == "psnr_y"))
 
-    def mean(variant: str, picture: str) -> float:
-        chosen = tested.filter((pl.col("variant") == variant) & (pl.col("image") == picture))
+    def mean(variant: str, image: str) -> float:
+        chosen = tested.filter((pl.col("variant") == variant) & (pl.col("image") == image))
         return float(chosen["value"].mean())  # type: ignore[arg-type]
 
     for row in found.rows:
         for variant, cell in zip(found.variants, row.cells, strict=True):
             assert cell is not None
-            expected = mean(variant, row.picture) - mean("vanilla", row.picture)
+            expected = mean(variant, row.image) - mean("vanilla", row.image)
             assert float(cell.text.replace("−", "-")) == pytest.approx(expected, abs=0.0051)
             assert math.copysign(1, cell.strength) == math.copysign(1, expected)
 
@@ -123,17 +123,17 @@ def test_the_matrix_shows_better_as_positive_where_less_is_better_and_no_incompl
         .otherwise("value")
         .alias("value")
     )
-    assert matrix(board_of(holed, perceptual=["gan"]), holed, "perception") is None, "gan lacks a picture"
+    assert matrix(board_of(holed, perceptual=["gan"]), holed, "perception") is None, "gan lacks an image"
 
 
 def test_curves_leave_out_what_is_no_number() -> None:
     curves = [Curve("vanilla", RATE, seed, True, ((0, 5.0), (100, 30.0 + seed))) for seed in range(3)]
     chart = curve_chart([*curves, Curve("gone", RATE, 0, True, ((0, math.nan),))], "psnr_y", ["vanilla", "gone"])
     assert chart is not None
-    assert len(re.findall('data-variant="vanilla"', chart.pictures["wide"])) == 3
+    assert len(re.findall('data-variant="vanilla"', chart.images["wide"])) == 3
     assert chart.silent == ("gone (lr 0.001, seed 0)",)
     assert [name for name, _ in chart.legend] == ["vanilla"]
-    assert "nan" not in chart.pictures["wide"]
+    assert "nan" not in chart.images["wide"]
     assert curve_chart([], "psnr_y", []) is None
 
 
@@ -161,9 +161,9 @@ def test_selected_images_are_where_the_best_gains_most_and_where_it_does_worst()
         tested.group_by("image", "variant").agg(pl.col("value").mean()).pivot("variant", index="image", values="value")
     )
     order = means.sort(pl.col(WINNER) - pl.col("vanilla"))["image"].to_list()
-    assert selected[0].picture == order[-1]
-    assert selected[1].picture == order[0]
-    assert len({(t.dataset, t.picture) for t in selected}) == 3
+    assert selected[0].image == order[-1]
+    assert selected[1].image == order[0]
+    assert len({(t.dataset, t.image) for t in selected}) == 3
     assert select_images(rows_of({"bicubic": 30.0}), board_of(rows_of({"bicubic": 30.0}))) == []
 
 

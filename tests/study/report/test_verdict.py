@@ -57,7 +57,7 @@ def test_one_seed_never_finds_anything_and_its_caveat_stands_beside() -> None:
     assert any("seed noise is unknown" in caveat for caveat in found.caveats)
 
 
-def test_single_pictures_allow_no_interval() -> None:
+def test_single_images_allow_no_interval() -> None:
     board = board_of(rows_of({"residual": 33.8, "vanilla": 33.7, "bicubic": 32.0}, sets={"one": 1}))
     assert verdict(board).headline.startswith("Inconclusive: a test set has a single image. Best mean: residual, ")
 

@@ -12,15 +12,15 @@ SETS = {"set5": 5, "set14": 14}
 
 
 def rows_of(variant: str, values: np.ndarray, sets: dict[str, int] = SETS, trained: bool = True) -> pl.DataFrame:
-    """Rows of `values` `(P, S)`, the pictures counted through `sets`."""
-    pictures, seeds = values.shape
+    """Rows of `values` `(P, S)`, the images counted through `sets`."""
+    images, seeds = values.shape
     names = [(dataset, f"{p:05}") for dataset, size in sets.items() for p in range(size)]
-    assert len(names) == pictures
+    assert len(names) == images
     frame = pl.DataFrame(
         {
             "dataset": np.repeat([dataset for dataset, _ in names], seeds),
-            "image": np.repeat([picture for _, picture in names], seeds),
-            "seed": np.tile(np.arange(seeds), pictures),
+            "image": np.repeat([image for _, image in names], seeds),
+            "seed": np.tile(np.arange(seeds), images),
             "value": values.ravel(),
         }
     )
@@ -34,13 +34,13 @@ def rows_of(variant: str, values: np.ndarray, sets: dict[str, int] = SETS, train
 
 def simulate(means: dict[str, float], seeds: int = 5, sets: dict[str, int] = SETS) -> pl.DataFrame:
     rng = np.random.default_rng(0)
-    pictures = sum(sets.values())
-    difficulty = 30 + 3 * rng.standard_normal((pictures, 1))
+    images = sum(sets.values())
+    difficulty = 30 + 3 * rng.standard_normal((images, 1))
     frames = []
     for name, mean in means.items():
         n = 1 if name == "bicubic" else seeds
         common = 0 if name == "bicubic" else 0.02 * rng.standard_normal((1, n))
-        values = difficulty + mean + common + 0.03 * rng.standard_normal((pictures, n))
+        values = difficulty + mean + common + 0.03 * rng.standard_normal((images, n))
         frames.append(rows_of(name, values, sets, trained=name != "bicubic"))
     return pl.concat(frames)
 
@@ -138,13 +138,13 @@ def test_caveats_say_what_is_weak_and_only_that(found: StudyStatistics) -> None:
     assert weak.variant("other").by_dataset["b"].interval is not None
 
 
-def test_a_missing_picture_is_named() -> None:
+def test_a_missing_image_is_named() -> None:
     hole = ROWS.filter(~((pl.col("variant") == "twin") & (pl.col("image") == "00003") & (pl.col("seed") == 2)))
     with pytest.raises(NitidoError, match=r"'twin' lacks 2 of 95 values, the first of them set14 00003, seed 2"):
         analyse(hole, "base", higher_is_better=True)
 
 
-def test_a_missing_picture_of_bicubic_is_named() -> None:
+def test_a_missing_image_of_bicubic_is_named() -> None:
     hole = ROWS.filter(~((pl.col("variant") == "bicubic") & (pl.col("image") == "00003")))
     with pytest.raises(StatisticsError, match=r"'bicubic' lacks 2 of 19 values"):
         analyse(hole, "base", higher_is_better=True)
@@ -159,7 +159,7 @@ def test_a_missing_picture_of_bicubic_is_named() -> None:
         ("protocol", "q", "different protocols"),
         ("lr", 0.01, "'twin' has rows of learning rates 0.001 and 0.01: choose one"),
         ("seed", None, "'twin' has rows with a seed and rows without one"),
-        ("seed", 1, "'twin' has a picture that was measured twice"),
+        ("seed", 1, "'twin' has an image that was measured twice"),
     ],
 )
 def test_what_must_not_be_mixed_is_refused(column: str, value: object, said: str) -> None:
@@ -194,7 +194,7 @@ def test_a_million_rows_have_verdicts() -> None:
     assert (found.variants[0].variant, found.variants[0].improves) == ("better", True)
 
 
-def test_pictures_that_occur_twice_count_once_and_are_said() -> None:
+def test_images_that_occur_twice_count_once_and_are_said() -> None:
     """The second set is the first one under another name: nothing new is known."""
     contents = pl.concat_str(pl.lit("sha of "), "image")
     once = ROWS.filter(pl.col("dataset") == "set14").with_columns(content=contents)

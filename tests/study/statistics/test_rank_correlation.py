@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nitido.study.statistics.rank_correlation import FEWEST_PICTURES, relate
+from nitido.study.statistics.rank_correlation import FEWEST_IMAGES, relate
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -32,8 +32,8 @@ def test_chance_is_called_a_relation_in_few_of_many_studies() -> None:
     assert called / 400 < 0.08
 
 
-def test_too_few_or_equal_pictures_say_nothing() -> None:
-    values = np.arange(FEWEST_PICTURES - 1.0)
+def test_too_few_or_equal_images_say_nothing() -> None:
+    values = np.arange(FEWEST_IMAGES - 1.0)
     assert relate(values, {"edges": values}) == ()
     many = np.arange(20.0)
     assert relate(np.ones(20), {"edges": many}) == ()

@@ -10,7 +10,7 @@ from scipy import stats
 
 from nitido.study.statistics import (
     Component,
-    Pictures,
+    MeasuredImages,
     Scores,
     StatisticsError,
     StudyScores,
@@ -26,18 +26,18 @@ from nitido.study.statistics import (
 )
 
 
-def sets_of(*sizes: int) -> Pictures:
-    return Pictures(tuple(f"set{i}" for i in range(len(sizes))), np.repeat(np.arange(len(sizes)), sizes))
+def sets_of(*sizes: int) -> MeasuredImages:
+    return MeasuredImages(tuple(f"set{i}" for i in range(len(sizes))), np.repeat(np.arange(len(sizes)), sizes))
 
 
 @st.composite
-def two_variants(draw: st.DrawFn) -> tuple[Scores, Scores, Pictures]:
+def two_variants(draw: st.DrawFn) -> tuple[Scores, Scores, MeasuredImages]:
     """Two variants with seed noise on one to three test sets, in whole hundredths of a dB so that ties occur."""
-    pictures = sets_of(*draw(st.lists(st.integers(2, 5), min_size=1, max_size=3)))
+    images = sets_of(*draw(st.lists(st.integers(2, 5), min_size=1, max_size=3)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     seeds = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    variant, base = (Scores(rng.integers(2500, 2530, (len(pictures.dataset), n)) / 100) for n in seeds)
-    return variant, base, pictures
+    variant, base = (Scores(rng.integers(2500, 2530, (len(images.dataset), n)) / 100) for n in seeds)
+    return variant, base, images
 
 
 def close(a: float | None, b: float | None) -> bool:
@@ -59,7 +59,7 @@ def test_without_seeds_it_is_the_paired_t_test() -> None:
     assert found.covers == "pictures"
 
 
-def test_without_noise_of_pictures_it_is_welchs_t_test_over_seeds() -> None:
+def test_without_noise_of_images_it_is_welchs_t_test_over_seeds() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(30, 0.05, 4), rng.normal(30, 0.02, 4)
     difficulty = np.array([[-3.0], [0.0], [3.0]])
@@ -71,15 +71,15 @@ def test_without_noise_of_pictures_it_is_welchs_t_test_over_seeds() -> None:
     assert found.covers == "seeds and pictures"
 
 
-def test_the_standard_error_adds_pictures_and_seeds() -> None:
+def test_the_standard_error_adds_images_and_seeds() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.normal(30, 1, (9, 3)), rng.normal(30, 1, (9, 5))
-    pictures = sets_of(4, 5)
+    images = sets_of(4, 5)
     d = a.mean(1) - b.mean(1)
     by_seed = [(x[:4].mean(0) + x[4:].mean(0)) / 2 for x in (a, b)]
     variance = d[:4].var(ddof=1) / 4 / 4 + d[4:].var(ddof=1) / 5 / 4
     variance += by_seed[0].var(ddof=1) / 3 + by_seed[1].var(ddof=1) / 5
-    found = paired_difference(Scores(a), Scores(b), pictures)
+    found = paired_difference(Scores(a), Scores(b), images)
     assert found.standard_error == pytest.approx(variance**0.5)
     assert found.value == pytest.approx((d[:4].mean() + d[4:].mean()) / 2)
 
@@ -122,7 +122,7 @@ def test_wilcoxon_of_no_difference_at_all_is_one() -> None:
     assert wilcoxon_signed_rank(np.zeros(5)) == 1.0
 
 
-def test_the_probability_of_improvement_on_one_picture_is_mann_whitneys() -> None:
+def test_the_probability_of_improvement_on_one_image_is_mann_whitneys() -> None:
     a, b = np.array([[1.0, 2.0, 2.0, 5.0]]), np.array([[2.0, 1.0, 0.0]])
     found = probability_of_improvement(Scores(a), Scores(b), sets_of(1), higher_is_better=True)
     assert found.value == pytest.approx(stats.mannwhitneyu(a[0], b[0]).statistic / 12)
@@ -130,13 +130,13 @@ def test_the_probability_of_improvement_on_one_picture_is_mann_whitneys() -> Non
 
 
 @given(two_variants())
-def test_the_probability_of_improvement_counts_wins_and_half_ties(given: tuple[Scores, Scores, Pictures]) -> None:
-    variant, base, pictures = given
+def test_the_probability_of_improvement_counts_wins_and_half_ties(given: tuple[Scores, Scores, MeasuredImages]) -> None:
+    variant, base, images = given
     per_set = []
-    for members in pictures.members:
+    for members in images.members:
         pairs = [(x, y) for p in members for x in variant.values[p] for y in base.values[p]]
         per_set.append(np.mean([1.0 if x > y else 0.5 if x == y else 0.0 for x, y in pairs]))
-    found = probability_of_improvement(variant, base, pictures, higher_is_better=True)
+    found = probability_of_improvement(variant, base, images, higher_is_better=True)
     assert found.value == pytest.approx(np.mean(per_set))
     assert found.interval is not None
     assert 0 <= found.interval.low <= found.interval.high <= 1
@@ -154,21 +154,21 @@ def test_winning_every_time_is_not_being_certain() -> None:
 
 def test_the_bootstrap_has_the_variance_of_students_t_for_every_factor() -> None:
     rng = np.random.default_rng(3)
-    pictures, seeds = sets_of(12, 15), 11
+    images, seeds = sets_of(12, 15), 11
     values = rng.normal(30, 1, (27, 1)) + rng.normal(0, 1, (1, seeds)) + rng.normal(0, 0.5, (27, seeds))
-    drawn = bootstrap_scores(StudyScores(pictures, {"v": Scores(values)}), resamples=60_000)["v"]
-    by_picture, by_seed = values.mean(1), values.T @ pictures.weights
+    drawn = bootstrap_scores(StudyScores(images, {"v": Scores(values)}), resamples=60_000)["v"]
+    by_image, by_seed = values.mean(1), values.T @ images.weights
     expected = by_seed.var(ddof=1) / seeds * (seeds - 1) / (seeds - 3)
-    for members in pictures.members:
+    for members in images.members:
         n = len(members)
-        expected += by_picture[members].var(ddof=1) / n * (n - 1) / (n - 3) / 4
-    assert drawn.mean() == pytest.approx(by_picture @ pictures.weights, abs=0.01)
+        expected += by_image[members].var(ddof=1) / n * (n - 1) / (n - 3) / 4
+    assert drawn.mean() == pytest.approx(by_image @ images.weights, abs=0.01)
     assert drawn.var() == pytest.approx(expected, rel=0.04)
 
 
-def test_the_bootstrap_draws_the_same_pictures_for_every_variant() -> None:
-    picture = np.random.default_rng(4).normal(30, 3, (8, 1))
-    study = StudyScores(sets_of(8), {"a": Scores(picture, trained=False), "b": Scores(picture + 1, trained=False)})
+def test_the_bootstrap_draws_the_same_images_for_every_variant() -> None:
+    image = np.random.default_rng(4).normal(30, 3, (8, 1))
+    study = StudyScores(sets_of(8), {"a": Scores(image, trained=False), "b": Scores(image + 1, trained=False)})
     drawn = bootstrap_scores(study, resamples=100)
     assert drawn["b"] - drawn["a"] == pytest.approx(np.ones(100))
     assert drawn["a"].std() > 0.5
@@ -194,19 +194,19 @@ def test_what_cannot_be_told_apart_shares_a_rank_even_in_a_chain() -> None:
 
 
 @given(two_variants(), st.integers(0, 2**32))
-def test_the_order_of_pictures_and_seeds_means_nothing(given: tuple[Scores, Scores, Pictures], start: int) -> None:
-    variant, base, pictures = given
+def test_the_order_of_images_and_seeds_means_nothing(given: tuple[Scores, Scores, MeasuredImages], start: int) -> None:
+    variant, base, images = given
     rng = np.random.default_rng(start)
-    order = rng.permutation(len(pictures.dataset))
+    order = rng.permutation(len(images.dataset))
     shuffled = [Scores(rng.permutation(s.values[order], axis=1)) for s in (variant, base)]
-    elsewhere = Pictures(pictures.datasets, pictures.dataset[order])
-    one, other = paired_difference(variant, base, pictures), paired_difference(*shuffled, elsewhere)
+    elsewhere = MeasuredImages(images.datasets, images.dataset[order])
+    one, other = paired_difference(variant, base, images), paired_difference(*shuffled, elsewhere)
     assert close(one.value, other.value)
     assert close(one.standard_error, other.standard_error)
     assert close(one.p_value, other.p_value)
     wins = [
         probability_of_improvement(*pair, sets, higher_is_better=True)
-        for pair, sets in (((variant, base), pictures), (shuffled, elsewhere))
+        for pair, sets in (((variant, base), images), (shuffled, elsewhere))
     ]
     assert close(wins[0].value, wins[1].value)
     assert wins[0].interval is not None
@@ -215,28 +215,28 @@ def test_the_order_of_pictures_and_seeds_means_nothing(given: tuple[Scores, Scor
 
 
 @given(two_variants(), st.integers(-20, 20))
-def test_a_constant_added_to_both_changes_nothing(given: tuple[Scores, Scores, Pictures], constant: int) -> None:
-    variant, base, pictures = given
-    one = paired_difference(variant, base, pictures)
-    other = paired_difference(Scores(variant.values + constant), Scores(base.values + constant), pictures)
+def test_a_constant_added_to_both_changes_nothing(given: tuple[Scores, Scores, MeasuredImages], constant: int) -> None:
+    variant, base, images = given
+    one = paired_difference(variant, base, images)
+    other = paired_difference(Scores(variant.values + constant), Scores(base.values + constant), images)
     assert close(one.value, other.value)
     assert close(one.standard_error, other.standard_error)
     assert close(one.p_value, other.p_value)
 
 
 @given(two_variants())
-def test_swapping_the_two_turns_every_sign(given: tuple[Scores, Scores, Pictures]) -> None:
-    variant, base, pictures = given
-    one, other = paired_difference(variant, base, pictures), paired_difference(base, variant, pictures)
+def test_swapping_the_two_turns_every_sign(given: tuple[Scores, Scores, MeasuredImages]) -> None:
+    variant, base, images = given
+    one, other = paired_difference(variant, base, images), paired_difference(base, variant, images)
     assert close(one.value, -other.value)
     assert close(one.p_value, other.p_value)
     assert one.interval is not None
     assert other.interval is not None
     assert close(one.interval.low, -other.interval.high)
-    wins = probability_of_improvement(variant, base, pictures, higher_is_better=True)
+    wins = probability_of_improvement(variant, base, images, higher_is_better=True)
     for same in (
-        probability_of_improvement(variant, base, pictures, higher_is_better=False),
-        probability_of_improvement(base, variant, pictures, higher_is_better=True),
+        probability_of_improvement(variant, base, images, higher_is_better=False),
+        probability_of_improvement(base, variant, images, higher_is_better=True),
     ):
         assert close(same.value, 1 - wins.value)
         assert same.interval is not None
@@ -255,7 +255,7 @@ def test_with_one_seed_no_difference_is_real_however_large(seeds: tuple[int, int
     assert 9 < found.interval.low < found.interval.high < 11
 
 
-def test_with_one_picture_in_a_test_set_there_is_no_interval() -> None:
+def test_with_one_image_in_a_test_set_there_is_no_interval() -> None:
     rng = np.random.default_rng(6)
     found = paired_difference(Scores(rng.normal(size=(4, 3))), Scores(rng.normal(size=(4, 3))), sets_of(3, 1))
     assert (found.interval, found.p_value, found.standard_error) == (None, None, None)
@@ -267,13 +267,13 @@ def test_scores_that_are_no_numbers_are_refused(wrong: float) -> None:
         Scores(np.array([[30.0], [wrong]]))
 
 
-# Pictures that occur more than once
+# Images that occur more than once
 
 
-def twice(pictures: Pictures, *sizes: int) -> Pictures:
-    """`pictures`, and behind them as many further test sets of the first ones of them."""
-    more = sets_of(len(pictures.dataset), *sizes)
-    return Pictures(more.datasets, more.dataset, np.concatenate([np.arange(size) for size in more.distinct]))
+def twice(images: MeasuredImages, *sizes: int) -> MeasuredImages:
+    """`images`, and behind them as many further test sets of the first ones of them."""
+    more = sets_of(len(images.dataset), *sizes)
+    return MeasuredImages(more.datasets, more.dataset, np.concatenate([np.arange(size) for size in more.distinct]))
 
 
 def again(scores: Scores, *sizes: int) -> Scores:
@@ -295,24 +295,24 @@ def test_a_test_set_that_is_there_twice_tells_no_more_than_once() -> None:
     assert unaware.interval is not None
     assert unaware.interval.high < found.interval.high
     better = [
-        probability_of_improvement(*scores, pictures, higher_is_better=True).interval
-        for scores, pictures in (((variant, base), once), (double, both))
+        probability_of_improvement(*scores, images, higher_is_better=True).interval
+        for scores, images in (((variant, base), once), (double, both))
     ]
     assert better[0] is not None
     assert better[1] is not None
     assert (better[1].low, better[1].high) == pytest.approx((better[0].low, better[0].high))
-    np.testing.assert_allclose(both.once(again(variant, 12).by_picture), variant.by_picture)
+    np.testing.assert_allclose(both.once(again(variant, 12).by_image), variant.by_image)
     spreads = [
-        bootstrap_scores(StudyScores(pictures, {"a": scores}), 20_000)["a"].std()
-        for pictures, scores in ((once, variant), (both, double[0]))
+        bootstrap_scores(StudyScores(images, {"a": scores}), 20_000)["a"].std()
+        for images, scores in ((once, variant), (both, double[0]))
     ]
     assert spreads[1] == pytest.approx(spreads[0], rel=0.05)
 
 
-def test_a_picture_that_is_twice_in_one_set_counts_once() -> None:
+def test_an_image_that_is_twice_in_one_set_counts_once() -> None:
     rng = np.random.default_rng(4)
     variant, base = Scores(rng.normal(30.1, 0.1, (8, 3))), Scores(rng.normal(30, 0.1, (8, 3)))
-    doubled = Pictures(("set0",), np.zeros(16, np.int64), np.tile(np.arange(8), 2))
+    doubled = MeasuredImages(("set0",), np.zeros(16, np.int64), np.tile(np.arange(8), 2))
     known = paired_difference(variant, base, sets_of(8)).interval
     found = paired_difference(again(variant, 8), again(base, 8), doubled).interval
     assert known is not None
@@ -322,14 +322,14 @@ def test_a_picture_that_is_twice_in_one_set_counts_once() -> None:
 
 @given(two_variants(), st.integers(1, 5))
 @settings(max_examples=50, deadline=None)
-def test_known_repetitions_never_narrow_an_interval(two: tuple[Scores, Scores, Pictures], size: int) -> None:
-    variant, base, pictures = two
-    size = min(size, len(pictures.dataset))
-    if len(pictures.dataset) < 2 or size < 2:
+def test_known_repetitions_never_narrow_an_interval(two: tuple[Scores, Scores, MeasuredImages], size: int) -> None:
+    variant, base, images = two
+    size = min(size, len(images.dataset))
+    if len(images.dataset) < 2 or size < 2:
         return
-    every = twice(pictures, size)
+    every = twice(images, size)
     found = paired_difference(again(variant, size), again(base, size), every).interval
-    unaware = paired_difference(again(variant, size), again(base, size), Pictures(every.datasets, every.dataset))
+    unaware = paired_difference(again(variant, size), again(base, size), MeasuredImages(every.datasets, every.dataset))
     assert found is not None
     assert unaware.interval is not None
     assert found.low <= unaware.interval.low + 1e-12
@@ -338,13 +338,13 @@ def test_known_repetitions_never_narrow_an_interval(two: tuple[Scores, Scores, P
 
 @given(two_variants())
 @settings(max_examples=20, deadline=None)
-def test_different_pictures_have_the_same_figures_whether_their_content_is_known_or_not(
-    two: tuple[Scores, Scores, Pictures],
+def test_different_images_have_the_same_figures_whether_their_content_is_known_or_not(
+    two: tuple[Scores, Scores, MeasuredImages],
 ) -> None:
-    variant, base, pictures = two
-    known = Pictures(pictures.datasets, pictures.dataset, np.arange(len(pictures.dataset))[::-1].copy())
-    found = [paired_difference(variant, base, p) for p in (pictures, known)]
+    variant, base, images = two
+    known = MeasuredImages(images.datasets, images.dataset, np.arange(len(images.dataset))[::-1].copy())
+    found = [paired_difference(variant, base, p) for p in (images, known)]
     assert found[0].interval == found[1].interval
     assert found[0].p_value == found[1].p_value
-    boots = [bootstrap_scores(StudyScores(p, {"a": variant, "b": base}), 100)["a"] for p in (pictures, known)]
+    boots = [bootstrap_scores(StudyScores(p, {"a": variant, "b": base}), 100)["a"] for p in (images, known)]
     np.testing.assert_array_equal(*boots)

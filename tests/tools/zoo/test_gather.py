@@ -1,4 +1,4 @@
-"""Folders of pictures for the zoo: what is taken of Debian's wallpapers, under whose name, and smaller ones."""
+"""Folders of images for the zoo: what is taken of Debian's wallpapers, under whose name, and smaller ones."""
 
 import json
 from pathlib import Path, PurePath
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nitido.base.errors import NitidoError
-from nitido.imaging import bicubic_downscale, read_picture
+from nitido.imaging import bicubic_downscale, load_image
 from nitido.models.zoo.shipped import ZooError
 from tests.forked import ForkServer
+from tools.zoo.credits import Credit, image_set_note, read_credits
 from tools.zoo.debian_copyright import Terms, read_copyright
 from tools.zoo.gather import LICENCES, gather_smaller, gather_wallpapers, is_accepted
-from tools.zoo.pictures import Credit, picture_note, read_credits
 from tools.zoo.shrinking import LARGEST, flat_share, shrunk
 from tools.zoo.wallpapers import find_wallpapers
 
@@ -70,7 +70,7 @@ License: GPL-2+
 
 
 def texture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Noise in blobs of 8 pixels, which stays after pictures are shrunk."""
+    """Noise in blobs of 8 pixels, which stays after images are shrunk."""
     rng = np.random.default_rng(seed)
     blobs = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), np.uint8)
     return np.kron(blobs, np.ones((8, 8, 1), np.uint8))[:height, :width]
@@ -141,7 +141,7 @@ def test_one_file_of_each_motif_with_its_own_terms(root: Path) -> None:
     ]
 
 
-def test_where_dpkg_has_lists_other_packages_pictures_are_not_taken(root: Path) -> None:
+def test_where_dpkg_has_lists_other_packages_images_are_not_taken(root: Path) -> None:
     info = root / "var/lib/dpkg/info"
     info.mkdir(parents=True)
     (info / "lomiri-wallpapers-16.04.list").write_text("/.\n/usr/share/backgrounds/tower_by_Jo.jpg\n")
@@ -163,8 +163,8 @@ def test_what_is_left_out_and_why(root: Path, tmp_path: Path) -> None:
 def test_the_folder_is_one_that_a_card_can_credit(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     gather(root, out, halves=True)
-    note = picture_note(str(out), "train")
-    assert (note.count, note.terms) == (10, "stated per picture")
+    note = image_set_note(str(out), "train")
+    assert (note.count, note.terms) == (10, "stated per image")
     assert [(credit.file, credit.title, credit.licence) for credit in note.credits[:4]] == [
         ("001-half.png", "tower by Jo", "CC-BY-4.0"),
         ("001.png", "tower by Jo", "CC-BY-4.0"),
@@ -172,8 +172,8 @@ def test_the_folder_is_one_that_a_card_can_credit(root: Path, tmp_path: Path) ->
         ("002.png", "Elephants", "GPL-2+"),
     ]
     lake = bicubic_downscale(texture(64, 96, 3), 2)
-    assert np.array_equal(read_picture(out / "003.png").pixels, lake)
-    assert np.array_equal(read_picture(out / "003-half.png").pixels, bicubic_downscale(lake, 2))
+    assert np.array_equal(load_image(out / "003.png").pixels, lake)
+    assert np.array_equal(load_image(out / "003-half.png").pixels, bicubic_downscale(lake, 2))
 
 
 def test_a_folder_made_smaller(tmp_path: Path) -> None:
@@ -181,11 +181,11 @@ def test_a_folder_made_smaller(tmp_path: Path) -> None:
     save(folder / "a.png", texture(36, 48))
     save(folder / "b.png", texture(32, 32, 1))
     (folder / "SOURCES.tsv").write_text("a.png\thttps://example.org/A_tower.jpg\nb.png\tB\tJo\tCC0-1.0\thttps://b\n")
-    assert str(gather_smaller(folder, out, [1.5, 2])) == "4 pictures, 0.0 megapixels"
+    assert str(gather_smaller(folder, out, [1.5, 2])) == "4 images, 0.0 megapixels"
     names = ["a-by-1.5.png", "a-by-2.png", "b-by-1.5.png", "b-by-2.png"]
     assert sorted(path.name for path in out.glob("*.png")) == names
-    assert np.array_equal(read_picture(out / "a-by-2.png").pixels, bicubic_downscale(texture(36, 48), 2))
-    assert read_picture(out / "a-by-1.5.png").pixels.shape == (24, 32, 3)
+    assert np.array_equal(load_image(out / "a-by-2.png").pixels, bicubic_downscale(texture(36, 48), 2))
+    assert load_image(out / "a-by-1.5.png").pixels.shape == (24, 32, 3)
     assert read_credits([out / name for name in names]) == (
         Credit("a-by-1.5.png", "A tower", page="https://example.org/A_tower.jpg"),
         Credit("a-by-2.png", "A tower", page="https://example.org/A_tower.jpg"),
@@ -208,7 +208,7 @@ def test_what_does_not_shrink_is_refused(tmp_path: Path, factor: float) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_large_pictures_are_shrunk_until_they_are_small() -> None:
+def test_large_images_are_shrunk_until_they_are_small() -> None:
     image = texture(2900, 3600)
     small = shrunk(image)
     assert small.shape == (725, 900, 3)
@@ -259,7 +259,7 @@ def test_metadata_that_cannot_be_read(root: Path) -> None:
         find_wallpapers(root)
 
 
-def test_pictures_that_are_gone(root: Path) -> None:
+def test_images_that_are_gone(root: Path) -> None:
     for path in (root / "usr/share/wallpapers").rglob("*.png"):
         path.unlink()
     with pytest.raises(ZooError, match="apt install --reinstall plasma-workspace-wallpapers"):
@@ -281,7 +281,7 @@ def test_a_factor_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_smaller_ones_that_would_have_one_name(tmp_path: Path) -> None:
     save(tmp_path / "photos/a.png", texture(32, 32))
     save(tmp_path / "photos/a.jpg", texture(32, 32))
-    with pytest.raises(NitidoError, match="several pictures are called a"):
+    with pytest.raises(NitidoError, match="several images are called a"):
         gather_smaller(tmp_path / "photos", tmp_path / "out", [2])
 
 
@@ -300,8 +300,8 @@ def test_the_command(fork_server: ForkServer, root: Path, tmp_path: Path) -> Non
     words = ("wallpapers", out, "--root", root, "--licences", "LGPLv3, CC0-1.0")
     done = fork_server.python(COMMAND, *words, cwd=tmp_path)
     assert done.code == 0, done
-    assert done.out.splitlines()[-1] == f"{out}: 2 pictures, 0.0 megapixels"
-    assert [credit.licence for credit in picture_note(str(out), "train").credits] == ["CC0-1.0", "LGPLv3"]
+    assert done.out.splitlines()[-1] == f"{out}: 2 images, 0.0 megapixels"
+    assert [credit.licence for credit in image_set_note(str(out), "train").credits] == ["CC0-1.0", "LGPLv3"]
 
 
 def test_the_command_says_what_to_install(fork_server: ForkServer, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_card(weights: Path) -> None:
     for dataset, means in facts.metrics[2].items():
         assert f"| ×2 | {dataset} | {means['psnr_y']:.2f} | {means['ssim_y']:.4f} | {means['psnr_rgb']:.2f} |" in card
     assert f"PSNR-Y on set5 is {facts.bfloat16_cost_db[2]:.4f} dB lower at ×2" in card
-    assert "- Trained on: ./photos49[:2], 2 images. Terms: stated per picture\n" in card
+    assert "- Trained on: ./photos49[:2], 2 images. Terms: stated per image\n" in card
     assert "- Trained on: t91[:3] (T91 (Yang et al., 2010)), 3 images. Terms: none stated (academic)\n" in card
     assert f"- Validated on: samples[:1] ({DATASETS['samples'].title}), 1 image. Terms: free" in card
     assert "loss {l1 1, l2 0.5}" in card
@@ -205,7 +205,7 @@ def test_names_that_could_be_something_else(run_directory: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_model_that_has_seen_a_test_picture_is_refused(environment: None, tmp_path: Path, split: str) -> None:
+def test_a_model_that_has_seen_a_test_image_is_refused(environment: None, tmp_path: Path, split: str) -> None:
     train(tmp_path / "run", f"data.{split}=bsd100[7:8]")
     with pytest.raises(DataError, match="is also in bsd100"):
         publish(tmp_path / "run", "cheat-x2", "CC0-1.0", (), tmp_path / "zoo")

@@ -40,11 +40,11 @@ print(before, during, faults())
 BY_TRAINING = """
 from pathlib import Path
 from skimage import data, io
-from nitido.data import PictureSet, prepare
+from nitido.data import ImageSet, prepare
 from tests.training.small_runs import run
 folder = Path(sys.argv[1])
 io.imsave(folder / "a.png", data.chelsea()[60:140, 90:190])
-store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
+store = prepare(ImageSet("small", (folder / "a.png",)), [2], folder)
 before, during = faults(), []
 run(store, folder / "run", listener=lambda *_: during.append(kept()), steps=1, validate_every=1, compile=False)
 print(before, during[0], faults())

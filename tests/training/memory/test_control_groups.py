@@ -40,11 +40,11 @@ from pathlib import Path
 open(sys.argv[1], "w").write("0")
 from skimage import data, io
 from nitido.architectures import build, resolve_config
-from nitido.data import PictureSet, prepare
+from nitido.data import ImageSet, prepare
 from tests.training.small_runs import run
 folder = Path(sys.argv[2])
 io.imsave(folder / "a.png", data.chelsea()[:200, :200])
-store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
+store = prepare(ImageSet("small", (folder / "a.png",)), [2], folder)
 network = build("srcnn", resolve_config("srcnn", "vanilla", {}))
 run(store, folder / "run", network, steps=2, validate_every=2, batch=64, patch=48)
 """

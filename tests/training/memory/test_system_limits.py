@@ -11,13 +11,13 @@ import resource, sys
 from pathlib import Path
 import torch
 from nitido.architectures import build, resolve_config
-from nitido.data import PictureSet, prepare
+from nitido.data import ImageSet, prepare
 from skimage import data, io
 from tests.training.small_runs import run
 
 folder = Path(sys.argv[1])
 io.imsave(folder / "a.png", data.chelsea()[:200, :200])
-store = prepare(PictureSet("small", (folder / "a.png",)), [2], folder)
+store = prepare(ImageSet("small", (folder / "a.png",)), [2], folder)
 network = build(sys.argv[3], resolve_config(sys.argv[3], sys.argv[4], {}))
 small = build("srcnn", resolve_config("srcnn", "debug", {}))
 run(store, folder / "first", small, steps=1, validate_every=1)  # what is loaded late

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.inspection import count_macs, hd_lr_size
-from nitido.inspection.meta_tensors import meta_copy, meta_picture
+from nitido.inspection.meta_tensors import meta_copy, meta_image
 
 SMALL_SIDE = 256
-"""Side of the small LR picture that costs are stated for."""
+"""Side of the small LR image that costs are stated for."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Counts:
     Attributes:
         parameters: weights.
         macs_hd: multiply-accumulates for an output of 1280×720, as papers state them.
-        macs_small: multiply-accumulates for an LR picture of 256×256.
-        activations: elements that all convolutions put out for an LR picture of 256×256; it follows the running time
+        macs_small: multiply-accumulates for an LR image of 256×256.
+        activations: elements that all convolutions put out for an LR image of 256×256; it follows the running time
             of small networks better than MACs do (Zhang et al., AIM 2020 Challenge on Efficient Super-Resolution).
     """
 
@@ -52,5 +52,5 @@ def count_activations(network: SuperResolutionNetwork, lr_height: int, lr_width:
     for layer in shapes.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.register_forward_hook(add)
-    shapes(meta_picture(network.channels, lr_height, lr_width))
+    shapes(meta_image(network.channels, lr_height, lr_width))
     return counted

@@ -31,18 +31,18 @@ def latency(
 def time_rounds(
     networks: Mapping[str, SuperResolutionNetwork], lr_size: tuple[int, int], rounds: int = 9
 ) -> RoundSeconds:
-    """Return the seconds of one LR picture of `lr_size` (height, width), float32, untiled, in each round.
+    """Return the seconds of one LR image of `lr_size` (height, width), float32, untiled, in each round.
 
     Every network runs once per round, so that a slow moment of the machine affects all of them.
     """
-    pictures = {
+    images = {
         name: torch.rand(1, network.channels, *lr_size, generator=torch.Generator().manual_seed(0)).to(
             next(network.parameters()).device
         )
         for name, network in networks.items()
     }
-    device = next((picture.device for picture in pictures.values()), torch.device("cpu"))
-    calls = {name: partial(network.eval(), pictures[name]) for name, network in networks.items()}
+    device = next((image.device for image in images.values()), torch.device("cpu"))
+    calls = {name: partial(network.eval(), images[name]) for name, network in networks.items()}
     with activity("measuring time per image"):
         return interleaved(calls, rounds, device, at_least=0)
 

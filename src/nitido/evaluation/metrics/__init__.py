@@ -5,9 +5,9 @@ from nitido.evaluation.metrics.consistency import lr_consistency
 from nitido.evaluation.metrics.fidelity import psnr, psnr_rgb, psnr_y, ssim, ssim_y
 from nitido.evaluation.metrics.ldr_flip import flip
 from nitido.evaluation.metrics.learned import dists, lpips, perceptual_distance
+from nitido.evaluation.metrics.metric_inputs import PEAK, MetricError, MetricNotAvailableError, luma, shave_border
 from nitido.evaluation.metrics.multiscale import ms_ssim, ms_ssim_y
 from nitido.evaluation.metrics.named_metrics import FIDELITY_METRICS, METRICS, Metric, MetricInput, metric
-from nitido.evaluation.metrics.pictures import PEAK, MetricError, MetricNotAvailableError, luma, shave_border
 from nitido.evaluation.metrics.ssimulacra import ssimulacra2
 
 __all__ = [

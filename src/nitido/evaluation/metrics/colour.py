@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.metric_inputs import comparable_rgb
 from nitido.imaging import crop_to_multiple
 
 BOX = 16
@@ -25,8 +25,8 @@ def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> fl
     """
     from skimage.color import deltaE_ciede2000, rgb2lab
 
-    pictures = comparable_rgb("colour_shift", sr, hr, shave, BOX)
-    a, b = (rgb2lab(_box_means(picture) / 255) for picture in pictures)
+    images = comparable_rgb("colour_shift", sr, hr, shave, BOX)
+    a, b = (rgb2lab(_box_means(image) / 255) for image in images)
     return float(deltaE_ciede2000(b, a).mean())  # type: ignore[no-untyped-call]
 
 

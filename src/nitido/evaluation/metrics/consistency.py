@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nitido.evaluation.metrics.fidelity import psnr
-from nitido.evaluation.metrics.pictures import MetricError, check_pictures
+from nitido.evaluation.metrics.metric_inputs import MetricError, check_images
 from nitido.imaging import bicubic_downscale
 
 
@@ -24,5 +24,5 @@ def lr_consistency(sr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> 
     if (lr.shape[0] * scale, lr.shape[1] * scale, *lr.shape[2:]) != sr.shape:
         raise MetricError(f"sr {sr.shape} is not {scale} times as high and wide as lr {lr.shape}")
     shrunk = bicubic_downscale(sr, scale)
-    check_pictures(shrunk, lr)
+    check_images(shrunk, lr)
     return psnr(shrunk, lr, 0)

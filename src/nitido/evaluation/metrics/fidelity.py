@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import PEAK, check_pictures, check_shapes, comparable, luma
+from nitido.evaluation.metrics.metric_inputs import PEAK, check_images, check_shapes, comparable, luma
 
 _BAND = 1 << 22
 """Pixels per band; smaller images are compared as a whole."""
@@ -89,17 +89,17 @@ def _mean_of_bands(
 
 def psnr_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Return the PSNR on Y in dB of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
-    check_pictures(sr, hr)
+    check_images(sr, hr)
     return psnr(sr, hr, shave, luma)
 
 
 def ssim_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Return the SSIM on Y of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
-    check_pictures(sr, hr)
+    check_images(sr, hr)
     return ssim(sr, hr, shave, luma)
 
 
 def psnr_rgb(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Return the PSNR in dB over all channels of uint8 images of equal shape, after shaving."""
-    check_pictures(sr, hr)
+    check_images(sr, hr)
     return psnr(sr, hr, shave)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.metric_inputs import comparable_rgb
 from nitido.evaluation.metrics.requirement import Requirement
 
 FLIP = Requirement(("flip_evaluator",))
@@ -24,7 +24,7 @@ def flip(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     FLIP.require("flip")
     from flip_evaluator import evaluate  # type: ignore[import-untyped]
 
-    pictures = comparable_rgb("flip", sr, hr, shave, smallest=1)
-    test, reference = (picture.astype(np.float32) / 255 for picture in pictures)
+    images = comparable_rgb("flip", sr, hr, shave, smallest=1)
+    test, reference = (image.astype(np.float32) / 255 for image in images)
     _, mean, _ = evaluate(reference, test, "LDR", applyMagma=False)
     return float(mean)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.metric_inputs import comparable_rgb
 from nitido.evaluation.metrics.requirement import Requirement
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import (
+from nitido.evaluation.metrics.metric_inputs import (
     PEAK,
-    check_pictures,
+    check_images,
     check_shapes,
     luma,
     require_size,
@@ -45,7 +45,7 @@ def ms_ssim(a: NDArray[np.float64], b: NDArray[np.float64], shave: int) -> float
 
 def ms_ssim_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Return MS-SSIM on Y of uint8 images of equal shape, RGB `(H, W, 3)` or gray `(H, W)`, after shaving."""
-    check_pictures(sr, hr)
+    check_images(sr, hr)
     return ms_ssim(luma(sr), luma(hr), shave)
 
 

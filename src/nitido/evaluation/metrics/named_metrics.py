@@ -12,8 +12,8 @@ from nitido.evaluation.metrics.colour import BOX, colour_shift
 from nitido.evaluation.metrics.consistency import lr_consistency
 from nitido.evaluation.metrics.fidelity import SSIM_SMALLEST, psnr, psnr_rgb, ssim
 from nitido.evaluation.metrics.ldr_flip import FLIP, flip
+from nitido.evaluation.metrics.metric_inputs import MetricError, luma
 from nitido.evaluation.metrics.multiscale import ms_ssim
-from nitido.evaluation.metrics.pictures import MetricError, luma
 from nitido.evaluation.metrics.ssimulacra import SSIMULACRA2, ssimulacra2
 
 
@@ -87,12 +87,12 @@ class Metric:
         if self.largest is None or height * width <= self.largest:
             return None
         return (
-            f"a picture of {width}×{height} is too large for {self.title}, which is measured on at most "
+            f"an image of {width}×{height} is too large for {self.title}, which is measured on at most "
             f"{self.largest / 1e6:.1f} million pixels"
         )
 
 
-_WHOLE_PICTURE = 2**24
+_WHOLE_IMAGE = 2**24
 """Number of pixels for which MS-SSIM and FLIP, at about 150 bytes per pixel, need 2.5 GB."""
 
 _MANY_PLANES = 2**23
@@ -113,7 +113,7 @@ _ALL = (
         4,
         lambda i: ms_ssim(luma(i.scored), luma(i.truth), i.scale),
         smallest=multiscale.SMALLEST,
-        largest=_WHOLE_PICTURE,
+        largest=_WHOLE_IMAGE,
     ),
     Metric(
         "lr_consistency", "PSNR of the shrunk result", "dB", True, 2, lambda i: lr_consistency(i.rgb, i.lr, i.scale)
@@ -121,7 +121,7 @@ _ALL = (
     Metric(
         "colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale), smallest=BOX
     ),
-    Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing, largest=_WHOLE_PICTURE),
+    Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing, largest=_WHOLE_IMAGE),
     Metric(
         "ssimulacra2",
         "SSIMULACRA 2",

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from nitido.base.file_hash import sha256_of_file
-from nitido.evaluation.metrics.pictures import MetricNotAvailableError
+from nitido.evaluation.metrics.metric_inputs import MetricNotAvailableError
 
 
 @dataclass(frozen=True)

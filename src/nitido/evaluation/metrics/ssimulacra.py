@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nitido.evaluation.metrics.pictures import comparable_rgb
+from nitido.evaluation.metrics.metric_inputs import comparable_rgb
 from nitido.evaluation.metrics.requirement import Requirement
 
 SSIMULACRA2 = Requirement(("ssimulacra2",))
@@ -37,15 +37,15 @@ def ssimulacra2(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> flo
     SSIMULACRA2.require("ssimulacra2")
     from ssimulacra2 import ssimulacra2 as parts  # type: ignore[import-untyped]
 
-    pictures = comparable_rgb("ssimulacra2", sr, hr, shave, SMALLEST)
-    distorted, original = (parts.srgb_to_linear(picture) for picture in pictures)
+    images = comparable_rgb("ssimulacra2", sr, hr, shave, SMALLEST)
+    distorted, original = (parts.srgb_to_linear(image) for image in images)
     sizes = parts.Msssim()
     for index in range(_SCALES):
         if index:
             if min(original.shape[:2]) < SMALLEST:
                 break
             original, distorted = _halve(original), _halve(distorted)
-        a, b = (parts.make_positive_xyb(parts.linear_rgb_to_xyb(picture)) for picture in (original, distorted))
+        a, b = (parts.make_positive_xyb(parts.linear_rgb_to_xyb(image)) for image in (original, distorted))
         mean_a, mean_b = _blur(a), _blur(b)
         size = parts.MsssimScale()
         size.avg_ssim = parts.ssim_map(mean_a, mean_b, _blur(a * a), _blur(b * b), _blur(a * b))

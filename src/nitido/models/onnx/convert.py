@@ -24,8 +24,8 @@ def to_onnx(network: SuperResolutionNetwork, metadata: Mapping[str, str]) -> byt
         OnnxError: PyTorch cannot export the network, or a package is missing.
     """
     require("an export to ONNX", EXPORTER)
-    pictures, height, width = _EXAMPLE
-    example = torch.zeros(pictures, network.channels, height, width)
+    images, height, width = _EXAMPLE
+    example = torch.zeros(images, network.channels, height, width)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the exporter

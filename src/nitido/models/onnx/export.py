@@ -105,8 +105,8 @@ def largest_differences(network: SuperResolutionNetwork, exported: SuperResoluti
     """
     noise = torch.Generator().manual_seed(0)
     differences = {}
-    for pictures, height, width in SIZES:
-        lr = torch.rand(pictures, network.channels, height, width, generator=noise)
+    for images, height, width in SIZES:
+        lr = torch.rand(images, network.channels, height, width, generator=noise)
         expected, found = network(lr), exported(lr)
         same = expected.shape == found.shape
         differences[f"{height}×{width}"] = float((expected - found).abs().max()) if same else float("inf")

@@ -31,8 +31,8 @@ _DPI = 128  # a power of two: sizes in inches are exact
 _INK, _MUTED, _MARK = "#1b1f24", "#5b6570", (255, 196, 0)
 _ERRORS = colormaps["inferno"]
 
-Picture = NDArray[np.uint8]
-_Tiles = list[tuple[int, int, Picture]]  # left, top and the image to paste there
+Pixels = NDArray[np.uint8]
+_Tiles = list[tuple[int, int, Pixels]]  # left, top and the image to paste there
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Panel:
     """One version of the image, `(H, W, 3)` uint8; the scores are printed under it unless None."""
 
     title: str
-    image: Picture
+    image: Pixels
     psnr: float | None
     ssim: float | None
 
@@ -57,7 +57,7 @@ class _Place:
 
 @default_style()
 def draw_comparison(
-    panels: Sequence[Panel], path: Path, *, reference: Picture | None, heading: str, box: Box | None = None
+    panels: Sequence[Panel], path: Path, *, reference: Pixels | None, heading: str, box: Box | None = None
 ) -> None:
     """Draw `panels` in their order to the PNG `path`, at most five in a row and 2400 pixels wide.
 
@@ -97,7 +97,7 @@ def _arrange(cells: Sequence[_Tiles], columns: int) -> list[_Place]:
     return places
 
 
-def error_maps(images: Sequence[Picture], reference: Picture | None, box: Box) -> list[NDArray[np.float64] | None]:
+def error_maps(images: Sequence[Pixels], reference: Pixels | None, box: Box) -> list[NDArray[np.float64] | None]:
     """Return the absolute luma error `(h, w)` inside `box` in units of 1/255; None for or without the reference."""
     if reference is None:
         return [None] * len(images)
@@ -113,15 +113,15 @@ def error_limit(errors: Sequence[NDArray[np.float64] | None]) -> float | None:
     return float(max(1, math.ceil(np.percentile(np.concatenate(found), 99.5)))) if found else None
 
 
-def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) -> None:
+def _check(panels: Sequence[Panel], reference: Pixels | None, box: Box | None) -> None:
     """Raise `ReportError` unless there are panels of one size and `box` is inside them."""
     if not panels:
         raise ReportError("there is no image to compare")
-    pictures = [(panel.title, panel.image) for panel in panels]
-    pictures += [("the reference", reference)] if reference is not None else []
+    images = [(panel.title, panel.image) for panel in panels]
+    images += [("the reference", reference)] if reference is not None else []
     first = panels[0].image.shape
     size = f"{first[1]}x{first[0]}"
-    for title, image in pictures:
+    for title, image in images:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ReportError(f"{title}: expected (H, W, 3) uint8 to compare, got {image.shape} {image.dtype}")
         if image.shape != first:
@@ -139,9 +139,7 @@ def _check(panels: Sequence[Panel], reference: Picture | None, box: Box | None) 
         )
 
 
-def _cell(
-    image: Picture, box: Box, error: NDArray[np.float64] | None, limit: float | None, with_errors: bool
-) -> _Tiles:
+def _cell(image: Pixels, box: Box, error: NDArray[np.float64] | None, limit: float | None, with_errors: bool) -> _Tiles:
     """Return the tiles of a panel relative to its corner: overview and error map side by side, the crop below."""
     half = COLUMN // 2
     if with_errors:
@@ -158,12 +156,12 @@ def _cell(
     return tiles
 
 
-def magnify(image: Picture, factor: int) -> Picture:
+def magnify(image: Pixels, factor: int) -> Pixels:
     """Return `image` `(H, W, 3)` with every pixel as a square of `factor` x `factor`."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _overview(image: Picture, box: Box, width: int, height: int) -> Picture:
+def _overview(image: Pixels, box: Box, width: int, height: int) -> Pixels:
     """Return the whole image reduced to fit `width` x `height`, with `box` outlined."""
     ratio = min(width / image.shape[1], height / image.shape[0])
     small = _resized(image, ratio)
@@ -172,7 +170,7 @@ def _overview(image: Picture, box: Box, width: int, height: int) -> Picture:
     return small
 
 
-def _outline(image: Picture, box: Box, ratio: float, thickness: int, colour: tuple[int, int, int]) -> None:
+def _outline(image: Pixels, box: Box, ratio: float, thickness: int, colour: tuple[int, int, int]) -> None:
     """Draw the frame of `box`, scaled by `ratio`, outside its edge onto `image`."""
     top, bottom = round(box.top * ratio), round((box.top + box.height) * ratio)
     left, right = round(box.left * ratio), round((box.left + box.width) * ratio)
@@ -182,7 +180,7 @@ def _outline(image: Picture, box: Box, ratio: float, thickness: int, colour: tup
     image[frame] = colour
 
 
-def _resized(image: Picture, ratio: float) -> Picture:
+def _resized(image: Pixels, ratio: float) -> Pixels:
     """Resize by `ratio`: Lanczos to reduce, nearest neighbor to magnify."""
     resampling = Image.Resampling.LANCZOS if ratio < 1 else Image.Resampling.NEAREST
     size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
@@ -190,7 +188,7 @@ def _resized(image: Picture, ratio: float) -> Picture:
 
 
 def _write_texts(
-    canvas: Picture, panels: Sequence[Panel], places: Sequence[_Place], heading: str, box: Box, limit: float | None
+    canvas: Pixels, panels: Sequence[Panel], places: Sequence[_Place], heading: str, box: Box, limit: float | None
 ) -> Figure:
     height, width = canvas.shape[:2]
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)

@@ -39,7 +39,7 @@ class CurveChart:
     """All runs by one metric. `legend`: variants with their CSS classes; `silent`: runs without a finite point."""
 
     title: str
-    pictures: dict[str, Markup]
+    images: dict[str, Markup]
     legend: tuple[tuple[str, str], ...]
     silent: tuple[str, ...]
 
@@ -69,7 +69,7 @@ def curve_chart(
     return CurveChart(
         title=f"Validation during training: {METRICS[metric].label}"
         + (f", crop of {crop} px of each image" if crop else ""),
-        pictures={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
+        images={name: _draw(drawn, metric, classes, width) for name, width in WIDTHS.items()},
         legend=tuple((variant, classes[variant]) for variant in order if variant in shown),
         silent=tuple(silent),
     )

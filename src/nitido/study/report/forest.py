@@ -33,7 +33,7 @@ class Panel:
     """One drawing: of all test sets, or of a single one."""
 
     title: str
-    picture: Markup
+    image: Markup
 
 
 @dataclass(frozen=True)

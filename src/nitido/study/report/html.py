@@ -36,7 +36,7 @@ class Content:
     """The content of the page besides the leaderboard; empty parts have no section.
 
     Attributes:
-        pictures: (caption, image file); the files are embedded unchanged.
+        images: (caption, image file); the files are embedded unchanged.
         curves: metric -> validations of every run.
         rows: the rows of the study, for the matrix.
         costs: variant -> cost.
@@ -47,7 +47,7 @@ class Content:
         on_content: a sentence about the images on which the best variant gains, and its figure if there is one.
     """
 
-    pictures: Sequence[tuple[str, Path]] = ()
+    images: Sequence[tuple[str, Path]] = ()
     runs: Sequence[RunFacts] = ()
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA))
@@ -109,9 +109,9 @@ def _sections(board: Leaderboard, content: Content) -> dict[str, object]:
         "views": content.views,
         "shown_seed": content.shown_seed,
         "view_data": [{"images": dict(v.images), "limit": v.error_limit} for v in content.views],
-        "pictures": [(caption, data_uri(path)) for caption, path in content.pictures],
+        "images": [(caption, data_uri(path)) for caption, path in content.images],
         "content_sentence": content.on_content[0],
-        "content_picture": data_uri(content.on_content[1]) if content.on_content[1] is not None else None,
+        "content_image": data_uri(content.on_content[1]) if content.on_content[1] is not None else None,
         "variants": by_variant(content.runs),
         "setting": content.setting,
         "protocol": protocol_words(board.protocol),

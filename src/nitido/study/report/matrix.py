@@ -26,7 +26,7 @@ class MatrixRow:
     """One image; `base` is the value of the baseline."""
 
     dataset: str
-    picture: str
+    image: str
     base: str
     cells: tuple[MatrixCell | None, ...]
 

@@ -54,7 +54,7 @@ class ParetoChart:
     """The charts of one cost for wide and narrow screens; `key` explains the numbers of the narrow one."""
 
     measure: Measure
-    pictures: dict[str, Markup]
+    images: dict[str, Markup]
     key: tuple[tuple[int, str, str, bool], ...]
     absent: tuple[str, ...]
 
@@ -103,12 +103,12 @@ def _chart(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost], 
         return None
     beaten = dominated(points, higher_is_better=selection_metric.higher_is_better)
     level = next((e.mean(selection_metric.metric) for e in board.entries if e.variant == BICUBIC), None)
-    pictures = {
+    images = {
         name: _draw(points, beaten, objective, measure, level, width, names=name == "wide")
         for name, width in (("wide", 720.0), ("narrow", 340.0))
     }
     key = tuple((p.number, p.variant, measure.show(p.cost), p.variant in beaten) for p in points)
-    return ParetoChart(measure, pictures, key, tuple(absent))
+    return ParetoChart(measure, images, key, tuple(absent))
 
 
 def _draw(

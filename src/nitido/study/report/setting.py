@@ -6,7 +6,7 @@ from typing import Any
 
 from nitido.base.number_text import number_text
 from nitido.evaluation.protocol import PROTOCOL
-from nitido.study.identity import PlannedPictures
+from nitido.study.identity import PlannedImages
 from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun
 from nitido.study.report.words import listed
@@ -31,17 +31,17 @@ def protocol_words(protocol: str) -> str:
     )
 
 
-def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> Facts:
+def describe_setting(study: Study, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> Facts:
     """Return the facts about training, data and machines."""
     return [
-        ("Compared", _compared(study, runs, out, pictures)),
+        ("Compared", _compared(study, runs, out, images)),
         ("Training", _training(study, runs)),
-        ("Images", _pictures(study)),
+        ("Images", _images(study)),
         *_machines(runs, out),
     ]
 
 
-def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: PlannedPictures) -> str:
+def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, images: PlannedImages) -> str:
     tried: dict[str, set[float]] = {}
     for run in runs:
         tried.setdefault(run.config.variant, set()).add(run.config.hyperparameters.learning_rate)
@@ -55,7 +55,7 @@ def _compared(study: Study, runs: Sequence[PlannedRun], out: Path, pictures: Pla
         f"{_count(len(study.variants), 'variant')} {words} "
         f"({listed([number_text(rate) for rate in rates])}) × {_count(len(study.seeds), 'seed')} "
         f"({listed([str(seed) for seed in study.seeds])}) = {_count(len(runs), 'run')}, scale ×{study.scale}. "
-        f"{describe_choice(out, pictures, rates=several, steps=steps, pretrained=models)}"
+        f"{describe_choice(out, images, rates=several, steps=steps, pretrained=models)}"
     )
 
 
@@ -111,7 +111,7 @@ def _value(value: Any) -> str:
     return number_text(value) if isinstance(value, float) else str(value)
 
 
-def _pictures(study: Study) -> str:
+def _images(study: Study) -> str:
     data = study.data.model_dump()
     return "; ".join(f"{split} {listed(list(names))}" for split, names in data.items()) + "."
 

@@ -16,7 +16,7 @@ from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import error_limit, error_maps
 from nitido.study.report.crop import Box, choose_box
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 BYTES = 9_000_000
 """Approximate number of bytes of all crops in the page."""
@@ -29,7 +29,7 @@ class SelectedImage:
     """A test image for the viewer, and why it was selected."""
 
     dataset: str
-    picture: str
+    image: str
     why: str
 
 
@@ -38,7 +38,7 @@ class View:
     """One image in the viewer: `images` maps "HR", bicubic and the variants to `data:` URLs of the same crop."""
 
     dataset: str
-    picture: str
+    image: str
     why: str
     box: Box
     images: Mapping[str, str]
@@ -59,7 +59,7 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
         return []
     best, *others = trained
     rival = next((e for e in others if e.variant == board.baseline), None) or next(iter(others), None)
-    values = _by_picture(rows, board)
+    values = _by_image(rows, board)
     over_bicubic = pl.col(best.variant) - pl.col(BICUBIC)
     wanted = [(over_bicubic, True, BICUBIC)]
     if rival is not None:
@@ -71,11 +71,11 @@ def select_images(rows: pl.DataFrame, board: Leaderboard, count: int = 3) -> lis
             continue
         order = values.filter(key.is_finite()).sort(key, "dataset", "image", descending=[largest, False, False])
         passed = Counter[bool]()
-        for dataset, picture, value in order.select("dataset", "image", key.alias("gain")).iter_rows():
-            if (dataset, picture) not in found:
+        for dataset, image, value in order.select("dataset", "image", key.alias("gain")).iter_rows():
+            if (dataset, image) not in found:
                 change = _change(value, largest, passed[value < 0])
                 why = f"{change} of {best.variant} {'over' if value >= 0 else 'against'} {other}"
-                found[dataset, picture] = SelectedImage(dataset, picture, why)
+                found[dataset, image] = SelectedImage(dataset, image, why)
                 break
             passed[value < 0] += 1
     return list(found.values())[:count]
@@ -91,7 +91,7 @@ def _change(gain: float, largest: bool, passed: int) -> str:
     return f"{ordinal}{'largest' if largest == (gain >= 0) else 'smallest'} {'gain' if gain >= 0 else 'loss'}"
 
 
-def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
+def _by_image(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
     rates = {e.variant: e.learning_rate for e in board.entries}
     tested = rows.filter((pl.col("split") == "test") & (pl.col("metric") == RANKED_BY))
     chosen = pl.any_horizontal(
@@ -101,18 +101,18 @@ def _by_picture(rows: pl.DataFrame, board: Leaderboard) -> pl.DataFrame:
     return means.pivot("variant", index=["dataset", "image"], values="value").sort("dataset", "image")
 
 
-def crop_limit(models: int, pictures: int) -> int:
+def crop_limit(models: int, images: int) -> int:
     """Return the largest side of a crop that keeps the page small.
 
     >>> crop_limit(10, 3), crop_limit(3, 1), crop_limit(100, 3)
     (369, 512, 160)
     """
-    side = int((BYTES / (_BYTES_PER_PIXEL * max(models * pictures, 1))) ** 0.5)
+    side = int((BYTES / (_BYTES_PER_PIXEL * max(models * images, 1))) ** 0.5)
     return min(max(side, _SIDES[0]), _SIDES[1])
 
 
 def make_view(
-    selected: SelectedImage, hr: Picture, images: Mapping[str, Picture], scores: Mapping[str, str], side: int
+    selected: SelectedImage, hr: Pixels, images: Mapping[str, Pixels], scores: Mapping[str, str], side: int
 ) -> View:
     """Return the view of one image: the whole image, or the `side` x `side` window in which the models differ most.
 
@@ -124,7 +124,7 @@ def make_view(
     best = next((name for name in images if name != BICUBIC), BICUBIC)
     return View(
         dataset=selected.dataset,
-        picture=selected.picture,
+        image=selected.image,
         why=selected.why,
         box=box,
         images={name: lossless(image[box.slices]) for name, image in everything.items()},
@@ -135,14 +135,14 @@ def make_view(
     )
 
 
-def _box(hr: Picture, images: Sequence[Picture], side: int) -> Box:
+def _box(hr: Pixels, images: Sequence[Pixels], side: int) -> Box:
     height, width = hr.shape[:2]
     if max(height, width) <= side:
         return Box(0, 0, width, height)
     return choose_box([hr, *images], side, reference=hr)
 
 
-def lossless(image: Picture) -> str:
+def lossless(image: Pixels) -> str:
     """Return the image as a `data:` URL of a lossless WebP."""
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(content, format="WEBP", lossless=True, method=2, exact=True)

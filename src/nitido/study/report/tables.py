@@ -172,10 +172,10 @@ def rates_table(board: Leaderboard) -> Table | None:
     if not lines:
         return None
     names = ("variant", "lr", "seeds", "metric", "validation, whole images", "result")
-    pictures = max(entry.choice.pictures for entry in board.entries if entry.choice is not None)
+    images = max(entry.choice.images for entry in board.entries if entry.choice is not None)
     several = any(entry.choice is not None and len(entry.choice.rates) > 1 for entry in board.entries)
     note = (
-        f"Measured after training on {pictures} whole validation image{'s' if pictures != 1 else ''} with the "
+        f"Measured after training on {images} whole validation image{'s' if images != 1 else ''} with the "
         "weights that each run kept: the mean over images, then over seeds."
         + (" The best value was chosen." if several else "")
     )

@@ -7,14 +7,14 @@ from nitido.study.statistics.improvement import ProbabilityOfImprovement, probab
 from nitido.study.statistics.interval import Component, Interval, component, student_interval, student_p_value
 from nitido.study.statistics.multiplicity import holm
 from nitido.study.statistics.ranks import shared_ranks
-from nitido.study.statistics.scores import Pictures, Scores, StatisticsError, StudyScores, gather
+from nitido.study.statistics.scores import MeasuredImages, Scores, StatisticsError, StudyScores, gather
 from nitido.study.statistics.signed_rank import wilcoxon_signed_rank
 
 __all__ = [
     "Component",
     "Interval",
+    "MeasuredImages",
     "PairedDifference",
-    "Pictures",
     "ProbabilityOfImprovement",
     "RankInterval",
     "Scores",

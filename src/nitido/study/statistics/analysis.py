@@ -12,10 +12,10 @@ from nitido.study.statistics.difference import PairedDifference, paired_differen
 from nitido.study.statistics.improvement import ProbabilityOfImprovement, probability_of_improvement
 from nitido.study.statistics.multiplicity import holm
 from nitido.study.statistics.ranks import shared_ranks
-from nitido.study.statistics.scores import Pictures, Scores, StatisticsError, StudyScores, gather
+from nitido.study.statistics.scores import MeasuredImages, Scores, StatisticsError, StudyScores, gather
 from nitido.study.statistics.signed_rank import wilcoxon_signed_rank
 
-FEW_PICTURES = 10
+FEW_IMAGES = 10
 FEW_SEEDS = 3
 
 
@@ -92,24 +92,24 @@ def analyse(
     if base not in ranked:
         raise unknown_name("base variant", base, ranked, StatisticsError)
     study = gather(rows, ranked)
-    pairs = {pair: paired_difference(*_pick(study, pair), study.pictures, alpha) for pair in combinations(ranked, 2)}
+    pairs = {pair: paired_difference(*_pick(study, pair), study.images, alpha) for pair in combinations(ranked, 2)}
     better = _better(pairs, ranked, higher_is_better, alpha)
     sign = -1 if higher_is_better else 1
-    scores = {name: float(study.pictures.weights @ study.variants[name].by_picture) for name in ranked}
+    scores = {name: float(study.images.weights @ study.variants[name].by_image) for name in ranked}
     order = sorted(ranked, key=lambda name: (sign * scores[name], name))
     ranks = shared_ranks(order, better)
     intervals = rank_intervals(bootstrap_scores(study, resamples, seed), higher_is_better=higher_is_better, alpha=alpha)
     others = [name for name in ranked if name != base]
-    differences = {name: paired_difference(*_pick(study, (name, base)), study.pictures, alpha) for name in others}
+    differences = {name: paired_difference(*_pick(study, (name, base)), study.images, alpha) for name in others}
     adjusted = holm({name: d.p_value for name, d in differences.items() if d.p_value is not None})
-    wilcoxon = holm({name: wilcoxon_signed_rank(study.pictures.once(d.by_picture)) for name, d in differences.items()})
+    wilcoxon = holm({name: wilcoxon_signed_rank(study.images.once(d.by_image)) for name, d in differences.items()})
     improvements = {
         name: probability_of_improvement(
-            *_pick(study, (name, base)), study.pictures, higher_is_better=higher_is_better, alpha=alpha
+            *_pick(study, (name, base)), study.images, higher_is_better=higher_is_better, alpha=alpha
         )
         for name in others
     }
-    sets = {dataset: study.on(dataset) for dataset in study.pictures.datasets}
+    sets = {dataset: study.on(dataset) for dataset in study.images.datasets}
 
     def statistics(name: str) -> VariantStatistics:
         difference = differences.get(name)
@@ -124,7 +124,7 @@ def analyse(
             rank_interval=intervals[name],
             difference=difference,
             by_dataset={
-                dataset: paired_difference(*_pick(alone, (name, base)), alone.pictures, alpha)
+                dataset: paired_difference(*_pick(alone, (name, base)), alone.images, alpha)
                 for dataset, alone in sets.items()
                 if name != base
             },
@@ -141,7 +141,7 @@ def analyse(
         alpha=alpha,
         variants=tuple(statistics(name) for name in order),
         unranked=tuple(unranked),
-        caveats=caveats(study.variants, study.pictures),
+        caveats=caveats(study.variants, study.images),
     )
 
 
@@ -163,7 +163,7 @@ def _better(
     return better
 
 
-def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ...]:
+def caveats(variants: Mapping[str, Scores], images: MeasuredImages) -> tuple[str, ...]:
     """Return one sentence per weakness of the evidence, most serious first."""
     said = []
     alone = [name for name, scores in variants.items() if scores.seeds == 1]
@@ -175,16 +175,16 @@ def caveats(variants: Mapping[str, Scores], pictures: Pictures) -> tuple[str, ..
     few = [name for name, scores in variants.items() if 1 < scores.seeds < FEW_SEEDS]
     if few:
         said.append(f"fewer than {FEW_SEEDS} seeds ({_names(few)}): only very large differences can become significant")
-    if pictures.repeated:
+    if images.repeated:
         said.append(
-            f"{pictures.repeated} of {len(pictures.dataset)} test images repeat the pixels of another: intervals, "
+            f"{images.repeated} of {len(images.dataset)} test images repeat the pixels of another: intervals, "
             "tests and rank intervals count them once, means each time"
         )
-    for dataset, number in zip(pictures.datasets, pictures.distinct, strict=True):
+    for dataset, number in zip(images.datasets, images.distinct, strict=True):
         if number == 1:
             said.append(f"{dataset} has one image: a mean that includes it has no interval")
-        elif number < FEW_PICTURES:
-            said.append(f"{dataset} has {number} images, fewer than {FEW_PICTURES}: other images may disagree")
+        elif number < FEW_IMAGES:
+            said.append(f"{dataset} has {number} images, fewer than {FEW_IMAGES}: other images may disagree")
     return tuple(said)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from nitido.study.statistics.scores import Floats, Pictures, Scores, StudyScores
+from nitido.study.statistics.scores import Floats, MeasuredImages, Scores, StudyScores
 
 CELLS = 4_000_000
 """Maximum number of image weights in memory at a time."""
@@ -25,7 +25,7 @@ class RankInterval:
 def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0) -> dict[str, Floats]:
     """Return resampled scores `(resamples,)` of each variant for other seeds and other images of the same kind.
 
-    Pictures are drawn with replacement within each test set, the same ones for every variant; seeds within each variant
+    Images are drawn with replacement within each test set, the same ones for every variant; seeds within each variant
     (the pigeonhole bootstrap, Owen 2007). A plain bootstrap of n values has a variance that is (n - 1) / n of the
     unbiased one, and ignores that n values estimate their spread poorly. The deviation of each factor is therefore
     multiplied by sqrt(n / chi²), with a new chi² of n - 1 degrees of freedom for each resample, which gives Student's
@@ -33,14 +33,14 @@ def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0)
     The result is deterministic for a given `seed`.
     """
     rng = np.random.default_rng(seed)
-    pictures, share = study.pictures, 1 / len(study.pictures.datasets)
-    scores = {name: _seed_deviations(s, pictures.weights, resamples, rng) for name, s in study.variants.items()}
-    stacked = np.stack([s.by_picture for s in study.variants.values()], axis=1)
-    for group in pictures.dependent:
-        if pictures.repeats(group):
-            deviations, known = _deviations_of_contents(stacked, pictures, group)
+    images, share = study.images, 1 / len(study.images.datasets)
+    scores = {name: _seed_deviations(s, images.weights, resamples, rng) for name, s in study.variants.items()}
+    stacked = np.stack([s.by_image for s in study.variants.values()], axis=1)
+    for group in images.dependent:
+        if images.repeats(group):
+            deviations, known = _deviations_of_contents(stacked, images, group)
         else:
-            members = pictures.members[group[0]]
+            members = images.members[group[0]]
             deviations, known = stacked[members] - stacked[members].mean(axis=0), len(members)
         inflation = _inflation(known, resamples, rng)
         step = max(1, CELLS // len(deviations))
@@ -52,21 +52,21 @@ def bootstrap_scores(study: StudyScores, resamples: int = 10_000, seed: int = 0)
     return scores
 
 
-def _deviations_of_contents(stacked: Floats, pictures: Pictures, group: Sequence[int]) -> tuple[Floats, int]:
-    """Return what each different picture of several test sets adds to the sum of their means, and how many are known.
+def _deviations_of_contents(stacked: Floats, images: MeasuredImages, group: Sequence[int]) -> tuple[Floats, int]:
+    """Return what each different image of several test sets adds to the sum of their means, and how many are known.
 
-    The deviations `(different pictures, variants)` are times the number of different pictures, since that many are
+    The deviations `(different images, variants)` are times the number of different images, since that many are
     drawn. What is known of their spread is what the smallest set knows.
     """
-    assert pictures.content is not None  # pictures occur more than once
+    assert images.content is not None  # images occur more than once
     numbers, inverse = np.unique(
-        np.concatenate([pictures.content[pictures.members[d]] for d in group]), return_inverse=True
+        np.concatenate([images.content[images.members[d]] for d in group]), return_inverse=True
     )
-    sets = [stacked[pictures.members[d]] for d in group]
+    sets = [stacked[images.members[d]] for d in group]
     parts = np.concatenate([(values - values.mean(axis=0)) / len(values) for values in sets])
     deviations = np.zeros((len(numbers), stacked.shape[1]))
     np.add.at(deviations, inverse, parts)
-    return deviations * len(numbers), min(pictures.distinct[d] for d in group)
+    return deviations * len(numbers), min(images.distinct[d] for d in group)
 
 
 def rank_intervals(

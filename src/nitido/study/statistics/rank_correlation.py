@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from nitido.study.statistics.multiplicity import holm
 from nitido.study.statistics.scores import Floats
 
-FEWEST_PICTURES = 10
+FEWEST_IMAGES = 10
 """Fewer images are not correlated."""
 
 
@@ -31,10 +31,10 @@ class Relation:
 def relate(gains: Floats, descriptors: Mapping[str, Floats]) -> tuple[Relation, ...]:
     """Return the rank correlations of `gains` `(P,)` with each of `descriptors` `(P,)`, strongest first.
 
-    Images are the sample; the trained networks are fixed. Empty for fewer than `FEWEST_PICTURES` images. Constant
+    Images are the sample; the trained networks are fixed. Empty for fewer than `FEWEST_IMAGES` images. Constant
     descriptors are left out.
     """
-    if len(gains) < FEWEST_PICTURES or np.ptp(gains) == 0:
+    if len(gains) < FEWEST_IMAGES or np.ptp(gains) == 0:
         return ()
     found = {name: spearmanr(gains, values) for name, values in descriptors.items() if np.ptp(values) > 0}
     p_values = holm({name: float(result.pvalue) for name, result in found.items()})

@@ -18,12 +18,12 @@ class StatisticsError(NitidoError):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class MeasuredImages:
     """The images that every variant is measured on.
 
     Attributes:
         datasets: the names of the test sets.
-        dataset: `(P,)`, for each picture the index of its test set.
+        dataset: `(P,)`, for each image the index of its test set.
         content: `(P,)`, a number per image that is equal for images with the same pixels; None if all differ.
     """
 
@@ -33,7 +33,7 @@ class Pictures:
 
     @cached_property
     def members(self) -> tuple[NDArray[np.int64], ...]:
-        """For each test set the indices of its pictures."""
+        """For each test set the indices of its images."""
         return tuple(np.flatnonzero(self.dataset == d) for d in range(len(self.datasets)))
 
     @cached_property
@@ -89,7 +89,7 @@ class Scores:
     """One variant's values of one metric.
 
     Attributes:
-        values: `(P, S)`, a row for each picture and a column for each seed.
+        values: `(P, S)`, a row for each image and a column for each seed.
         trained: False for bicubic: S is 1, and there is no noise of training.
     """
 
@@ -99,14 +99,14 @@ class Scores:
     def __post_init__(self) -> None:
         """Raise `StatisticsError` for values of a wrong shape, or values that are not finite."""
         if self.values.ndim != 2 or 0 in self.values.shape:
-            raise StatisticsError(f"scores need the shape (pictures, seeds), not {self.values.shape}")
+            raise StatisticsError(f"scores need the shape (images, seeds), not {self.values.shape}")
         if not self.trained and self.values.shape[1] != 1:
             raise StatisticsError(f"scores without training have one column, not {self.values.shape[1]}")
         if not np.isfinite(self.values).all():
             raise StatisticsError("scores must be finite numbers: leave a variant that diverged out")
 
     @cached_property
-    def by_picture(self) -> Floats:
+    def by_image(self) -> Floats:
         """`(P,)`, the mean over the seeds."""
         means: Floats = self.values.mean(axis=1)
         return means
@@ -124,16 +124,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class StudyScores:
-    """Every variant of a study on the same pictures."""
+    """Every variant of a study on the same images."""
 
-    pictures: Pictures
+    images: MeasuredImages
     variants: dict[str, Scores]
 
     def on(self, dataset: str) -> "StudyScores":
         """Return the same variants on one test set."""
-        chosen = self.pictures.members[self.pictures.datasets.index(dataset)]
-        content = None if self.pictures.content is None else self.pictures.content[chosen]
-        alone = Pictures((dataset,), np.zeros(len(chosen), np.int64), content)
+        chosen = self.images.members[self.images.datasets.index(dataset)]
+        content = None if self.images.content is None else self.images.content[chosen]
+        alone = MeasuredImages((dataset,), np.zeros(len(chosen), np.int64), content)
         return StudyScores(alone, {n: Scores(s.values[chosen], s.trained) for n, s in self.variants.items()})
 
 
@@ -148,32 +148,32 @@ def gather(rows: pl.DataFrame, variants: Sequence[str]) -> StudyScores:
         found = rows[column].unique().sort().to_list()
         if len(found) > 1:
             raise StatisticsError(f"rows of different {column}s cannot be compared: {found[0]} and {found[1]}")
-    pictures = rows.select("dataset", "image").unique().sort("dataset", "image")
-    content = _content(rows, pictures)
-    datasets = tuple(pictures["dataset"].unique().sort().to_list())
+    images = rows.select("dataset", "image").unique().sort("dataset", "image")
+    content = _content(rows, images)
+    datasets = tuple(images["dataset"].unique().sort().to_list())
     index = {name: i for i, name in enumerate(datasets)}
-    membership = np.array([index[name] for name in pictures["dataset"]], np.int64)
+    membership = np.array([index[name] for name in images["dataset"]], np.int64)
     by_variant = rows.partition_by("variant", as_dict=True)
     scores = {}
     for variant in variants:
         own = by_variant.get((variant,))
         if own is None:
             raise StatisticsError(f"variant {variant!r} has no rows: leave it out or run it")
-        scores[variant] = _scores(variant, own, pictures)
-    return StudyScores(Pictures(datasets, membership, content), scores)
+        scores[variant] = _scores(variant, own, images)
+    return StudyScores(MeasuredImages(datasets, membership, content), scores)
 
 
-def _content(rows: pl.DataFrame, pictures: pl.DataFrame) -> NDArray[np.int64] | None:
+def _content(rows: pl.DataFrame, images: pl.DataFrame) -> NDArray[np.int64] | None:
     """Return a number per image, equal for equal hashes; None if all known hashes differ."""
     known = rows.filter(pl.col("content").is_not_null()).unique(["dataset", "image"], maintain_order=True)
-    hashes = pictures.join(known, on=["dataset", "image"], how="left", maintain_order="left")["content"].to_list()
+    hashes = images.join(known, on=["dataset", "image"], how="left", maintain_order="left")["content"].to_list()
     keys = [number if sha256 is None else sha256 for number, sha256 in enumerate(hashes)]
     first: dict[str | int, int] = {}
     content = [first.setdefault(key, number) for number, key in enumerate(keys)]
     return np.array(content, np.int64) if len(first) < len(keys) else None
 
 
-def _scores(variant: str, rows: pl.DataFrame, pictures: pl.DataFrame) -> Scores:
+def _scores(variant: str, rows: pl.DataFrame, images: pl.DataFrame) -> Scores:
     rates = rows["lr"].unique().sort().to_list()
     if len(rates) > 1:
         raise StatisticsError(f"variant {variant!r} has rows of learning rates {rates[0]} and {rates[1]}: choose one")
@@ -185,14 +185,14 @@ def _scores(variant: str, rows: pl.DataFrame, pictures: pl.DataFrame) -> Scores:
         where = f"seed {broken['seed'][0]}, {broken['dataset'][0]} {broken['image'][0]}"
         raise StatisticsError(f"variant {variant!r} has a value that is no finite number ({where}): leave it out")
     if rows.select("dataset", "image", "seed").is_duplicated().any():
-        raise StatisticsError(f"variant {variant!r} has a picture that was measured twice with the same seed")
-    if len(rows) != len(pictures) * len(seeds):
-        every = pictures.join(seeds.to_frame(), how="cross")
+        raise StatisticsError(f"variant {variant!r} has an image that was measured twice with the same seed")
+    if len(rows) != len(images) * len(seeds):
+        every = images.join(seeds.to_frame(), how="cross")
         lacking = every.join(rows, on=["dataset", "image", "seed"], how="anti", nulls_equal=True)
         where = f"{lacking['dataset'][0]} {lacking['image'][0]}, seed {lacking['seed'][0]}"
         raise StatisticsError(
             f"variant {variant!r} lacks {len(lacking)} of {len(every)} values, the first of them {where}: "
-            "paired differences need the same pictures for all"
+            "paired differences need the same images for all"
         )
-    values = rows.sort("dataset", "image", "seed")["value"].to_numpy().reshape(len(pictures), len(seeds))
+    values = rows.sort("dataset", "image", "seed")["value"].to_numpy().reshape(len(images), len(seeds))
     return Scores(values, trained=seeds.null_count() == 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nitido.base.errors import unknown_name
-from nitido.imaging import FORMATS, PictureError
+from nitido.imaging import FORMATS, ImageFileError
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ _BY_NAME = {known.name: known for known in _KNOWN}
 
 
 def format_of(path: Path) -> FileFormat:
-    """Return the format for the suffix of `path`; raise `PictureError` for an unknown one."""
+    """Return the format for the suffix of `path`; raise `ImageFileError` for an unknown one."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        raise unknown_name("kind of picture file", suffix or path.name, FORMATS, PictureError)
+        raise unknown_name("kind of image file", suffix or path.name, FORMATS, ImageFileError)
     return _BY_NAME[FORMATS[suffix]]

@@ -125,7 +125,7 @@ def _without_thumbnail(exif: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageWithMetadata:
-    """An upright image with its metadata: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.Picture`.
+    """An upright image with its metadata: `pixels`, `alpha` and `icc_profile` as in `nitido.imaging.DecodedImage`.
 
     RGB and gray values are those of the file, in the color space of `icc_profile`, and are not converted for the
     network. Conversion to sRGB and back would lose colors outside sRGB and add rounding errors, without a benefit:

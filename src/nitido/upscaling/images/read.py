@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nitido.imaging import PictureError, read_picture, read_size
+from nitido.imaging import ImageFileError, load_image, read_size
 from nitido.imaging.files import open_lazily
 from nitido.imaging.tiff_tags import EXIF, GPS, tiff_tags
 from nitido.upscaling.images.avif_boxes import avif_code_points
@@ -15,7 +15,7 @@ from nitido.upscaling.images.png_chunks import is_text, png_chunks
 from nitido.upscaling.images.unread import unread_parts
 from nitido.upscaling.workspace import Workspace
 
-LARGEST_PICTURE = 2**28
+LARGEST_IMAGE = 2**28
 """Maximum number of pixels of a decoded image, because a small file can claim any size."""
 
 _BAD_PROFILE = "its color profile is damaged and was dropped"
@@ -33,12 +33,12 @@ def read_header(path: Path) -> Header:
     """Return the size of the image at `path` without decoding it.
 
     Raises:
-        PictureError: It is not an image, or claims more than `LARGEST_PICTURE` pixels.
+        ImageFileError: It is not an image, or claims more than `LARGEST_IMAGE` pixels.
     """
     header = Header(*read_size(path))
-    if header.width * header.height > LARGEST_PICTURE:
-        raise PictureError(
-            f"{path}: its header states {header.width}×{header.height}, more than {LARGEST_PICTURE / 1e6:.0f} million "
+    if header.width * header.height > LARGEST_IMAGE:
+        raise ImageFileError(
+            f"{path}: its header states {header.width}×{header.height}, more than {LARGEST_IMAGE / 1e6:.0f} million "
             "pixels: refused"
         )
     return header
@@ -51,34 +51,34 @@ def read_image(path: Path, workspace: Workspace | None = None) -> ImageWithMetad
     allocates the arrays; libheif decodes an AVIF as a whole first.
 
     Raises:
-        PictureError: As `read_header` and `nitido.imaging.read_picture`.
+        ImageFileError: As `read_header` and `nitido.imaging.load_image`.
         OSError: `workspace` is out of memory or disk space.
     """
     read_header(path)
     workspace = workspace or Workspace()
-    picture = read_picture(path, workspace.empty, workspace.release)
-    metadata = Metadata(size=(picture.width, picture.height))
-    notes = picture.notes
-    if picture.format != "bmp":
+    image = load_image(path, workspace.empty, workspace.release)
+    metadata = Metadata(size=(image.width, image.height))
+    notes = image.notes
+    if image.format != "bmp":
         with path.open("rb") as file:
-            header = open_lazily(picture.format, file)
-            metadata = Metadata.of(header, picture.transposed or _states_transposed(picture.format, header))
+            header = open_lazily(image.format, file)
+            metadata = Metadata.of(header, image.transposed or _states_transposed(image.format, header))
     color = None
-    if picture.format == "png":
+    if image.format == "png":
         all_chunks = list(png_chunks(path))
         chunks = dict(all_chunks)
         metadata = replace(metadata, png_texts=tuple(text for text in all_chunks if is_text(*text)))
-        color = png_color_signal(chunks, picture.pixels.shape[2])
-        if b"iCCP" in chunks and picture.icc_profile is None:
+        color = png_color_signal(chunks, image.pixels.shape[2])
+        if b"iCCP" in chunks and image.icc_profile is None:
             notes += ("its color profile is damaged or for another color space, and was dropped",)
-    if picture.format == "tiff":
+    if image.format == "tiff":
         with path.open("rb") as file:
             if set(tiff_tags(file)) & {EXIF, GPS}:
                 notes += ("EXIF in a TIFF is not supported and was dropped",)
-    if picture.format == "avif" and (points := avif_code_points(path)) is not None:
-        color = code_point_signal(*points, picture.pixels.shape[2])
-    photo = ImageWithMetadata(picture.pixels, picture.alpha, picture.icc_profile, metadata, notes, color)
-    return _finished(path, picture.format, photo)
+    if image.format == "avif" and (points := avif_code_points(path)) is not None:
+        color = code_point_signal(*points, image.pixels.shape[2])
+    photo = ImageWithMetadata(image.pixels, image.alpha, image.icc_profile, metadata, notes, color)
+    return _finished(path, image.format, photo)
 
 
 def _finished(path: Path, kind: str, photo: ImageWithMetadata) -> ImageWithMetadata:

@@ -9,7 +9,7 @@ import pyvips
 from PIL import ExifTags, Image
 
 from nitido.base.atomic import replacing, write_bytes
-from nitido.imaging import PictureError
+from nitido.imaging import ImageFileError
 from nitido.imaging.files import Pixels
 from nitido.imaging.tiff_tags import MAKER_NOTE, exif_tags, maker_note
 from nitido.upscaling.images.avif_boxes import with_code_points
@@ -32,15 +32,15 @@ _SMALL_TIFF = 2**32 - 2**24  # maximum bytes of samples for which TIFF's limit o
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise `PictureError` if the format of `path` does not support `width` × `height`, or it exceeds the limit."""
+    """Raise `ImageFileError` if the format of `path` does not support `width` × `height`, or it exceeds the limit."""
     kind = format_of(path)
     if max(width, height) > kind.largest_side:
-        raise PictureError(
+        raise ImageFileError(
             f"{path}: {kind.name.upper()} supports at most {kind.largest_side:,} pixels per side, "
             f"but the result is {width}×{height}: write PNG or TIFF"
         )
     if width * height > LARGEST_RESULT:
-        raise PictureError(
+        raise ImageFileError(
             f"{path}: the result is {width}×{height}, more than {LARGEST_RESULT / 1e6:.0f} million pixels: "
             "use a smaller scale, or upscale a part"
         )
@@ -50,12 +50,12 @@ def losses(photo: ImageWithMetadata, path: Path) -> list[str]:
     """Return in words what reading `photo` changed and what the format of `path` cannot store.
 
     Raises:
-        PictureError: The format does not support the image's transparency.
+        ImageFileError: The format does not support the image's transparency.
     """
     kind = format_of(path)
     name = kind.name.upper()
     if photo.alpha is not None and not kind.alpha:
-        raise PictureError(
+        raise ImageFileError(
             f"{path}: {name} does not support this image's transparency: write PNG, TIFF, WebP or AVIF, "
             "or choose a background color: --background white"
         )
@@ -109,7 +109,7 @@ def write_image(
         before: Called with the complete draft before it replaces `path`.
 
     Raises:
-        PictureError: The format does not support the image.
+        ImageFileError: The format does not support the image.
         OSError: The disk is full or read-only.
     """
     workspace = workspace or Workspace()
@@ -123,7 +123,7 @@ def write_image(
             _write(path, kind, photo, workspace, pulse, before)
     except pyvips.Error as error:
         reason = " ".join(str(error.detail or error.message).split())
-        raise PictureError(f"{path}: cannot be written: {reason}") from None
+        raise ImageFileError(f"{path}: cannot be written: {reason}") from None
     return _not_taken(path, kind, photo)
 
 

@@ -23,15 +23,15 @@
   const luma = (p, i) => (65.481 * p[i] + 128.553 * p[i + 1] + 24.966 * p[i + 2]) / 255;
 
   const errorMap = async (address, original, limit) => {
-    const [canvas, context, picture] = await pixels(address);
+    const [canvas, context, image] = await pixels(address);
     const truth = (await pixels(original))[2].data;
-    const p = picture.data;
+    const p = image.data;
     for (let i = 0; i < p.length; i += 4) {
       const place = clamp(Math.abs(luma(p, i) - luma(truth, i)) / limit, 0, 1) * (STOPS.length - 1);
       const low = Math.min(Math.floor(place), STOPS.length - 2);
       for (let c = 0; c < 3; c++) p[i + c] = STOPS[low][c] + (place - low) * (STOPS[low + 1][c] - STOPS[low][c]);
     }
-    context.putImageData(picture, 0, 0);
+    context.putImageData(image, 0, 0);
     return canvas.toDataURL("image/png");
   };
 

@@ -10,7 +10,7 @@ from nitido.data import DATASETS, SAMPLES, DataError, Role, resolve
 from nitido.data.catalog import SAMPLES_NAME
 
 SOURCES = "SOURCES.tsv"
-"""Beside the pictures of a folder: a line for each, `FILE, PAGE` or `FILE, TITLE, AUTHOR, LICENCE, PAGE`, by tabs."""
+"""Beside the images of a folder: a line for each, `FILE, PAGE` or `FILE, TITLE, AUTHOR, LICENCE, PAGE`, by tabs."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Credit:
 
 
 @dataclass(frozen=True)
-class PictureNote:
+class ImageSetNote:
     """An image set as named on a card, without folders of the training machine."""
 
     name: str
@@ -44,18 +44,18 @@ def public_name(spec: str) -> str:
     return spec if _catalog_name(spec) in DATASETS else f"./{Path(spec).name}"
 
 
-def picture_note(spec: str, role: Role) -> PictureNote:
+def image_set_note(spec: str, role: Role) -> ImageSetNote:
     """Return the note on the images of `spec`; raise `DataError` if they or their sources are missing."""
-    pictures = resolve(spec, role)
-    name, count = _catalog_name(spec), len(pictures.paths)
+    images = resolve(spec, role)
+    name, count = _catalog_name(spec), len(images.paths)
     if name == SAMPLES_NAME:
         terms = {sample.file: sample.terms for sample in SAMPLES}
-        credits = tuple(Credit(path.name, licence=terms[path.name]) for path in pictures.paths)
-        return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms, credits)
+        credits = tuple(Credit(path.name, licence=terms[path.name]) for path in images.paths)
+        return ImageSetNote(spec, DATASETS[name].title, count, DATASETS[name].terms, credits)
     if name in DATASETS:
-        return PictureNote(spec, DATASETS[name].title, count, DATASETS[name].terms)
-    credits = read_credits(pictures.paths)
-    return PictureNote(public_name(spec), "", count, "stated per picture" if credits else "none stated", credits)
+        return ImageSetNote(spec, DATASETS[name].title, count, DATASETS[name].terms)
+    credits = read_credits(images.paths)
+    return ImageSetNote(public_name(spec), "", count, "stated per image" if credits else "none stated", credits)
 
 
 def _catalog_name(spec: str) -> str:
@@ -65,7 +65,7 @@ def _catalog_name(spec: str) -> str:
 def read_credits(paths: Sequence[Path]) -> tuple[Credit, ...]:
     """Return the credits of these images of one folder from its `SOURCES.tsv`, in order; empty without the file.
 
-    Raises `DataError` for a line of another form, and for a picture without a line.
+    Raises `DataError` for a line of another form, and for an image without a line.
     """
     table = paths[0].parent / SOURCES
     if not table.exists():

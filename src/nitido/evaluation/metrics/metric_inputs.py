@@ -50,18 +50,18 @@ def shave_border(plane: NDArray[Number], shave: int) -> NDArray[Number]:
     return plane[shave : height - shave, shave : width - shave]
 
 
-def check_pictures(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> None:
+def check_images(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> None:
     """Raise `MetricError` unless both are uint8 and of one shape."""
     for name, image in (("sr", sr), ("hr", hr)):
         if image.dtype != np.uint8:
-            raise MetricError(f"{name} is {image.dtype}; the protocol compares uint8 pictures (quantise it first)")
+            raise MetricError(f"{name} is {image.dtype}; the protocol compares uint8 images (quantise it first)")
     check_shapes(sr, hr)
 
 
 def check_shapes(sr: NDArray[Any], hr: NDArray[Any]) -> None:
     """Raise `MetricError` unless both are of one shape."""
     if sr.shape != hr.shape:
-        raise MetricError(f"pictures of different shapes cannot be compared: sr {sr.shape}, hr {hr.shape}")
+        raise MetricError(f"images of different shapes cannot be compared: sr {sr.shape}, hr {hr.shape}")
 
 
 def comparable(
@@ -71,7 +71,7 @@ def comparable(
     check_shapes(a, b)
     if shave < 0 or min(a.shape[:2]) - 2 * shave < smallest:
         size = f"{a.shape[1]}×{a.shape[0]}"
-        raise MetricError(f"a picture of {size} is too small to compare with a border of {shave} shaved")
+        raise MetricError(f"an image of {size} is too small to compare with a border of {shave} shaved")
     return shave_border(a, shave), shave_border(b, shave)
 
 
@@ -82,9 +82,9 @@ def comparable_rgb(
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` if too few pixels are left.
     """
-    check_pictures(sr, hr)
+    check_images(sr, hr)
     if sr.ndim != 3 or sr.shape[2] != 3:
-        raise MetricError(f"{metric} compares RGB pictures (H, W, 3), not arrays of the shape {sr.shape}")
+        raise MetricError(f"{metric} compares RGB images (H, W, 3), not arrays of the shape {sr.shape}")
     require_size(metric, sr, shave, smallest)
     return shave_border(sr, shave), shave_border(hr, shave)
 
@@ -99,4 +99,4 @@ def require_size(metric: str, image: NDArray[Any], shave: int, smallest: int) ->
     height, width = (side - 2 * shave for side in image.shape[:2])
     if min(height, width) < smallest:
         left = f"{width}×{height} with its border of {shave} shaved"
-        raise MetricNotAvailableError(metric, f"it needs {smallest} pixels a side, and the picture is {left}")
+        raise MetricNotAvailableError(metric, f"it needs {smallest} pixels a side, and the image is {left}")

@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import data
 
 
-def make_pictures(folder: Path, each: int = 2) -> Path:
+def make_images(folder: Path, each: int = 2) -> Path:
     """Write `each` crops of 64×48 pixels to the subfolders train, validation and test of `folder`; returns it."""
     sources = {"train": data.chelsea(), "validation": data.coffee(), "test": data.astronaut()}
     for split, pixels in sources.items():

@@ -1,4 +1,4 @@
-"""What cards say of picture sets."""
+"""What cards say of image sets."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nitido.data import DataError
-from tools.zoo.pictures import Credit, picture_note
+from tools.zoo.credits import Credit, image_set_note
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_samples_have_terms_of_their_own() -> None:
-    note = picture_note("samples/test[:2]", "test")
+    note = image_set_note("samples/test[:2]", "test")
     assert (note.name, note.count) == ("samples/test[:2]", 2)
     assert note.credits == (
         Credit("chelsea.png", licence="CC0 (Stefan van der Walt)"),
@@ -29,17 +29,17 @@ def test_samples_have_terms_of_their_own() -> None:
 
 
 def test_a_folder_without_sources(photos: Path) -> None:
-    note = picture_note(f"{photos}[:2]", "train")
+    note = image_set_note(f"{photos}[:2]", "train")
     assert (note.name, note.count, note.terms, note.credits) == ("./photos[:2]", 2, "none stated", ())
 
 
-def test_sources_of_the_pictures_that_were_taken(photos: Path) -> None:
+def test_sources_of_the_images_that_were_taken(photos: Path) -> None:
     (photos / "SOURCES.tsv").write_text(
         "a.png\thttps://example.org/wiki/File%3AA_tower%2C_by_night.jpg\n"
         "b.png\tA bridge\tJo Doe\tCC BY 4.0\thttps://example.org/b\n"
         "c.png\thttps://example.org/c.jpg\n"
     )
-    assert picture_note(f"{photos}[:2]", "train").credits == (
+    assert image_set_note(f"{photos}[:2]", "train").credits == (
         Credit("a.png", "A tower, by night", page="https://example.org/wiki/File%3AA_tower%2C_by_night.jpg"),
         Credit("b.png", "A bridge", "Jo Doe", "CC BY 4.0", "https://example.org/b"),
     )
@@ -55,4 +55,4 @@ def test_sources_of_the_pictures_that_were_taken(photos: Path) -> None:
 def test_sources_that_do_not_do(photos: Path, text: str, message: str) -> None:
     (photos / "SOURCES.tsv").write_text(text)
     with pytest.raises(DataError, match=message):
-        picture_note(str(photos), "train")
+        image_set_note(str(photos), "train")

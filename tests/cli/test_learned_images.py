@@ -1,4 +1,4 @@
-"""Pictures that a network learned before, as a model to start from, are not held out by a later run."""
+"""Images that a network learned before, as a model to start from, are not held out by a later run."""
 
 import json
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def settings(sets: dict[str, str]) -> list[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Four folders of pictures; `other` has one that no other folder has."""
+def images(tmp_path: Path) -> Path:
+    """Four folders of images; `other` has one that no other folder has."""
     for number, name in enumerate(["train", "validation", "test", "other"]):
         rng = np.random.default_rng(number)
         for file in ("a", "b"):
@@ -39,7 +39,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def train(call: Call, pictures: Path) -> Callable[..., Done]:
+def train(call: Call, images: Path) -> Callable[..., Done]:
     """`nitido train` into `out`, with the usual sets except `sets`; `start` is the model to start from."""
 
     def run(out: str, start: str | None = None, **sets: str) -> Done:
@@ -50,7 +50,7 @@ def train(call: Call, pictures: Path) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def study(call: Call, pictures: Path) -> Callable[[str], Done]:
+def study(call: Call, images: Path) -> Callable[[str], Done]:
     """A study whose second variant starts from `start`."""
 
     def run(start: str) -> Done:
@@ -72,7 +72,7 @@ def study(call: Call, pictures: Path) -> Callable[[str], Done]:
                 }
             },
         }
-        (pictures / "warm.yaml").write_text(yaml.safe_dump(values))
+        (images / "warm.yaml").write_text(yaml.safe_dump(values))
         return call("study", "run", "warm.yaml", "--out", "out")
 
     return run
@@ -86,16 +86,16 @@ def study(call: Call, pictures: Path) -> Callable[[str], Done]:
         ({"train": "./validation", "validation": "./other"}, "were trained on a of ./validation (validation)"),
     ],
 )
-def test_pictures_that_a_model_to_start_from_learned_are_refused(
-    train: Callable[..., Done], study: Callable[[str], Done], pictures: Path, sets: dict[str, str], words: str
+def test_images_that_a_model_to_start_from_learned_are_refused(
+    train: Callable[..., Done], study: Callable[[str], Done], images: Path, sets: dict[str, str], words: str
 ) -> None:
     assert train("leak", **sets).code == 0
     for done in (study("./leak"), train("warm", "./leak")):
         assert done.code == 1
         assert done.error_line.startswith("nitido: pretrained ./leak: ")
         assert words in done.error_line
-    assert not (pictures / "out").exists()
-    assert not (pictures / "warm").exists()
+    assert not (images / "out").exists()
+    assert not (images / "warm").exists()
 
 
 def test_what_was_learned_is_inherited(train: Callable[..., Done], study: Callable[[str], Done]) -> None:
@@ -106,20 +106,20 @@ def test_what_was_learned_is_inherited(train: Callable[..., Done], study: Callab
     assert "pretrained ./between: its weights were trained on a of ./test (test)" in done.error_line
 
 
-def test_a_model_that_learned_other_pictures_is_said_to(
-    train: Callable[..., Done], study: Callable[[str], Done], pictures: Path
+def test_a_model_that_learned_other_images_is_said_to(
+    train: Callable[..., Done], study: Callable[[str], Done], images: Path
 ) -> None:
     assert train("first").code == 0
     assert study("./first").code == 0
     assert (
         "No test image has the same pixels as a training or validation image of ./first"
-        in (pictures / "out/report.html").read_text()
+        in (images / "out/report.html").read_text()
     )
 
 
-def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callable[[str], Done], pictures: Path) -> None:
+def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callable[[str], Done], images: Path) -> None:
     assert train("first").code == 0
-    path = pictures / "first" / "model.safetensors"
+    path = images / "first" / "model.safetensors"
     with safe_open(path, "pt") as file:
         metadata = {key: value for key, value in file.metadata().items() if key != CHECKSUM_KEY}
     metadata["nitido"] = json.dumps(json.loads(metadata["nitido"]) | {"learned": None})
@@ -129,15 +129,15 @@ def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callabl
     assert done.code == 0, done.err
     assert (
         "The training images of ./first, from which variants start, are not recorded"
-        in (pictures / "out/report.html").read_text()
+        in (images / "out/report.html").read_text()
     )
-    learned = read_descriptor(pictures / "out/runs/warm/lr=0.001/seed=0/model.safetensors").learned
+    learned = read_descriptor(images / "out/runs/warm/lr=0.001/seed=0/model.safetensors").learned
     assert learned is not None
     assert learned.unrecorded == ("./first",)
     assert (len(learned.train), len(learned.validation)) == (2, 2)
 
 
-def test_evaluate_says_which_pictures_a_model_learned(train: Callable[..., Done], call: Call) -> None:
+def test_evaluate_says_which_images_a_model_learned(train: Callable[..., Done], call: Call) -> None:
     assert train("first").code == 0
     data = [word for folder in ("train", "validation", "test") for word in ("--data", f"./{folder}")]
     done = call("evaluate", "bicubic", "first", *data, "--scale", "2", "--json", "-")

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image, PngImagePlugin
 from skimage import data
 
-from nitido.imaging import PictureError, bicubic_upscale, read_picture, read_size
+from nitido.imaging import ImageFileError, bicubic_upscale, load_image, read_size
 from nitido.imaging.xmp import without_lost_parts, xmp_orientation
 from nitido.upscaling.batch import Job, Plan, Settings, run
 from nitido.upscaling.images.target_size import TargetSize
@@ -270,7 +270,7 @@ def test_cielab_of_16_bits_is_what_imagemagick_sees(tmp_path: Path) -> None:
     from skimage.color import lab2rgb
 
     theirs = np.clip(lab2rgb(np.dstack([lightness, a, b]), illuminant="D50"), 0, 1) * 65535
-    ours = read_picture(tmp_path / "a.tif").pixels
+    ours = load_image(tmp_path / "a.tif").pixels
     assert ours.dtype == np.uint16
     # skimage does not adapt D50 to sRGB's D65: neutral colors and lightness are what both agree on.
     assert np.abs(ours.mean(axis=2) - theirs.mean(axis=2)).mean() < 2500
@@ -285,7 +285,7 @@ def test_a_jpeg_without_end_marker_is_read_with_a_note(tmp_path: Path, progressi
     (tmp_path / "half.jpg").write_bytes(whole[:-1])
     for name in ("a.jpg", "half.jpg"):
         assert done(tmp_path / name, tmp_path / "b.png").notes == ["its end marker is missing, but no pixels are"]
-        np.testing.assert_array_equal(read_picture(tmp_path / name).pixels, read_picture(tmp_path / "whole.jpg").pixels)
+        np.testing.assert_array_equal(load_image(tmp_path / name).pixels, load_image(tmp_path / "whole.jpg").pixels)
     assert identify(tmp_path / "b.png", "%wx%h") == "160x120"
 
 
@@ -300,8 +300,8 @@ def test_a_jpeg_that_lacks_pixels_is_refused(tmp_path: Path, progressive: bool) 
             (tmp_path / "a.jpg").write_bytes(whole[:cut] + ending)
             if ending:
                 continue  # an end marker says that the file is as it was made
-            with pytest.raises(PictureError, match="damaged or incomplete JPEG"):
-                read_picture(tmp_path / "a.jpg")
+            with pytest.raises(ImageFileError, match="damaged or incomplete JPEG"):
+                load_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "bmp"])
@@ -327,7 +327,7 @@ def test_transparent_images_are_blended_with_the_background(
 
 
 @pytest.mark.parametrize("background", [None, (255, 255, 255)])
-def test_an_opaque_picture_with_an_alpha_channel_becomes_jpeg_without_a_word(
+def test_an_opaque_image_with_an_alpha_channel_becomes_jpeg_without_a_word(
     tmp_path: Path, background: tuple[int, int, int] | None
 ) -> None:
     opaque = np.full(PHOTO.shape[:2], 255, np.uint8)
@@ -341,7 +341,7 @@ def test_an_opaque_picture_with_an_alpha_channel_becomes_jpeg_without_a_word(
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif"])
-def test_a_picture_that_says_nothing_of_its_colors_is_not_called_uncalibrated(tmp_path: Path, suffix: str) -> None:
+def test_an_image_that_says_nothing_of_its_colors_is_not_called_uncalibrated(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     Image.fromarray(PHOTO).save(tmp_path / "plain.png")
@@ -379,7 +379,7 @@ NARROW = [(1, 20_000), (20_000, 1)]  # WebP supports at most 16,383 pixels per s
         *(("webp", shape) for shape in TINY),
     ],
 )
-def test_tiny_and_narrow_pictures(tmp_path: Path, suffix: str, shape: tuple[int, int]) -> None:
+def test_tiny_and_narrow_images(tmp_path: Path, suffix: str, shape: tuple[int, int]) -> None:
     pixels = np.resize(PHOTO, (*shape, 3))
     Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
     assert not done(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}").notes
