@@ -245,7 +245,7 @@ def test_ascii_output_has_escapes_for_what_it_lacks(images: Path, environment) -
 def test_what_was_measured_is_shown_when_its_file_cannot_be_written(images: Path, call) -> None:
     done = call(*EVALUATE.split()[1:], "--json", "/dev/full")
     assert done.code == 1
-    assert "pictures" in done.out
+    assert "│ bicubic │ images" in done.out
     assert done.err.startswith("nitido: /dev/full: No space left on device")
     assert Path("/dev/full").is_char_device()
 
