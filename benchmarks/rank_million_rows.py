@@ -12,7 +12,7 @@ import typer
 
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.evaluation.rows import SCHEMA
-from nitido.study.statistics import analyse
+from nitido.study.statistics import analyze
 
 STUDIES = {"usual": (8, {"set5": 5, "set14": 14, "bsd200": 200}), "million": (20, {"a": 5000, "b": 5000})}
 """Name -> variants, and images of each test set."""
@@ -43,7 +43,7 @@ def main(
     for name, (variants, sets) in STUDIES.items():
         rows = simulate(variants, sets)
         clock, processor = time.perf_counter(), time.process_time()
-        analyse(rows, "v0", higher_is_better=True)
+        analyze(rows, "v0", higher_is_better=True)
         measured[name] = {
             "rows": len(rows),
             "seconds": time.perf_counter() - clock,

@@ -24,7 +24,7 @@ from nitido.architectures import build, get_architecture
 from nitido.base.errors import NitidoError, unknown_name
 from nitido.cli.console import JSON_TO_STDOUT, print_table, write_json_output
 from nitido.data import Store, prepare, resolve_all
-from nitido.evaluation.benchmark import BicubicUpscaler, measure
+from nitido.evaluation.scoring import BicubicUpscaler, measure
 from nitido.study.plan import RunConfig, plan
 from nitido.study.resolve import resolve
 from nitido.study.spec import builtin_names, load_study_file

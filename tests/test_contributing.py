@@ -111,7 +111,7 @@ def test_the_networks_hold_the_new_activation_and_block(study: Path) -> None:
     assert not re.search("Hardswish|depthwise", summaries["compact"])
 
 
-def test_the_new_loss_is_minimised(study: Path) -> None:
+def test_the_new_loss_is_minimized(study: Path) -> None:
     def first(variant: str) -> dict[str, float]:
         line: dict[str, float] = json.loads(
             (run_directory(study, variant) / "metrics.jsonl").read_text().splitlines()[0]

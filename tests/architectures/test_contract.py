@@ -130,12 +130,12 @@ def test_pixels_beyond_the_radius_have_no_effect(recipe: Recipe) -> None:
     network = recipe.build().double().eval()
     radius, scale = network.receptive_field_radius, network.scale
     assert radius is not None
-    centre = radius + 2
-    lr = torch.rand(1, network.channels, 2 * centre + 1, 2 * centre + 1, dtype=torch.float64)
+    center = radius + 2
+    lr = torch.rand(1, network.channels, 2 * center + 1, 2 * center + 1, dtype=torch.float64)
     near, far = lr.clone(), lr.clone()
-    near[..., centre, centre + radius] += 1
-    far[..., centre, centre + radius + 1] += 1
-    own = (..., slice(centre * scale, (centre + 1) * scale), slice(centre * scale, (centre + 1) * scale))
+    near[..., center, center + radius] += 1
+    far[..., center, center + radius + 1] += 1
+    own = (..., slice(center * scale, (center + 1) * scale), slice(center * scale, (center + 1) * scale))
     with torch.no_grad():
         assert torch.equal(network(far)[own], network(lr)[own])
         assert not torch.equal(network(near)[own], network(lr)[own])

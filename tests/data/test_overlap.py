@@ -58,7 +58,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_image_is_recognised(folder: Path, change: str) -> None:
+def test_a_changed_image_is_recognized(folder: Path, change: str) -> None:
     train = _store(folder, "train", _images(*NAMES[:3]))
     changed = {f"x{name}": CHANGES[change](image) for name, image in _images(*NAMES[:3]).items()}
     validation = _store(folder, "validation", _images("rocket"))

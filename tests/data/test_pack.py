@@ -40,13 +40,13 @@ def _files(folder: Path) -> dict[str, int]:
 
 
 def test_images_come_out_as_they_went_in(folder: Path) -> None:
-    colour = _save(folder / "colour.png", _noise(31, 42))
+    color = _save(folder / "color.png", _noise(31, 42))
     grey = _save(folder / "grey.png", _noise(20, 33)[..., 0])
     store = prepare(resolve(str(folder)), [2, 3])
-    assert (store.names, store.grey, len(store)) == (("colour", "grey"), (False, True), 2)
-    np.testing.assert_array_equal(store.hr(0), colour)
+    assert (store.names, store.grey, len(store)) == (("color", "grey"), (False, True), 2)
+    np.testing.assert_array_equal(store.hr(0), color)
     np.testing.assert_array_equal(store.hr(1), np.stack([grey] * 3, axis=-1))
-    np.testing.assert_array_equal(store.hr_cropped(0, 2), colour[:30, :42])
+    np.testing.assert_array_equal(store.hr_cropped(0, 2), color[:30, :42])
     np.testing.assert_array_equal(store.hr_cropped(1, 3), store.hr(1)[:18])
     assert [store.lr(i, 3).shape for i in range(2)] == [(10, 14, 3), (6, 11, 3)]
     assert store.lr_sizes(2) == [(15, 21), (10, 16)]

@@ -47,7 +47,7 @@ def test_the_plan_of_a_patch_depends_on_nothing_but_its_index(seed: int, indices
     together = patch_plan(seed, indices, SIZES, 8)
     for n, index in enumerate(indices):
         alone = patch_plan(seed, [index], SIZES, 8)
-        parts = ("image", "top", "left", "symmetry", "colours")
+        parts = ("image", "top", "left", "symmetry", "colors")
         assert [getattr(together, part)[n] for part in parts] == [getattr(alone, part)[0] for part in parts]
 
 
@@ -83,14 +83,14 @@ def test_places_and_symmetries_are_uniform_and_independent() -> None:
         counts[places[image, top, left], symmetry] += 1
     assert len(places) == 10 + 1 + 92
     assert chisquare(counts.ravel()).pvalue > 1e-3
-    # Neighbours in the sequence must not be alike either.
+    # Neighbors in the sequence must not be alike either.
     order = plan.symmetry[:-1] * 8 + plan.symmetry[1:]
     assert chisquare(np.bincount(order, minlength=64)).pvalue > 1e-3
 
 
-def test_orders_of_colours_are_uniform_and_independent_of_symmetries() -> None:
+def test_orders_of_colors_are_uniform_and_independent_of_symmetries() -> None:
     plan = patch_plan(3, range(100_000), SIZES, 8)
-    both = plan.symmetry * 6 + plan.colours
+    both = plan.symmetry * 6 + plan.colors
     assert chisquare(np.bincount(both, minlength=48)).pvalue > 1e-3
 
 
@@ -132,7 +132,7 @@ def test_every_patch_is_where_the_plan_says(store: Store, scale: int) -> None:
 
 
 def test_lr_and_hr_show_the_same_place(folder: Path) -> None:
-    """The colours of a smooth image are its coordinates, so each LR pixel must be the mean of its HR pixels."""
+    """The colors of a smooth image are its coordinates, so each LR pixel must be the mean of its HR pixels."""
     rows, columns = np.mgrid[0:120, 0:100]
     pixels = np.stack([rows * 2, columns * 2, rows + columns], axis=-1).astype(np.uint8)
     Image.fromarray(pixels).save(folder / "ramp.png")
@@ -171,11 +171,11 @@ def test_without_augmentation_nothing_is_turned(store: Store) -> None:
 
 
 @pytest.mark.parametrize("augment", [True, False])
-def test_colours_are_reordered_alike_in_lr_and_hr(store: Store, augment: bool) -> None:
+def test_colors_are_reordered_alike_in_lr_and_hr(store: Store, augment: bool) -> None:
     count = 64
     plain = PatchSampler(store, 2, 12, seed=9, augment=augment).batch(0, count)
     shuffled = PatchSampler(store, 2, 12, seed=9, augment=augment, augment_colours=True).batch(0, count)
-    orders = [ORDERS[order] for order in patch_plan(9, range(count), store.lr_sizes(2), 12).colours]
+    orders = [ORDERS[order] for order in patch_plan(9, range(count), store.lr_sizes(2), 12).colors]
     assert len(set(orders)) == 6
     for before, after in zip(plain, shuffled, strict=True):
         for n, order in enumerate(orders):

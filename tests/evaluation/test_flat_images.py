@@ -12,7 +12,10 @@ from PIL import Image
 
 from nitido.architectures import build, resolve_config
 from nitido.data import ImageSet, Store, prepare
-from nitido.evaluation.benchmark import (
+from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricError, MetricInput, luma
+from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
+from nitido.evaluation.protocol import PSNR_CAP
+from nitido.evaluation.scoring import (
     BicubicUpscaler,
     NetworkUpscaler,
     NonFiniteOutputError,
@@ -20,9 +23,6 @@ from nitido.evaluation.benchmark import (
     require_measurable,
     score,
 )
-from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricError, MetricInput, luma
-from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
-from nitido.evaluation.protocol import PSNR_CAP
 from nitido.upscaling.upscaler import ImageUpscaler
 
 IN_DECIBELS = ("psnr_y", "psnr_rgb", "lr_consistency")
@@ -108,13 +108,13 @@ def test_a_flat_result_of_an_image_that_is_not_flat_is_named(tmp_path: Path, cap
             parameter.zero_()
     store = images(tmp_path / "dead", black=9)
     list(evaluate(NetworkUpscaler(network), store, 2))
-    assert "flat colour" not in capsys.readouterr().err
+    assert "flat color" not in capsys.readouterr().err
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     store = prepare(ImageSet("dead", (tmp_path / "noise.png",)), [2], tmp_path / "packs")
     list(evaluate(NetworkUpscaler(network), store, 2))
     told = capsys.readouterr().err
-    assert told == "note: noise of dead: the enlarged image is one flat colour, its source is not\n"
+    assert told == "note: noise of dead: the enlarged image is one flat color, its source is not\n"
     told_of_upscaling: list[str] = []
     ImageUpscaler(network).upscale(noise, None, 96, 128, note=told_of_upscaling.append)
     assert told_of_upscaling == ["the network's output is a single flat color, but the input is not"]
@@ -129,7 +129,7 @@ def test_images_too_large_for_a_metric_are_named_before_any_work(
         assert METRICS[name].too_large(8000, 12000)
         assert METRICS[name].too_large(2000, 3000) is None
         small = replace(METRICS[name], largest=64 * 48 - 1)
-        monkeypatch.setattr("nitido.evaluation.benchmark.metric", lambda _, small=small: small)
+        monkeypatch.setattr("nitido.evaluation.scoring.metric", lambda _, small=small: small)
         with pytest.raises(MetricError, match=r"black of flat: an image of 64×48 is too large for .* at most 0"):
             require_measurable(store, 2, [name])
         black = np.zeros((48, 64, 3), np.uint8)

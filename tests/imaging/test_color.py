@@ -27,7 +27,7 @@ def test_tensor_agrees_with_scikit_image(image):
     np.testing.assert_allclose(ycbcr * 255, rgb2ycbcr(image), rtol=0, atol=1e-10)
 
 
-def test_corners_of_the_colour_cube():
+def test_corners_of_the_color_cube():
     """BT.601: black and white are Y 16 and 235, and the primaries reach chroma 16 and 240."""
     red, blue, white, black = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
     rgb = torch.tensor([red, blue, white, black], dtype=torch.float64)[:, :, None, None]

@@ -37,12 +37,12 @@ def dense(size: int, k: int, shrink: bool) -> np.ndarray:
     half = Fraction(1, 2)
     matrix = np.full((math.ceil(size * scale), size), Fraction(0))
     for row, weights in enumerate(matrix):
-        centre = (row + half) / scale - half
-        for tap in range(math.floor(centre - 2 / stretch), math.ceil(centre + 2 / stretch) + 1):
+        center = (row + half) / scale - half
+        for tap in range(math.floor(center - 2 / stretch), math.ceil(center + 2 / stretch) + 1):
             column = tap
             while not 0 <= column < size:
                 column = -1 - column if column < 0 else 2 * size - 1 - column
-            weights[column] += keys((centre - tap) * stretch)
+            weights[column] += keys((center - tap) * stretch)
         weights /= weights.sum()
     return matrix
 

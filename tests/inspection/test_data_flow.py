@@ -89,7 +89,7 @@ def test_a_nested_block_shows_its_recipe() -> None:
     assert ("ResidualBlock", "dense", "BatchNorm2d") in [block.lines for block in normalised.values()]
 
 
-def test_nearest_neighbours_are_an_upsampling() -> None:
+def test_nearest_neighbors_are_an_upsampling() -> None:
     flow = data_flow(build("edsr", resolve_config("edsr", "debug", {"upsampler": "nearest", "scale": 4})))
     shapes = [(block.lines, block.shape) for block in flow.values() if block.kind == "upsampling"]
     assert shapes == [(("Nearest ×2",), "4 · 2h×2w"), (("Nearest ×2",), "4 · 4h×4w")]

@@ -158,5 +158,5 @@ def network_configs(architecture: str) -> list[dict[str, Any]]:
 
 
 def _clash(config: Mapping[str, Any]) -> bool:
-    """Whether keys exclude each other: grey images have no mean colour."""
+    """Whether keys exclude each other: grey images have no mean color."""
     return config.get("channels") == 1 and "rgb_mean" in config

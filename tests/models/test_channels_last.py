@@ -40,7 +40,7 @@ def test_channels_last_data_is_not_copied() -> None:
 
 
 class Seeing(SuperResolutionNetwork):
-    """Nearest neighbour ×2, by a convolution whose weights leave the layout to its input."""
+    """Nearest neighbor ×2, by a convolution whose weights leave the layout to its input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(NetworkConfig(channels=channels), 1)
@@ -54,11 +54,11 @@ class Seeing(SuperResolutionNetwork):
 
 
 @pytest.mark.parametrize("self_ensemble", [False, True])
-@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("colors", [1, 3])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_network_gets_channels_last_input(channels: int, colours: int, self_ensemble: bool) -> None:
+def test_every_network_gets_channels_last_input(channels: int, colors: int, self_ensemble: bool) -> None:
     network = Seeing(channels)
-    upright = np.random.default_rng(0).integers(0, 256, (20, 31, colours), dtype=np.uint8)
+    upright = np.random.default_rng(0).integers(0, 256, (20, 31, colors), dtype=np.uint8)
     upscaler = ImageUpscaler(network, self_ensemble=self_ensemble)
     turned = upright.swapaxes(0, 1)  # as an image that its EXIF turns: a view
     for pixels in (upright, turned):

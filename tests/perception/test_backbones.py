@@ -98,7 +98,7 @@ def _probabilities(lite: Backbone, head: nn.Module, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_efficientnet_recognises_images(name: str, lite: Backbone, head: nn.Module) -> None:
+def test_efficientnet_recognizes_images(name: str, lite: Backbone, head: nn.Module) -> None:
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None] / 255
     side = min(pixels.shape[-2:])
     top, left = ((length - side) // 2 for length in pixels.shape[-2:])

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from nitido.data import ImageSet, prepare
-from nitido.evaluation.benchmark import BicubicUpscaler, evaluate
+from nitido.evaluation.scoring import BicubicUpscaler, evaluate
 from nitido.imaging import find_images
 
 PUBLISHED = {

@@ -18,7 +18,7 @@ from nitido.study.statistics import (
     PairedDifference,
     Scores,
     StudyScores,
-    analyse,
+    analyze,
     bootstrap_scores,
     holm,
     paired_difference,
@@ -147,7 +147,7 @@ def test_equal_variants_share_the_first_rank() -> None:
     for _ in range(studies):
         difficulty = difficulties(rng, sets)
         rows = pl.concat([rows_of(f"v{i}", noise.variant(rng, difficulty, 3)) for i in range(5)])
-        ranks = {v.rank for v in analyse(rows, "v0", higher_is_better=True, resamples=50).variants}
+        ranks = {v.rank for v in analyze(rows, "v0", higher_is_better=True, resamples=50).variants}
         split += ranks != {1}
     assert split / studies <= ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / studies)
 

@@ -9,7 +9,7 @@ import torch
 
 from nitido.cli import main
 from nitido.data import ImageSet, Store, prepare
-from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
+from nitido.evaluation.scoring import NetworkUpscaler, evaluate
 from nitido.imaging import find_images
 from nitido.models import load_model_file
 

@@ -94,7 +94,7 @@ def test_the_best_weights_by_perceptual_distance_are_kept(whole) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
-def test_an_interrupted_run_resumes_exactly_with_both_optimisers(
+def test_an_interrupted_run_resumes_exactly_with_both_optimizers(
     small_store: Store, whole, tmp_path: Path, step: int
 ) -> None:
     def press_ctrl_c(done: int, psnr: float | None) -> None:

@@ -250,7 +250,7 @@ def test_compiling_without_a_compiler_is_refused() -> None:
 def test_a_compiled_run_ends_where_an_eager_one_does(eager, compiled) -> None:
     trained, directory = compiled
     assert remembered(directory) == FastPath(precision="float32", compiled=True, reason="compile=true")
-    assert distance(trained, network()) > 1e-3, "it must have learnt something"
+    assert distance(trained, network()) > 1e-3, "it must have learned something"
     assert distance(trained, eager) < 1e-4
 
 

@@ -10,14 +10,14 @@ from PIL import Image
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.data import ImageSet, Store, prepare
-from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
 from nitido.evaluation.protocol import PSNR_CAP
+from nitido.evaluation.scoring import NetworkUpscaler, evaluate
 from nitido.training.module import DivergedError
 from nitido.training.train import Trained, train
 from tests.training.small_runs import options
 from tests.training.traces import lines
 
-COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255)}
+COLORS = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
 
 def validation_of(folder: Path, *names: str) -> Store:
@@ -26,8 +26,8 @@ def validation_of(folder: Path, *names: str) -> Store:
     folder.mkdir()
     for name in names:
         path = folder / f"{name}.png"
-        if name in COLOURS:
-            Image.new("RGB", (96, 80), COLOURS[name]).save(path)
+        if name in COLORS:
+            Image.new("RGB", (96, 80), COLORS[name]).save(path)
         else:
             Image.fromarray(np.ascontiguousarray(data.astronaut()[:80, 100:196])).save(path)
     return prepare(ImageSet("validation", tuple(folder / f"{name}.png" for name in names)), [2], folder / "packs")

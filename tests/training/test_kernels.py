@@ -24,9 +24,9 @@ def test_a_training_with_kernels_ends_near_one_without(small_store: Store, tmp_p
     changes = {"steps": 12, "batch": 3, "precision": "bfloat16", **PLAIN_STEPS}
     own = run(small_store, tmp_path / "own", edsr(), **changes, compile="kernels")
     plain = run(small_store, tmp_path / "plain", edsr(), **changes, compile=False)
-    learnt = distance(plain, edsr())
-    assert learnt > 5e-3
-    assert 0 < distance(own, plain) < learnt / 2, "other machine code, the same network"
+    learned = distance(plain, edsr())
+    assert learned > 5e-3
+    assert 0 < distance(own, plain) < learned / 2, "other machine code, the same network"
     assert '"kernels": true' in (tmp_path / "own" / "fast_path.json").read_text()
 
 

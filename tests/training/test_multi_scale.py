@@ -19,7 +19,7 @@ from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.errors import NitidoError
 from nitido.base.validation import ConfigError
 from nitido.data import ImageSet, Store, prepare, scale_index_of_step
-from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
+from nitido.evaluation.scoring import NetworkUpscaler, evaluate
 from nitido.imaging import bicubic_downscale
 from nitido.training.batches import PatchStream, samplers
 from nitido.training.callbacks import TrainingInterruptedError

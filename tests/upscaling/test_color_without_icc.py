@@ -98,8 +98,8 @@ def test_color_chunks_go_from_png_to_png(tmp_path: Path) -> None:
         for chunk in chunks:
             assert content.count(png_chunk(*chunk)) == 1
         before, after = exiftool(source), exiftool(target)
-        colour = [name for name in before if name.startswith("PNG-cICP") or name in ("PNG:Gamma", "PNG:RedX")]
-        assert [before[name] for name in colour] == [after[name] for name in colour]
+        color = [name for name in before if name.startswith("PNG-cICP") or name in ("PNG:Gamma", "PNG:RedX")]
+        assert [before[name] for name in color] == [after[name] for name in color]
         np.testing.assert_array_equal(np.asarray(Image.open(target)).shape, (120, 160, 3))
 
 

@@ -236,9 +236,9 @@ def test_an_unspecified_channel_is_not_transparency(tmp_path: Path) -> None:
             for suffix in ("png", "tif", "jpg"):
                 note = done(source, tmp_path / f"b.{suffix}").notes[0]
                 assert "not marked as transparency" in note
-                colours = 3 if name == "rgb" else 1
-                assert len(Image.open(tmp_path / f"b.{suffix}").getbands()) == colours
-            expected = bicubic_upscale(samples[..., :colours], 2)
+                colors = 3 if name == "rgb" else 1
+                assert len(Image.open(tmp_path / f"b.{suffix}").getbands()) == colors
+            expected = bicubic_upscale(samples[..., :colors], 2)
             np.testing.assert_array_equal(np.atleast_3d(np.asarray(Image.open(tmp_path / "b.png"))), expected)
 
 

@@ -55,7 +55,7 @@ def test_a_tile_that_does_not_fit_is_split() -> None:
 
 
 class Doubling(SuperResolutionNetwork):
-    """Nearest neighbour ×2 with a radius, which leaves the rest to its children."""
+    """Nearest neighbor ×2 with a radius, which leaves the rest to its children."""
 
     def __init__(self, radius: int | None = 0) -> None:
         super().__init__(NETWORK.config, radius)

@@ -19,7 +19,7 @@ from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
 
 NETWORKS = {
-    "colour": Recipe("srcnn", "debug").build().eval(),
+    "color": Recipe("srcnn", "debug").build().eval(),
     "luma": Recipe("srcnn", "debug", {"channels": 1}).build().eval(),
     "edsr": Recipe("edsr", "debug", {"scale": 3}).build().eval(),
 }
@@ -36,7 +36,7 @@ def by_hand(network: SuperResolutionNetwork, pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-@pytest.mark.parametrize("name", ["colour", "edsr"])
+@pytest.mark.parametrize("name", ["color", "edsr"])
 def test_rgb_is_the_output_of_the_network_at_full_depth(name: str, depth: type) -> None:
     network = NETWORKS[name]
     pixels = PHOTO if depth == np.uint8 else np.random.default_rng(0).integers(0, 65536, (21, 33, 3), dtype=np.uint16)
@@ -58,10 +58,10 @@ def test_tiles_leave_no_seam() -> None:
 
 def test_grey_stays_grey() -> None:
     grey = PHOTO[..., 1]
-    through_colour = nitido.upscale(grey, NETWORKS["colour"])
+    through_color = nitido.upscale(grey, NETWORKS["color"])
     weights = np.array([0.299, 0.587, 0.114])
-    assert through_colour.shape == (78, 102)
-    assert np.abs(through_colour - by_hand(NETWORKS["colour"], np.dstack([grey] * 3)) @ weights).max() <= 0.51
+    assert through_color.shape == (78, 102)
+    assert np.abs(through_color - by_hand(NETWORKS["color"], np.dstack([grey] * 3)) @ weights).max() <= 0.51
     through_luma = nitido.upscale(grey, NETWORKS["luma"])
     assert np.abs(through_luma - by_hand(NETWORKS["luma"], grey[..., None])[..., 0]).max() <= 0.51
 
@@ -77,7 +77,7 @@ def test_a_luma_network_gets_y_and_chroma_is_bicubic() -> None:
         assert np.abs(upscaled - expected.clip(0, 1) * 255).max() <= 0.51
 
 
-@pytest.mark.parametrize("model", ["bicubic", NETWORKS["colour"]], ids=["bicubic", "network"])
+@pytest.mark.parametrize("model", ["bicubic", NETWORKS["color"]], ids=["bicubic", "network"])
 def test_transparency_leaves_no_fringe(model: object) -> None:
     rows, columns = np.mgrid[:40, :40]
     inside = np.hypot(rows - 20, columns - 20) < 12
@@ -89,7 +89,7 @@ def test_transparency_leaves_no_fringe(model: object) -> None:
     np.testing.assert_array_equal(upscaled[..., 3], bicubic_upscale(image[..., 3], 2))
 
 
-def test_hidden_colours_are_no_reason_to_lose_visible_ones() -> None:
+def test_hidden_colors_are_no_reason_to_lose_visible_ones() -> None:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (9, 11, 4), dtype=np.uint8)
     image[..., 3] = 255
@@ -114,7 +114,7 @@ class Doubling(SuperResolutionNetwork):
     """Nearest-neighbor upsampling ×2 as a network, whose output is easy to compute independently."""
 
     def __init__(self, factor: float = 1.0) -> None:
-        super().__init__(NETWORKS["colour"].config, 0)
+        super().__init__(NETWORKS["color"].config, 0)
         self.factor = factor
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -153,8 +153,8 @@ def test_a_part_has_the_pixels_of_the_whole() -> None:
     whole = nitido.upscale(PHOTO, NETWORKS["edsr"])
     part, _ = ImageUpscaler(NETWORKS["edsr"]).upscale_part(PHOTO, None, 117, 153, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - whole[33:54, 60:87]).max() <= 1
-    twice = nitido.upscale(PHOTO, NETWORKS["colour"], 4)
-    part, _ = ImageUpscaler(NETWORKS["colour"]).upscale_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
+    twice = nitido.upscale(PHOTO, NETWORKS["color"], 4)
+    part, _ = ImageUpscaler(NETWORKS["color"]).upscale_part(PHOTO, None, 156, 204, (20, 11, 9, 7))
     assert np.abs(part.astype(int) - twice[44:72, 80:116]).max() <= 1
     with pytest.raises(UpscaleError, match="the part 50,0,9,7 is not within the image of 51×39"):
         ImageUpscaler(None).upscale_part(PHOTO, None, 78, 102, (50, 0, 9, 7))
@@ -218,25 +218,25 @@ def test_target_sizes() -> None:
         TargetSize(width=90).of(150, 100, 2)
 
 
-SEVERAL = ImageUpscaler(NETWORKS["colour"], scales=(2, 4, 3))
+SEVERAL = ImageUpscaler(NETWORKS["color"], scales=(2, 4, 3))
 
 
 @pytest.mark.parametrize(("factor", "own"), [(2, 2), (3, 3), (4, 4), (1.5, 2), (2.5, 3), (3.2, 4)])
 def test_a_network_for_several_scales_is_used_at_the_nearest_that_reaches_the_size(factor: float, own: int) -> None:
     height, width = (round(side * factor) for side in PHOTO.shape[:2])
     upscaled, _ = SEVERAL.upscale(PHOTO, None, height, width)
-    alone, _ = ImageUpscaler(NETWORKS["colour"].at_scale(own)).upscale(PHOTO, None, height, width)
+    alone, _ = ImageUpscaler(NETWORKS["color"].at_scale(own)).upscale(PHOTO, None, height, width)
     assert np.array_equal(upscaled, alone)
     others = [scale for scale in (2, 3, 4) if scale != own]
     for other in others:
-        different, _ = ImageUpscaler(NETWORKS["colour"].at_scale(other)).upscale(PHOTO, None, height, width)
+        different, _ = ImageUpscaler(NETWORKS["color"].at_scale(other)).upscale(PHOTO, None, height, width)
         assert not np.array_equal(upscaled, different)
 
 
 def test_beyond_its_largest_scale_a_network_is_repeated() -> None:
     size = (6 * PHOTO.shape[0], 6 * PHOTO.shape[1])
     upscaled, _ = SEVERAL.upscale(PHOTO, None, *size)
-    repeated, _ = ImageUpscaler(NETWORKS["colour"].at_scale(4)).upscale(PHOTO, None, *size)
+    repeated, _ = ImageUpscaler(NETWORKS["color"].at_scale(4)).upscale(PHOTO, None, *size)
     assert np.array_equal(upscaled, repeated)
 
 

@@ -226,7 +226,7 @@ def test_16_bits_stay_16_bits(tmp_path: Path, suffix: str, channels: int) -> Non
         np.testing.assert_array_equal(tifffile.imread(target).reshape(expected.shape), expected)
         assert len(tifffile.TiffFile(target).pages[0].extrasamples) == (channels == 4)
     else:
-        # Pillow reads 16-bit colour as 8 bits; ImageMagick writes its samples plainly.
+        # Pillow reads 16-bit color as 8 bits; ImageMagick writes its samples plainly.
         letters = {1: "gray", 3: "rgb", 4: "rgba"}[channels]
         plain = subprocess.run(
             ["convert", target, "-depth", "16", "-endian", "LSB", f"{letters}:-"], capture_output=True, check=True

@@ -48,7 +48,7 @@ def write_card(descriptor: ModelDescriptor, origin: Provenance) -> str:
 
 def _what_it_is(descriptor: ModelDescriptor) -> list[str]:
     family = get_architecture(descriptor.architecture)
-    colours = "RGB" if descriptor.channels == 3 else "Y only (color is upscaled by bicubic)"
+    colors = "RGB" if descriptor.channels == 3 else "Y only (color is upscaled by bicubic)"
     objectives = {
         "fidelity": "Trained for a small error per pixel.",
         "perception": "Trained to look like a photograph: it invents detail, which lowers its PSNR.",
@@ -56,7 +56,7 @@ def _what_it_is(descriptor: ModelDescriptor) -> list[str]:
     scales = ", ".join(f"×{scale}" for scale in published(descriptor).metrics)
     config = ", ".join(f"{key} {_plain(value)}" for key, value in descriptor.config.items() if value is not None)
     return [
-        f"{family.title} for {scales}, {descriptor.parameters:,} parameters, works on {colours}. "
+        f"{family.title} for {scales}, {descriptor.parameters:,} parameters, works on {colors}. "
         f"{objectives[published(descriptor).objective]}",
         "",
         f"- Network: {config}",

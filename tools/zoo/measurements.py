@@ -7,8 +7,8 @@ from torch import Tensor
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import prepare, resolve
-from nitido.evaluation.benchmark import NetworkUpscaler
 from nitido.evaluation.model_comparison import evaluate_models, means
+from nitido.evaluation.scoring import NetworkUpscaler
 from nitido.models.bfloat16 import calculator
 from nitido.models.zoo.listing import DATASETS
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from nitido.data import Store
-    from nitido.evaluation.benchmark import Upscaler
+    from nitido.evaluation.scoring import Upscaler
 
 BICUBIC = "bicubic"
 
@@ -65,10 +65,10 @@ def evaluate(
     with loading():
         from nitido.base.device import device_label
         from nitido.data import prepare, resolve
-        from nitido.evaluation.benchmark import require_measurable, unmeasurable
         from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS, MetricNotAvailableError
         from nitido.evaluation.metrics import metric as metric_called
         from nitido.evaluation.model_comparison import evaluate_models, means
+        from nitido.evaluation.scoring import require_measurable, unmeasurable
 
     asked = metric or list(FIDELITY_METRICS)
     named = [metric_called(name) for name in dict.fromkeys(asked) if name != ALL]
@@ -207,7 +207,7 @@ def _cell(value: float | None, decimals: int) -> str:
 
 
 def _label(name: str, self_ensemble: bool) -> str:
-    """Return the label of a model in tables and JSON; a self-ensemble is labelled as one."""
+    """Return the label of a model in tables and JSON; a self-ensemble is labeled as one."""
     return f"{name} (self-ensemble)" if self_ensemble and name != BICUBIC else name
 
 
@@ -238,7 +238,7 @@ def _device(name: str | None, models: "Sequence[str]") -> "torch.device":
 
 
 def _upscaler(name: str, scale: int, device: "torch.device", self_ensemble: bool = False) -> "Upscaler":
-    from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler
+    from nitido.evaluation.scoring import BicubicUpscaler, NetworkUpscaler
     from nitido.models.find import find_model
     from nitido.models.self_ensemble import SelfEnsemble
 

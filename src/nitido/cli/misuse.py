@@ -14,7 +14,7 @@ _NUMBER_WITH_X = re.compile(r"[x×]?(\d+(?:\.\d+)?)[x×]?", re.IGNORECASE)
 def describe_misuse(error: Any, arguments: Sequence[str], program: str) -> str:
     """Return one line about `error`, one of typer's for wrong arguments.
 
-    The classes of these errors differ between versions of typer, so they are recognised by their attributes.
+    The classes of these errors differ between versions of typer, so they are recognized by their attributes.
     """
     context = getattr(error, "ctx", None)
     message = " ".join(error.format_message().split())

@@ -14,7 +14,7 @@ from nitido.data.catalog import (
     resolve,
     resolve_all,
 )
-from nitido.data.centre import centre
+from nitido.data.center_crop import center_crop
 from nitido.data.check import MINIMUM_SIDE, Finding, check_folder
 from nitido.data.download import Fetched, Source, fetch, fetch_dataset
 from nitido.data.pack import Entry, Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap
@@ -38,7 +38,7 @@ __all__ = [
     "Source",
     "Split",
     "Store",
-    "centre",
+    "center_crop",
     "check_folder",
     "dataset",
     "fetch",

@@ -15,7 +15,7 @@ Integers = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
-_POSITION, _SYMMETRY, _SCALE, _COLOURS = 0, 1, 2, 3  # independent streams of random numbers
+_POSITION, _SYMMETRY, _SCALE, _COLORS = 0, 1, 2, 3  # independent streams of random numbers
 
 DRAWN = 512
 """Number of patches whose positions are drawn together."""
@@ -28,7 +28,7 @@ ORDERS = tuple(permutations(range(3)))
 class PatchPlan:
     """Where patches are cropped: arrays `(N,)` of image, top left LR pixel, symmetry and channel order.
 
-    Bit 0 of the symmetry flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns. `colours` are
+    Bit 0 of the symmetry flips up-down, then bit 1 flips left-right, then bit 2 swaps rows and columns. `colors` are
     indices into `ORDERS`.
     """
 
@@ -36,7 +36,7 @@ class PatchPlan:
     top: Integers
     left: Integers
     symmetry: Integers
-    colours: Integers
+    colors: Integers
 
 
 def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int]], patch: int) -> PatchPlan:
@@ -70,8 +70,8 @@ def patch_plan(seed: int, indices: npt.ArrayLike, sizes: Sequence[tuple[int, int
     image = np.searchsorted(ends, place, side="right").astype(np.int64)
     top, left = np.divmod(place - (ends - rows * columns)[image], columns[image])
     symmetry = (_random(seed, _SYMMETRY, index) >> np.uint64(61)).astype(np.int64)
-    colours = (_random(seed, _COLOURS, index) % np.uint64(len(ORDERS))).astype(np.int64)
-    return PatchPlan(image, top, left, symmetry, colours)
+    colors = (_random(seed, _COLORS, index) % np.uint64(len(ORDERS))).astype(np.int64)
+    return PatchPlan(image, top, left, symmetry, colors)
 
 
 def scale_index_of_step(seed: int, step: int, count: int) -> int:
@@ -163,8 +163,8 @@ class PatchSampler:
         if not (self._first <= start and start + count <= self._first + len(self._ahead)):
             plan = patch_plan(self.seed, np.arange(start, start + max(count, DRAWN)), self.sizes, self.patch)
             symmetries = plan.symmetry if self.augment else np.zeros_like(plan.symmetry)
-            colours = plan.colours if self.augment_colours else np.zeros_like(plan.colours)
-            parts = (plan.image, plan.top, plan.left, symmetries, colours)
+            colors = plan.colors if self.augment_colours else np.zeros_like(plan.colors)
+            parts = (plan.image, plan.top, plan.left, symmetries, colors)
             self._first, self._ahead = start, list(zip(*(part.tolist() for part in parts), strict=True))
         begin = start - self._first
         return self._ahead[begin : begin + count]

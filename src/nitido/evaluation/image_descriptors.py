@@ -120,7 +120,7 @@ _ALL = (
     Descriptor("edge density", "few edges", "many edges", edge_density),
     Descriptor("dominant frequency", "coarse structure", "fine texture", dominant_frequency),
     Descriptor("noise", "little noise", "much noise", noise),
-    Descriptor("saturation", "pale colours", "strong colours", saturation),
+    Descriptor("saturation", "pale colors", "strong colors", saturation),
     Descriptor("line structure", "irregular texture", "lines in one direction", line_structure),
     Descriptor("JPEG blockiness", "no JPEG blocks", "visible JPEG blocks", jpeg_blockiness),
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 from nitido.base.activity import announced
 from nitido.data import Store
-from nitido.evaluation.benchmark import Image, Upscaler, evaluate, measure, unmeasurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
+from nitido.evaluation.scoring import Image, Upscaler, evaluate, measure, unmeasurable
 
 Row = dict[str, Any]
 

@@ -211,7 +211,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
         with path.open("rb") as file:
             head = file.read(_HEAD_SIZE)
             file.seek(0)
-            kind = _recognised(head)
+            kind = _recognized(head)
             yield file, kind
     except _UnfitError as error:
         raise ImageFileError(f"{path}: {error}") from None
@@ -230,7 +230,7 @@ class _UnfitError(Exception):
     """Why a file cannot be read as an image, without the path, which the caller adds."""
 
 
-def _recognised(head: bytes) -> str:
+def _recognized(head: bytes) -> str:
     """Return the format of a file that begins with `head`."""
     if not head:
         raise _UnfitError("the file is empty")
@@ -416,8 +416,8 @@ def _encode(kind: str, pixels: Pixels) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, format="BMP")
         return buffer.getvalue()
-    grey, colour = ("b-w", "srgb") if pixels.dtype == np.uint8 else ("grey16", "rgb16")
-    image = pyvips.Image.new_from_array(pixels, interpretation=grey if pixels.shape[2] == 1 else colour)
+    grey, color = ("b-w", "srgb") if pixels.dtype == np.uint8 else ("grey16", "rgb16")
+    image = pyvips.Image.new_from_array(pixels, interpretation=grey if pixels.shape[2] == 1 else color)
     options: dict[str, dict[str, Any]] = {
         "png": {},
         "jpeg": {"Q": 95, "subsample_mode": "off"},

@@ -73,7 +73,7 @@ def without_lost_parts(packet: bytes) -> tuple[bytes, list[str]]:
             continue
         changed = True
     _undeclare(document, {*_NAMESPACES, _CONTAINER, _CONTAINER_ITEM, _CAMERA})
-    return (_serialised(document) if changed else packet), list(dict.fromkeys(lost))
+    return (_serialized(document) if changed else packet), list(dict.fromkeys(lost))
 
 
 def with_size(packet: bytes, old: tuple[int, int], new: tuple[int, int]) -> bytes:
@@ -90,7 +90,7 @@ def with_size(packet: bytes, old: tuple[int, int], new: tuple[int, int]) -> byte
         if value is not None:
             _set_text(node, value)
             changed = True
-    return _serialised(document) if changed else packet
+    return _serialized(document) if changed else packet
 
 
 def _lost_part(key: tuple[str, str], node: _Property) -> str | None:
@@ -193,6 +193,6 @@ def _undeclare(document: minidom.Document, namespaces: set[str]) -> None:
                 element.removeAttributeNode(attribute)
 
 
-def _serialised(document: minidom.Document) -> bytes:
+def _serialized(document: minidom.Document) -> bytes:
     """Serialize the document without an XML declaration, which a packet does not have."""
     return "".join(node.toxml() for node in document.childNodes).encode("utf-8")

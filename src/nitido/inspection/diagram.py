@@ -34,7 +34,7 @@ _LONGEST_ROW = 13.5  # inches; at a width of 1,400 pixels, the smallest text is 
 _NARROWEST = 5.0  # minimum width of the lines of changed fields, inches
 _NOTHING = Layout((), (), (), ())
 
-_COLOURS: dict[Kind, tuple[str, str]] = {  # fill, edge
+_COLORS: dict[Kind, tuple[str, str]] = {  # fill, edge
     "input": ("#f1f3f5", "#7b8794"),
     "output": ("#f1f3f5", "#7b8794"),
     "convolution": ("#dbeafe", "#2563a8"),
@@ -200,7 +200,7 @@ def _draw_frame(axes: Any, panel: _Panel, place: tuple[float, float, float, floa
             height,
             boxstyle="round,pad=0,rounding_size=0.08",
             facecolor="#faf8fe",
-            edgecolor=_COLOURS["block"][1],
+            edgecolor=_COLORS["block"][1],
             linestyle="--",
             linewidth=0.8,
             zorder=0,
@@ -238,7 +238,7 @@ def _draw_arrow(axes: Any, arrow: Arrow) -> None:
 
 
 def _draw_box(axes: Any, box: Box) -> None:
-    fill, edge = _COLOURS[box.block.kind]
+    fill, edge = _COLORS[box.block.kind]
     if box.block.kind == "sum":
         axes.add_patch(Circle((box.x, box.y), box.width / 2, facecolor=fill, edgecolor=edge, linewidth=1.2, zorder=4))
         axes.text(box.x, box.y, "+", size=13, color=_INK, ha="center", va="center_baseline", zorder=5)
@@ -249,8 +249,8 @@ def _draw_box(axes: Any, box: Box) -> None:
     middle_of_first = box.y + _text_height(len(lines)) / 2 - _LINE_HEIGHT / 2
     for index, line in enumerate(lines):
         y = middle_of_first - index * _LINE_HEIGHT - (_HEADING_GAP if index else 0.0)
-        size, weight, colour = (_HEADING, "bold", _INK) if index == 0 else (_DETAIL, "normal", _QUIET)
-        axes.text(box.x, y, line, size=size, weight=weight, color=colour, ha="center", va="center_baseline", zorder=5)
+        size, weight, color = (_HEADING, "bold", _INK) if index == 0 else (_DETAIL, "normal", _QUIET)
+        axes.text(box.x, y, line, size=size, weight=weight, color=color, ha="center", va="center_baseline", zorder=5)
 
 
 def _rounded(box: Box, offset: float, fill: str, edge: str) -> FancyBboxPatch:

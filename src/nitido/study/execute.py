@@ -21,12 +21,12 @@ from nitido.base.locks import exclusive
 from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, report_overlaps
-from nitido.evaluation.benchmark import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.metrics import metric as metric_called
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.protocol import PROTOCOL
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
+from nitido.evaluation.scoring import NetworkUpscaler, Upscaler, evaluate, require_measurable
 from nitido.inspection import draw_detailed_graph, draw_diagram, summarize
 from nitido.models import ModelDescriptor, ModelFileError, load_model_file, save_model
 from nitido.models.model_file import LearnedImages, LoadedModel, metric_name

@@ -10,7 +10,7 @@ import polars as pl
 from nitido.base.errors import NitidoError
 from nitido.base.number_text import number_text
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
-from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyse
+from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyze
 
 RANKED_BY = SELECTION_METRICS["fidelity"].metric
 
@@ -305,7 +305,7 @@ def _ranking(
     chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
     tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == selection_metric.metric))
     try:
-        statistics = analyse(tested, baseline, higher_is_better=selection_metric.higher_is_better)
+        statistics = analyze(tested, baseline, higher_is_better=selection_metric.higher_is_better)
     except StatisticsError as error:
         return _Ranking(places, tuple(by_mean), caveats=(f"no statistics: {error}",))
     if max(found.seeds for found in statistics.variants) > 1:

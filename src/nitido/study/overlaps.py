@@ -73,9 +73,9 @@ def describe_choice(
         sentences.append(f"Duplicates or near duplicates among the test images: {_listed(twice)}.")
     elif not record.tests_compared:
         sentences.append("Near duplicates among the test images were not searched for.")
-    learnt = [overlap for overlap in found if overlap.roles == ("train", "validation")]
-    if learnt:
-        sentences.append(f"Validation images are near duplicates of training images: {_listed(learnt)}.")
+    learned = [overlap for overlap in found if overlap.roles == ("train", "validation")]
+    if learned:
+        sentences.append(f"Validation images are near duplicates of training images: {_listed(learned)}.")
     for model in dict.fromkeys(pretrained):
         for unrecorded in record.learned.get(model, [model]):
             sentences.append(

@@ -15,10 +15,10 @@ from nitido.base.notes import note
 from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
 from nitido.data.published_images import replaced_images
-from nitido.evaluation.benchmark import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
 from nitido.evaluation.model_comparison import Candidate, compare_on
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
+from nitido.evaluation.scoring import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
 from nitido.models import load_model_file
 from nitido.study.execute import finished_model
 from nitido.study.gains_by_content import study_content

@@ -11,8 +11,8 @@ import torch
 from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.errors import NitidoError
 from nitido.base.locks import exclusive, is_unused
-from nitido.evaluation.benchmark import BicubicUpscaler
 from nitido.evaluation.rows import table, write_rows
+from nitido.evaluation.scoring import BicubicUpscaler
 from nitido.models import read_descriptor
 from nitido.models.find import model_path
 from nitido.models.model_file import LearnedImages

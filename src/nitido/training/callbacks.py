@@ -21,8 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 from nitido.base.activity import activity
 from nitido.base.errors import NitidoError
 from nitido.base.interrupts import DeferredInterrupt
-from nitido.data import Store, centre
-from nitido.evaluation.benchmark import BicubicUpscaler, Image, Upscaler
+from nitido.data import Store, center_crop
+from nitido.evaluation.scoring import BicubicUpscaler, Image, Upscaler
 from nitido.training.metrics_file import VALIDATION, append_scalars, rewind
 from nitido.training.module import NetworkTraining
 
@@ -137,7 +137,7 @@ def _strip(store: Store, scale: int, upscale: Upscaler, side: int) -> Image:
 
     `side` is the width of the center in HR pixels.
     """
-    lr, truth = centre(store, 0, scale, side)
+    lr, truth = center_crop(store, 0, scale, side)
     upscaled = (upscaler(lr, grey=store.grey[0]).rgb for upscaler in (BicubicUpscaler(scale), upscale))
     return np.concatenate([truth, *upscaled], axis=1)
 

@@ -19,7 +19,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.errors import NitidoError
 from nitido.base.number_text import number_text
 from nitido.data import Store
-from nitido.evaluation.benchmark import NetworkUpscaler, NonFiniteOutputError, measure
+from nitido.evaluation.scoring import NetworkUpscaler, NonFiniteOutputError, measure
 from nitido.imaging import rgb_to_ycbcr
 from nitido.training.batches import Batch
 from nitido.training.fast_path import FastPath

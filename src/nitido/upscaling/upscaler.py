@@ -341,8 +341,8 @@ def _split(samples: Pixels, two_channels: bool) -> tuple[Pixels, Pixels | None]:
             f"a {samples.dtype} array {shape}: it must be uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4)"
         )
     planes = samples.reshape(shape[0], shape[1], channels)
-    colours = 1 if channels < 3 else 3
-    return planes[:, :, :colours], planes[:, :, colours] if channels > colours else None
+    colors = 1 if channels < 3 else 3
+    return planes[:, :, :colors], planes[:, :, colors] if channels > colors else None
 
 
 def _in_bfloat16(network: SuperResolutionNetwork, precision: Precision, cost_db: Mapping[int, float]) -> bool:

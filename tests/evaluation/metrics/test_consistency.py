@@ -1,4 +1,4 @@
-"""Whether the input comes back, and whether the colour stays: closed forms and what must not count."""
+"""Whether the input comes back, and whether the color stays: closed forms and what must not count."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from nitido.evaluation.metrics import MetricError, MetricNotAvailableError, colour_shift, lr_consistency, psnr_rgb
+from nitido.evaluation.metrics import MetricError, MetricNotAvailableError, color_shift, lr_consistency, psnr_rgb
 from nitido.imaging import bicubic_downscale, bicubic_upscale
 
 
@@ -40,7 +40,7 @@ def test_greys_differ_by_the_lightness_term_of_ciede2000(a: int, b: int) -> None
     deviation = ((la + lb) / 2 - 50) ** 2
     expected = abs(la - lb) / (1 + 0.015 * deviation / math.sqrt(20 + deviation))
     images = (np.full((40, 33, 3), grey, np.uint8) for grey in (a, b))
-    assert colour_shift(*images, 0) == pytest.approx(expected, abs=0.01)
+    assert color_shift(*images, 0) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_tint_counts_and_a_loss_of_detail_does_not() -> None:
@@ -48,15 +48,15 @@ def test_a_tint_counts_and_a_loss_of_detail_does_not() -> None:
     blurred = bicubic_upscale(bicubic_downscale(hr, 4), 4)
     tinted = np.clip(hr.astype(int) + np.array([4, 0, -4]), 0, 255).astype(np.uint8)
     assert psnr_rgb(blurred, hr, 4) < 27 < 36 < psnr_rgb(tinted, hr, 4)
-    assert colour_shift(blurred, hr, 4) < 0.3 < 1.5 < colour_shift(tinted, hr, 4)
+    assert color_shift(blurred, hr, 4) < 0.3 < 1.5 < color_shift(tinted, hr, 4)
 
 
-def test_a_checkerboard_has_the_colour_of_its_mean() -> None:
+def test_a_checkerboard_has_the_color_of_its_mean() -> None:
     board = np.repeat((np.indices((32, 32)).sum(axis=0) % 2 * 100 + 50)[..., None], 3, axis=2).astype(np.uint8)
-    assert colour_shift(board, np.full((32, 32, 3), 100, np.uint8), 0) == pytest.approx(0, abs=1e-6)
+    assert color_shift(board, np.full((32, 32, 3), 100, np.uint8), 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_box_is_needed() -> None:
     image = np.zeros((20, 17, 3), np.uint8)
     with pytest.raises(MetricNotAvailableError, match="needs 16 pixels a side, and the image is 15×18"):
-        colour_shift(image, image, 1)
+        color_shift(image, image, 1)

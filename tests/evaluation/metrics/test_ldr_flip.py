@@ -1,4 +1,4 @@
-"""ꟻLIP: the paper's formula on flat colours, and the authors' own program on a photograph."""
+"""ꟻLIP: the paper's formula on flat colors, and the authors' own program on a photograph."""
 
 import re
 import subprocess
@@ -14,12 +14,12 @@ from skimage.color import rgb2lab
 from nitido.evaluation.metrics import MetricError, flip
 
 
-def flat(colour: tuple[int, int, int]) -> np.ndarray:
-    return np.full((24, 24, 3), colour, np.uint8)
+def flat(color: tuple[int, int, int]) -> np.ndarray:
+    return np.full((24, 24, 3), color, np.uint8)
 
 
 def hyab(a: np.ndarray, b: np.ndarray) -> float:
-    """Section 4.1: the HyAB distance of two colours in CIELAB, chroma dimmed by the Hunt effect."""
+    """Section 4.1: the HyAB distance of two colors in CIELAB, chroma dimmed by the Hunt effect."""
     (la, *ca), (lb, *cb) = rgb2lab(a / 255)[0, 0], rgb2lab(b / 255)[0, 0]
     chroma = np.hypot(*(0.01 * la * np.array(ca) - 0.01 * lb * np.array(cb)))
     return (abs(la - lb) + chroma) ** 0.7
@@ -28,7 +28,7 @@ def hyab(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("sr", "hr"), [((0, 0, 0), (255, 255, 255)), ((90, 120, 60), (110, 110, 70)), ((0, 0, 255), (250, 240, 0))]
 )
-def test_flat_colours_differ_as_in_the_paper(sr: tuple[int, int, int], hr: tuple[int, int, int]) -> None:
+def test_flat_colors_differ_as_in_the_paper(sr: tuple[int, int, int], hr: tuple[int, int, int]) -> None:
     # Blurring leaves flat images as they are, and they have no edges or points.
     largest = hyab(flat((0, 255, 0)), flat((0, 0, 255)))
     error, knee = hyab(flat(sr), flat(hr)), 0.4 * largest

@@ -23,7 +23,7 @@ def growing(width: int, scale: int) -> nn.Sequential:
 
 
 class Shift(nn.Conv2d):
-    """The mean colour as a 1×1 convolution: `sign` times the mean is added."""
+    """The mean color as a 1×1 convolution: `sign` times the mean is added."""
 
     def __init__(self, sign: float, white: float) -> None:
         super().__init__(3, 3, 1)
@@ -203,7 +203,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
         lambda w: w.update({"body.0.body.1.weight": torch.ones(8)}),
         r"does not have: body\.0\.body\.1\.weight",
     ),
-    "one colour": (
+    "one color": (
         lambda w: w.update({"head.0.weight": w["head.0.weight"][:, :1]}),
         r"head\.0\.weight is \(8, 1, 3, 3\) float32, but EDSR-PyTorch's layout needs \(8, 3, 3, 3\)",
     ),

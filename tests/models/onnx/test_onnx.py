@@ -78,7 +78,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 class Odd(SuperResolutionNetwork):
-    """A network of a stranger: nearest neighbours, and something that goes wrong."""
+    """A network of a stranger: nearest neighbors, and something that goes wrong."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(NetworkConfig(), 0)
@@ -160,9 +160,9 @@ def test_out_of_memory_raises_the_error_of_pytorch(tiny: Exported) -> None:
 
 
 def test_tiles_and_channels_work_with_an_onnx_network(tiny: Exported) -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (40, 53, 3), dtype=np.uint8)
+    colors = np.random.default_rng(0).integers(0, 256, (40, 53, 3), dtype=np.uint8)
     plain, through = load_upscaler(tiny.network), load_upscaler(load_onnx_file(tiny.path), memory=1 << 20)
-    for pixels in (colours, colours[:, :, :1]):
+    for pixels in (colors, colors[:, :, :1]):
         expected, _ = plain.upscale(pixels, None, 80, 106)
         found, _ = through.upscale(pixels, None, 80, 106)
         assert np.abs(expected.astype(int) - found).max() <= 1

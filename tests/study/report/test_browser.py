@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, report: Path) -> Iterator:
-    """Open the page at a size and in a colour scheme; afterwards nothing may have been fetched or complained of."""
+    """Open the page at a size and in a color scheme; afterwards nothing may have been fetched or complained of."""
     contexts, complaints, requests = [], [], []
 
     def opened(size: tuple[int, int] = DESK, scheme: str = "light", touch: bool = False) -> Page:
@@ -168,12 +168,12 @@ def test_models_are_chosen_per_side_and_error_maps_are_right(open_page) -> None:
     page.wait_for_function("document.querySelector('.viewer img.left').src.startsWith('data:image/webp')")
 
 
-def test_dark_mode_changes_the_colours_and_keeps_the_contrast(open_page) -> None:
+def test_dark_mode_changes_the_colors_and_keeps_the_contrast(open_page) -> None:
     def luminances(page: Page) -> tuple[float, float]:
         found = page.evaluate(
             "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
         )
-        channels = [[int(v) / 255 for v in re.findall(r"\d+", colour)[:3]] for colour in found]
+        channels = [[int(v) / 255 for v in re.findall(r"\d+", color)[:3]] for color in found]
         linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb] for rgb in channels]
         ground, ink = (0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)
         return ground, ink

@@ -89,7 +89,7 @@ def test_error_maps_share_one_scale_and_the_reference_has_none() -> None:
     assert error_limit(error_maps([small], None, Box(0, 0, 5, 5))) is None
 
 
-def test_equal_errors_have_equal_colours_whatever_the_other_panel(tmp_path: Path) -> None:
+def test_equal_errors_have_equal_colors_whatever_the_other_panel(tmp_path: Path) -> None:
     """With one common scale the map of the small error is dark beside a large one and bright beside its like."""
     reference = np.full((48, 48, 3), 100, np.uint8)
     brightness = []

@@ -13,7 +13,7 @@ from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import ReportError
 from nitido.study.report.ranking import draw_ranking, draw_training_curves, spread_labels
 
-GAIN, LOSS = (0, 114, 178), (213, 94, 0)  # the two colours of bars
+GAIN, LOSS = (0, 114, 178), (213, 94, 0)  # the two colors of bars
 
 
 def entry(rank: int | None, variant: str, psnr: float | None) -> Entry:
@@ -26,10 +26,10 @@ def board(*entries: Entry) -> Leaderboard:
     return Leaderboard("srcnn", "demo", "vanilla", 3, "p/1", ("set5",), entries)
 
 
-def bars(path: Path, colour: tuple[int, int, int]) -> list[int]:
-    """Lengths in pixels of the bars of one colour, from top to bottom."""
+def bars(path: Path, color: tuple[int, int, int]) -> list[int]:
+    """Lengths in pixels of the bars of one color, from top to bottom."""
     with Image.open(path) as image:
-        hits = (np.asarray(image.convert("RGB")).astype(int) == colour).all(axis=2)
+        hits = (np.asarray(image.convert("RGB")).astype(int) == color).all(axis=2)
     rows = hits.sum(axis=1)
     starts = np.flatnonzero((rows[1:] > 5) & (rows[:-1] <= 5)) + 1
     ends = np.flatnonzero((rows[1:] <= 5) & (rows[:-1] > 5)) + 1
@@ -89,8 +89,8 @@ def test_curves_draw_a_line_per_variant_and_skip_what_is_not_finite(tmp_path: Pa
     )
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).tolist()
-    for colour, drawn in (((0, 114, 178), True), ((213, 94, 0), True), ((0, 158, 115), False)):
-        assert (list(colour) in pixels) is drawn
+    for color, drawn in (((0, 114, 178), True), ((213, 94, 0), True), ((0, 158, 115), False)):
+        assert (list(color) in pixels) is drawn
 
 
 def test_no_curves(tmp_path: Path) -> None:

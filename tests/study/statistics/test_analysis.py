@@ -6,7 +6,7 @@ import pytest
 
 from nitido.base.errors import NitidoError
 from nitido.evaluation.rows import SCHEMA
-from nitido.study.statistics import StatisticsError, StudyStatistics, analyse, gather
+from nitido.study.statistics import StatisticsError, StudyStatistics, analyze, gather
 
 SETS = {"set5": 5, "set14": 14}
 
@@ -51,7 +51,7 @@ ROWS = simulate(MEANS)
 
 @pytest.fixture(scope="module")
 def found() -> StudyStatistics:
-    return analyse(ROWS, "base", higher_is_better=True)
+    return analyze(ROWS, "base", higher_is_better=True)
 
 
 def test_verdicts_and_ranks(found: StudyStatistics) -> None:
@@ -96,14 +96,14 @@ def test_the_base_has_a_rank_and_no_difference_to_itself(found: StudyStatistics)
 
 def test_where_lower_is_better_everything_turns_round() -> None:
     negated = ROWS.with_columns(value=-pl.col("value"))
-    higher = analyse(ROWS, "base", higher_is_better=True)
-    lower = analyse(negated, "base", higher_is_better=False)
+    higher = analyze(ROWS, "base", higher_is_better=True)
+    lower = analyze(negated, "base", higher_is_better=False)
     for one, other in zip(higher.variants, lower.variants, strict=True):
         assert (one.variant, one.rank, one.improves) == (other.variant, other.rank, other.improves)
         assert one.adjusted_p_value == other.adjusted_p_value
         if one.improvement is not None and other.improvement is not None:
             assert one.improvement.value == pytest.approx(other.improvement.value)
-    turned = analyse(ROWS, "base", higher_is_better=False)
+    turned = analyze(ROWS, "base", higher_is_better=False)
     assert {v.variant: v.rank for v in turned.variants} == {"bicubic": 1, "worse": 2, "base": 3, "twin": 3, "better": 5}
 
 
@@ -111,15 +111,15 @@ def test_a_variant_that_diverged_is_named_and_not_ranked() -> None:
     better = pl.col("variant") == "better"
     broken = ROWS.with_columns(value=pl.when(better).then(float("nan")).otherwise("value"))
     with pytest.raises(StatisticsError, match=r"'better' has a value that is no finite number \(seed 0, set5 00000\)"):
-        analyse(broken, "base", higher_is_better=True)
-    found = analyse(broken, "base", higher_is_better=True, unranked=["better"])
+        analyze(broken, "base", higher_is_better=True)
+    found = analyze(broken, "base", higher_is_better=True, unranked=["better"])
     assert found.unranked == ("better",)
     assert "better" not in [v.variant for v in found.variants]
     assert found.variant("base").rank == 1
 
 
 def test_one_seed_is_said_and_nothing_is_called_real() -> None:
-    found = analyse(simulate({"base": 0.0, "better": 5.0}, seeds=1), "base", higher_is_better=True)
+    found = analyze(simulate({"base": 0.0, "better": 5.0}, seeds=1), "base", higher_is_better=True)
     better = found.variant("better")
     assert (better.rank, found.variant("base").rank) == (1, 1)
     assert (better.improves, better.adjusted_p_value) == (None, None)
@@ -130,7 +130,7 @@ def test_one_seed_is_said_and_nothing_is_called_real() -> None:
 
 def test_caveats_say_what_is_weak_and_only_that(found: StudyStatistics) -> None:
     assert found.caveats == ("set5 has 5 images, fewer than 10: other images may disagree",)
-    weak = analyse(simulate({"base": 0.0, "other": 0.0}, 2, {"a": 1, "b": 12}), "base", higher_is_better=True)
+    weak = analyze(simulate({"base": 0.0, "other": 0.0}, 2, {"a": 1, "b": 12}), "base", higher_is_better=True)
     assert weak.caveats == (
         "fewer than 3 seeds (base, other): only very large differences can become significant",
         "a has one image: a mean that includes it has no interval",
@@ -141,13 +141,13 @@ def test_caveats_say_what_is_weak_and_only_that(found: StudyStatistics) -> None:
 def test_a_missing_image_is_named() -> None:
     hole = ROWS.filter(~((pl.col("variant") == "twin") & (pl.col("image") == "00003") & (pl.col("seed") == 2)))
     with pytest.raises(NitidoError, match=r"'twin' lacks 2 of 95 values, the first of them set14 00003, seed 2"):
-        analyse(hole, "base", higher_is_better=True)
+        analyze(hole, "base", higher_is_better=True)
 
 
 def test_a_missing_image_of_bicubic_is_named() -> None:
     hole = ROWS.filter(~((pl.col("variant") == "bicubic") & (pl.col("image") == "00003")))
     with pytest.raises(StatisticsError, match=r"'bicubic' lacks 2 of 19 values"):
-        analyse(hole, "base", higher_is_better=True)
+        analyze(hole, "base", higher_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_what_must_not_be_mixed_is_refused(column: str, value: object, said: str
     where = (pl.col("variant") == "twin") & (pl.col("seed") == 0)
     mixed = ROWS.with_columns(pl.when(where).then(pl.lit(value)).otherwise(column).cast(SCHEMA[column]).alias(column))
     with pytest.raises(StatisticsError, match=said):
-        analyse(mixed, "base", higher_is_better=True)
+        analyze(mixed, "base", higher_is_better=True)
 
 
 def test_a_base_nobody_knows_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(StatisticsError, match="did you mean 'base'"):
-        analyse(ROWS, "bas", higher_is_better=True)
+        analyze(ROWS, "bas", higher_is_better=True)
     with pytest.raises(StatisticsError, match="the base 'base' has no rank"):
-        analyse(ROWS, "base", higher_is_better=True, unranked=["base"])
+        analyze(ROWS, "base", higher_is_better=True, unranked=["base"])
     with pytest.raises(StatisticsError, match="'absent' has no rows"):
         gather(ROWS, ["base", "absent"])
 
 
 def test_the_order_of_the_rows_means_nothing(found: StudyStatistics) -> None:
-    again = analyse(ROWS.sample(fraction=1.0, shuffle=True, seed=1), "base", higher_is_better=True)
+    again = analyze(ROWS.sample(fraction=1.0, shuffle=True, seed=1), "base", higher_is_better=True)
     for one in found.variants:
         other = again.variant(one.variant)
         assert (one.rank, one.improves) == (other.rank, other.improves)
@@ -189,7 +189,7 @@ def test_the_order_of_the_rows_means_nothing(found: StudyStatistics) -> None:
 def test_a_million_rows_have_verdicts() -> None:
     large = simulate({"v0": 0.0, "better": 0.5} | {f"v{i}": 0.0 for i in range(1, 19)}, 5, {"a": 5000, "b": 5000})
     assert len(large) == 1_000_000
-    found = analyse(large, "v0", higher_is_better=True)
+    found = analyze(large, "v0", higher_is_better=True)
     assert len(found.variants) == 20
     assert (found.variants[0].variant, found.variants[0].improves) == ("better", True)
 
@@ -199,7 +199,7 @@ def test_images_that_occur_twice_count_once_and_are_said() -> None:
     contents = pl.concat_str(pl.lit("sha of "), "image")
     once = ROWS.filter(pl.col("dataset") == "set14").with_columns(content=contents)
     both = pl.concat([once, once.with_columns(dataset=pl.lit("again"))])
-    known, found = (analyse(rows, "base", higher_is_better=True, resamples=200) for rows in (once, both))
+    known, found = (analyze(rows, "base", higher_is_better=True, resamples=200) for rows in (once, both))
     for name in ("twin", "better", "worse"):
         ours, theirs = known.variant(name).difference, found.variant(name).difference
         assert ours is not None

@@ -12,10 +12,10 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 def test_the_correlation_is_pearsons_of_the_ranks() -> None:
     rng = np.random.default_rng(0)
-    edges, colour = rng.normal(size=(2, 40))
+    edges, color = rng.normal(size=(2, 40))
     gains = np.exp(2 * edges) + 0.1 * rng.normal(size=40)
-    found = {r.descriptor: r for r in relate(gains, {"colour": colour, "edges": edges})}
-    for name, values in (("edges", edges), ("colour", colour)):
+    found = {r.descriptor: r for r in relate(gains, {"color": color, "edges": edges})}
+    for name, values in (("edges", edges), ("color", color)):
         expected = np.corrcoef(ranks(gains), ranks(values))[0, 1]
         assert found[name].correlation == pytest.approx(expected)
     assert next(iter(found)) == "edges", "the strongest first"

@@ -10,7 +10,7 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.data import DATASETS, DataError, prepare, resolve
-from nitido.evaluation.benchmark import NetworkUpscaler, evaluate
+from nitido.evaluation.scoring import NetworkUpscaler, evaluate
 from nitido.models import load_model_file
 from nitido.models.find import find_model
 from nitido.models.zoo import ZooError

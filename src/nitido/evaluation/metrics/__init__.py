@@ -1,6 +1,6 @@
 """Metrics of upscaled images: fidelity, consistency with the input, perceptual similarity."""
 
-from nitido.evaluation.metrics.colour import colour_shift
+from nitido.evaluation.metrics.color_shift import color_shift
 from nitido.evaluation.metrics.consistency import lr_consistency
 from nitido.evaluation.metrics.fidelity import psnr, psnr_rgb, psnr_y, ssim, ssim_y
 from nitido.evaluation.metrics.ldr_flip import flip
@@ -18,7 +18,7 @@ __all__ = [
     "MetricError",
     "MetricInput",
     "MetricNotAvailableError",
-    "colour_shift",
+    "color_shift",
     "dists",
     "flip",
     "lpips",

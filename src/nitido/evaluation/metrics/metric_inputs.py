@@ -54,7 +54,7 @@ def check_images(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> None:
     """Raise `MetricError` unless both are uint8 and of one shape."""
     for name, image in (("sr", sr), ("hr", hr)):
         if image.dtype != np.uint8:
-            raise MetricError(f"{name} is {image.dtype}; the protocol compares uint8 images (quantise it first)")
+            raise MetricError(f"{name} is {image.dtype}; the protocol compares uint8 images (quantize it first)")
     check_shapes(sr, hr)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nitido.base.errors import unknown_name
 from nitido.evaluation.metrics import learned, multiscale, ssimulacra
-from nitido.evaluation.metrics.colour import BOX, colour_shift
+from nitido.evaluation.metrics.color_shift import BOX, color_shift
 from nitido.evaluation.metrics.consistency import lr_consistency
 from nitido.evaluation.metrics.fidelity import SSIM_SMALLEST, psnr, psnr_rgb, ssim
 from nitido.evaluation.metrics.ldr_flip import FLIP, flip
@@ -118,9 +118,7 @@ _ALL = (
     Metric(
         "lr_consistency", "PSNR of the shrunk result", "dB", True, 2, lambda i: lr_consistency(i.rgb, i.lr, i.scale)
     ),
-    Metric(
-        "colour_shift", "colour shift", "ΔE00", False, 2, lambda i: colour_shift(i.rgb, i.hr, i.scale), smallest=BOX
-    ),
+    Metric("colour_shift", "color shift", "ΔE00", False, 2, lambda i: color_shift(i.rgb, i.hr, i.scale), smallest=BOX),
     Metric("flip", "FLIP", "", False, 4, lambda i: flip(i.rgb, i.hr, i.scale), FLIP.missing, largest=_WHOLE_IMAGE),
     Metric(
         "ssimulacra2",

@@ -61,7 +61,7 @@ def import_model(
         raise ModelFileError(f"{source}: the name of a model must not be empty and must be printable, not {name!r}")
     if (name or source.stem).strip().lower() == "bicubic":
         raise ModelFileError(f"{source}: 'bicubic' is reserved for the baseline of tables: choose another --name")
-    layout, tensors = _recognise(source, _read(source))
+    layout, tensors = _recognize(source, _read(source))
     if residual_scale is not None and not layout.open_residual_scale:
         raise ModelFileError(f"{source}: {layout.title} has no residual scale to choose")
     architecture, network, other_scales = layout.convert(source, tensors, Choices(scale, residual_scale))
@@ -83,14 +83,14 @@ def _read(source: Path) -> Tensors:
     return tensors
 
 
-def _recognise(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
+def _recognize(source: Path, found: Tensors) -> tuple[Layout, Tensors]:
     """Return the layout of the tensors, and the tensors without prefixes from training frameworks."""
     for tensors in unprefixed(found):
         for layout in LAYOUTS:
-            if layout.recognises(tensors):
+            if layout.recognizes(tensors):
                 return layout, tensors
         for other in INEXPRESSIBLE:
-            if other.recognises(tensors):
+            if other.recognizes(tensors):
                 raise ModelFileError(f"{source}: {other.title}, which nitido does not support: {other.reason}")
     shown = ", ".join(map(printable, list(found)[:_SHOWN_NAMES])) or "nothing"
     more = ", …" if len(found) > _SHOWN_NAMES else ""

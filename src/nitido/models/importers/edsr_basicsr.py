@@ -18,7 +18,7 @@ _NAMES = EDSRNames(
 )
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     return {"conv_first.weight", "body.0.conv1.weight", "conv_after_body.weight", "conv_last.weight"} <= tensors.keys()
 
 
@@ -26,4 +26,4 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     return convert_edsr(source, tensors, choices, _NAMES, DIV2K_MEAN, EIGHT_BITS)
 
 
-LAYOUT = Layout("BasicSR's EDSR: conv_first.weight … conv_last.bias", _recognises, _convert, open_residual_scale=True)
+LAYOUT = Layout("BasicSR's EDSR: conv_first.weight … conv_last.bias", _recognizes, _convert, open_residual_scale=True)

@@ -26,7 +26,7 @@ _SHIFT = {
 _MEAN_DIGITS = 7  # significant digits of float32
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     return {"head.0.weight", "body.0.body.0.weight"} <= tensors.keys() and all(map(_NAME.fullmatch, tensors))
 
 
@@ -51,4 +51,4 @@ def _mean_and_white(source: Path, shift: Tensors) -> tuple[tuple[float, ...], fl
     return tuple(round(value / white, _MEAN_DIGITS) for value in added.tolist()), white
 
 
-LAYOUT = Layout("EDSR-PyTorch's EDSR: head.0.weight … tail.1.bias", _recognises, _convert, open_residual_scale=True)
+LAYOUT = Layout("EDSR-PyTorch's EDSR: head.0.weight … tail.1.bias", _recognizes, _convert, open_residual_scale=True)

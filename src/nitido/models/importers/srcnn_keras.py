@@ -21,7 +21,7 @@ _CONVOLUTIONS = 3
 _KINDS = {"kernel": "weight", "bias": "bias"}
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     kinds = [name.rpartition("/")[2] for name in tensors]
     return set(kinds) == _KINDS.keys() and kinds.count("kernel") == _CONVOLUTIONS
 
@@ -53,4 +53,4 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     return converted._replace(other_scales=others)
 
 
-LAYOUT = Layout("Keras' SRCNN: three convolutions (3051crop_weight_200.h5)", _recognises, _convert)
+LAYOUT = Layout("Keras' SRCNN: three convolutions (3051crop_weight_200.h5)", _recognizes, _convert)

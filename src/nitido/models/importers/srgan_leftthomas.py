@@ -17,7 +17,7 @@ _FIRST_BLOCK = 2
 _COUNTER = ".num_batches_tracked"  # not used in eval mode, and missing in old files
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     return {"block1.0.weight", "block1.1.weight", "block2.conv1.weight", "block2.prelu.weight"} <= tensors.keys()
 
 
@@ -49,4 +49,4 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     return convert_srresnet(source, weights, choices, layers, EPSILON, "leftthomas/SRGAN's layout")
 
 
-LAYOUT = Layout("leftthomas/SRGAN's generator: block1.0.weight … block8.2.bias", _recognises, _convert)
+LAYOUT = Layout("leftthomas/SRGAN's generator: block1.0.weight … block8.2.bias", _recognizes, _convert)

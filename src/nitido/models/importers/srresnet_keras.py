@@ -34,7 +34,7 @@ _KINDS = {
 _BLOCK = [_CONVOLUTION, _NORM, _SLOPE, _CONVOLUTION, _NORM]
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     kinds = {name.rpartition("/")[2] for name in tensors}
     return kinds <= _KINDS.keys() and {"kernel", "gamma", "alpha"} <= kinds
 
@@ -111,4 +111,4 @@ def _interleaved(found: list[tuple[str, str]], expected: list[str]) -> list[tupl
     return taken + [layer for layers in by_kind.values() for layer in layers]
 
 
-LAYOUT = Layout("Keras' SRGAN generator: HDF5 weights (generator.h5)", _recognises, _convert)
+LAYOUT = Layout("Keras' SRGAN generator: HDF5 weights (generator.h5)", _recognizes, _convert)

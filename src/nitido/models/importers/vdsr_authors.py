@@ -20,7 +20,7 @@ SCALES = (2, 3, 4)
 _NAME = re.compile(r"conv[1-9]\d*\.(weight|bias)")
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognizes(tensors: Tensors) -> bool:
     return bool(tensors) and all(_NAME.fullmatch(name) for name in tensors)
 
 
@@ -32,4 +32,4 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     return converted._replace(other_scales=others)
 
 
-LAYOUT = Layout("VDSR authors' .npz: conv1.weight … conv20.bias", _recognises, _convert)
+LAYOUT = Layout("VDSR authors' .npz: conv1.weight … conv20.bias", _recognizes, _convert)

@@ -40,14 +40,14 @@ class Layout:
 
     Attributes:
         title: The usual name of such files, for messages and the descriptor's provenance.
-        recognises: Returns whether weights with these names and shapes have this layout.
+        recognizes: Returns whether weights with these names and shapes have this layout.
         convert: Converts weights, given the file's path (for errors) and the user's choices; raises `ModelFileError` if
             the weights do not match the layout or contradict the choices.
         open_residual_scale: Whether the file does not determine the residual scale.
     """
 
     title: str
-    recognises: Callable[[Tensors], bool]
+    recognizes: Callable[[Tensors], bool]
     convert: Callable[[Path, Tensors, Choices], Converted]
     open_residual_scale: bool = False
 
@@ -58,10 +58,10 @@ class Inexpressible:
 
     Attributes:
         title: The usual name of such files.
-        recognises: Returns whether weights with these names and shapes have this layout.
+        recognizes: Returns whether weights with these names and shapes have this layout.
         reason: The unsupported features, as the end of a sentence.
     """
 
     title: str
-    recognises: Callable[[Tensors], bool]
+    recognizes: Callable[[Tensors], bool]
     reason: str

@@ -6,7 +6,7 @@ from pathlib import Path
 from nitido.architectures import SuperResolutionNetwork
 from nitido.models.model_file import METADATA_KEY, ModelDescriptor, ModelFileError, metric_name, parse_descriptor
 
-COLOURS = {
+COLORS = {
     3: "RGB in [0, 1]",
     1: "Y in [0, 1]: the value of gray, or (16 + 65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B in [0, 1] (BT.601)",
 }
@@ -38,7 +38,7 @@ def to_metadata(descriptor: ModelDescriptor, bytes_per_pixel: float) -> dict[str
         "scale": str(descriptor.scale),
         "channels": str(descriptor.channels),
         "receptive_field_radius": "whole image" if radius is None else str(radius),
-        "colour": COLOURS[descriptor.channels],
+        "colour": COLORS[descriptor.channels],
         _MEMORY: f"{bytes_per_pixel:.0f}",
         METADATA_KEY: descriptor.model_dump_json(),
     }

@@ -149,8 +149,8 @@ def _cell(image: Pixels, box: Box, error: NDArray[np.float64] | None, limit: flo
     upper = half if with_errors else overview.shape[0]
     tiles = [(0 if with_errors else (COLUMN - overview.shape[1]) // 2, (upper - overview.shape[0]) // 2, overview)]
     if error is not None and limit is not None:
-        coloured = (_ERRORS(np.clip(error / limit, 0, 1))[..., :3] * 255).round().astype(np.uint8)
-        shown = _resized(coloured, half / max(error.shape))
+        colored = (_ERRORS(np.clip(error / limit, 0, 1))[..., :3] * 255).round().astype(np.uint8)
+        shown = _resized(colored, half / max(error.shape))
         tiles.append((COLUMN - shown.shape[1], 0, shown))
     tiles.append((0, upper + _INNER_GAP, magnify(image[box.slices], COLUMN // max(box.width, box.height))))
     return tiles
@@ -165,19 +165,19 @@ def _overview(image: Pixels, box: Box, width: int, height: int) -> Pixels:
     """Return the whole image reduced to fit `width` x `height`, with `box` outlined."""
     ratio = min(width / image.shape[1], height / image.shape[0])
     small = _resized(image, ratio)
-    for thickness, colour in ((3, (0, 0, 0)), (2, _MARK)):
-        _outline(small, box, ratio, thickness, colour)
+    for thickness, color in ((3, (0, 0, 0)), (2, _MARK)):
+        _outline(small, box, ratio, thickness, color)
     return small
 
 
-def _outline(image: Pixels, box: Box, ratio: float, thickness: int, colour: tuple[int, int, int]) -> None:
+def _outline(image: Pixels, box: Box, ratio: float, thickness: int, color: tuple[int, int, int]) -> None:
     """Draw the frame of `box`, scaled by `ratio`, outside its edge onto `image`."""
     top, bottom = round(box.top * ratio), round((box.top + box.height) * ratio)
     left, right = round(box.left * ratio), round((box.left + box.width) * ratio)
     frame = np.zeros(image.shape[:2], bool)
     frame[max(0, top - thickness) : bottom + thickness, max(0, left - thickness) : right + thickness] = True
     frame[max(1, top) : min(bottom, image.shape[0] - 1), max(1, left) : min(right, image.shape[1] - 1)] = False
-    image[frame] = colour
+    image[frame] = color
 
 
 def _resized(image: Pixels, ratio: float) -> Pixels:
@@ -198,9 +198,9 @@ def _write_texts(
     writer.write(heading, _MARGIN, 50, 30, max_width=width - 2 * _MARGIN, weight="bold")
     factor = COLUMN // max(box.width, box.height)
     note = f"crop {box.width} × {box.height} px at ({box.left}, {box.top}), magnified ×{factor}"
-    writer.write(note, _MARGIN, 88, 17, max_width=COLUMN, colour=_MUTED)
+    writer.write(note, _MARGIN, 88, 17, max_width=COLUMN, color=_MUTED)
     if limit is not None:
-        _colour_bar(figure, writer, height, limit)
+        _color_bar(figure, writer, height, limit)
     best_psnr = max((panel.psnr for panel in panels if panel.psnr is not None), default=None)
     best_ssim = max((panel.ssim for panel in panels if panel.ssim is not None), default=None)
     for panel, place in zip(panels, places, strict=True):
@@ -222,13 +222,13 @@ def _ssim(value: float | None) -> str:
     return f"SSIM {value:.4f}" if value is not None else ""
 
 
-def _colour_bar(figure: Figure, writer: "_Writer", height: int, limit: float) -> None:
+def _color_bar(figure: Figure, writer: "_Writer", height: int, limit: float) -> None:
     """Draw the common color bar of the error maps, right of the note on the crop."""
     left = float(_MARGIN + COLUMN + _GAP)
-    left = writer.write("luma error  0 ", left, 88, 17, max_width=COLUMN, colour=_MUTED)
+    left = writer.write("luma error  0 ", left, 88, 17, max_width=COLUMN, color=_MUTED)
     strip = (_ERRORS(np.tile(np.linspace(0, 1, 120), (16, 1)))[..., :3] * 255).round().astype(np.uint8)
     figure.figimage(strip, int(left), height - 90, origin="upper")
-    writer.write(f" ≥ {limit:.0f} of 255", left + 120, 88, 17, max_width=COLUMN, colour=_MUTED)
+    writer.write(f" ≥ {limit:.0f} of 255", left + 120, 88, 17, max_width=COLUMN, color=_MUTED)
 
 
 class _Writer:
@@ -247,7 +247,7 @@ class _Writer:
         *,
         max_width: float,
         weight: str = "normal",
-        colour: str = _INK,
+        color: str = _INK,
     ) -> float:
         """Write `text` at most `max_width` pixels wide in font size `size` or smaller; return its right end."""
         label: Text = self.figure.text(
@@ -256,7 +256,7 @@ class _Writer:
             text,
             fontsize=size * 72 / _DPI,
             fontweight=weight,
-            color=colour,
+            color=color,
             va="baseline",
             parse_math=False,
         )

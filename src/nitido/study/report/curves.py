@@ -10,7 +10,7 @@ from nitido.base.number_text import number_text
 from nitido.evaluation.metrics import METRICS
 from nitido.study.report.svg import Axis, drawing, element
 
-COLOURS = 7
+COLORS = 7
 """Number of line colors in the CSS, `c0` to `c6`; further lines repeat them with other dashes, `d1` to `d3`."""
 DASHES = 4
 WIDTHS = {"wide": 720.0, "narrow": 340.0}
@@ -50,7 +50,7 @@ def line_class(index: int) -> str:
     >>> line_class(0), line_class(8)
     ('c0 d0', 'c1 d1')
     """
-    return f"c{index % COLOURS} d{index // COLOURS % DASHES}"
+    return f"c{index % COLORS} d{index // COLORS % DASHES}"
 
 
 def curve_chart(

@@ -17,7 +17,7 @@ from nitido.study.report import BICUBIC, ReportError
 _DPI = 150
 _INK, _MUTED, _FAINT, _GRID = "#1b1f24", "#5b6570", "#a3abb3", "#e6e9ec"
 _GAIN, _LOSS, _BASELINE = "#0072b2", "#d55e00", "#1b1f24"
-# Okabe and Ito's palette for colour-blind readers, without its yellow, which is too light for lines on white.
+# Okabe and Ito's palette for color-blind readers, without its yellow, which is too light for lines on white.
 _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1b1f24")
 _DASHES = ("-", "--", "-.", ":")
 
@@ -56,9 +56,9 @@ def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelit
     heading = f"{board.study} ×{board.scale}: {gain}"
     note = f"{selection_metric.title}, mean over images · dashed: {board.baseline}"
     note += " · whisker: sd over seeds" if any(entry.deviations for entry in entries) else ""
-    for text, below, size, colour, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
+    for text, below, size, color, weight in ((heading, 0.34, 13, _INK, "bold"), (note, 0.58, 8.5, _MUTED, "normal")):
         figure.text(
-            0.2 / width, 1 - below / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False
+            0.2 / width, 1 - below / height, text, fontsize=size, color=color, fontweight=weight, parse_math=False
         )
     _save(figure, path)
 
@@ -117,7 +117,7 @@ def _name(axes: Axes, row: int, entry: Entry, objective: Objective, *, bold: boo
     facts += [f"{entry.parameters:,} parameters"] if entry.parameters else []
     texts = [(entry.variant, 9.5, _INK if known else _FAINT, 5.0 if facts else 0.0)]
     texts += [(" · ".join(facts), 7.5, _MUTED if known else _FAINT, -6.0)] if facts else []
-    for text, size, colour, lift in texts:
+    for text, size, color, lift in texts:
         axes.annotate(
             text,
             (0, row),
@@ -127,7 +127,7 @@ def _name(axes: Axes, row: int, entry: Entry, objective: Objective, *, bold: boo
             ha="right",
             va="center",
             fontsize=size,
-            color=colour,
+            color=color,
             fontweight="bold" if bold and size > 8 else "normal",
             parse_math=False,
             annotation_clip=False,
@@ -145,7 +145,7 @@ def draw_training_curves(
 
     The values are in the metric of `objective`, of the middle `crop` pixels of each image or of the whole image.
 
-    Every line is labelled at its end. The axis ends a little below the worst final value, so that a bad first
+    Every line is labeled at its end. The axis ends a little below the worst final value, so that a bad first
     validation does not flatten the rest. Raises `ReportError` if no curve has a finite point.
     """
     finite = {
@@ -173,10 +173,10 @@ def draw_training_curves(
     axes.set_xlim(0, last * 1.01 or 1)
     heights = spread_labels(ends, low - pad, high + pad, (high - low + 2 * pad) / 24)
     for index, (name, points) in enumerate(finite.items()):
-        colour = _LINES[index % len(_LINES)]
+        color = _LINES[index % len(_LINES)]
         dashes = _DASHES[index // len(_LINES) % len(_DASHES)]
-        axes.plot(*zip(*points, strict=True), color=colour, linestyle=dashes, linewidth=1.7, solid_capstyle="round")
-        axes.plot(*points[-1], "o", color=colour, markersize=4, clip_on=False)
+        axes.plot(*zip(*points, strict=True), color=color, linestyle=dashes, linewidth=1.7, solid_capstyle="round")
+        axes.plot(*points[-1], "o", color=color, markersize=4, clip_on=False)
         axes.annotate(
             labels[name],
             points[-1],
@@ -184,10 +184,10 @@ def draw_training_curves(
             textcoords=axes.get_yaxis_transform(),
             va="center",
             fontsize=8.5,
-            color=colour,
+            color=color,
             parse_math=False,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2},
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 2},
         )
     title = f"Validation: {selection_metric.title}" + (f" (crop of {crop} px)" if crop else "")
     axes.set_title(title, fontsize=12, fontweight="bold", color=_INK, loc="left")

@@ -1,6 +1,6 @@
 """Compute intervals, tests and ranks from the rows of a study; docs/statistics.md explains them."""
 
-from nitido.study.statistics.analysis import StudyStatistics, VariantStatistics, analyse
+from nitido.study.statistics.analysis import StudyStatistics, VariantStatistics, analyze
 from nitido.study.statistics.bootstrap import RankInterval, bootstrap_scores, rank_intervals
 from nitido.study.statistics.difference import PairedDifference, paired_difference
 from nitido.study.statistics.improvement import ProbabilityOfImprovement, probability_of_improvement
@@ -22,7 +22,7 @@ __all__ = [
     "StudyScores",
     "StudyStatistics",
     "VariantStatistics",
-    "analyse",
+    "analyze",
     "bootstrap_scores",
     "component",
     "gather",

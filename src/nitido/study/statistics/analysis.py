@@ -69,7 +69,7 @@ class StudyStatistics:
         raise KeyError(name)
 
 
-def analyse(
+def analyze(
     rows: pl.DataFrame,
     base: str,
     *,

@@ -44,15 +44,15 @@ def with_code_points(avif: bytes, primaries: int, transfer: int, matrix: int) ->
         inside, stop = found[1:]
         path.append((inside - 8, stop))
     place, end = path.pop()
-    colour = b"colr" + _CODE_POINTS + struct.pack(">HHHB", primaries, transfer, matrix, _FULL_RANGE)
-    colour = struct.pack(">I", len(colour) + 4) + colour
-    spare = end - place - len(colour)
+    color = b"colr" + _CODE_POINTS + struct.pack(">HHHB", primaries, transfer, matrix, _FULL_RANGE)
+    color = struct.pack(">I", len(color) + 4) + color
+    spare = end - place - len(color)
     content = bytearray(avif)
     for outer, outer_stop in path:
         content[outer : outer + 4] = struct.pack(">I", outer_stop - outer - spare)
     after_meta = path[0][1]
     free = struct.pack(">I4s", spare, b"free") + bytes(spare - 8)
-    return bytes(content[:place]) + colour + bytes(content[end:after_meta]) + free + bytes(content[after_meta:])
+    return bytes(content[:place]) + color + bytes(content[end:after_meta]) + free + bytes(content[after_meta:])
 
 
 def _meta_of(path: Path) -> bytes:

@@ -10,11 +10,11 @@ from nitido.models.channels_last import channels_last
 _BICUBIC_RADIUS = 2
 
 
-def match_channels(network: SuperResolutionNetwork, colours: int) -> SuperResolutionNetwork:
-    """Return a network that maps `colours` channels, 1 (gray) or 3 (RGB), whatever the channels of `network`."""
-    if network.channels == colours:
+def match_channels(network: SuperResolutionNetwork, colors: int) -> SuperResolutionNetwork:
+    """Return a network that maps `colors` channels, 1 (gray) or 3 (RGB), whatever the channels of `network`."""
+    if network.channels == colors:
         return network
-    return GrayAsRGB(network) if colours == 1 else BicubicChroma(network)
+    return GrayAsRGB(network) if colors == 1 else BicubicChroma(network)
 
 
 class GrayAsRGB(SuperResolutionNetwork):

@@ -60,10 +60,10 @@ def _contributions(size: int, length: int) -> tuple[npt.NDArray[np.intp], npt.ND
     """Return, for each of `length` outputs, the indices of its inputs and their weights, both `(length, taps)`."""
     scale = length / size
     shrinking = min(scale, 1.0)
-    centre = (np.arange(length) + 0.5) / scale - 0.5
-    left = np.floor(centre - 2 / shrinking).astype(np.intp)
+    center = (np.arange(length) + 0.5) / scale - 0.5
+    left = np.floor(center - 2 / shrinking).astype(np.intp)
     positions = left[:, None] + np.arange(int(np.ceil(4 / shrinking)) + 2)
-    weights = _cubic(shrinking * (centre[:, None] - positions))
+    weights = _cubic(shrinking * (center[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
     mirrored = positions % (2 * size)
     indices = np.minimum(mirrored, 2 * size - 1 - mirrored)

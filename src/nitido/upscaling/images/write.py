@@ -198,8 +198,8 @@ def _write(
         planes = [((plane.astype(np.uint32) * 4095 + 32767) // 65535 << 4).astype(np.uint16) for plane in planes]
     if kind.name == "tiff" and sum(plane.nbytes for plane in planes) > _SMALL_TIFF:
         options["bigtiff"] = True
-    grey, colour = ("b-w", "srgb") if bits == 8 else ("grey16", "rgb16")
-    space = grey if photo.pixels.shape[2] == 1 else colour
+    grey, color = ("b-w", "srgb") if bits == 8 else ("grey16", "rgb16")
+    space = grey if photo.pixels.shape[2] == 1 else color
     image, *alpha = (pyvips.Image.new_from_array(plane, interpretation=space) for plane in planes)
     image = photo.metadata.put_on(image.bandjoin(alpha) if alpha else image)
     if not _keeps_iptc(photo, kind):

@@ -1,4 +1,4 @@
-"""From a network to scores: colour, Y-only, grey, and the state the network is left in."""
+"""From a network to scores: color, Y-only, grey, and the state the network is left in."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from PIL import Image
 from nitido.architectures import build, resolve_config
 from nitido.data import ImageSet, Store, prepare
 from nitido.evaluation import PROTOCOL, MetricError, psnr_y, ssim_y
-from nitido.evaluation.benchmark import BicubicUpscaler, NetworkUpscaler, UpscaledImage, evaluate
 from nitido.evaluation.model_comparison import compare_on, evaluate_models, means
+from nitido.evaluation.scoring import BicubicUpscaler, NetworkUpscaler, UpscaledImage, evaluate
 from nitido.imaging import bicubic_downscale, bicubic_upscale
 
 
@@ -20,9 +20,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     from skimage import data
 
     folder = tmp_path_factory.mktemp("images")
-    Image.fromarray(data.chelsea()[100:181, 100:201]).save(folder / "colour.png")
+    Image.fromarray(data.chelsea()[100:181, 100:201]).save(folder / "color.png")
     Image.fromarray(data.camera()[100:180, 100:200]).save(folder / "grey.png")
-    paths = (folder / "colour.png", folder / "grey.png")
+    paths = (folder / "color.png", folder / "grey.png")
     return prepare(ImageSet("two", paths), [2], tmp_path_factory.mktemp("packs"))
 
 
@@ -50,7 +50,7 @@ def zero_residual_network(channels: int) -> torch.nn.Module:
 
 def test_bicubic_scores_are_those_of_the_metrics_on_matlab_bicubic(store: Store) -> None:
     scores = list(evaluate(BicubicUpscaler(2), store, 2))
-    assert [s.image for s in scores] == ["colour", "grey"]
+    assert [s.image for s in scores] == ["color", "grey"]
     hr = store.hr_cropped(0, 2)
     upscaled = bicubic_upscale(bicubic_downscale(hr, 2), 2)
     assert scores[0].metrics["psnr_y"] == psnr_y(upscaled, hr, 2)
@@ -67,7 +67,7 @@ def test_a_network_that_adds_nothing_scores_as_bicubic(store: Store, channels: i
         assert found.metrics["ssim_y"] == pytest.approx(bicubic.metrics["ssim_y"], abs=0.002)
 
 
-def test_a_y_network_is_scored_on_its_rounded_y_and_keeps_bicubic_colour(store: Store) -> None:
+def test_a_y_network_is_scored_on_its_rounded_y_and_keeps_bicubic_color(store: Store) -> None:
     upscaled = NetworkUpscaler(zero_residual_network(1))(store.lr(0, 2), grey=False)
     np.testing.assert_array_equal(upscaled.y, np.rint(upscaled.y))
     bicubic = BicubicUpscaler(2)(store.lr(0, 2), grey=False)

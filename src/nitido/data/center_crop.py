@@ -8,7 +8,7 @@ from nitido.data.pack import Store
 Bytes = npt.NDArray[np.uint8]
 
 
-def centre(store: Store, index: int, scale: int, side: int | None) -> tuple[Bytes, Bytes]:
+def center_crop(store: Store, index: int, scale: int, side: int | None) -> tuple[Bytes, Bytes]:
     """Return LR and HR of the center square of image `index`, cropped from the stored LR and HR of the whole image.
 
     Args:

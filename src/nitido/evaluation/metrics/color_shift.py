@@ -10,7 +10,7 @@ BOX = 16
 """Side in pixels of the boxes whose mean colors are compared."""
 
 
-def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
+def color_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> float:
     """Return the mean ΔE (CIEDE2000) between mean colors of 16×16 boxes of RGB `(H, W, 3)` uint8, border removed.
 
     At least 0, which means equal; below about 1 it is invisible. Means are taken of sRGB values, not of linear light:
@@ -20,7 +20,7 @@ def colour_shift(sr: NDArray[np.uint8], hr: NDArray[np.uint8], shave: int) -> fl
 
     Raises `MetricError` for other arrays, `MetricNotAvailableError` for less than 16 pixels a side.
 
-    >>> colour_shift(np.full((16, 16, 3), 128, np.uint8), np.full((16, 16, 3), 128, np.uint8), 0)
+    >>> color_shift(np.full((16, 16, 3), 128, np.uint8), np.full((16, 16, 3), 128, np.uint8), 0)
     0.0
     """
     from skimage.color import deltaE_ciede2000, rgb2lab

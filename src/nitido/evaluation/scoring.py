@@ -15,7 +15,7 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.activity import announced
 from nitido.base.device import device_of, full_float32
 from nitido.base.notes import note
-from nitido.data import Store, centre
+from nitido.data import Store, center_crop
 from nitido.evaluation.metrics import (
     FIDELITY_METRICS,
     MetricError,
@@ -105,9 +105,9 @@ class NetworkUpscaler:
         device = device_of(self.network)
         rgb = channels_last(torch.from_numpy(lr.copy()).to(device).permute(2, 0, 1)[None].float().div_(255))
         with _eval_mode(self.network), full_float32(device):
-            return self._colour(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
+            return self._color(rgb, grey) if self.network.channels == 3 else self._luma_only(rgb, lr, grey)
 
-    def _colour(self, rgb: Tensor, grey: bool) -> UpscaledImage:
+    def _color(self, rgb: Tensor, grey: bool) -> UpscaledImage:
         out = _image(upscale(self.network, rgb, finish=_to_uint8))
         if grey:
             plane = np.empty(out.shape[:2], np.uint8)
@@ -126,8 +126,8 @@ class NetworkUpscaler:
         for band in _bands(bicubic.shape):
             y = sr_y[..., band, :]
             scored[band] = _image(_to_uint8(y))[..., 0]
-            colour = torch.from_numpy(bicubic[band]).to(rgb.device).permute(2, 0, 1)[None].float() / 255
-            mixed = torch.cat([y, rgb_to_ycbcr(colour)[:, 1:]], dim=1)
+            color = torch.from_numpy(bicubic[band]).to(rgb.device).permute(2, 0, 1)[None].float() / 255
+            mixed = torch.cat([y, rgb_to_ycbcr(color)[:, 1:]], dim=1)
             bicubic[band] = _image(_to_uint8(ycbcr_to_rgb(mixed)))
         return UpscaledImage(bicubic, scored)
 
@@ -241,11 +241,11 @@ def measure(
     and `NonFiniteOutputError` if the output is not finite.
     """
     grey = store.grey[index]
-    lr, hr = centre(store, index, scale, side)
+    lr, hr = center_crop(store, index, scale, side)
     try:
         upscaled = upscale(lr, grey=grey)
         if is_flat(upscaled.rgb) and not is_flat(lr):
-            note(f"{store.names[index]} of {store.name}: the enlarged image is one flat colour, its source is not")
+            note(f"{store.names[index]} of {store.name}: the enlarged image is one flat color, its source is not")
         return upscaled, score(MetricInput(upscaled.rgb, upscaled.scored, hr, lr, scale, grey), metrics)
     except MetricError as error:
         kind = NonFiniteOutputError if isinstance(error, NonFiniteOutputError) else MetricError
