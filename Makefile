@@ -3,7 +3,7 @@ BIN := .venv/bin
 # What the environment was last installed for; a change of pyproject.toml installs again.
 USER_READY := .venv/.ready-user
 DEV_READY := .venv/.ready-dev
-# Where the reference images lie that the tests compare with.
+# The folder of the reference data for tests (CONTRIBUTING.md, Reference data).
 export NITIDO_SHARED ?= $(abspath ../shared)
 
 .PHONY: demo test check clean

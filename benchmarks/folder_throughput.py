@@ -65,7 +65,7 @@ def write_images(folder: Path, specs: Sequence[str], copies: int) -> list[Pixels
 
 def main(
     model: Annotated[str, typer.Option(help="A zoo name, a run directory or a file.")],
-    data: Annotated[list[str] | None, typer.Option(help="Image sets; repeatable [default: samples/train].")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Image sets; repeatable. Default: samples/train.")] = None,
     copies: Annotated[int, typer.Option(min=1, help="How often each image is in the folder.")] = 4,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,

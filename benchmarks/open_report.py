@@ -44,13 +44,13 @@ def seconds_to_open(page: Path, rounds: int) -> list[float]:
 def example_page(folder: Path) -> Path:
     """Return the page of the tests: eight variants, three seeds, three images."""
     sys.path.append(str(Path(__file__).parents[1]))  # the tests are in the parent folder and not installed
-    from tests.study.report_page import whole_page
+    from tests.study.report.page import whole_page
 
     return whole_page(folder)
 
 
 def main(
-    page: Annotated[Path | None, typer.Argument(help="A report.html [default: the tests' page].")] = None,
+    page: Annotated[Path | None, typer.Argument(help="A report.html. Default: the tests' page.")] = None,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
 ) -> None:

@@ -104,7 +104,7 @@ def main(
         typer.Option("--set", metavar="KEY=VALUE", help="As in nitido train, on top of the recipe; may be repeated."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="A new directory that keeps the run directories [default: none is kept].")
+        Path | None, typer.Option(help="A new directory that keeps the run directories. Default: none is kept.")
     ] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
 ) -> None:

@@ -140,9 +140,9 @@ def shares(runs: Sequence[tuple[str, RunConfig]], steps: int) -> list[Validation
 
 
 def main(
-    study: Annotated[list[str] | None, typer.Option(help="May be repeated [default: all built-in ones].")] = None,
-    profile: Annotated[list[str] | None, typer.Option(help="May be repeated [default: demo].")] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="May be repeated [default: all of the studies].")] = None,
+    study: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: all built-in ones.")] = None,
+    profile: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: demo.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: all of the studies.")] = None,
     steps: Annotated[int, typer.Option(min=4, help="Steps that are timed of each variant.")] = 12,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the figures to FILE.")] = None,
 ) -> None:

@@ -15,8 +15,14 @@ def load_model(name_or_path: str | Path, scale: int | None = None) -> "SuperReso
     """Load a trained network of the zoo, a run directory or a `.safetensors` file, in eval mode, on the CPU.
 
     The network maps `(N, C, h, w)` float in [0, 1] to `(N, C, k·h, k·w)`; `.scale` is k and `.channels` is C (3: RGB,
-    1: Y alone). `scale` chooses k where one model serves several; without it k is the first of them. Raises
-    `nitido.models.ModelFileError` in one line when it is no model of nitido's, or not one for that scale.
+    1: Y only).
+
+    Args:
+        name_or_path: The model.
+        scale: The scale k, for a model that supports several; by default its first one.
+
+    Raises:
+        nitido.models.ModelFileError: There is no such model, it cannot be read, or it does not support `scale`.
     """
     from nitido.models.find import find_model
 
@@ -30,13 +36,19 @@ def upscale(
     *,
     device: str | None = None,
 ) -> "ImageKind":
-    """Enlarge `image` by `scale`; without one by the model's own factor. The result is of the same kind.
+    """Upscale `image` and return the result as the same type: a NumPy array or a PIL image.
 
-    `image` is a NumPy uint8 or uint16 array, `(H, W)` grey, `(H, W, 3)` RGB or `(H, W, 4)` with alpha, or a PIL image.
-    `model` is `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; without one it is the
-    zoo's best for the scale. Any scale up to 16 will do. `device` is where the model runs:
-    `auto` (default), `cpu`, `cuda:N` or `mps`; a network runs where it is by default. For more choices see
-    `nitido.upscaling.upscaler`. Raises `nitido.base.errors.NitidoError` in one line for anything else.
+    `nitido.upscaling.upscaler` has further options.
+
+    Args:
+        image: A NumPy uint8 or uint16 array, `(H, W)` gray, `(H, W, 3)` RGB or `(H, W, 4)` RGBA, or a PIL image.
+        model: `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; by default the best
+            model of the zoo for `scale`.
+        scale: The scale factor, above 1 and at most 16; by default that of the model.
+        device: Where the model runs: `auto` (default), `cpu`, `cuda:N` or `mps`; a network stays on its own device.
+
+    Raises:
+        nitido.base.errors.NitidoError: The image, model, scale or device is not supported.
     """
     from nitido.upscaling.upscaler import upscale as upscale
 

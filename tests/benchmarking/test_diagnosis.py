@@ -33,4 +33,4 @@ def test_one_wrong_level_at_one_scale_is_found(
 
 def test_a_wrong_psnr_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "psnr", lambda *given: 34.0)
-    assert state("PSNR") == ("failed", "34.0 dB for an error of 5 grey levels instead of 34.15140352195873 dB")
+    assert state("PSNR") == ("failed", "34.0 dB for an error of 5 gray levels instead of 34.15140352195873 dB")

@@ -1,4 +1,4 @@
-"""The command as its users start it: another process."""
+"""Run the command line, in this process or another one, and write small studies."""
 
 import json
 import os

@@ -1,6 +1,7 @@
 """The other commands: help, train, evaluate, compare, data, model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def test_every_command_has_help_with_an_example(call) -> None:
         done = call(*command, "--help")
         assert done.code == 0
         assert f"Example: nitido {' '.join(command)}" in done.out, command
+        assert not re.search(r"\s\.\s", done.out), f"{command}: text in [brackets] is dropped as markup"
 
 
 def test_help_imports_nothing_heavy() -> None:

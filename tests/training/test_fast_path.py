@@ -165,7 +165,8 @@ def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(mo
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
     assert chosen.as_option is False
     assert (
-        "no kernels of nitido's own: the processor has neither matrix tiles (AMX) nor bfloat16 vectors" in chosen.reason
+        "nitido's kernels are not used: the processor has neither matrix tiles (AMX) nor bfloat16 vectors"
+        in chosen.reason
     )
 
 
@@ -174,7 +175,7 @@ def test_a_short_run_does_not_depend_on_a_benchmark(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fast_path, "probe", lambda *_: 0.059)
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: pytest.fail("looked for kernels"))
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), 1000, CPU)
-    assert chosen.reason == "about 59 s of steps are too few for a compiler to pay"
+    assert chosen.reason == "about 59 s of steps are too few for compilation to pay off"
 
 
 @pytest.mark.usefixtures("no_bfloat16")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nitido.training.muon import Muon, is_between_features, orthogonalised
+from nitido.training.muon import Muon, is_between_features, orthogonalized
 
 
 @settings(max_examples=25, deadline=None)
@@ -17,7 +17,7 @@ def test_singular_values_come_near_one_and_singular_vectors_stay(rows: int, colu
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randn(1, rows, columns, generator=generator, dtype=torch.float64)
     u, values, vt = torch.linalg.svd(matrix, full_matrices=False)
-    moved = u.mT @ orthogonalised(matrix) @ vt.mT
+    moved = u.mT @ orthogonalized(matrix) @ vt.mT
     kept = torch.diagonal(moved, dim1=-2, dim2=-1)
     torch.testing.assert_close(moved, torch.diag_embed(kept), atol=1e-6, rtol=0)
     large = values > 0.05 * values.max()
@@ -45,7 +45,7 @@ def test_the_first_step_agrees_with_pytorch_s_muon_on_a_matrix(in_bfloat16: bool
 @pytest.mark.parametrize("shape", [(3, 64, 576), (1, 256, 64)])
 def test_bfloat16_iterations_are_as_accurate_as_bfloat16(shape: tuple[int, ...]) -> None:
     matrices = torch.randn(shape, generator=_seeded())
-    exact, rounded = orthogonalised(matrices), orthogonalised(matrices, in_bfloat16=True)
+    exact, rounded = orthogonalized(matrices), orthogonalized(matrices, in_bfloat16=True)
     assert rounded.dtype == torch.float32
     assert 1e-3 < (rounded - exact).norm() / exact.norm() < 0.06
 
@@ -56,7 +56,7 @@ def test_small_singular_values_stay_bounded_in_bfloat16(shape: tuple[int, ...], 
     """Singular values as in gradients of trained networks; large ones do not change."""
     values = torch.logspace(0, -decades, min(shape[1:]))
     u, v = (torch.linalg.qr(torch.randn(shape[0], side, len(values), generator=_seeded()))[0] for side in shape[1:])
-    rounded = orthogonalised(u @ torch.diag(values) @ v.mT, in_bfloat16=True)
+    rounded = orthogonalized(u @ torch.diag(values) @ v.mT, in_bfloat16=True)
     assert torch.linalg.svdvals(rounded).max() < 1.3
     kept = torch.diagonal(u.mT @ rounded @ v, dim1=-2, dim2=-1)[:, values > 0.1]
     assert kept.min() > 0.6
@@ -125,5 +125,5 @@ def test_denormal_momentum_is_zero() -> None:
     faded = alive.clone()
     faded[:, 2] = 1e-38 * torch.rand(20)
     alive[:, 2] = 0
-    assert torch.equal(orthogonalised(faded), orthogonalised(alive))
-    assert orthogonalised(faded)[:, 2].abs().max() == 0
+    assert torch.equal(orthogonalized(faded), orthogonalized(alive))
+    assert orthogonalized(faded)[:, 2].abs().max() == 0

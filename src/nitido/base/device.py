@@ -62,7 +62,7 @@ def _nearest(name: str) -> str:
 
 
 def device_label(device: torch.device) -> str:
-    """Return what results call `device`: `cpu`, `mps`, or the number and the name of a graphics card.
+    """Return the name of `device` in results: `cpu`, `mps`, or the number and the name of a graphics card.
 
     >>> device_label(CPU)
     'cpu'

@@ -175,7 +175,7 @@ def _check_psnr() -> str:
     flat = np.full((32, 32), 100, dtype=np.uint8)
     found, expected = psnr(flat + np.uint8(5), flat, 2), 20 * math.log10(255 / 5)
     if abs(found - expected) > 1e-9:
-        raise AssertionError(f"{found} dB for an error of 5 grey levels instead of {expected} dB")
+        raise AssertionError(f"{found} dB for an error of 5 gray levels instead of {expected} dB")
     return f"{found:.2f} dB for an error of 5 gray levels, as defined"
 
 

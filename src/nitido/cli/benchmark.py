@@ -31,7 +31,7 @@ def train(
     architecture: Annotated[
         str, typer.Argument(help="The network family.", autocompletion=completion.architecture_names)
     ] = "edsr",
-    variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
+    variant: Annotated[str | None, typer.Option(help="A named variant. Default: the architecture's base.")] = None,
     scale: Scale = 2,
     batch: Batch = 16,
     patch: Patch = 48,
@@ -77,7 +77,7 @@ def train(
 def data(
     data_: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME_OR_DIR", help="An image set; repeatable [default: samples]."),
+        typer.Option("--data", metavar="NAME_OR_DIR", help="An image set; repeatable. Default: samples."),
     ] = None,
     scale: Scale = 2,
     batch: Batch = 16,
@@ -118,7 +118,7 @@ def data(
 def upscale(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A run directory or a .safetensors file [default: a compact EDSR]."),
+        typer.Argument(metavar="[MODEL]", help="A run directory or a .safetensors file. Default: a compact EDSR."),
     ] = None,
     megapixels: Annotated[float, typer.Option(min=0.001, max=100, help="Size of the output image.")] = 1.0,
     rounds: RoundsOption = 5,

@@ -65,7 +65,7 @@ def prepare(
         ),
     ],
     scale: Annotated[
-        list[int] | None, typer.Option(min=2, max=8, help="A scale to prepare for; repeatable [default: 2].")
+        list[int] | None, typer.Option(min=2, max=8, help="A scale to prepare for; repeatable. Default: 2.")
     ] = None,
 ) -> None:
     """Decode an image set once, so that training and evaluation start without delay.

@@ -198,7 +198,7 @@ def _learned(name: str, store: "Store") -> dict[str, int]:
     for count, words in ((counts["trained_on"], "trained on"), (counts["chosen_by"], "chosen by")):
         if count:
             which = f"{count} of the {len(store)} images of {store.name}"
-            note(f"{name} was {words} {which}: its figures there are no measure of new images")
+            note(f"{name} was {words} {which}: these scores do not measure how it performs on new images")
     return counts if any(counts.values()) else {}
 
 

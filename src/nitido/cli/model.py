@@ -141,9 +141,7 @@ def import_weights(
     ],
     scale: Annotated[
         int | None,
-        typer.Option(
-            min=2, max=4, help="The scale: one of those that the weights support [default: all]; otherwise checked."
-        ),
+        typer.Option(min=2, max=4, help="A scale that the weights support. Default: all of them."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model in tables. Default: the name of FILE.")] = None,
     residual_scale: Annotated[

@@ -22,7 +22,7 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=0,1. Repeatable.")
 ]
 ProfileName = Annotated[
-    str | None, typer.Option(help="The profile: demo, classic, paper, or another one of the study [default: demo].")
+    str | None, typer.Option(help="The profile: demo, classic, paper, or another one of the study. Default: demo.")
 ]
 StudyName = Annotated[
     str,
@@ -91,7 +91,7 @@ def run(
     study: StudyName,
     profile: ProfileName = None,
     out: Annotated[
-        Path | None, typer.Option(help="The study's directory [default: runs/STUDY, or runs/STUDY-PROFILE if taken].")
+        Path | None, typer.Option(help="The study's directory. Default: runs/STUDY, or runs/STUDY-PROFILE if taken.")
     ] = None,
     set_: Settings = None,
     device: Device = None,

@@ -27,7 +27,7 @@ def train(
         str, typer.Argument(help="The network family, e.g. srcnn.", autocompletion=completion.architecture_names)
     ],
     out: Annotated[Path, typer.Option(help="The run directory.")],
-    variant: Annotated[str | None, typer.Option(help="A named variant [default: the architecture's base].")] = None,
+    variant: Annotated[str | None, typer.Option(help="A named variant. Default: the architecture's base.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter, a key of the network, or data.train=…"),

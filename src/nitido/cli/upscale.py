@@ -227,10 +227,7 @@ def memory_size(text: str) -> int:
 
 
 class UpscaleProgress:
-    """A bar over all pixels, its ETA from the speed so far, on a terminal; a line for each image everywhere.
-
-    Everything goes to standard error.
-    """
+    """Show progress on standard error: a line per image and, on a terminal, a bar over all pixels with its ETA."""
 
     def __init__(self) -> None:
         """Create a bar on the display of the running command."""
@@ -255,7 +252,7 @@ class UpscaleProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._panel.close()
 
     def planned(self, pixels: int) -> None:
@@ -264,32 +261,32 @@ class UpscaleProgress:
         self.bar.update(self.task, total=pixels)
 
     def started(self, job: "Job", pixels: int) -> Callable[[float], None]:
-        """Name the image; returns who moves the bar."""
+        """Show the name of the image; return a function that advances the bar by a share of the image."""
         self.bar.update(self.task, description=printable(job.source.name))
         return lambda share: self.bar.advance(self.task, share * pixels)
 
     def skipped(self, job: "Job", pixels: int) -> None:
-        """Shorten the bar, because the image was finished already."""
+        """Shorten the bar by an image that was finished in an earlier call."""
         self.total -= pixels
         self.bar.update(self.task, total=self.total)
         self._say(f"{job.target}: finished already")
 
     def ended(self, job: "Job", outcome: str, notes: Sequence[str]) -> None:
-        """Leave a line for the image, and one for each thing that was lost."""
+        """Print a line for the image, and one for each of `notes`."""
         self._say(f"{job.target}: {outcome}")
         for loss in notes:
             self._say(f"note: {job.target}: {loss}")
 
     def left(self, job: "Job") -> None:
-        """Say that the existing file was kept."""
-        self._say(f"{job.target}: left as it is")
+        """Print that the existing file was kept."""
+        self._say(f"{job.target}: kept unchanged")
 
     def warned(self, text: str) -> None:
-        """Leave a line."""
+        """Print a note."""
         self._say(f"note: {text}")
 
     def failed(self, job: "Job", error: NitidoError) -> None:
-        """Leave the error's line."""
+        """Print the error."""
         self._say(f"nitido: {error}")
 
     def _say(self, line: str) -> None:

@@ -201,9 +201,13 @@ def read_descriptor(path: Path) -> ModelDescriptor:
 def load_model_file(path: Path, scale: int | None = None) -> LoadedModel:
     """Build the network that the file at `path` describes, on the CPU, in eval mode, with its weights.
 
-    `scale` is one of those that the file's weights serve; without it the network is at the first. Raises
-    `ModelFileError` when the file is missing, no model of nitido, damaged, or for another scale, and when names,
-    shapes, types or values of its tensors do not fit its descriptor.
+    Args:
+        path: The file.
+        scale: One of the scales that the weights support; by default the first one.
+
+    Raises:
+        ModelFileError: The file is missing, damaged, not a model of nitido, or for another scale, or the names, shapes,
+            types or values of its tensors do not match its descriptor.
     """
     file = read_tensor_file(path)
     descriptor = _descriptor(file)

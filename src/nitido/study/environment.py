@@ -58,7 +58,7 @@ def processor_name() -> str:
 def git_commit(folder: Path) -> str | None:
     """Return the commit of the checkout that `folder` is part of (with "+changes" if it has any), or None.
 
-    A folder that lies in a checkout without being part of it, such as a virtual environment, has none.
+    A folder inside a checkout that is not part of it, such as a virtual environment, has none.
     """
     # Variables such as GIT_DIR would name the checkout of whoever called: a hook, for instance.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -43,7 +43,7 @@ def workloads(runs: Sequence[PlannedRun], steps: Mapping[Path, int]) -> dict[Pat
 def forecast(work: Workload, measured: Sequence[tuple[Workload, float]]) -> float | None:
     """Return the seconds that `work` is expected to take; None if nothing was measured.
 
-    Runs of the same variant tell the seconds of a step directly. For another variant, a step is taken to cost a
+    Runs of the same variant give the seconds of a step directly. For another variant, a step is taken to cost a
     constant plus a time proportional to its multiply-accumulates, both at least zero and fitted to the measured runs
     by least squares; with runs of one variant alone, the constant is zero.
 

@@ -166,7 +166,7 @@ def _cell(entry: Entry, dataset: str, objective: Objective) -> str:
 
 
 def as_markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a GitHub-flavoured Markdown table whose cells show their text as it is.
+    """Return a GitHub-flavored Markdown table whose cells show their text unchanged.
 
     >>> print(as_markdown(["#", "variant"], [["1", "residual"]]))
     | # | variant |

@@ -156,7 +156,7 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
             raise ConfigError(f"compile=kernels, but {refusal}: use compile=auto")
         return fast_path("compile=kernels", kernels=True)
     if steps < FEWEST_STEPS:
-        return fast_path(f"{steps} steps are too few for a compiler to pay")
+        return fast_path(f"{steps} steps are too few for compilation to pay off")
     micro_batch = _patches_that_fit(network, options, precision, device)
 
     few = options.model_copy(update={"batch": micro_batch})
@@ -166,14 +166,14 @@ def choose(network: SuperResolutionNetwork, options: Hyperparameters, steps: int
 
     seconds = {"as it is": time_of(_as_it_is)}
     if steps * seconds["as it is"] < SHORTEST:
-        return fast_path(f"about {steps * seconds['as it is']:.0f} s of steps are too few for a compiler to pay")
+        return fast_path(f"about {steps * seconds['as it is']:.0f} s of steps are too few for compilation to pay off")
     refusal = why_no_kernels(network, precision, device)
     if not refusal:
         seconds["with nitido's kernels"] = time_of(with_kernels)
     best = min(seconds.values())
-    notes = [f"no kernels of nitido's own: {refusal}"] if refusal and precision == "bfloat16" else []
+    notes = [f"nitido's kernels are not used: {refusal}"] if refusal and precision == "bfloat16" else []
     if steps * best * LARGEST_GAIN < COMPILING:
-        notes.append(f"about {steps * best:.0f} s of steps are too few for PyTorch's compiler to pay")
+        notes.append(f"about {steps * best:.0f} s of steps are too few for PyTorch's compiler to pay off")
     elif best < (1 - LARGEST_GAIN) * seconds["as it is"]:
         notes.append("PyTorch's compiler was not tried, because it has never saved as much as the kernels")
     else:

@@ -21,7 +21,7 @@ _RMS_OF_ADAM = 0.2
 _NOTHING = 1e-12
 
 
-def orthogonalised(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
+def orthogonalized(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
     """Return matrices with all singular values moved near 1, by five Newton–Schulz iterations of degree five.
 
     The iteration and its coefficients are those of Jordan et al., "Muon: an optimizer for hidden layers in neural
@@ -32,7 +32,7 @@ def orthogonalised(matrices: Tensor, in_bfloat16: bool = False) -> Tensor:
         matrices: `(N, r, c)`.
         in_bfloat16: Whether to multiply in bfloat16, as Jordan et al. do, which changes the result by about 2%.
 
-    >>> values = torch.linalg.svdvals(orthogonalised(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
+    >>> values = torch.linalg.svdvals(orthogonalized(torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
     True
     """
@@ -91,7 +91,7 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
         in_bfloat16: bool = False,
     ) -> None:
-        """Sort `parameters` into both kinds in their order; `in_bfloat16` is passed to `orthogonalised`."""
+        """Sort `parameters` into both kinds in their order; `in_bfloat16` is passed to `orthogonalized`."""
         self.in_bfloat16 = in_bfloat16
         every = list(parameters)
         groups = [
@@ -124,7 +124,7 @@ class Muon(Optimizer):
             directions = torch.stack([self._nesterov(weight, group["momentum"]) for weight in weights])
             rows, columns = directions.shape[1:]
             size = group["lr"] * _RMS_OF_ADAM * max(rows, columns) ** 0.5
-            for weight, step in zip(weights, orthogonalised(directions, self.in_bfloat16), strict=True):
+            for weight, step in zip(weights, orthogonalized(directions, self.in_bfloat16), strict=True):
                 weight.sub_(step.view(weight.shape), alpha=size)
 
     def _nesterov(self, weight: Tensor, momentum: float) -> Tensor:

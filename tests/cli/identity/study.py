@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from nitido.study.run_directory import RunDirectory
+from tests.cli.conftest import SMALL_STUDY
 from tests.forked.server import command
 
 PLAIN = Path("runs/plain/lr=0.002/seed=0")
@@ -26,23 +27,14 @@ def image(path: Path, seed: int, size: int = 72) -> Path:
     return path
 
 
-STUDY: dict[str, Any] = {
-    "study": "small",
-    "question": "does it help?",
-    "architecture": "srcnn",
-    "scale": 2,
-    "baseline": "plain",
-    "variants": [
-        {"name": "plain", "variant": "debug", "config": {"residual": False}},
-        {"name": "residual", "variant": "debug", "config": {"residual": True}},
-    ],
+STUDY: dict[str, Any] = SMALL_STUDY | {
     "profiles": {
         "demo": {
             "data": {"train": ["./train"], "validation": ["./validation"], "test": ["./test"]},
             "learning_rates": [2e-3],
             "hyperparameters": {"steps": 6, "batch": 2, "patch": 16, "validate_every": 3, "compile": False},
         }
-    },
+    }
 }
 
 

@@ -95,7 +95,7 @@ def require_size(metric: str, image: NDArray[Any], shave: int, smallest: int) ->
     Raises `MetricError` for a negative border.
     """
     if shave < 0:
-        raise MetricError(f"a border of {shave} pixels cannot be shaved: zero or more are right")
+        raise MetricError(f"a border of {shave} pixels cannot be shaved: it must be 0 or more")
     height, width = (side - 2 * shave for side in image.shape[:2])
     if min(height, width) < smallest:
         left = f"{width}×{height} with its border of {shave} shaved"

@@ -70,7 +70,7 @@ def _notes(lines: Sequence[Line], objective: Objective) -> list[str]:
         notes.append("Dashed: the interval covers other images only and is too short, because seed noise is unknown.")
     if any(line.difference.interval is None for line in lines):
         notes.append("No whiskers: a test set has a single image, so there is no interval.")
-    notes.append("Blue: significantly better. Orange: significantly worse (5%, Holm-corrected). Grey: inconclusive.")
+    notes.append("Blue: significantly better. Orange: significantly worse (5%, Holm-corrected). Gray: inconclusive.")
     return notes
 
 

@@ -29,7 +29,7 @@ def draw_ranking(board: Leaderboard, path: Path, objective: Objective = "fidelit
     For fidelity the gain is in dB (mean PSNR-Y over images), for perception the reduction of perceptual distance.
 
     The best variant is on top. A whisker is the standard deviation over seeds; a dashed line marks the baseline;
-    variants without a result are named in grey, without a bar. Raises `ReportError` if the board has no bicubic.
+    variants without a result are named in gray, without a bar. Raises `ReportError` if the board has no bicubic.
     """
     bicubic = next((entry for entry in board.entries if entry.variant == BICUBIC), None)
     selection_metric = SELECTION_METRICS[objective]
