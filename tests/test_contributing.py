@@ -127,14 +127,16 @@ def test_the_new_loss_is_minimized(study: Path) -> None:
     assert any(not torch.equal(models[0].get_tensor(key), models[1].get_tensor(key)) for key in models[0].keys())  # noqa: SIM118
 
 
-def test_a_model_with_a_foreign_word_needs_the_plugin(study: Path, shell: Shell) -> None:
+def test_a_model_with_a_foreign_word_needs_the_plugin(fork_server: ForkServer, study: Path, folder: Path) -> None:
     model = run_directory(study, "hardswish") / MODEL.name
-    without = shell(f"nitido model show {model}")
-    assert without.returncode == 1
-    assert "unknown activation 'hardswish'" in without.stderr
-    assert "Traceback" not in without.stderr
-    loaded = shell(f"python -c \"import my_words, nitido; print(nitido.load_model('{model}'))\"")
-    assert "Hardswish()" in loaded.stdout, loaded.stderr
+    environment = {"NITIDO_CACHE": str(folder / "cache"), "PYTHONPATH": str(folder)}
+    without = fork_server.nitido("model", "show", model, cwd=folder, environment=environment)
+    assert without.code == 1
+    assert "unknown activation 'hardswish'" in without.err
+    assert "Traceback" not in without.err
+    code = f"import my_words, nitido; print(nitido.load_model('{model}'))"
+    loaded = fork_server.python(code, cwd=folder, environment=environment)
+    assert "Hardswish()" in loaded.out, loaded
 
 
 def test_every_example_is_complete_by_itself(shell: Shell, folder: Path) -> None:
@@ -154,16 +156,18 @@ def test_every_example_is_complete_by_itself(shell: Shell, folder: Path) -> None
     assert len(runs) == 4 * 2 * 3, "four variants, two learning rates, three seeds"
 
 
-def test_an_installed_package_needs_no_variable(shell: Shell, folder: Path) -> None:
+def test_an_installed_package_needs_no_variable(fork_server: ForkServer, folder: Path) -> None:
     words = tomllib.loads(PACKAGE)["project"]["entry-points"]["nitido.plugins"]
     information = folder / "somebodys_words-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys-words\nVersion: 1.0\n")
     lines = [f"{name} = {module}" for name, module in words.items()]
     (information / "entry_points.txt").write_text("\n".join(["[nitido.plugins]", *lines]))
-    done = shell("nitido study show mine.yaml --json -", PYTHONPATH=str(folder))
-    assert done.returncode == 0, done.stderr
-    assert "inverted_bottleneck" in {run["variant"] for run in json.loads(done.stdout)["runs"]}
+    command = ["study", "show", "mine.yaml", "--json", "-"]
+    environment = {"NITIDO_CACHE": str(folder / "cache"), "PYTHONPATH": str(folder)}
+    ended = fork_server.nitido(*command, cwd=folder, environment=environment)
+    assert ended.code == 0, ended
+    assert "inverted_bottleneck" in {run["variant"] for run in json.loads(ended.out)["runs"]}
 
 
 def test_the_loss_is_the_l1_distance_of_finite_differences() -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,10 @@ def tiny_study(tmp_path: Path) -> Path:
     return write_tiny_study(tmp_path)
 
 
-def write_tiny_study(folder: Path) -> Path:
-    """Write `tiny.yaml`, and its images beside it."""
+def write_tiny_study(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
+    """Write `tiny.yaml`, the small study with other top-level keys, and its images beside it."""
     make_images(folder / "images")
-    study = json.loads(json.dumps(SMALL_STUDY))
+    study = json.loads(json.dumps(SMALL_STUDY | dict(changes or {})))
     study["profiles"]["demo"]["data"] = {split: [f"./images/{split}"] for split in ("train", "validation", "test")}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(study))
     return folder / "tiny.yaml"

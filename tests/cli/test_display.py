@@ -9,19 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from nitido.base.activity import activity, announced
 from nitido.cli import display
-from tests.cli.conftest import COMMAND, SMALL_STUDY
+from tests.cli.conftest import COMMAND, write_tiny_study
 
 
-def on_a_terminal(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run the command on a terminal of its own; returns the exit code and everything that it wrote there."""
+def on_a_terminal(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run the command in a folder, on a terminal of its own; returns the exit code and all that it wrote there."""
     primary, secondary = pty.openpty()
     environment = environment | {"TERM": "xterm-256color"}
     process = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=secondary, stdout=secondary, stderr=secondary, env=environment
+        [*COMMAND, *arguments], stdin=secondary, stdout=secondary, stderr=secondary, cwd=folder, env=environment
     )
     os.close(secondary)
     written = b"".join(_until_closed(primary))
@@ -41,9 +40,8 @@ def _until_closed(terminal: int) -> Iterator[bytes]:
 def test_a_study_on_a_terminal_shows_runs_remaining_time_and_the_ranking_so_far(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    file = tmp_path / "small.yaml"
-    file.write_text(yaml.safe_dump(SMALL_STUDY))
-    code, shown = on_a_terminal(["study", "run", str(file), "--out", str(tmp_path / "out")], environment)
+    file = write_tiny_study(tmp_path)
+    code, shown = on_a_terminal(["study", "run", str(file), "--out", "out"], tmp_path, environment)
     assert code == 0, shown
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "loading PyTorch" in plain

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Done
+from tests.forked.images import SPLITS, make_images
 from tests.programs import require_compiler
 
-TINY = ["data.train=samples", "data.validation=samples[:1]", "data.test=samples/test[:1]"]
-TINY += ["steps=4", "batch=2", "patch=12", "validate_every=4"]
+TINY = ["steps=4", "batch=2", "patch=12", "validate_every=4"]
 
 
-def command(out: Path, *settings: str) -> list[object]:
-    words = [word for setting in [*TINY, *settings] for word in ("--set", setting)]
-    return ["train", "srcnn", "--variant", "debug", *words, "--out", out]
+def command(folder: Path, *settings: str) -> list[object]:
+    """The command of a tiny training into `out` in the folder, and its images beside it."""
+    make_images(folder / "images")
+    sets = [f"data.{split}={folder / 'images' / split}" for split in SPLITS]
+    words = [word for setting in [*TINY, *sets, *settings] for word in ("--set", setting)]
+    return ["train", "srcnn", "--variant", "debug", *words, "--out", folder / "out"]
 
 
 def machine_lines(done: Done) -> list[str]:
@@ -29,7 +32,7 @@ def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
     # Where CUDA is installed and no such device is there, PyTorch would tell of it while it compiles.
     monkeypatch.setitem(environment, "CUDA_HOME", "/usr/local")
     monkeypatch.setitem(environment, "CUDA_VISIBLE_DEVICES", "")
-    done = nitido(*command(tmp_path / "out", "compile=true"))
+    done = nitido(*command(tmp_path, "compile=true"))
     assert done.code == 0, done.err
     first, *others = done.err.splitlines()
     assert [first] == machine_lines(done)
@@ -59,7 +62,7 @@ def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
 
 def test_compiling_where_nothing_compiles_is_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    refused = call(*command(tmp_path / "out", "compile=true"))
+    refused = call(*command(tmp_path, "compile=true"))
     assert refused.code == 1
     assert "compile=true, but there is no C++ compiler (no-such-compiler): install one" in refused.error_line
 

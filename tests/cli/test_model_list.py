@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from skimage import data
 
 import nitido as nitido_package
 from nitido.models.zoo import shipped
-from tests.cli.conftest import SMALL_STUDY
+from tests.cli.conftest import write_tiny_study
 from tests.models.zoo.shelf import fill
 
 PHOTO = data.astronaut()[40:104, 180:260]
@@ -114,9 +113,7 @@ def test_upscale_with_nothing_to_choose(call, zoo: Path, photo: Path, tmp_path: 
 
 def test_a_study_starts_from_the_zoo(call, zoo: Path, tmp_path: Path) -> None:
     variants = [{"name": "plain", "variant": "debug"}, {"name": "tuned", "variant": "debug", "pretrained": "srcnn-x2"}]
-    study = tmp_path / "tuned.yaml"
-    study.write_text(yaml.safe_dump(SMALL_STUDY | {"variants": variants}))
-    done = call("study", "run", study, "--out", tmp_path / "out")
+    done = call("study", "run", write_tiny_study(tmp_path, {"variants": variants}), "--out", tmp_path / "out")
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "out/runs/tuned/lr=0.002/seed=0/transfer.json").read_text())
     assert report["source"] == "srcnn-x2"
@@ -125,9 +122,7 @@ def test_a_study_starts_from_the_zoo(call, zoo: Path, tmp_path: Path) -> None:
 
 def test_a_misspelt_start_is_told_before_any_training(call, zoo: Path, tmp_path: Path) -> None:
     variants = [{"name": "plain", "variant": "debug"}, {"name": "tuned", "variant": "debug", "pretrained": "srcnn-2x"}]
-    study = tmp_path / "tuned.yaml"
-    study.write_text(yaml.safe_dump(SMALL_STUDY | {"variants": variants}))
-    done = call("study", "run", study, "--out", tmp_path / "out")
+    done = call("study", "run", write_tiny_study(tmp_path, {"variants": variants}), "--out", tmp_path / "out")
     assert done.code == 1
     assert "did you mean 'srcnn-x2'" in done.error_line
     assert not (tmp_path / "out").exists()

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from skimage import data
 from skimage.io import imsave
 
 from nitido.models.find import find_model
 from nitido.models.zoo import zoo_path
-from tests.cli.conftest import SMALL_STUDY, Done
+from tests.cli.conftest import Done, write_tiny_study
+from tests.forked.images import SPLITS, make_images
 from tests.models.zoo.shelf import shelve
 
 Call = Callable[..., Done]
@@ -49,7 +49,9 @@ def test_a_name_of_the_zoo(call: Call, folder: Path) -> None:
 
 def test_what_a_run_starts_from(call: Call, folder: Path) -> None:
     """The zoo's network does not fit this variant, which the one in the folder would: the error says which was read."""
-    run = ["train", "srcnn", "--variant", "debug", "--set", "steps=2", "--out", "run"]
+    make_images(folder / "sets")
+    sets = [word for split in SPLITS for word in ("--set", f"data.{split}=./sets/{split}")]
+    run = ["train", "srcnn", "--variant", "debug", "--set", "steps=2", *sets, "--out", "run"]
     error = call(*run, "--set", "pretrained=srcnn-x2").error_line
     assert error.startswith("nitido: pretrained srcnn-x2 (srcnn 'srcnn-x2'): extraction.weight has another shape")
     assert call(*run, "--set", "pretrained=./srcnn-x2", "--set", "batch=2", "--set", "patch=16").code == 0
@@ -60,9 +62,8 @@ def test_bicubic(call: Call, folder: Path) -> None:
     assert call("model", "show", "./bicubic").code == 0
 
 
-def test_the_name_of_a_built_in_study(call: Call, tmp_path: Path, small_study: Path) -> None:
-    small_study.write_text(yaml.safe_dump(SMALL_STUDY | {"study": "srcnn"}))
-    done = call("study", "run", small_study, "--out", "srcnn")
+def test_the_name_of_a_built_in_study(call: Call, tmp_path: Path) -> None:
+    done = call("study", "run", write_tiny_study(tmp_path, {"study": "srcnn"}), "--out", "srcnn")
     assert done.code == 0, done.err
     shown = call("study", "show", "srcnn", "--json", "-")
     assert {run["variant"] for run in json.loads(shown.out)["runs"]} != {"plain", "residual"}

@@ -1,6 +1,7 @@
 """Results belong to the code of the plugins that they were made with, helper modules included."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,21 +54,19 @@ def slope(folder: Path, value: float) -> None:
     (folder / "helper.py").write_text(f"SLOPE = {value}\n")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def fill(folder: Path) -> None:
+    """Write images, the plugin and the study."""
     for number, name in enumerate(["train", "validation", "test"]):
         small = Image.fromarray(np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8))
-        (tmp_path / name).mkdir()
-        small.resize((48, 48), Image.Resampling.BICUBIC).save(tmp_path / name / "a.png")
-    (tmp_path / "words.py").write_text(PLUGIN)
-    slope(tmp_path, 0.1)
-    (tmp_path / "words.yaml").write_text(yaml.safe_dump(STUDY))
-    return tmp_path
+        (folder / name).mkdir()
+        small.resize((48, 48), Image.Resampling.BICUBIC).save(folder / name / "a.png")
+    (folder / "words.py").write_text(PLUGIN)
+    slope(folder, 0.1)
+    (folder / "words.yaml").write_text(yaml.safe_dump(STUDY))
 
 
-@pytest.fixture
-def nitido(fork_server: ForkServer, environment: dict[str, str], folder: Path) -> Nitido:
-    """The command with the plugin, in a process of its own."""
+def with_plugin(fork_server: ForkServer, environment: dict[str, str], folder: Path) -> Nitido:
+    """Return the command with the plugin of the folder, in a process of its own."""
 
     def run(*args: object) -> Done:
         changed = environment | {"NITIDO_PLUGINS": str(folder / "words.py")}
@@ -77,10 +76,32 @@ def nitido(fork_server: ForkServer, environment: dict[str, str], folder: Path) -
     return run
 
 
-@pytest.fixture
-def finished(nitido: Nitido, folder: Path) -> Path:
-    done = nitido("study", "run", "words.yaml", "--out", "out")
+@pytest.fixture(scope="module")
+def whole(fork_server: ForkServer, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the study run."""
+    folder = tmp_path_factory.mktemp("whole")
+    fill(folder)
+    done = with_plugin(fork_server, environment, folder)("study", "run", "words.yaml", "--out", "out")
     assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fill(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def nitido(fork_server: ForkServer, environment: dict[str, str], folder: Path) -> Nitido:
+    """The command with the plugin."""
+    return with_plugin(fork_server, environment, folder)
+
+
+@pytest.fixture
+def finished(whole: Path, folder: Path) -> Path:
+    """The folder with the study run."""
+    shutil.copytree(whole / "out", folder / "out")
     return folder
 
 

@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,11 @@ import yaml
 from PIL import Image
 from skimage import data as skimage_data
 
-from tests.cli.conftest import write_tiny_study
+from tests.cli.conftest import Done, write_tiny_study
+from tests.cli.identity.conftest import SIGNALLED
 from tests.forked import ForkServer
+from tests.forked.images import SPLITS
+from tests.forked.server import command
 
 RUN = Path("runs/residual/lr=0.002/seed=0")
 
@@ -160,7 +164,8 @@ def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the
 ) -> None:
     study = yaml.safe_load(tiny_study.read_text())
     study["profiles"]["demo"]["learning_rates"] = [1e-3, 10.0]
-    study["profiles"]["demo"]["hyperparameters"] |= {"optimizer": "sgd", "loss": "l2", "momentum": 0.99, "steps": 200}
+    wild = {"optimizer": "sgd", "loss": "l2", "momentum": 0.99, "steps": 200, "validate_every": 100}
+    study["profiles"]["demo"]["hyperparameters"] |= wild
     tiny_study.write_text(yaml.safe_dump(study))
     done = nitido("study", "run", tiny_study, "--out", tmp_path / "out", "--set", "variants=residual")
     assert done.code == 1
@@ -170,7 +175,7 @@ def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the
     assert residual["rank"] is not None
 
 
-LONGER = ["--set", "variants=residual", "--set", "steps=500", "--set", "validate_every=50"]
+LONGER = ["--set", "variants=residual", "--set", "steps=60", "--set", "validate_every=10"]
 
 
 @pytest.fixture(scope="module")
@@ -197,13 +202,11 @@ def test_a_stopped_study_goes_on_to_the_same_bits(
     code: int,
 ) -> None:
     out = tmp_path / "out"
-    stopped = fork_server.nitido(
-        *("study", "run", tiny_study, "--out", out, *LONGER),
-        cwd=tmp_path,
-        environment=environment,
-        signalled=(number, (out / RUN / "checkpoints" / "last.ckpt").exists),
-    )
+    command = ["study", "run", str(tiny_study), "--out", str(out), *LONGER]
+    arguments = {"args": command, "number": number, "step": 25}
+    stopped = fork_server.call(SIGNALLED, arguments, cwd=tmp_path, environment=environment)
     assert stopped.code == code, stopped
+    assert (out / RUN / "checkpoints" / "last.ckpt").exists()
     assert "Traceback" not in stopped.err
     assert not (out / RUN / "model.safetensors").exists()
     resumed = nitido("study", "run", out)
@@ -211,14 +214,25 @@ def test_a_stopped_study_goes_on_to_the_same_bits(
     assert (out / RUN / "model.safetensors").read_bytes() == uninterrupted
 
 
-def test_a_full_disk_is_one_line(nitido_process, call, small_study: Path, tmp_path: Path) -> None:
-    assert call("data", "prepare", "samples").code == 0
+def with_small_files_only(args: list[str]) -> dict[str, Any]:
+    """Run the command line in this process, which cannot write files of more than 6,000 bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+    try:
+        return command(args, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def small_files_only() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
 
-    done = nitido_process("study", "run", small_study, "--out", tmp_path / "out", preexec_fn=small_files_only)
+def test_a_full_disk_is_one_line(
+    fork_server: ForkServer, call, tiny_study: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    for split in SPLITS:
+        assert call("data", "prepare", tmp_path / "images" / split).code == 0
+    arguments = {"args": ["study", "run", str(tiny_study), "--out", "out"]}
+    ended = fork_server.call(f"{__name__}:with_small_files_only", arguments, cwd=tmp_path, environment=environment)
+    done = Done(ended.code, ended.out, ended.err)
     assert done.code == 1
     assert "File too large" in done.err
     assert "Traceback" not in done.err
@@ -248,7 +262,7 @@ def test_a_test_set_that_is_named_twice_is_refused(call, small_study: Path) -> N
     )
 
 
-def test_images_that_count_twice_are_a_caveat_of_the_report(call, small_study: Path, tmp_path: Path) -> None:
+def test_images_that_count_twice_are_a_caveat_of_the_report(call, tiny_study: Path, tmp_path: Path) -> None:
     """A JPEG beside each PNG, and a second set that is a part of the first."""
     (tmp_path / "tests").mkdir()
     for name in ("astronaut", "coffee"):
@@ -256,7 +270,7 @@ def test_images_that_count_twice_are_a_caveat_of_the_report(call, small_study: P
         image.save(tmp_path / "tests" / f"{name}.png")
         image.save(tmp_path / "tests" / f"{name}.jpg", quality=80)
     out = tmp_path / "out"
-    done = call("study", "run", small_study, "--out", out, "--set", "data.test=./tests,./tests[:3]")
+    done = call("study", "run", tiny_study, "--out", out, "--set", "data.test=./tests,./tests[:3]")
     assert done.code == 0, done.err
     caveats = json.loads((out / "leaderboard.json").read_text())["caveats"]["fidelity"]
     assert caveats[0].startswith("near duplicates among the test images (astronaut.png of ./tests")
@@ -265,16 +279,16 @@ def test_images_that_count_twice_are_a_caveat_of_the_report(call, small_study: P
 
 
 def test_a_warmup_as_long_as_the_run_is_refused_and_a_shorter_one_is_in_the_report(
-    call, small_study: Path, tmp_path: Path
+    call, tiny_study: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     for length in ("steps=8", "epochs=0.01"):
-        done = call("study", "run", small_study, "--out", out, "--set", "warmup=1000", "--set", length)
+        done = call("study", "run", tiny_study, "--out", out, "--set", "warmup=1000", "--set", length)
         assert done.code == 1
         assert done.error_line.startswith("nitido: warmup 1,000: a run of ")
         assert not out.exists()
     changed = ["warmup=2", "gradient_clip=0.5", "augment=false", "validate_every=8"]
-    done = call("study", "run", small_study, "--out", out, *(word for value in changed for word in ("--set", value)))
+    done = call("study", "run", tiny_study, "--out", out, *(word for value in changed for word in ("--set", value)))
     assert done.code == 0, done.err
     page = (out / "report.html").read_text()
     assert "Non-default settings: warmup 2, augment off, ema 0.9, gradient_clip 0.5." in page
@@ -282,10 +296,10 @@ def test_a_warmup_as_long_as_the_run_is_refused_and_a_shorter_one_is_in_the_repo
 
 
 def test_a_metric_that_is_not_available_is_named_at_the_end(
-    call, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call, tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)  # as where the package is not installed
-    done = call("study", "run", small_study, "--out", "out", "--set", "variants=residual", "--set", "metrics=lpips")
+    done = call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual", "--set", "metrics=lpips")
     assert done.code == 0, done.err
     assert "LPIPS is not available: the package lpips is not installed" in done.out
     assert "LPIPS is not available" in call("study", "report", "out").out

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.cli.conftest import SMALL_STUDY
+from tests.cli.conftest import write_tiny_study
+from tests.forked.images import SPLITS, make_images
 
-ADVERSARIAL_STUDY = SMALL_STUDY | {
+CHANGES = {
     "architecture": "srresnet",
     "baseline": "plain",
     "variants": [
@@ -36,8 +36,7 @@ ADVERSARIAL_STUDY = SMALL_STUDY | {
 
 
 def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, tmp_path: Path) -> None:
-    study = tmp_path / "adversarial.yaml"
-    study.write_text(yaml.safe_dump(ADVERSARIAL_STUDY))
+    study = write_tiny_study(tmp_path, CHANGES)
     out = tmp_path / "out"
     done = nitido("study", "run", study, "--out", out)
     assert done.code == 0, done.err
@@ -48,7 +47,7 @@ def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, t
     assert board["gan"]["rank"] is None
     assert board["gan"]["perceptual_rank"] is not None
     assert {e["rank"] for e in board.values() if e["variant"] != "gan"} == {1, 2, 3}
-    assert all("perceptual_distance" in e["metrics"]["samples/test[:2]"] for e in board.values())
+    assert all("perceptual_distance" in e["metrics"]["./images/test"] for e in board.values())
     assert "perceptual distance" in done.out
     assert "perceptual distance" in (out / "report.html").read_text()
     assert (out / "perception.csv").read_text().splitlines()[0].startswith("rank,variant,status")
@@ -64,16 +63,14 @@ def test_a_study_with_a_pretrained_a_frozen_and_an_adversarial_variant(nitido, t
 
 
 def test_a_failed_source_fails_what_starts_from_it_and_nothing_else(nitido, tmp_path: Path) -> None:
-    variants = [v for v in ADVERSARIAL_STUDY["variants"] if v["name"] != "gan"]
+    variants = [v for v in CHANGES["variants"] if v["name"] != "gan"]
     variants[0] = variants[0] | {
         "learning_rates": [10.0],
         "hyperparameters": {"optimizer": "sgd", "momentum": 0.99, "loss": "l2"},
     }
-    study = tmp_path / "failing.yaml"
-    study.write_text(
-        yaml.safe_dump(ADVERSARIAL_STUDY | {"variants": [*variants, {"name": "other", "variant": "debug"}]})
-    )
-    done = nitido("study", "run", study, "--out", tmp_path / "out", "--set", "steps=100")
+    study = write_tiny_study(tmp_path, CHANGES | {"variants": [*variants, {"name": "other", "variant": "debug"}]})
+    length = ["--set", "steps=100", "--set", "validate_every=100"]
+    done = nitido("study", "run", study, "--out", tmp_path / "out", *length)
     assert done.code == 1
     complaints = [line for line in done.err.splitlines() if line.startswith("nitido: ")]
     assert "plain" in complaints[0]
@@ -83,18 +80,10 @@ def test_a_failed_source_fails_what_starts_from_it_and_nothing_else(nitido, tmp_
 
 
 def test_train_starts_from_a_model(nitido, call, tmp_path: Path) -> None:
-    common = [
-        "--variant",
-        "debug",
-        "--set",
-        "steps=4",
-        "--set",
-        "batch=2",
-        "--set",
-        "patch=12",
-        "--set",
-        "data.test=samples/test[:1]",
-    ]
+    make_images(tmp_path / "images")
+    settings = ["steps=4", "batch=2", "patch=12"]
+    settings += [f"data.{split}=./images/{split}" for split in SPLITS]
+    common = ["--variant", "debug", *(word for setting in settings for word in ("--set", setting))]
     assert nitido("train", "srresnet", *common, "--out", "first").code == 0
     start = ["--set", "pretrained=first", "--set", "freeze=first_half"]
     second = nitido("train", "srresnet", *common, *start, "--out", "second")
@@ -110,9 +99,8 @@ def test_backbone_weights_that_cannot_be_had_are_told_before_any_training(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # an unused port: offline
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    variants = [v for v in ADVERSARIAL_STUDY["variants"] if v["name"] != "half"]
-    study = tmp_path / "offline.yaml"
-    study.write_text(yaml.safe_dump(ADVERSARIAL_STUDY | {"variants": variants}))
+    variants = [v for v in CHANGES["variants"] if v["name"] != "half"]
+    study = write_tiny_study(tmp_path, CHANGES | {"variants": variants})
     done = call("study", "run", study, "--out", tmp_path / "out", "--set", "perceptual.backbone=vgg19")
     assert done.code == 1
     assert "vgg19" in done.error_line

@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
+SPLITS = ("train", "validation", "test")
+
 
 def make_images(folder: Path, each: int = 2) -> Path:
     """Write `each` crops of 64×48 pixels to the subfolders train, validation and test of `folder`; returns it."""
-    sources = {"train": data.chelsea(), "validation": data.coffee(), "test": data.astronaut()}
-    for split, pixels in sources.items():
+    for split, pixels in zip(SPLITS, (data.chelsea(), data.coffee(), data.astronaut()), strict=True):
         (folder / split).mkdir(parents=True)
         for number in range(each):
             crop = pixels[50 + 60 * number : 98 + 60 * number, 120:184]

@@ -1,7 +1,4 @@
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +7,13 @@ from PIL import Image
 
 from nitido.architectures import NetworkConfig, architecture_names, build, get_architecture, resolve_config
 from nitido.architectures.srcnn import VARIANTS
-from nitido.inspection import draw_diagram
-from nitido.inspection.data_flow import data_flow, open_blocks
+from nitido.inspection import diagram, draw_diagram
+from nitido.inspection.data_flow import data_flow_and_open_blocks
 from nitido.study.plan import plan
 from nitido.study.resolve import resolve
 from nitido.study.spec import builtin_names, load_study_file
 from nitido.training.freezing import freeze
+from tests.forked import ForkServer
 
 SMALL = ["LR image", "Conv 5×5", "3 → 64 channels", "4,864 parameters", "64 · h×w", "64 → 128 channels"]
 SMALL += ["73,856 parameters", "128 · h×w", "Pixel shuffle ×2", "32 · 2h×2w", "32 → 3 channels", "2,403 parameters"]
@@ -67,7 +65,7 @@ def test_an_unlimited_receptive_field_is_stated(tmp_path: Path) -> None:
     assert "channel attention" in texts
 
 
-def test_the_matplotlibrc_of_the_user_has_no_effect(tmp_path: Path) -> None:
+def test_the_matplotlibrc_of_the_user_has_no_effect(fork_server: ForkServer, tmp_path: Path) -> None:
     """Each line of it would end the drawing, or change it; LaTeX is not even installed everywhere."""
     lines = [
         "text.usetex: True",
@@ -84,11 +82,11 @@ def test_the_matplotlibrc_of_the_user_has_no_effect(tmp_path: Path) -> None:
         "from nitido.inspection import draw_diagram\nfolder = Path(sys.argv[1])\nfolder.mkdir()\n"
         "draw_diagram(build('srcnn', resolve_config('srcnn', 'debug', {})), folder / 'm.svg', folder / 'm.png', 't')"
     )
-    for name, rc in (("plain", ""), ("changed", str(tmp_path / "matplotlibrc"))):
-        environment = os.environ | {"MATPLOTLIBRC": rc}
-        if not rc:
-            del environment["MATPLOTLIBRC"]
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True, env=environment, timeout=120)
+    (tmp_path / "none").touch()
+    for name, rc in (("plain", "none"), ("changed", "matplotlibrc")):
+        environment = {"MATPLOTLIBRC": str(tmp_path / rc)}
+        ended = fork_server.python(code, tmp_path / name, cwd=tmp_path, environment=environment)
+        assert ended.code == 0, ended
     for file in ("m.svg", "m.png"):
         assert (tmp_path / "changed" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
 
@@ -127,7 +125,7 @@ def test_networks_with_different_configurations_have_different_diagrams(tmp_path
         with torch.device("meta"):
             network = build(architecture, config)
         known = f"{architecture} {config!r}"
-        flow = repr((data_flow(network), open_blocks(network)))
+        flow = repr(data_flow_and_open_blocks(network))
         assert by_drawing.setdefault((flow,), known) == known
     assert len(by_drawing) > 50
 
@@ -157,8 +155,11 @@ def test_the_inside_of_a_block_is_drawn(
     assert missing == []
 
 
-def test_two_changes_of_a_configuration_have_different_drawings(tmp_path: Path) -> None:
+def test_two_changes_of_a_configuration_have_different_drawings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever field of the configuration it is."""
+    monkeypatch.setattr(diagram, "_DPI", 10)  # the SVGs are compared
     for name in architecture_names():
         family = get_architecture(name)
         base = resolve_config(name, "debug", {})

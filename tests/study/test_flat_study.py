@@ -18,6 +18,7 @@ from nitido.study.resolve import resolve
 from nitido.study.run import run_study
 from nitido.study.spec import load_study_file
 from tests.cli.conftest import SMALL_STUDY
+from tests.forked.server import quick_measurements
 
 
 def photo(folder: Path, left: int) -> None:
@@ -56,6 +57,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flat")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NITIDO_CACHE", str(folder / "cache"))
+        for module, name, value in quick_measurements():
+            patch.setattr(module, name, value)
         with StudyProgress() as progress:
             outcome = run_study(resolve(load_study_file(str(prepared(folder))), "demo", []), folder / "out", progress)
     assert not outcome.failures

@@ -1,8 +1,7 @@
 """Tests that every step occurs once in TensorBoard files despite interruptions."""
 
+import json
 import pickle
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from nitido.data import Store
 from nitido.training.callbacks import TrainingInterruptedError
 from nitido.training.event_files import rewind_events
 from nitido.training.hyperparameters import Hyperparameters
+from tests.forked import ForkServer
 from tests.training.small_runs import train_on
 from tests.training.test_train import OPTIONS, fresh_network, press_ctrl_c_at
 from tests.training.traces import lines
@@ -64,30 +64,31 @@ def test_an_interrupted_and_resumed_run_has_all_events(
 
 
 KILLED = """
-import os, sys
+import json, os, pickle, sys
 from pathlib import Path
-import pickle
-from tests.training.test_event_files import run
+from nitido.training.hyperparameters import Hyperparameters
+from tests.training.small_runs import network, train_on
 
-directory, store, step, when = sys.argv[1:]
+directory, store, step, when, options = sys.argv[1:]
 
 def die(done, psnr):
     if done == int(step) and (psnr is not None) == (when == "validated"):
         os._exit(9)
 
-run(pickle.loads(Path(store).read_bytes()), Path(directory), die)
+store = pickle.loads(Path(store).read_bytes())
+train_on(store, Path(directory), network(), Hyperparameters.parse(json.loads(options), "test"), die)
 """
 
 
 @pytest.mark.parametrize(("step", "when"), [(3, "trained"), (4, "validated"), (7, "trained"), (11, "trained")])
 def test_a_killed_and_resumed_run_has_all_events(
-    small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int, when: str
+    fork_server: ForkServer, small_store: Store, whole: dict[str, list[int]], tmp_path: Path, step: int, when: str
 ) -> None:
     """The process is killed, so events in the queue of TensorBoard's thread are lost."""
     (tmp_path / "store").write_bytes(pickle.dumps(small_store))
-    arguments = [tmp_path / "run", tmp_path / "store", str(step), when]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[2], check=False)
-    assert killed.returncode == 9
+    arguments = [tmp_path / "run", tmp_path / "store", step, when, json.dumps(OPTIONS)]
+    killed = fork_server.python(KILLED, *arguments, cwd=tmp_path)
+    assert killed.code == 9, killed
     time.sleep(1)  # names of event files have seconds: one that starts in the same second may sort before the other
     run(small_store, tmp_path / "run")
     (tmp_path / "run" / "ended").touch()

@@ -1,8 +1,6 @@
 """Tests that little memory and bfloat16 do not change the image, and that fallbacks are reported."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from nitido.upscaling.images.target_size import UpscaleError
 from nitido.upscaling.tiled_inference import CUT_SMALLER, REDONE
 from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
+from tests.forked import ForkServer
 
 PHOTO = data.astronaut()[60:139, 190:301]
 SIZE = (2 * PHOTO.shape[0], 2 * PHOTO.shape[1])
@@ -27,16 +26,18 @@ NETWORK = Recipe("edsr", "debug").build().eval()
 SHORT_OF_MEMORY = """
 import resource
 from pathlib import Path
+from pathlib import Path
+
 import numpy as np
 from nitido.architectures import build, get_architecture
 from nitido.upscaling.upscaler import ImageUpscaler
 
 family = get_architecture("vdsr")
-network = build("vdsr", family.config_class.parse({}, "VDSR")).eval()
+network = build("vdsr", family.config_class.parse({"depth": 6}, "VDSR")).eval()
 pixels = np.random.default_rng(0).integers(0, 256, (190, 190, 1), dtype=np.uint8)  # one piece, where memory is enough
 roomy, _ = ImageUpscaler(network, memory=1 << 25).upscale(pixels, None, 380, 380)
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-# A layer's input and output, 64 channels of 380×380 pixels each, are 74 MB; of a quarter with its margin they are 24.
+# A layer's input and output, 64 channels of 380×380 pixels each, are 74 MB; of a quarter with its margin they are 21.
 resource.setrlimit(resource.RLIMIT_AS, (taken + (60 << 20), resource.RLIM_INFINITY))
 notes, shares = [], []
 cramped, _ = ImageUpscaler(network).upscale(pixels, None, 380, 380, shares.append, note=notes.append)
@@ -44,12 +45,10 @@ print(np.abs(cramped.astype(int) - roomy).max(), f"{sum(shares):.6f}", *set(note
 """
 
 
-def test_a_tile_that_does_not_fit_is_split() -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # every thread would want memory of its own
-    done = subprocess.run(
-        [sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, check=True, env=environment
-    )
-    difference, shares, *notes = done.stdout.strip().split(";")
+def test_a_tile_that_does_not_fit_is_split(fork_server: ForkServer, tmp_path: Path) -> None:
+    ended = fork_server.python(SHORT_OF_MEMORY, cwd=tmp_path)  # with one thread: each would want memory of its own
+    assert ended.code == 0, ended
+    difference, shares, *notes = ended.out.strip().split(";")
     assert int(difference) <= 1
     assert (shares, notes) == ("1.000000", [CUT_SMALLER])
 

@@ -31,6 +31,8 @@ def initialize(layer: Convolution, gain: float) -> None:
     The fan in is the number of inputs that one output pixel sums over: the channels of one group and, for a transposed
     convolution, only the kernel positions that reach a pixel. torch's initializers count this differently.
     """
+    if layer.weight.is_meta:  # there are no values, and PyTorch would take milliseconds to draw none
+        return
     positions = math.prod(layer.stride) if isinstance(layer, nn.ConvTranspose2d) else 1
     fan_in = layer.in_channels / layer.groups * math.prod(layer.kernel_size) / positions
     nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))

@@ -153,6 +153,8 @@ def _resize(image: npt.NDArray[Any] | Tensor, taps: _Filter) -> npt.NDArray[Any]
 def _resize_tensor(image: Tensor, taps: _Filter) -> Tensor:
     if image.ndim != 4 or not image.is_floating_point():
         raise ImagingError(f"cannot resize a {image.dtype} tensor {tuple(image.shape)}: it must be float (N, C, H, W)")
+    if type(image) is Tensor and image.is_meta:  # only the shape; subclasses record the operations
+        return image.new_empty(*image.shape[:2], *map(taps.length, image.shape[2:]))
     values = image.to(torch.promote_types(image.dtype, torch.float32))  # sums in half precision are inaccurate
     for dim in (2, 3):
         values = _filtered(values, taps, dim, 1 / taps.denominator)

@@ -81,8 +81,13 @@ def data_flow(network: SuperResolutionNetwork) -> Flow:
     return _flow(_traced_network(network))
 
 
-def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
-    """Return the insides of all kinds of blocks of `network` that have weights, one per kind; nested ones follow."""
+def data_flow_and_open_blocks(network: SuperResolutionNetwork) -> tuple[Flow, list[OpenBlock]]:
+    """Return `data_flow` and the insides of all kinds of blocks that have weights, one per kind; nested ones follow."""
+    traced = _traced_network(network)
+    return _flow(traced), _open_blocks(traced)
+
+
+def _open_blocks(network: fx.GraphModule) -> list[OpenBlock]:
     opened: dict[tuple[object, ...], OpenBlock] = {}
 
     def look_into(traced: fx.GraphModule) -> None:
@@ -102,7 +107,7 @@ def open_blocks(network: SuperResolutionNetwork) -> list[OpenBlock]:
                 continue
             look_into(inside)
 
-    look_into(_traced_network(network))
+    look_into(network)
     return list(opened.values())
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
@@ -16,7 +17,7 @@ from matplotlib.textpath import TextPath
 from nitido.architectures import SuperResolutionNetwork, count_parameters
 from nitido.base.atomic import write_bytes
 from nitido.base.matplotlib_style import FONT, default_style
-from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow, open_blocks
+from nitido.inspection.data_flow import Block, Kind, OpenBlock, data_flow_and_open_blocks
 from nitido.inspection.diagram_layout import Arrow, Box, Layout, LayoutError, Measure, lay_out, moved
 
 _HEADING, _DETAIL, _LABEL, _TITLE = 9.5, 8.0, 7.5, 12.0  # font sizes in points
@@ -56,8 +57,9 @@ def draw_diagram(network: SuperResolutionNetwork, svg_path: Path, png_path: Path
     """
     with default_style():
         measure = Measure(_box_size, _label_width)
-        flow = lay_out(data_flow(network), measure, _LONGEST_ROW)
-        panels = [_Panel("", flow), *(_panel(block, measure) for block in open_blocks(network))]
+        whole, blocks = data_flow_and_open_blocks(network)
+        flow = lay_out(whole, measure, _LONGEST_ROW)
+        panels = [_Panel("", flow), *(_panel(block, measure) for block in blocks)]
         figure = _draw(panels, title, [_subtitle(network), *_changes(network, _width(flow))])
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
@@ -137,7 +139,23 @@ def _label_width(label: str) -> float:
 def _text_width(text: str, size: float, weight: str) -> float:
     """Return the width in inches."""
     outline = TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT, weight=weight))
-    return float(outline.get_extents().width) / 72
+    return _outline_width(outline) / 72
+
+
+def _outline_width(outline: Outline) -> float:
+    """Return the width of an outline of lines and quadratic curves, as `get_extents` does, which solves every curve.
+
+    Curves stay between their control points. The glyphs of the font have points at their extrema: if the outermost
+    points are ends of curves or lines, they are the extent.
+    """
+    codes, x = np.asarray(outline.codes), np.asarray(outline.vertices)[:, 0]
+    drawn = codes != Outline.CLOSEPOLY
+    curves = codes == Outline.CURVE3
+    ends = x[drawn & ~(curves & (np.cumsum(curves) % 2 == 1))]  # a quadratic curve is a control point and its end
+    low, high = x[drawn].min(), x[drawn].max()
+    if (low, high) == (ends.min(), ends.max()) and Outline.CURVE4 not in codes:
+        return float(high - low)
+    return float(outline.get_extents().width)
 
 
 def _sides(layout: Layout) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from nitido.base.json_files import write_json
 from nitido.evaluation.cost import count
 from nitido.models import ModelDescriptor, save_model
 from nitido.study.report.costs import choose_effort, measure_costs
+from tests.forked.server import quick_measurements
 
 
 def saved(folder: Path, width: int) -> Path:
@@ -55,7 +56,9 @@ def test_costs_are_measured_once_and_kept_by_the_hash_of_the_model(
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_an_edited_record_is_not_believed(tmp_path: Path, *, signed: bool) -> None:
+def test_an_edited_record_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, signed: bool) -> None:
+    for module, name, value in quick_measurements():
+        monkeypatch.setattr(module, name, value)
     models, sizes, cache = {"small": saved(tmp_path, 4)}, {"small": (1, 2)}, tmp_path / "cost.json"
     measure_costs(models, sizes, cache)
     record = json.loads(cache.read_text())

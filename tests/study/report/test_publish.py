@@ -3,13 +3,13 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from nitido.base.json_files import write_json
@@ -20,19 +20,30 @@ from nitido.study.resolve import resolve
 from nitido.study.run import run_study
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import load_study_file
-from tests.cli.conftest import SMALL_STUDY
+from tests.cli.conftest import write_tiny_study
+from tests.forked.images import SPLITS
+from tests.forked.server import quick_measurements
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Measure costs quickly; what they are is the business of `test_costs`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in quick_measurements():
+            patch.setattr(module, name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two variants × two seeds, eight steps each."""
     folder = tmp_path_factory.mktemp("study")
-    file = folder / "small.yaml"
-    file.write_text(yaml.safe_dump(SMALL_STUDY))
+    file = write_tiny_study(folder)
+    settings = ["seeds=0,1", *(f"data.{split}={folder / 'images' / split}" for split in SPLITS)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NITIDO_CACHE", str(folder / "cache"))
         with StudyProgress() as progress:
-            run_study(resolve(load_study_file(str(file)), "demo", ["seeds=0,1"]), folder / "out", progress)
+            run_study(resolve(load_study_file(str(file)), "demo", settings), folder / "out", progress)
     return folder / "out"
 
 
@@ -104,9 +115,10 @@ def test_other_images_under_the_name_of_a_published_set_are_a_caveat(
     for number in range(5):
         noise = np.random.default_rng(number).integers(0, 256, (48, 48, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "set5" / f"{number}.png")
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
+    file = write_tiny_study(tmp_path)
     settings = ["variants=plain", "data.test=set5", "steps=2", "validate_every=2"]
-    study = resolve(load_study_file(str(tmp_path / "small.yaml")), "demo", settings)
+    settings += [f"data.{split}={tmp_path / 'images' / split}" for split in ("train", "validation")]
+    study = resolve(load_study_file(str(file)), "demo", settings)
     with StudyProgress() as progress:
         board = run_study(study, tmp_path / "out", progress).board
     said = "set5: 0, 1, 2, 3, 4: not the published images; published figures are not comparable"

@@ -1,13 +1,12 @@
 """What is left of memory, as Linux tells it: of the machine, of control groups and of limits."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from nitido.training.memory.available import _remaining, available_memory
+from tests.forked import ForkServer
 
 MB = 1 << 20
 
@@ -74,12 +73,9 @@ def test_a_group_above_its_limit_has_no_memory_left(meminfo: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
-def test_limits_of_the_process_count(limit: str) -> None:
+def test_limits_of_the_process_count(fork_server: ForkServer, tmp_path: Path, limit: str) -> None:
     begin = f"import resource; resource.setrlimit(resource.{limit}, (8 << 30, 8 << 30)); "
-    unlimited, limited = (
-        int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for code in (SAY, begin + SAY)
-    )
+    unlimited, limited = (int(fork_server.python(code, cwd=tmp_path).out) for code in (SAY, begin + SAY))
     assert 0 < limited < 8 << 30
     assert limited < unlimited
 

@@ -77,11 +77,9 @@ def draw_comparison(
     ]
     places = _arrange(cells, columns)
     width = 2 * _MARGIN + max(columns, 2) * (COLUMN + _GAP) - _GAP
-    canvas = np.full((places[-1].caption + _CAPTION + _MARGIN - _GAP, width, 3), 255, np.uint8)
-    for place in places:
-        for x, y, tile in place.tiles:
-            canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    _save(_write_texts(canvas, panels, places, heading, box, limit), path)
+    height = places[-1].caption + _CAPTION + _MARGIN - _GAP
+    figure = _write_texts((width, height), panels, places, heading, box, limit)
+    _save(figure, [tile for place in places for tile in place.tiles], path)
 
 
 def _arrange(cells: Sequence[_Tiles], columns: int) -> list[_Place]:
@@ -188,12 +186,17 @@ def _resized(image: Pixels, ratio: float) -> Pixels:
 
 
 def _write_texts(
-    canvas: Pixels, panels: Sequence[Panel], places: Sequence[_Place], heading: str, box: Box, limit: float | None
+    size: tuple[int, int],
+    panels: Sequence[Panel],
+    places: Sequence[_Place],
+    heading: str,
+    box: Box,
+    limit: float | None,
 ) -> Figure:
-    height, width = canvas.shape[:2]
+    """Return a white figure of `size` (width, height in pixels) with all texts; the tiles are missing."""
+    width, height = size
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     FigureCanvasAgg(figure)
-    figure.figimage(canvas, 0, 0, origin="upper")
     writer = _Writer(figure, height)
     writer.write(heading, _MARGIN, 50, 30, max_width=width - 2 * _MARGIN, weight="bold")
     factor = COLUMN // max(box.width, box.height)
@@ -268,10 +271,13 @@ class _Writer:
         return left + float(wide)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG without an alpha channel, atomically."""
+def _save(figure: Figure, tiles: _Tiles, path: Path) -> None:
+    """Write the figure with `tiles` pasted into it as a PNG without an alpha channel, atomically."""
     pixels = BytesIO()
     figure.savefig(pixels, format="rgba", dpi=_DPI, facecolor="white")
     size = (round(figure.bbox.width), round(figure.bbox.height))
+    image = Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB")
+    for left, top, tile in tiles:
+        image.paste(Image.fromarray(tile), (left, top))
     with replacing(path) as draft:
-        Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB").save(draft, format="PNG")
+        image.save(draft, format="PNG")
