@@ -15,7 +15,7 @@ demo: $(USER_READY)
 HARNESSES := tests/faults tests/fuzz tests/matrix
 
 # One thread for each of the test processes: threads that fight for the cores are many times slower.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 test: $(DEV_READY)
 	$(BIN)/ruff check .

@@ -3,9 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from nitido.upscaling.manifest import MANIFEST
 from nitido.upscaling.tiled_inference import CUT_SMALLER
 from nitido.upscaling.upscaler import ImageUpscaler
 from tests.architectures.recipes import Recipe
+from tests.forked import ForkServer
 
 PHOTO = data.astronaut()[40:64, 180:212]
 
@@ -298,20 +296,17 @@ def test_bicubic_requires_a_size() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_killed_batch_leaves_complete_files_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_killed_batch_leaves_complete_files_and_can_be_resumed(
+    fork_server: ForkServer, tmp_path: Path, number: signal.Signals
+) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for n in range(20):
         Image.fromarray(np.roll(data.astronaut()[:200, :200], n, axis=0)).save(photos / f"{n:02}.png")
-    command = [sys.executable, "-m", "nitido", "upscale", photos, "-o", out, "--model", "bicubic", "--scale", "5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not list(out.glob("*.png")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "nitido: interrupted: run the same command to resume"
+    command = ["upscale", photos, "-o", out, "--model", "bicubic", "--scale", "5"]
+    ended = fork_server.nitido(*command, cwd=tmp_path, signalled=(number, lambda: any(out.glob("*.png"))))
+    assert ended.code == 130, ended
+    assert ended.err.splitlines()[-1] == "nitido: interrupted: run the same command to resume"
     left = [file for file in out.iterdir() if file.name not in (".lock", MANIFEST)]
     assert 1 <= len(left) < 20
     for file in left:
@@ -337,7 +332,7 @@ def test_fallbacks_are_reported_once_per_image(tmp_path: Path) -> None:
     assert diary.notes == [CUT_SMALLER, CUT_SMALLER]
 
 
-def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_batch(fork_server: ForkServer, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
         "from tests.upscaling.test_batch import Diary, bicubic\nfrom nitido.upscaling.batch import plan, run\n"
@@ -351,11 +346,9 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for n in range(4):
         Image.fromarray(data.astronaut()).save(tmp_path / "photos" / f"{n}.bmp")
-    arguments = [sys.executable, "-c", code, str(tmp_path / "photos"), str(tmp_path / "out")]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=root)
+    ended = fork_server.python(code, tmp_path / "photos", tmp_path / "out", cwd=tmp_path)
     one_result = 2048 * 2048 * 3 / 1024
-    assert int(done.stdout) < 3 * one_result  # of 12 results more
+    assert int(ended.out) < 3 * one_result  # of 12 results more
 
 
 def test_an_image_given_twice_is_upscaled_once(tmp_path: Path) -> None:

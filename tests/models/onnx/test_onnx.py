@@ -1,7 +1,6 @@
 """Networks as ONNX: the same pixels at every size, and nothing left behind that does not give them."""
 
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from nitido.models.working_memory import bytes_per_pixel
 from nitido.upscaling.backends import AUTO, BACKENDS, check_name, choose, prepare
 from nitido.upscaling.upscaler import load_upscaler
 from tests.architectures.recipes import debug
+from tests.forked import ForkServer
 from tests.models.zoo.shelf import shelve
 
 RECIPES = [
@@ -153,10 +153,9 @@ except MemoryError:
 """
 
 
-def test_out_of_memory_raises_the_error_of_pytorch(tiny: Exported) -> None:
-    command = [sys.executable, "-c", OUT_OF_MEMORY, str(tiny.path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.stdout, done.stderr) == ("too little memory\n", "")
+def test_out_of_memory_raises_the_error_of_pytorch(fork_server: ForkServer, tiny: Exported, tmp_path: Path) -> None:
+    ended = fork_server.python(OUT_OF_MEMORY, tiny.path, cwd=tmp_path)
+    assert (ended.out, ended.err) == ("too little memory\n", "")
 
 
 def test_tiles_and_channels_work_with_an_onnx_network(tiny: Exported) -> None:

@@ -1,7 +1,5 @@
 """Tests that offloading gives gradients identical to a step in memory."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nitido.training.memory.disk_offloading import SMALLEST, OffloadToDisk
+from tests.forked import ForkServer
 
 SIDE = 64
 
@@ -61,8 +60,6 @@ with OffloadToDisk(Path(sys.argv[1])):
 """
 
 
-def test_a_full_disk_error_names_the_folder(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TOO_LARGE_A_FILE, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.strip().splitlines()[-1] == f"OSError: [Errno 27] File too large: '{tmp_path}'"
+def test_a_full_disk_error_names_the_folder(fork_server: ForkServer, tmp_path: Path) -> None:
+    ended = fork_server.python(TOO_LARGE_A_FILE, tmp_path, cwd=tmp_path)
+    assert ended.err.strip().splitlines()[-1] == f"OSError: [Errno 27] File too large: '{tmp_path}'"

@@ -1,7 +1,7 @@
 """Confidence intervals for a mean whose variance is a sum of a few estimated parts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,9 +57,15 @@ def quantile(parts: Sequence[Component], alpha: float) -> float:
     1950, for the Behrens-Fisher problem). Satterthwaite's formula over all parts turns a seed variance that is
     small by chance into many degrees of freedom, and the interval becomes too narrow.
     """
+    return _quantile_function(parts)(alpha)
+
+
+def _quantile_function(parts: Sequence[Component]) -> Callable[[float], float]:
+    """Return `quantile` of these parts, for many calls."""
     variances = np.array([part.variance for part in parts])
-    quantiles = -stdtrit(np.array([part.degrees_of_freedom for part in parts]), alpha / 2)
-    return float(variances @ quantiles / variances.sum())
+    degrees_of_freedom = np.array([part.degrees_of_freedom for part in parts])
+    total = variances.sum()
+    return lambda alpha: float(variances @ -stdtrit(degrees_of_freedom, alpha / 2) / total)
 
 
 def student_interval(mean: float, parts: Sequence[Component], alpha: float = 0.05) -> Interval:
@@ -84,10 +90,10 @@ def student_p_value(mean: float, parts: Sequence[Component]) -> float:
         return 1.0
     if variance == 0:
         return 0.0
-    ratio = abs(mean) / math.sqrt(variance)
+    ratio, half_width = abs(mean) / math.sqrt(variance), _quantile_function(parts)
 
     def beyond(log_p: float) -> float:
-        return quantile(parts, math.exp(log_p)) - ratio
+        return half_width(math.exp(log_p)) - ratio
 
     if beyond(SMALLEST_LOG_P) < 0:
         return 0.0
