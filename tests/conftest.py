@@ -40,8 +40,8 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heard() -> Iterator[None]:
-    """As at a terminal: a shell starts its background jobs, and so their children, with SIGINT ignored."""
+def sigint_not_ignored() -> Iterator[None]:
+    """Handle SIGINT as at a terminal, because background jobs of a shell and their children ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Addresses in the repository: every host is known, so none is invented and belongs to a stranger."""
+"""Addresses in the repository: every host is known, so that no link leads to an unknown site."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md means what it says: its examples run as they stand, from outside of the package."""
+"""The examples of CONTRIBUTING.md run unchanged, outside of the package."""
 
 import hashlib
 import json
@@ -38,9 +38,9 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Somebody's own folder, with the document's examples in the files that it names."""
+    """A user's folder with the examples of the document in the files that it names."""
     folder = tmp_path_factory.mktemp("outside")
-    (folder / "my_words.py").write_text("\n\n".join(EXAMPLES), encoding="utf-8")
+    (folder / "my_plugin.py").write_text("\n\n".join(EXAMPLES), encoding="utf-8")
     (folder / "mine.yaml").write_text(STUDY, encoding="utf-8")
     for name, image in (("chosen_on", skimage.data.cat()), ("reported_on", skimage.data.coffee())):
         (folder / name).mkdir()
@@ -134,7 +134,7 @@ def test_a_model_with_a_foreign_word_needs_the_plugin(fork_server: ForkServer, s
     assert without.code == 1
     assert "unknown activation 'hardswish'" in without.err
     assert "Traceback" not in without.err
-    code = f"import my_words, nitido; print(nitido.load_model('{model}'))"
+    code = f"import my_plugin, nitido; print(nitido.load_model('{model}'))"
     loaded = fork_server.python(code, cwd=folder, environment=environment)
     assert "Hardswish()" in loaded.out, loaded
 
@@ -147,9 +147,9 @@ def test_every_example_is_complete_by_itself(shell: Shell, folder: Path) -> None
         statements = [line for line in text.splitlines() if line and not line.startswith((" ", "}", "from ", "def "))]
         assert len(statements) == 1, "one function, one line"
         assert statements[0].startswith("register_")
-    assert SHOW.startswith("NITIDO_PLUGINS=my_words.py nitido ")
+    assert SHOW.startswith("NITIDO_PLUGINS=my_plugin.py nitido ")
     done = shell(
-        f"{SHOW.removeprefix('NITIDO_PLUGINS=my_words.py')} --json -", NITIDO_PLUGINS=os.pathsep.join(map(str, files))
+        f"{SHOW.removeprefix('NITIDO_PLUGINS=my_plugin.py')} --json -", NITIDO_PLUGINS=os.pathsep.join(map(str, files))
     )
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout)["runs"]
@@ -194,4 +194,6 @@ def test_the_document_names_only_what_exists() -> None:
 
 def test_a_run_records_which_plugin_it_had(folder: Path, study: Path) -> None:
     environment = json.loads((run_directory(study, "hardswish") / "environment.json").read_text())
-    assert environment["plugins"] == {"my_words.py": hashlib.sha256((folder / "my_words.py").read_bytes()).hexdigest()}
+    assert environment["plugins"] == {
+        "my_plugin.py": hashlib.sha256((folder / "my_plugin.py").read_bytes()).hexdigest()
+    }

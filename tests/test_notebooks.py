@@ -179,7 +179,7 @@ def test_the_install_cell_is_the_same_everywhere() -> None:
     assert len({cell.source for name in NAMES for cell in read(name).cells if cell.id == "install"}) == 1
 
 
-def test_the_network_is_drawn_and_its_costs_are_told(executed: Executed) -> None:
+def test_the_network_is_drawn_and_its_costs_are_shown(executed: Executed) -> None:
     (diagram,) = executed.shown("network", "image/svg+xml")
     assert "LR image" in diagram
     parameters = re.search(r"^Parameters: +([\d,]+)$", executed.printed("summary"), flags=re.MULTILINE)
@@ -231,7 +231,7 @@ def test_perception_has_a_ranking_of_its_own(run: Callable[[str], Executed]) -> 
     assert game.width > 2 * game.height
 
 
-def test_what_was_transferred_is_told(run: Callable[[str], Executed]) -> None:
+def test_transferred_weights_are_shown(run: Callable[[str], Executed]) -> None:
     (markdown,) = run("srresnet").shown("transfer", "text/markdown")
     fate = {line[0]: line[2:] for line in table(markdown)[1:]}
     assert fate["unchanged"][1:] == ["0", "0", "–"]

@@ -76,7 +76,7 @@ def test_a_block_adds_its_scaled_branch(name: str, order: OrderName) -> None:
 
 @pytest.mark.parametrize("normalization", ["none", "batch"])
 @pytest.mark.parametrize("name", COUNTS)
-def test_normalisation_is_where_the_configuration_wants_it(name: str, normalization: NormalizationName) -> None:
+def test_normalization_is_where_the_configuration_says(name: str, normalization: NormalizationName) -> None:
     block = make_block(name, BlockSettings(6, "relu", normalization))
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in block.modules())
     gates = [module for module in block.modules() if isinstance(module, Gate)]

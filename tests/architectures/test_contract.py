@@ -1,4 +1,4 @@
-"""What every network of every architecture keeps: shapes, gradients, its receptive field, its start at bicubic."""
+"""Properties of every network of every architecture: shapes, gradients, its receptive field, its start at bicubic."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise, product

@@ -46,7 +46,7 @@ def test_a_chain_is_activated_in_between_or_ahead(order: OrderName, expected: li
     assert [name for name, _ in layers.named_children()] == expected
 
 
-def test_batch_normalisation_takes_its_settings() -> None:
+def test_batch_normalization_takes_its_settings() -> None:
     norm = make_norm(BlockSettings(4, "relu", "batch", batch_norm_momentum=0.2, batch_norm_epsilon=1e-3), 6)
     assert norm is not None
     assert (norm.num_features, norm.momentum, norm.eps) == (6, 0.2, 1e-3)

@@ -15,7 +15,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_initialisation_keeps_the_variance(name: str) -> None:
+def test_initialization_keeps_the_variance(name: str) -> None:
     torch.manual_seed(0)
     layer = LAYERS[name]
     initialize(layer, gain=1.0)

@@ -27,7 +27,7 @@ def test_parameter_counts_are_the_published_ones(variant: str) -> None:
     assert count_parameters(network) + sum(buffer.numel() for buffer in statistics) == 1_554_883
 
 
-def test_layers_are_as_many_as_in_the_keras_weights_and_normalise_as_keras_does() -> None:
+def test_layers_are_as_many_as_in_the_keras_weights_and_normalize_as_keras_does() -> None:
     modules = list(make("srresnet", {}).modules())
     norms = [module for module in modules if isinstance(module, nn.BatchNorm2d)]
     slopes = [module.num_parameters for module in modules if isinstance(module, nn.PReLU)]
@@ -41,7 +41,7 @@ def test_no_normalization_gives_no_layer() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in make("compact_plain", {}).modules())
 
 
-def test_plain_with_batch_normalisation_is_the_recipe_batch() -> None:
+def test_plain_with_batch_normalization_is_the_recipe_batch() -> None:
     plain, batch = make("srresnet", {}), make("srresnet", {"block": "batch"})
     assert [(name, t.shape) for name, t in plain.state_dict().items()] == [
         (name, t.shape) for name, t in batch.state_dict().items()
@@ -56,7 +56,7 @@ def test_the_second_half_may_have_other_blocks(blocks: int) -> None:
     assert [block for block in network.first_half() if block in set(network.body)] == list(network.body[: blocks // 2])
 
 
-def test_half_of_edsr_has_half_of_the_normalisations() -> None:
+def test_half_of_edsr_has_half_of_the_normalizations() -> None:
     norms = {
         name: sum(isinstance(module, nn.BatchNorm2d) for module in make(name, {}).modules())
         for name in ("compact", "compact_edsr_second_half", "compact_dense_second_half", "compact_dense")

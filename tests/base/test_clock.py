@@ -1,4 +1,4 @@
-"""Turns are fair: everybody has as many, in the same order, and the warm-up is not counted."""
+"""Tests that every contestant runs once per round in the same order, and that the warm-up is not timed."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: remembered, acted on in the right place, and never left without a word."""
+"""Tests that Ctrl-C and SIGTERM are recorded, handled at safe points and reported."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""What a plugin's word means is the code that was imported, with all that this imports."""
+"""Tests that the hash of a plugin covers its imported code and all modules that this code imports."""
 
 import json
 import os

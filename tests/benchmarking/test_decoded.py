@@ -22,7 +22,7 @@ def test_same_patches_as_the_store(tmp_path: Path, images: str, way: str) -> Non
         np.testing.assert_array_equal(one, other)
 
 
-def test_only_what_is_no_png_of_8_bits_is_written_anew(tmp_path: Path) -> None:
+def test_only_files_other_than_8_bit_png_are_rewritten(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     deep = rng.integers(0, 1 << 16, (40, 40, 3)).astype(np.uint16)
     paths = (tmp_path / "deep.png", tmp_path / "photo.jpg", tmp_path / "plain.png")

@@ -1,4 +1,4 @@
-"""How the trainer's steps are counted: what belongs to a turn, and that the others' time is in none."""
+"""Tests which steps of the trainer belong to a round, and that the time of other contestants is not counted."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (3, 2), (5, 4)])
-def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int) -> None:
+def test_every_round_is_reported_and_the_others_run_between(steps: int, rounds: int) -> None:
     others: list[int] = []
     reported: list[tuple[int, int]] = []
     done = 0
@@ -26,7 +26,7 @@ def test_every_turn_is_heard_and_the_others_come_between(steps: int, rounds: int
     assert reported == [(turn + 1, rounds) for turn in range(rounds)]
 
 
-def test_the_others_and_the_first_step_of_a_turn_are_not_counted(clock) -> None:
+def test_the_others_and_the_first_step_of_a_round_are_not_timed(clock) -> None:
     steps = 2
     seconds = InterleavedTraining(steps, 2, CPU, lambda: clock.sleep(100), lambda done, rounds: None)
     for done in range(1, seconds.length + 1):

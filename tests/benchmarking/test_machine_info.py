@@ -1,4 +1,4 @@
-"""What is said of the machine, and when nothing needs to be said."""
+"""Tests the notes about the machine of a measurement."""
 
 import pytest
 import torch
@@ -21,14 +21,14 @@ def test_a_steady_machine_that_lacks_nothing_has_no_notes() -> None:
 
 
 @pytest.mark.usefixtures("good_machine")
-def test_turns_that_disagree_are_told_with_their_size() -> None:
+def test_rounds_that_disagree_are_reported_with_their_spread() -> None:
     found = machine_info(CPU, {"a": [1.0, 1.0], "b": [2.0, 3.0, 2.0]})
     assert found.spread == 0.5
     assert len(found.notes) == 1
     assert "up to 50% longer" in found.notes[0]
 
 
-def test_one_core_and_no_bfloat16_are_said_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_core_and_no_bfloat16_are_reported_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     notes = machine_info(CPU, {"a": [1.0]}).notes

@@ -22,7 +22,7 @@ def test_the_whole_image_is_what_the_upscaler_makes(architecture: str, channels:
     assert (difference > 0).mean() < 0.001
 
 
-def test_without_bfloat16_in_hardware_it_is_left_out_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bfloat16_in_hardware_it_is_left_out_and_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (upscaling_speed, machine_info):
         monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     found = measure_upscale(None, 0.01, 1)

@@ -90,7 +90,7 @@ def nitido_process(environment: dict[str, str], tmp_path: Path) -> Callable[...,
 def call(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
-    """The same command in this process, for the many ways to call it wrongly: no start of an interpreter each time."""
+    """The same command in this process, which avoids starting an interpreter for each of many calls."""
     from nitido.base import notes
     from nitido.cli import main
 
@@ -98,7 +98,7 @@ def call(
         monkeypatch.setattr(module, name, value)
 
     def run(*args: object) -> Done:
-        monkeypatch.setattr(notes, "_said", set())  # each call stands for a process, which says a note once
+        monkeypatch.setattr(notes, "_said", set())  # each call replaces a process, which prints a note once
         monkeypatch.chdir(tmp_path)
         for key in ("NITIDO_CACHE", "NITIDO_DATA", "COLUMNS"):
             monkeypatch.setenv(key, environment[key])

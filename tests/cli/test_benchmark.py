@@ -1,4 +1,4 @@
-"""`nitido benchmark`: its JSON, and that its figures agree with each other. How fast they are is no test's business."""
+"""`nitido benchmark`: its JSON, and that its figures agree with each other. Speeds are not tested."""
 
 import json
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_upscale(nitido, tmp_path: Path) -> None:
         (["upscale", "nowhere.safetensors"], "nowhere.safetensors"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(call, args: list[str], message: str) -> None:
+def test_errors_are_one_line(call, args: list[str], message: str) -> None:
     done = call("benchmark", *args)
     assert done.code == 1
     assert message in done.error_line

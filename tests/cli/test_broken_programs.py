@@ -1,4 +1,4 @@
-"""Programs that a run can do without (Graphviz, a compiler, git) may fail or hang: the run finishes and says so."""
+"""Programs that a run can do without (Graphviz, a compiler, git) may fail or hang: the run finishes and reports it."""
 
 import os
 from pathlib import Path

@@ -51,7 +51,7 @@ commands.main()
 """
 
 
-def test_short_memory_is_one_line_and_another_mistake_is_not(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_out_of_memory_is_one_line_and_another_error_is_not(fork_server: ForkServer, tmp_path: Path) -> None:
     short, wrong = (fork_server.python(GREEDY, "greedy", numbers, cwd=tmp_path) for numbers in (10**15, 2))
     assert (short.code, short.err) == (1, "nitido: there is not enough memory for this\n")
     assert "RuntimeError: inconsistent tensor size" in wrong.err
@@ -195,7 +195,7 @@ def test_self_ensemble_changes_the_figures_of_a_network(nitido, call, tmp_path: 
     assert values[0] == pytest.approx(values[1], abs=1)
 
 
-def test_titles_of_compared_models_tell_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_titles_of_compared_models_are_unambiguous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two models that were called "debug" when they were trained, one called like the baseline, one like a folder."""
     from nitido.architectures import build, resolve_config
     from nitido.cli.evaluation import _titles

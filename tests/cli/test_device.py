@@ -74,9 +74,7 @@ def test_onnx_runtime_runs_on_the_processor(call, photo: Path, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("no_cards")
-def test_naming_the_processor_changes_no_bit_and_results_say_where_they_were_made(
-    call, photo: Path, tmp_path: Path
-) -> None:
+def test_naming_the_processor_changes_no_bit_and_results_record_the_device(call, photo: Path, tmp_path: Path) -> None:
     for name, option in (("auto", []), ("named", ["--device", "cpu"])):
         done = call("upscale", photo.parent, "-o", tmp_path / name, "--model", MODEL, *option)
         assert done.code == 0, done.err
@@ -123,6 +121,6 @@ if torch.cuda.is_available():  # nothing is collected on a machine without a car
         for on_cpu, on_card in zip(found[0]["means"], found[1]["means"], strict=True):
             assert on_card["value"] == pytest.approx(on_cpu["value"], abs=1e-3)
 
-    def test_a_card_trains_and_says_so(call, tmp_path: Path) -> None:
+    def test_a_card_trains_and_is_recorded(call, tmp_path: Path) -> None:
         assert call(*TRAIN, "--out", "out", "--device", "cuda:0").code == 0
         assert json.loads((tmp_path / "out" / "environment.json").read_text())["device"].startswith("cuda:0 (")

@@ -39,7 +39,7 @@ def test_a_cache_that_cannot_be_used_is_a_failure(
     assert failed["topic"] == "cache"
 
 
-def test_the_table_tells_what_to_install(nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_says_what_to_install(nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(environment, "PATH", "")
     done = nitido("doctor")
     assert done.code == 0, done.err

@@ -81,7 +81,7 @@ MISUSED = [
 
 
 @pytest.mark.parametrize("arguments", MISUSED)
-def test_wrong_arguments_are_one_line_that_tells_where_the_right_ones_are(call, arguments: list[str]) -> None:
+def test_wrong_arguments_are_one_line_that_names_the_help(call, arguments: list[str]) -> None:
     done = call(*arguments)
     assert done.code == 2
     assert done.err == done.error_line + "\n"
@@ -259,7 +259,7 @@ def test_json_may_go_to_a_device_or_a_pipe(tmp_path: Path, environment) -> None:
     assert Path("/dev/null").is_char_device()
 
 
-def test_an_unwritable_output_is_told_before_the_work(call, tmp_path: Path, environment) -> None:
+def test_an_unwritable_output_is_reported_before_the_work(call, tmp_path: Path, environment) -> None:
     """The model does not exist: an error about the output came before any look at it."""
     for arguments in (
         ["evaluate", "nowhere", "--data", "samples", "--scale", "2", "--json", "/proc/x.json"],
@@ -279,7 +279,7 @@ def test_an_unwritable_output_is_told_before_the_work(call, tmp_path: Path, envi
         assert "/proc" in done.error_line, arguments
 
 
-def test_without_a_home_directory_the_named_folders_do() -> None:
+def test_without_a_home_directory_the_named_folders_suffice() -> None:
     code = (
         "import os\n"
         "from nitido.base.folders import cache_root, data_root\n"

@@ -1,4 +1,4 @@
-"""What the commands that train say of the machine, and how they get along with a poor one."""
+"""Tests the line about the machine that training prints, and training without a compiler or bfloat16."""
 
 import json
 import os
@@ -25,11 +25,11 @@ def machine_lines(done: Done) -> list[str]:
     return [line for line in done.err.splitlines() if line.startswith("machine: ")]
 
 
-def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
+def test_a_compiled_training_describes_the_machine_without_messages_of_pytorch(
     nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     require_compiler()
-    # Where CUDA is installed and no such device is there, PyTorch would tell of it while it compiles.
+    # If CUDA is installed but there is no such device, PyTorch would report it while it compiles.
     monkeypatch.setitem(environment, "CUDA_HOME", "/usr/local")
     monkeypatch.setitem(environment, "CUDA_VISIBLE_DEVICES", "")
     done = nitido(*command(tmp_path, "compile=true"))
@@ -41,7 +41,7 @@ def test_a_compiled_training_says_what_the_machine_has_and_nothing_of_pytorch_s(
     assert json.loads((tmp_path / "out" / "fast_path.json").read_text())["compiled"] is True
 
 
-def test_a_study_on_a_poor_machine_says_once_what_it_lacks(
+def test_a_study_reports_once_what_the_machine_lacks(
     nitido, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tiny_study: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(environment, "CXX", "no-such-compiler")

@@ -55,11 +55,11 @@ def test_a_set_of_images_has_all_that_upscale_reads(call, images: Path, tmp_path
 )
 @pytest.mark.usefixtures("images")
 def test_what_no_command_reads_is_named_by_each(call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.setattr("nitido.base.notes._said", set())  # a note is said once in a process
+    monkeypatch.setattr("nitido.base.notes._said", set())  # a note is printed once per process
     done = call(*command.split())
-    told = done.out + done.err
-    assert "other.gif" in told
-    assert "other.ppm" in told
+    output = done.out + done.err
+    assert "other.gif" in output
+    assert "other.ppm" in output
 
 
 @pytest.mark.parametrize("content", ["GIF", "PPM"])

@@ -150,7 +150,7 @@ def test_a_mistake_gets_its_answer(call, tmp_path: Path, args: str, answer: str)
         ("model export edsr-x2 --out o.onnx", "did you mean --output?"),
     ],
 )
-def test_misused_commands_and_options_are_told_the_right_ones(call, tmp_path: Path, args: str, answer: str) -> None:
+def test_misused_commands_and_options_get_a_suggestion(call, tmp_path: Path, args: str, answer: str) -> None:
     done = call(*args.split())
     assert done.code == 2
     assert answer in done.error_line

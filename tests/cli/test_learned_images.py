@@ -1,4 +1,4 @@
-"""Images that a network learned before, as a model to start from, are not held out by a later run."""
+"""Training images of a pretrained model cannot be validation or test images of a run that starts from it."""
 
 import json
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def study(call: Call, images: Path) -> Callable[[str], Done]:
         ({"train": "./validation", "validation": "./other"}, "were trained on a of ./validation (validation)"),
     ],
 )
-def test_images_that_a_model_to_start_from_learned_are_refused(
+def test_training_images_of_a_pretrained_model_are_refused(
     train: Callable[..., Done], study: Callable[[str], Done], images: Path, sets: dict[str, str], words: str
 ) -> None:
     assert train("leak", **sets).code == 0
@@ -98,7 +98,7 @@ def test_images_that_a_model_to_start_from_learned_are_refused(
     assert not (images / "warm").exists()
 
 
-def test_what_was_learned_is_inherited(train: Callable[..., Done], study: Callable[[str], Done]) -> None:
+def test_training_images_are_inherited(train: Callable[..., Done], study: Callable[[str], Done]) -> None:
     assert train("leak", train="./test", test="./other").code == 0
     assert train("between", "./leak", validation="./validation", test="./other").code == 0
     done = study("./between")
@@ -106,7 +106,7 @@ def test_what_was_learned_is_inherited(train: Callable[..., Done], study: Callab
     assert "pretrained ./between: its weights were trained on a of ./test (test)" in done.error_line
 
 
-def test_a_model_that_learned_other_images_is_said_to(
+def test_a_model_trained_on_other_images_is_stated(
     train: Callable[..., Done], study: Callable[[str], Done], images: Path
 ) -> None:
     assert train("first").code == 0
@@ -117,7 +117,9 @@ def test_a_model_that_learned_other_images_is_said_to(
     )
 
 
-def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callable[[str], Done], images: Path) -> None:
+def test_an_unrecorded_origin_is_reported(
+    train: Callable[..., Done], study: Callable[[str], Done], images: Path
+) -> None:
     assert train("first").code == 0
     path = images / "first" / "model.safetensors"
     with safe_open(path, "pt") as file:
@@ -137,7 +139,7 @@ def test_an_unrecorded_origin_is_said(train: Callable[..., Done], study: Callabl
     assert (len(learned.train), len(learned.validation)) == (2, 2)
 
 
-def test_evaluate_says_which_images_a_model_learned(train: Callable[..., Done], call: Call) -> None:
+def test_evaluate_reports_which_images_a_model_was_trained_on(train: Callable[..., Done], call: Call) -> None:
     assert train("first").code == 0
     data = [word for folder in ("train", "validation", "test") for word in ("--data", f"./{folder}")]
     done = call("evaluate", "bicubic", "first", *data, "--scale", "2", "--json", "-")

@@ -83,7 +83,7 @@ def test_a_name_wherever_a_model_is_wanted(call, zoo: Path, photo: Path) -> None
         (["--height", "256"], "edsr-x4"),
     ],
 )
-def test_upscale_chooses_and_says_what(
+def test_upscale_chooses_a_model_and_names_it(
     call, zoo: Path, photo: Path, tmp_path: Path, options: list[str], chosen: str
 ) -> None:
     done = call("upscale", photo, "-o", "out.png", *options)
@@ -120,7 +120,7 @@ def test_a_study_starts_from_the_zoo(call, zoo: Path, tmp_path: Path) -> None:
     assert set(report["loaded"]) == set(nitido_package.load_model("srcnn-x2").state_dict())
 
 
-def test_a_misspelt_start_is_told_before_any_training(call, zoo: Path, tmp_path: Path) -> None:
+def test_a_misspelled_start_is_reported_before_any_training(call, zoo: Path, tmp_path: Path) -> None:
     variants = [{"name": "plain", "variant": "debug"}, {"name": "tuned", "variant": "debug", "pretrained": "srcnn-2x"}]
     done = call("study", "run", write_tiny_study(tmp_path, {"variants": variants}), "--out", tmp_path / "out")
     assert done.code == 1

@@ -77,7 +77,7 @@ def test_one_network_is_trained_measured_and_used_at_three_scales(nitido, call, 
         (["scales=2,3", "scale=4"], "scales begin with 2"),
     ],
 )
-def test_a_wrong_wish_is_one_line(call, tmp_path: Path, settings: list[str], message: str) -> None:
+def test_impossible_scales_are_one_line(call, tmp_path: Path, settings: list[str], message: str) -> None:
     done = call("train", "vdsr", "--out", "run", *(word for setting in settings for word in ("--set", setting)))
     assert done.code == 1
     assert message in done.error_line

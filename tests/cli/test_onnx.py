@@ -1,4 +1,4 @@
-"""`nitido model export` and `nitido upscale --backend` as people call them."""
+"""`nitido model export` and `nitido upscale --backend` on the command line."""
 
 from pathlib import Path
 

@@ -137,7 +137,7 @@ def test_a_run_of_version_0_1_is_kept_by_its_plugins_file(nitido: Nitido, finish
     )
 
 
-def test_a_model_says_when_its_plugin_has_other_code(nitido: Nitido, finished: Path) -> None:
+def test_a_model_reports_changed_plugin_code(nitido: Nitido, finished: Path) -> None:
     command = ["evaluate", MINE, "--data", "test", "--scale", "2", "--json", "-"]
     words = "the plugin code of activation mine has changed since it was trained"
     right = nitido(*command)
@@ -162,7 +162,7 @@ def test_a_result_of_other_code_is_not_finished_already(nitido: Nitido, finished
     assert (finished / "large/a.png").read_bytes() == right
 
 
-def test_a_model_of_version_0_1_says_that_its_plugins_code_is_not_recorded(nitido: Nitido, finished: Path) -> None:
+def test_a_model_of_version_0_1_reports_that_its_plugins_code_is_not_recorded(nitido: Nitido, finished: Path) -> None:
     path = finished / MINE / "model.safetensors"
     with safe_open(path, "pt") as file:
         descriptor = json.loads(file.metadata()["nitido"])

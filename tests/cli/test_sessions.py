@@ -47,7 +47,7 @@ def environment_of(directory: RunDirectory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_of_two_sessions_tells_both(
+def test_a_run_of_two_sessions_reports_both(
     fork_server: ForkServer, call: Nitido, tiny_study: Path, tmp_path: Path, environment: dict[str, str], number: int
 ) -> None:
     directory = stop(fork_server, number, tiny_study, environment)
@@ -81,7 +81,7 @@ def test_a_run_of_two_sessions_tells_both(
     assert " of 99 cores" in page
 
 
-def test_making_a_file_again_is_no_session(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
+def test_recreating_a_file_is_not_a_session(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
     assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual").code == 0
     directory = RunDirectory(tmp_path / RUN)
     before, status = directory.environment.read_bytes(), directory.read_status()
@@ -91,14 +91,14 @@ def test_making_a_file_again_is_no_session(call: Nitido, tmp_path: Path, tiny_st
     assert directory.environment.read_bytes() == before
     assert directory.read_status() == status
 
-    directory.environment.unlink()  # nobody knows any more, and a command that trains nothing adds nothing
+    directory.environment.unlink()  # not recorded, and a command that trains nothing adds nothing
     directory.model.unlink()
     assert call("study", "run", "out").code == 0
     assert not directory.environment.exists()
     assert cells(tmp_path)["time"] == "–"
 
 
-def test_a_run_of_version_0_1_tells_no_more_than_it_knows(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
+def test_a_run_of_version_0_1_reports_only_what_was_recorded(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
     assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual").code == 0
     directory = RunDirectory(tmp_path / RUN)
     environment = environment_of(directory)
@@ -109,14 +109,14 @@ def test_a_run_of_version_0_1_tells_no_more_than_it_knows(call: Nitido, tmp_path
     for key in ("all_seconds", "checksum"):
         del status[key]
     write_json(directory.status, status | {"seconds": 101.0})
-    for step in ("as it is", "made again"):
+    for step in ("unchanged", "with a recreated model"):
         assert call("study", "run", "out").code == 0, step
         assert cells(tmp_path)["time"] == "at least 1 min 41 s", step
         assert "only the last session is recorded for 1 run" in (tmp_path / "out" / "report.html").read_text()
         directory.model.unlink()
 
 
-def test_a_diverged_run_tells_its_steps(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
+def test_a_diverged_run_reports_its_steps(call: Nitido, tmp_path: Path, tiny_study: Path) -> None:
     wild = ["learning_rates=10", "optimizer=sgd", "loss=l2", "momentum=0.99", "steps=200", "validate_every=1"]
     words = [word for setting in wild for word in ("--set", setting)]
     assert call("study", "run", tiny_study, "--out", "out", "--set", "variants=residual", *words).code == 1

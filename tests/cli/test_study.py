@@ -1,4 +1,4 @@
-"""`nitido study` as a user runs it: a whole small study, going on with it, and what is refused."""
+"""`nitido study` as a user runs it: a whole small study, resuming it, and what is refused."""
 
 import copy
 import json
@@ -24,9 +24,7 @@ from tests.forked.server import command
 RUN = Path("runs/residual/lr=0.002/seed=0")
 
 
-def test_a_study_leaves_everything_and_goes_on_where_it_stopped(
-    nitido, call, small_study: Path, tmp_path: Path
-) -> None:
+def test_a_study_writes_all_files_and_resumes_where_it_stopped(nitido, call, small_study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = nitido("study", "run", small_study, "--out", out)
     assert done.code == 0, done.err
@@ -99,7 +97,7 @@ def test_a_second_profile_gets_a_directory_of_its_own(nitido, tiny_study: Path, 
         assert json.loads((tmp_path / directory / "leaderboard.json").read_text())["profile"] == profile
 
 
-def test_list_and_show_tell_without_running(nitido, call) -> None:
+def test_list_and_show_do_not_run_anything(nitido, call) -> None:
     listed = json.loads(call("study", "list", "--json", "-").out)
     assert "srcnn" in [study["study"] for study in listed["studies"]]
     shown = json.loads(nitido("study", "show", "srcnn", "--json", "-").out)
@@ -159,7 +157,7 @@ def test_a_diverging_variant_is_reported_and_the_rest_finishes(nitido, tiny_stud
     assert status["plain"][0] == "ok"
 
 
-def test_a_learning_rate_that_diverges_has_lost_and_its_variant_is_ranked_by_the_other(
+def test_a_variant_with_a_diverged_learning_rate_is_ranked_by_the_other(
     nitido, tiny_study: Path, tmp_path: Path
 ) -> None:
     study = yaml.safe_load(tiny_study.read_text())
@@ -182,7 +180,7 @@ LONGER = ["--set", "variants=residual", "--set", "steps=60", "--set", "validate_
 def uninterrupted(
     fork_server: ForkServer, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> bytes:
-    """The model file of a run that nobody stopped."""
+    """The model file of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     command = ("study", "run", write_tiny_study(folder), "--out", "out", *LONGER)
     ended = fork_server.nitido(*command, cwd=folder, environment=environment)
@@ -191,7 +189,7 @@ def uninterrupted(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_a_stopped_study_goes_on_to_the_same_bits(
+def test_a_stopped_study_resumes_to_the_same_bits(
     fork_server: ForkServer,
     nitido,
     uninterrupted: bytes,

@@ -94,7 +94,7 @@ def test_train_starts_from_a_model(nitido, call, tmp_path: Path) -> None:
     assert not (tmp_path / "third").exists()
 
 
-def test_backbone_weights_that_cannot_be_had_are_told_before_any_training(
+def test_missing_backbone_weights_are_reported_before_any_training(
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # an unused port: offline

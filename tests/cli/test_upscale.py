@@ -1,4 +1,4 @@
-"""`nitido upscale` as people call it."""
+"""`nitido upscale` on the command line."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def test_a_folder_with_a_bad_file(call, model: Path, photo: Path, tmp_path: Path
     assert Image.open(tmp_path / "out" / "clear.png").mode == "RGBA"
 
 
-def test_what_is_lost_is_said(call, photo: Path, tmp_path: Path) -> None:
+def test_losses_are_reported(call, photo: Path, tmp_path: Path) -> None:
     import tifffile
 
     tifffile.imwrite(tmp_path / "a.tif", PHOTO.astype(np.uint16) * 257, photometric="rgb")

@@ -55,7 +55,7 @@ def test_the_name_of_a_set_is_its_specification() -> None:
     assert resolve("samples/train[:2]").name == "samples/train[:2]"
 
 
-def test_datasets_lie_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_are_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = _fill(tmp_path / "elsewhere" / "set5", 5)
     with pytest.raises(DataError) as missing:
         resolve("set5")
@@ -70,7 +70,7 @@ def test_datasets_lie_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert data_root().name == "nitido"
 
 
-def test_splits_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+def test_splits_have_their_own_folders(tmp_path: Path) -> None:
     _fill(tmp_path / "data" / "div2k" / "validation", 100)
     assert len(resolve("div2k", "validation").paths) == 100
     assert not dataset("div2k").is_complete()

@@ -116,7 +116,7 @@ def test_subfolders_are_checked(folder: Path) -> None:
     assert (finding.path, finding.problem) == (folder / "sub" / "b.jfif", "duplicate")
 
 
-def test_turned_images_are_compared_as_they_are_seen(folder: Path) -> None:
+def test_rotated_images_are_compared_upright(folder: Path) -> None:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_header_tells_what_is_lost(folder: Path) -> None:
+def test_losses_are_read_from_the_header(folder: Path) -> None:
     lost = {path.name: lost_in_rgb8(path) for path in folder.iterdir()}
     assert {name for name, words in lost.items() if ALPHA in words} == {"b.png", "b.webp", "g.png", "t.tif"}
     assert {name for name, words in lost.items() if DEPTH in words} == {"deep.png", "deep.tif"}
@@ -38,7 +38,7 @@ def test_the_header_tells_what_is_lost(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_every_preparation_tells_it(
+def test_every_preparation_reports_losses(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: bool
 ) -> None:
     if again:

@@ -91,7 +91,7 @@ def test_a_download_is_whole_and_verified(server: Server, tmp_path: Path) -> Non
     assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file.bin"
     (tmp_path / "file.bin.part").write_bytes(CONTENT[:1_000_000])
     fetch(f"{server.url}/file.bin", target, SHA256)
@@ -125,7 +125,7 @@ def test_without_a_checksum_an_old_part_is_not_trusted(server: Server, tmp_path:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_dropped_connection_is_taken_up_again(server: Server, tmp_path: Path, ranges: bool) -> None:
+def test_a_dropped_connection_is_resumed(server: Server, tmp_path: Path, ranges: bool) -> None:
     server.ranges = ranges
     server.drops = [DROP]
     fetch(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)

@@ -68,7 +68,7 @@ def test_a_changed_image_is_recognized(folder: Path, change: str) -> None:
     )
 
 
-def test_different_images_are_told_apart(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_images_are_distinguished(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITIDO_DATA", str(shared / "data"))
     train, validation, *tests = [prepare(resolve(name), []) for name in ("bsds200[:60]", "t91", "set5", "bsd100[:40]")]
     found = find_overlaps(train, validation, {store.name: store for store in tests})

@@ -94,7 +94,7 @@ def test_a_changed_image_makes_a_new_pack(folder: Path, tmp_path: Path) -> None:
     assert {pack.name for pack in packs.iterdir()} == {before.folder.name, after.folder.name}
 
 
-def test_packs_are_removed_when_nobody_has_used_them_for_two_weeks(folder: Path) -> None:
+def test_packs_unused_for_two_weeks_are_removed(folder: Path) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
     old = prepare(resolve(str(folder)), [2])
     _save(folder / "a.png", _noise(20, 20, 2))
@@ -131,7 +131,7 @@ def test_paths_and_times_do_not_matter(folder: Path) -> None:
     assert before.folder.exists()
 
 
-def test_an_image_overwritten_with_its_old_size_and_time_is_read_anew(folder: Path) -> None:
+def test_an_image_overwritten_with_its_old_size_and_time_is_read_again(folder: Path) -> None:
     _save(folder / "a.bmp", _noise(20, 20, 1))
     status = (folder / "a.bmp").stat()
     before = prepare(resolve(str(folder)), [2])
@@ -167,7 +167,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "lr_x3.bin", "index.json"])
-def test_a_damaged_pack_is_made_again_and_says_so(
+def test_a_damaged_pack_is_recreated_with_a_note(
     folder: Path, capsys: pytest.CaptureFixture[str], file: str, damage: str
 ) -> None:
     for n in range(3):
@@ -189,7 +189,7 @@ def test_a_damaged_pack_is_made_again_and_says_so(
 
 
 @pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
-def test_a_removed_file_of_a_pack_is_made_again(folder: Path, file: str) -> None:
+def test_a_removed_file_of_a_pack_is_recreated(folder: Path, file: str) -> None:
     _save(folder / "a.png", _noise(20, 20))
     images = resolve(str(folder))
     (prepare(images, [2]).folder / file).unlink()
@@ -199,7 +199,7 @@ def test_a_removed_file_of_a_pack_is_made_again(folder: Path, file: str) -> None
 
 
 @pytest.mark.parametrize("file", ["hr.bin", "lr_x2.bin", "index.json"])
-def test_the_file_of_another_pack_is_not_believed(folder: Path, file: str) -> None:
+def test_the_file_of_another_pack_is_rejected(folder: Path, file: str) -> None:
     _save(folder / "a.png", _noise(20, 20, 1))
     first = prepare(resolve(str(folder)), [2])
     _save(folder / "a.png", _noise(20, 20, 2))
@@ -231,7 +231,7 @@ def test_a_store_stays_readable_when_its_pack_is_removed(folder: Path) -> None:
     np.testing.assert_array_equal(store.lr(0, 2), bicubic_downscale(_noise(20, 20), 2))
 
 
-def test_a_killed_process_leaves_nothing_for_ever(folder: Path) -> None:
+def test_drafts_of_a_killed_process_are_removed_later(folder: Path) -> None:
     for n in range(40):
         _save(folder / f"{n:02}.png", _noise(200, 200, n))
     program = "import sys\nfrom nitido.data import prepare, resolve\nprepare(resolve(sys.argv[1]), [2])\n"

@@ -113,8 +113,8 @@ def test_a_flat_result_of_an_image_that_is_not_flat_is_named(tmp_path: Path, cap
     Image.fromarray(noise).save(tmp_path / "noise.png")
     store = prepare(ImageSet("dead", (tmp_path / "noise.png",)), [2], tmp_path / "packs")
     list(evaluate(NetworkUpscaler(network), store, 2))
-    told = capsys.readouterr().err
-    assert told == "note: noise of dead: the enlarged image is one flat color, its source is not\n"
+    message = capsys.readouterr().err
+    assert message == "note: noise of dead: the enlarged image is one flat color, its source is not\n"
     told_of_upscaling: list[str] = []
     ImageUpscaler(network).upscale(noise, None, 96, 128, note=told_of_upscaling.append)
     assert told_of_upscaling == ["the network's output is a single flat color, but the input is not"]

@@ -78,7 +78,7 @@ Make = Callable[..., Job]
 
 
 def train() -> list[object]:
-    """The command of a tiny training, which goes on when it is given again."""
+    """The command of a tiny training, which resumes when it is run again."""
     sets = RUN | {f"data.{split}": f"images/{split}" for split in ("train", "validation", "test")}
     words = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
     return ["train", "srcnn", "--variant", "debug", "--out", "work/out", *words]

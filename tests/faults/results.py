@@ -1,4 +1,4 @@
-"""What a directory says, in a form that two directories can be compared by."""
+"""The content of a directory in a form that can be compared."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Whatever file of its own is damaged, nitido comes to the right result, or says in one line which file it is.
+"""For every damaged file, nitido gives the right result or names the file in one line.
 
 Never other figures with exit code 0. `NITIDO_GARBLE=all` does every damage to every file, otherwise each file has some.
 """

@@ -143,6 +143,6 @@ class ForkServer:
     def python(
         self, code: str, *args: object, cwd: Path, environment: Mapping[str, str] | None = None, timeout: int = 120
     ) -> Ended:
-        """Run `python -c code` with `args`; `PYTHONPATH` in the environment is heard."""
+        """Run `python -c code` with `args`; `PYTHONPATH` in the environment is respected."""
         arguments = {"code": code, "args": list(map(str, args))}
         return self.call("tests.forked.server:execute", arguments, cwd=cwd, environment=environment, timeout=timeout)

@@ -36,7 +36,7 @@ def serve(address: str) -> None:
     for name in (*WARM, "ipykernel.kernelapp"):
         importlib.import_module(name)
     compile_templates()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the kernels
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernels are not waited for
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{address}-draft")
         listener.listen()
@@ -55,11 +55,11 @@ def serve(address: str) -> None:
     for module, name, value in quick_measurements():
         setattr(module, name, value)
 
-    def end_with_the_one_who_asked() -> None:
+    def end_with_parent() -> None:
         connection.recv(1)
         os._exit(0)
 
-    threading.Thread(target=end_with_the_one_who_asked, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from ipykernel.kernelapp import IPKernelApp
 
     sys.argv = ["ipykernel"]

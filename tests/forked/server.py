@@ -75,7 +75,7 @@ def execute(code: str, args: list[str]) -> dict[str, Any]:
 
 
 def quick_measurements(*, benchmark: bool = False) -> Iterator[tuple[ModuleType, str, Any]]:
-    """Yield modules, names in them and short values for what is measured: how long things take is no test's business.
+    """Yield modules, names in them and short values for what is measured: times are not tested.
 
     Costs take one round, and figures have few pixels. A `benchmark` multiplies small matrices, compiles nothing and
     looks at two built-in studies.

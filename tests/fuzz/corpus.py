@@ -1,4 +1,4 @@
-"""Valid files and folders that the mutations begin with, made anew for each run."""
+"""Valid files and folders that the mutations begin with, created for each run."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What damaged files are given to: nitido's own commands, with what may come of it."""
+"""What damaged files are given to: nitido's own commands, with the permitted results."""
 
 import io
 import json
@@ -113,7 +113,7 @@ def damaged(rng: random.Random, path: Path, files: Sequence[Path]) -> bytes:
 def run_batch(name: str, seed: int, first: int, count: int, corpus: str, work: str, log: str) -> None:
     """Try the inputs `first` … `first + count - 1` of a target; a line of JSON for each goes to `log`.
 
-    Before an input is tried its number is written, so that whoever reads the log knows what ended this process.
+    Before an input is tried its number is written, so that the log says what ended this process.
     """
     import resource
     import signal

@@ -181,7 +181,7 @@ def test_exif_orientation(tmp_path, smooth, suffix, orientation):
     assert read_size(path) == (image.width, image.height)
 
 
-def test_icc_profile_is_handed_on_and_not_applied(tmp_path, rgb):
+def test_icc_profile_is_returned_and_not_applied(tmp_path, rgb):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = check(save(tmp_path / "a.png", Image.fromarray(rgb), icc_profile=profile), rgb)
     assert image.icc_profile == profile
@@ -201,7 +201,7 @@ def test_odd_file_names(tmp_path, rgb, name, write):
     check(path, rgb)
 
 
-def test_a_changed_file_is_read_anew(tmp_path, rgb):
+def test_a_changed_file_is_read_again(tmp_path, rgb):
     path = tmp_path / "a.png"
     save_image(path, rgb)
     check(path, rgb)

@@ -95,7 +95,7 @@ def test_nearest_neighbors_are_an_upsampling() -> None:
     assert shapes == [(("Nearest ×2",), "4 · 2h×2w"), (("Nearest ×2",), "4 · 4h×4w")]
 
 
-def test_a_convolution_takes_its_normalisation_and_activation_in() -> None:
+def test_a_convolution_includes_its_normalization_and_activation() -> None:
     labels = [block.lines for block in data_flow(Deep(2)).values()]
     assert ("Conv 3×3", "BatchNorm2d", "PReLU", "8 → 8 channels") in labels
 

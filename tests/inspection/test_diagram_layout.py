@@ -89,7 +89,7 @@ def test_a_long_row_becomes_several_whose_skips_do_not_share_lines() -> None:
         assert x != other or high <= its_low or its_high <= low, "two lines run on top of each other"
 
 
-def test_nested_skips_lie_above_one_another() -> None:
+def test_nested_skips_are_above_one_another() -> None:
     edges = {"in": (), "side": ("in",), "a": ("in",), "b": ("a",), "add_1": ("b", "a"), "c": ("add_1",)}
     edges |= {"add_2": ("c", "side"), "out": ("add_2",)}
     layout = lay_out(flow_of(edges), MEASURE)

@@ -59,10 +59,10 @@ def test_every_value_in_the_variants_of_one_study(nitido: Nitido) -> None:
 
 def check_obeyed(config: dict[str, Any], own: dict[str, str]) -> None:
     for key, value in own.items():
-        told = config["hyperparameters"]
+        stored = config["hyperparameters"]
         for part in key.split("."):
-            told = told[part]
-        assert obeyed(told, value), (key, value, told)
+            stored = stored[part]
+        assert obeyed(stored, value), (key, value, stored)
 
 
 @pytest.mark.parametrize("number", range(len(variants_with_every_value())))
@@ -92,13 +92,13 @@ def test_what_cannot_be_is_one_line_before_any_training(nitido: Nitido, key: str
     assert not (out / "runs" / "debug").exists()
 
 
-def obeyed(told: Any, value: str) -> bool:
+def obeyed(stored: Any, value: str) -> bool:
     """Whether a configuration says what `value` asked for."""
     words = value.split(",")
-    if isinstance(told, dict):
-        return list(told) == words
-    if isinstance(told, list):
-        return [str(one) for one in told] == words or [float(one) for one in told] == [float(word) for word in words]
-    if isinstance(told, bool):
-        return str(told).lower() == value
-    return str(told) == value or float(told) == float(value)
+    if isinstance(stored, dict):
+        return list(stored) == words
+    if isinstance(stored, list):
+        return list(map(str, stored)) == words or list(map(float, stored)) == list(map(float, words))
+    if isinstance(stored, bool):
+        return str(stored).lower() == value
+    return str(stored) == value or float(stored) == float(value)

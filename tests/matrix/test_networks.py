@@ -15,8 +15,8 @@ def test_every_key_of_a_network_in_the_variants_of_one_study(nitido: Nitido, arc
     assert len(board["entries"]) == len(wanted) + 2
     configs = run_configs(out)
     for number, own in enumerate(wanted):
-        told = configs[f"v{number}"]["config"]
-        assert own == {key: told[key] for key in own}
+        stored = configs[f"v{number}"]["config"]
+        assert own == {key: stored[key] for key in own}
 
 
 def test_the_scale_of_all_networks_is_the_studys(nitido: Nitido) -> None:

@@ -1,4 +1,4 @@
-"""Every option of the commands that make studies and runs, and what the user's surroundings may spoil."""
+"""Every option of the commands that make studies and runs, and settings of the user that may interfere."""
 
 import json
 import shutil

@@ -65,7 +65,7 @@ def without_checksum(path: Path) -> None:
     save_file(load_file(path), path, metadata={METADATA_KEY: descriptor})
 
 
-def test_a_flipped_bit_anywhere_is_noticed(model: Path) -> None:
+def test_a_flipped_bit_anywhere_is_detected(model: Path) -> None:
     content = model.read_bytes()
     padding = content.index(b"\0", LENGTH) if b"\0" in content[LENGTH:] else len(content)
     random = Random(1)
@@ -80,7 +80,7 @@ def test_a_flipped_bit_anywhere_is_noticed(model: Path) -> None:
         refused(model)
 
 
-def test_a_flipped_bit_in_the_name_of_the_checksum_is_noticed(model: Path) -> None:
+def test_a_flipped_bit_in_the_name_of_the_checksum_is_detected(model: Path) -> None:
     content = model.read_bytes()
     start = content.index(b"nitido_checksum")
     for place in range(start, start + len("nitido_checksum")):
@@ -97,7 +97,7 @@ def test_a_replaced_descriptor_is_detected(model: Path) -> None:
     refused(model, "does not match its checksum")
 
 
-def test_weights_of_two_layers_swapped_are_noticed(model: Path) -> None:
+def test_swapped_weights_of_two_layers_are_detected(model: Path) -> None:
     header, data = header_of(model)
     names = [name for name in header if name.endswith("weight") and header[name]["shape"] == [4, 4, 3, 3]]
     first, second = names[:2]

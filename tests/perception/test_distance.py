@@ -42,7 +42,7 @@ def test_plain_is_the_weighted_sum_of_mean_squares(pair: Any, features: Any) -> 
     assert distance(*pair).item() == pytest.approx(expected.mean(), rel=1e-4)
 
 
-def test_normalised_is_the_mean_of_unit_vectors_squared_distances(pair: Any, features: Any) -> None:
+def test_normalized_is_the_mean_of_unit_vectors_squared_distances(pair: Any, features: Any) -> None:
     def term(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         cosine = (a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))
         return (2 - 2 * cosine).mean(axis=(1, 2))

@@ -180,7 +180,7 @@ def documented_power(better: float, seeds: int, images: int) -> float:
 
 
 @pytest.mark.parametrize(("seeds", "images"), [(2, 14), (3, 14), (3, 100), (5, 5), (5, 100)])
-def test_the_probability_of_improvement_of_equal_variants_is_seldom_told_from_a_half(seeds: int, images: int) -> None:
+def test_the_probability_of_improvement_of_equal_variants_seldom_differs_from_a_half(seeds: int, images: int) -> None:
     rng, sets, missed = np.random.default_rng(6), sets_of(images), 0
     for _ in range(STUDIES):
         difficulty = difficulties(rng, sets)

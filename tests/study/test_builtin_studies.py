@@ -67,7 +67,7 @@ def test_forward_and_backward_at_odd_sizes(name: str) -> None:
 
 
 @every_variant
-def test_batch_norm_agrees_between_train_and_eval_on_a_still_batch(name: str) -> None:
+def test_batch_norm_agrees_between_train_and_eval_on_a_constant_batch(name: str) -> None:
     net, _ = started(name)
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
@@ -119,6 +119,6 @@ def test_a_variant_differs_from_its_baseline_in_what_its_name_says() -> None:
             assert run.source_variant is not None
 
 
-def test_only_srgan_has_variants_that_aim_at_perception() -> None:
+def test_only_srgan_has_variants_with_the_objective_perception() -> None:
     objectives = {name for name, run in DEMO.items() if run.hyperparameters.objective == "perception"}
     assert objectives == {"srgan.srgan", "srgan.srgan_dense"}

@@ -1,4 +1,4 @@
-"""What describes a machine never holds a run up, and never says something that is not so."""
+"""Describing the machine never delays a run and never records something false."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_without_git_there_is_no_commit(checkout: Path, tmp_path: Path, monkeypa
     assert git_commit(checkout) is None
 
 
-def test_what_only_lies_in_a_checkout_has_not_its_commit(checkout: Path) -> None:
+def test_a_folder_inside_a_checkout_that_is_not_part_of_it_has_no_commit(checkout: Path) -> None:
     """As nitido does that is installed into a project's virtual environment."""
     inside = checkout / ".venv" / "nitido"
     inside.mkdir(parents=True)

@@ -40,7 +40,7 @@ def study(store: Store, gain, images: int = 14) -> tuple[pl.DataFrame, Leaderboa
     return found, rank(found, facts, study="s", profile="p", baseline="base")
 
 
-def test_a_gain_on_fine_texture_is_found_said_and_drawn(store: Store, tmp_path: Path) -> None:
+def test_a_gain_on_fine_texture_is_found_described_and_drawn(store: Store, tmp_path: Path) -> None:
     rows, board = study(store, lambda index: 0.1 + 0.05 * index)
     found = study_content(rows, board, {"waves": store})
     assert found is not None
@@ -67,7 +67,7 @@ def test_an_image_that_is_in_two_test_sets_counts_once(store: Store) -> None:
     assert len(found.images) == 14
 
 
-def test_a_gain_by_chance_is_called_so(store: Store, tmp_path: Path) -> None:
+def test_a_gain_by_chance_is_not_significant(store: Store, tmp_path: Path) -> None:
     noise = np.random.default_rng(5).normal(0.3, 0.1, 14)
     rows, board = study(store, lambda index: float(noise[index]))
     found = study_content(rows, board, {"waves": store})
@@ -87,7 +87,7 @@ def test_few_images_say_nothing(store: Store) -> None:
     assert found.sentence == "4 test images are too few to tell on which of them better helps."
 
 
-def test_where_the_baseline_is_best_its_gain_over_bicubic_is_looked_at(store: Store) -> None:
+def test_if_the_baseline_is_best_its_gain_over_bicubic_is_used(store: Store) -> None:
     rows, board = study(store, lambda index: -0.5)
     found = study_content(rows, board, {"waves": store})
     assert found is not None

@@ -305,7 +305,7 @@ def test_a_learning_rate_is_not_chosen_by_fewer_validation_images_or_seeds() -> 
     assert found.choice.rates[1].status == "lacks 1 of 4 values (the first: w with seed 1)"
 
 
-def test_learning_rates_that_validate_equally_are_said() -> None:
+def test_learning_rates_that_validate_equally_are_a_caveat() -> None:
     rows = (
         BICUBIC + run_rows("vanilla", 1e-2, 0, 100.0, (34.0, 35.0)) + run_rows("vanilla", 1e-3, 0, 100.0, (33.0, 3.0))
     )
@@ -405,7 +405,7 @@ def test_a_name_is_one_cell_of_the_markdown_and_shown_as_it_is(name: str) -> Non
     assert [unescape(cell) for cell in cells] == ["1", name.replace("\n", " ")]
 
 
-def test_a_baseline_that_diverged_is_said() -> None:
+def test_a_baseline_that_diverged_is_a_caveat() -> None:
     rows = reference() + seeded("better", 1.5)
     found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
     assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: there are no differences to it",)

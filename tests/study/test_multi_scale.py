@@ -1,4 +1,4 @@
-"""Runs of several scales: what may be asked, what is refused before any training, and what studies say to them."""
+"""Runs of several scales: what is allowed, what is refused before any training, and that studies have one scale."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_a_directory_remembers_its_scales(tmp_path: Path) -> None:
         claim(directory, single_run("vdsr", "debug", ["scale=2"]))
 
 
-def test_nothing_of_a_run_with_one_scale_tells_of_several(tmp_path: Path) -> None:
+def test_a_run_with_one_scale_records_no_others(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     claim(directory, single_run("vdsr", "debug", []))
     assert "scales" not in yaml.safe_load(directory.config.read_text())

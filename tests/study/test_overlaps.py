@@ -35,14 +35,14 @@ def test_disjoint_images_are_claimed(tmp_path: Path) -> None:
     assert CLAIM in describe_choice(tmp_path, IMAGES, rates=True, steps=True)
 
 
-def test_what_was_found_is_said_in_place_of_the_claim(tmp_path: Path) -> None:
+def test_overlaps_replace_the_claim(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [LEAK, CHOSEN], IMAGES)
     words = describe_choice(tmp_path, IMAGES, rates=True, steps=True)
     assert CLAIM not in words
     assert "woman of set5 (test) and 302003 of bsds200 (train); head of set5 (test) and face of set14" in words
 
 
-def test_images_in_two_test_sets_are_said(tmp_path: Path) -> None:
+def test_images_in_two_test_sets_are_reported(tmp_path: Path) -> None:
     write_overlaps(tmp_path, [TWICE], IMAGES)
     assert (
         "Duplicates or near duplicates among the test images: baby of ./copy (test) and baby of set5 (test)."
@@ -51,7 +51,7 @@ def test_images_in_two_test_sets_are_said(tmp_path: Path) -> None:
     assert CLAIM in describe_choice(tmp_path, IMAGES, rates=True, steps=True)
 
 
-def test_what_was_found_among_other_images_says_nothing(tmp_path: Path) -> None:
+def test_a_record_of_other_images_is_ignored(tmp_path: Path) -> None:
     """As after a kill between the two files, or with one of them from a backup."""
     write_overlaps(tmp_path, [], OTHERS)
     words = describe_choice(tmp_path, IMAGES, rates=True, steps=True)
@@ -72,7 +72,7 @@ def test_a_record_of_something_else_is_damaged(tmp_path: Path, found: Any) -> No
         describe_choice(tmp_path, IMAGES, rates=True, steps=True)
 
 
-def test_what_models_to_start_from_have_learned_is_said(tmp_path: Path) -> None:
+def test_training_images_of_pretrained_models_are_reported(tmp_path: Path) -> None:
     learned = {
         "./known": LearnedImages(train=("1",), validation=("2",)),
         "./warm": LearnedImages(train=("1",), unrecorded=("edsr-x2",)),

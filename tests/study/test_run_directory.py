@@ -1,4 +1,4 @@
-"""What a run directory remembers, and that it belongs to one run."""
+"""What a run directory records, and that it belongs to one run."""
 
 import json
 import subprocess
@@ -70,7 +70,7 @@ def test_a_damaged_status_is_one_line_that_names_it(tmp_path: Path, content: str
         RunDirectory(tmp_path).read_status()
 
 
-def test_a_status_with_another_figure_is_noticed(tmp_path: Path) -> None:
+def test_a_modified_status_is_detected(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.write_status(Status("finished", 10, 5, 1.5, {"psnr_y": 30.25}))
     directory.status.write_text(directory.status.read_text().replace("30.25", "31.25"))
@@ -106,7 +106,7 @@ def test_the_first_difference_is_found_wherever_it_is() -> None:
     assert first_difference({}, {"d": 4}) == "d: None → 4"
 
 
-def test_the_environment_tells_versions_hardware_precision_and_commit(tmp_path: Path) -> None:
+def test_the_environment_records_versions_hardware_precision_and_commit(tmp_path: Path) -> None:
     found = describe_environment("float32", torch.device("cpu"))
     assert found["precision"] == "float32"
     assert (found["device"], found["gpu"]) == ("cpu", None)

@@ -1,4 +1,4 @@
-"""How a run begins: from a model file, from a variant of its study, and what it says of it."""
+"""How a run begins: from a model file or from a variant of its study, and how this is recorded."""
 
 import hashlib
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_run_with_neither_leaves_nothing(tmp_path: Path) -> None:
     assert all(p.requires_grad for p in net.parameters())
 
 
-def test_a_run_that_goes_on_does_not_need_its_source_any_more(model: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_does_not_need_its_source(model: Path, tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     asked = run(f"pretrained={model}", "freeze=head")
     first = begin_from(network(0), asked, directory, None)
@@ -66,7 +66,7 @@ def test_a_run_that_goes_on_does_not_need_its_source_any_more(model: Path, tmp_p
     directory.write_transfer(first)
     model.unlink()
     with pytest.raises(ModelFileError, match="no such model file"):
-        begin_from(network(0), asked, directory, None)  # without a checkpoint there is nothing to go on from
+        begin_from(network(0), asked, directory, None)  # without a checkpoint there is nothing to resume from
     directory.last_checkpoint.parent.mkdir()
     directory.last_checkpoint.write_bytes(b"any")
     net = network(0)

@@ -1,4 +1,4 @@
-"""Trainings in a few steps on a small store, how to stop them, and how far their networks lie apart."""
+"""Trainings in a few steps on a small store, how to stop them, and the distance of their networks."""
 
 import os
 import signal

@@ -27,8 +27,8 @@ def test_the_message_states_both_levels() -> None:
     guard = CollapseGuard(6.0)
     for _ in range(WINDOW):
         guard.observe(28.0)
-    told = next(filter(None, (guard.observe(10.0) for _ in range(100))))
-    assert told.startswith("PSNR on training patches fell from 28.0 to ")
+    message = next(filter(None, (guard.observe(10.0) for _ in range(100))))
+    assert message.startswith("PSNR on training patches fell from 28.0 to ")
 
 
 @given(values=st.lists(levels, min_size=1, max_size=80), cut=st.integers(0, 80))

@@ -88,7 +88,7 @@ def test_a_long_run_is_decided_by_what_the_probe_measured(monkeypatch: pytest.Mo
 def test_eager_steps_are_measured_before_and_after_compiling(
     monkeypatch: pytest.MonkeyPatch, measured: list[float], compiled: bool
 ) -> None:
-    """A machine that was slow for a moment, before or after, must not speak for the compiler."""
+    """A machine that was slow for a moment, before or after, must not favor the compiler."""
     seconds = iter(measured)
     monkeypatch.setattr(fast_path, "probe", lambda *_: next(seconds))
     assert choose(network(), options(compile="auto"), 100_000, CPU).compiled is compiled
@@ -160,7 +160,7 @@ def no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_bfloat16")
-def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bfloat16_in_hardware_the_reason_for_no_kernels_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "SHORTEST", 0.0)
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), FEWEST_STEPS, CPU)
     assert chosen.as_option is False
@@ -171,7 +171,7 @@ def test_without_bfloat16_in_hardware_a_run_goes_without_kernels_and_says_why(mo
 
 
 def test_a_short_run_does_not_depend_on_a_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a demo's runs, say, whose figures are to come out again."""
+    """For example the runs of a demo, whose figures must be reproducible."""
     monkeypatch.setattr(fast_path, "probe", lambda *_: 0.059)
     monkeypatch.setattr(fast_path, "why_no_kernels", lambda *_: pytest.fail("looked for kernels"))
     chosen = choose(network(), options(compile="auto", precision="bfloat16"), 1000, CPU)
@@ -227,7 +227,9 @@ def test_the_precision_asked_for_is_taken(precision: str) -> None:
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_a_run_is_eager_and_says_why(small_store: Store, tmp_path: Path, eager) -> None:
+def test_without_a_compiler_a_run_is_eager_and_the_reason_is_recorded(
+    small_store: Store, tmp_path: Path, eager
+) -> None:
     trained = run(small_store, tmp_path, compile="auto")
     assert remembered(tmp_path).compiled is False
     assert remembered(tmp_path).reason == "no C++ compiler (no-such-compiler) on this machine"
@@ -368,7 +370,7 @@ def test_a_run_that_needs_its_device_is_not_resumed_on_another(
     assert str(refused.value) == f"{tmp_path / FILE}: {refusal}"
 
 
-def test_a_compiler_that_hangs_leaves_a_run_uncompiled_and_says_so(
+def test_a_compiler_that_hangs_leaves_a_run_uncompiled_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "hangs"

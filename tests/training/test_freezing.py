@@ -49,7 +49,7 @@ def test_frozen_batch_norm_statistics_do_not_change() -> None:
     assert all((p.grad is None) == (not p.requires_grad) for p in net.parameters())
 
 
-def test_frozen_batch_norm_normalises_by_its_running_statistics() -> None:
+def test_frozen_batch_norm_normalizes_by_its_running_statistics() -> None:
     net = network()
     freeze(net, ("body.0",))
     net.train()

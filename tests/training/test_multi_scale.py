@@ -193,8 +193,8 @@ def test_frozen_statistics_do_not_change_at_any_scale(store: Store, tmp_path: Pa
         parameter.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     options = Hyperparameters.parse(OPTIONS | {"ema": 0}, "test")
-    told = {"labels": {}, "listener": lambda step, psnr: None, "directory": tmp_path}
-    train(network, options, train=store, validation=store, scale_schedule=(2, 3, 4), **told)
+    arguments = {"labels": {}, "listener": lambda step, psnr: None, "directory": tmp_path}
+    train(network, options, train=store, validation=store, scale_schedule=(2, 3, 4), **arguments)
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {"reconstruction.weight", "reconstruction.bias"}
 

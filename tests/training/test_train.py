@@ -85,7 +85,7 @@ def test_interrupted_and_continued_equals_uninterrupted(small_store: Store, whol
         run(small_store, tmp_path, press_ctrl_c_at(step))
     steps: list[int] = []
     network, trained = run(small_store, tmp_path, lambda done, psnr: steps.append(done))
-    assert steps[0] == step + 1, "it must go on, not begin again"
+    assert steps[0] == step + 1, "it must resume, not start again"
     assert same_weights(network, whole[0])
     assert (trained.best_step, trained.validation_psnr) == (whole[1].best_step, whole[1].validation_psnr)
     assert lines(tmp_path) == lines(whole[2])

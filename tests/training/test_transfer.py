@@ -1,4 +1,4 @@
-"""Weights taken over from a trained network: all that fits, nothing silently left out."""
+"""Transfer learning: all weights are copied, and none is left out silently."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a training leaves, read for comparison."""
+"""The files of a training, read for comparison."""
 
 import json
 from pathlib import Path

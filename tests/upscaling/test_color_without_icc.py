@@ -1,4 +1,4 @@
-"""Colors that a file names without an ICC profile, judged by exiftool, littleCMS and ImageMagick."""
+"""Colors that a file names without an ICC profile, checked by exiftool, littleCMS and ImageMagick."""
 
 import io
 import struct
@@ -77,8 +77,8 @@ def test_gamma_of_a_grey_png_becomes_a_grey_profile(tmp_path: Path) -> None:
 def test_display_p3_of_a_png_is_that_of_littlecms(tmp_path: Path, chunks: list[tuple[bytes, bytes]]) -> None:
     source = png(tmp_path / "a.png", PHOTO, *chunks)
     assert not done(source, tmp_path / "b.tif").notes
-    told = exiftool(tmp_path / "b.tif")
-    assert "Display P3" in told["ICC_Profile:ProfileDescription"]
+    tags = exiftool(tmp_path / "b.tif")
+    assert "Display P3" in tags["ICC_Profile:ProfileDescription"]
     pixels = pyvips.Image.new_from_array(np.asarray(Image.open(tmp_path / "b.tif")), interpretation="srgb")
     theirs = pixels.icc_transform("srgb", input_profile="p3", intent="relative").numpy()  # libvips' own Display P3
     assert np.abs(seen(tmp_path / "b.tif") - theirs).max() <= 2
@@ -129,11 +129,11 @@ def test_high_dynamic_range_is_preserved_or_reported(tmp_path: Path, transfer: i
     ]
     for source in sources:
         assert not done(source, tmp_path / "b.png").notes
-        told = exiftool(tmp_path / "b.png")
-        assert (told["PNG-cICP:ColorPrimaries"], told["PNG-cICP:TransferCharacteristics"]) == (9, transfer)
+        tags = exiftool(tmp_path / "b.png")
+        assert (tags["PNG-cICP:ColorPrimaries"], tags["PNG-cICP:TransferCharacteristics"]) == (9, transfer)
         assert not done(source, tmp_path / "b.avif").notes
-        told = exiftool(tmp_path / "b.avif")
-        assert (told["QuickTime:ColorPrimaries"], told["QuickTime:TransferCharacteristics"]) == (9, transfer)
+        tags = exiftool(tmp_path / "b.avif")
+        assert (tags["QuickTime:ColorPrimaries"], tags["QuickTime:TransferCharacteristics"]) == (9, transfer)
         # Other decoders than the one that wrote it find the pixels where they were.
         theirs = np.asarray(Image.open(tmp_path / "b.avif").convert("RGB")).astype(int)
         assert np.abs(theirs - np.asarray(Image.open(tmp_path / "b.png").convert("RGB"))).mean() < 3

@@ -12,7 +12,7 @@ PATIENCE = 20
 
 
 def nothing() -> None:
-    """Nobody interrupts."""
+    """Do not interrupt."""
 
 
 def test_results_come_in_order_and_errors_belong_to_their_item() -> None:

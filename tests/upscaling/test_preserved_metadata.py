@@ -114,10 +114,10 @@ def test_an_orientation_in_xmp_is_applied_like_exif(tmp_path: Path, suffix: str,
         run_program("exiftool", "-q", "-overwrite_original", f"-XMP<={packet}", by_xmp)
     done(by_xmp, tmp_path / f"b.{suffix}")
     done(by_exif, tmp_path / "c.png")
-    told = exiftool(tmp_path / f"b.{suffix}")
-    assert told["XMP-tiff:Orientation"] == 1
-    assert told.get("IFD0:Orientation", 1) == 1
-    assert (told["XMP-dc:Source"]) == "a friend"
+    metadata = exiftool(tmp_path / f"b.{suffix}")
+    assert metadata["XMP-tiff:Orientation"] == 1
+    assert metadata.get("IFD0:Orientation", 1) == 1
+    assert (metadata["XMP-dc:Source"]) == "a friend"
     mine, theirs = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in (f"b.{suffix}", "c.png"))
     assert mine.shape == theirs.shape
     assert np.abs(mine - theirs).mean() < (4 if suffix == "jpg" else 0.01)
@@ -154,14 +154,14 @@ def test_sizes_in_metadata_are_those_of_the_result(tmp_path: Path) -> None:
     for suffix in ("jpg", "png", "webp", "avif"):
         notes = done(tmp_path / "a.jpg", tmp_path / f"b.{suffix}", 3).notes
         assert notes == ["not kept: EXIF SubjectArea"]
-        told = exiftool(tmp_path / f"b.{suffix}")
-        assert (told["ExifIFD:ExifImageWidth"], told["ExifIFD:ExifImageHeight"]) == (240, 180)
-        assert (told["IFD0:ImageWidth"], told["IFD0:ImageHeight"]) == (240, 180)
-        assert (told["XMP-exif:ExifImageWidth"], told["XMP-exif:ExifImageHeight"]) == (240, 180)
-        assert (told["XMP-tiff:ImageWidth"], told["XMP-tiff:ImageHeight"]) == (240, 180)
-        assert (told["XMP-GPano:FullPanoWidthPixels"], told["XMP-GPano:FullPanoHeightPixels"]) == (2400, 1200)
-        assert told["XMP-GPano:CroppedAreaLeftPixels"] == 30
-        assert "ExifIFD:SubjectArea" not in told
+        metadata = exiftool(tmp_path / f"b.{suffix}")
+        assert (metadata["ExifIFD:ExifImageWidth"], metadata["ExifIFD:ExifImageHeight"]) == (240, 180)
+        assert (metadata["IFD0:ImageWidth"], metadata["IFD0:ImageHeight"]) == (240, 180)
+        assert (metadata["XMP-exif:ExifImageWidth"], metadata["XMP-exif:ExifImageHeight"]) == (240, 180)
+        assert (metadata["XMP-tiff:ImageWidth"], metadata["XMP-tiff:ImageHeight"]) == (240, 180)
+        assert (metadata["XMP-GPano:FullPanoWidthPixels"], metadata["XMP-GPano:FullPanoHeightPixels"]) == (2400, 1200)
+        assert metadata["XMP-GPano:CroppedAreaLeftPixels"] == 30
+        assert "ExifIFD:SubjectArea" not in metadata
 
 
 def test_other_parts_of_a_jpeg_are_reported(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_transparent_images_are_blended_with_the_background(
 
 
 @pytest.mark.parametrize("background", [None, (255, 255, 255)])
-def test_an_opaque_image_with_an_alpha_channel_becomes_jpeg_without_a_word(
+def test_an_opaque_image_with_an_alpha_channel_becomes_jpeg_without_a_note(
     tmp_path: Path, background: tuple[int, int, int] | None
 ) -> None:
     opaque = np.full(PHOTO.shape[:2], 255, np.uint8)
@@ -341,7 +341,7 @@ def test_an_opaque_image_with_an_alpha_channel_becomes_jpeg_without_a_word(
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif"])
-def test_an_image_that_says_nothing_of_its_colors_is_not_called_uncalibrated(tmp_path: Path, suffix: str) -> None:
+def test_an_image_without_color_information_is_not_called_uncalibrated(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     Image.fromarray(PHOTO).save(tmp_path / "plain.png")

@@ -155,7 +155,7 @@ def upscaled(**options: object) -> np.ndarray:
 def test_auto_is_bfloat16_only_where_it_is_fast_and_costs_nothing() -> None:
     exact, short = upscaled(precision="float32"), upscaled(precision="bfloat16")
     assert (exact != short).any()
-    np.testing.assert_array_equal(upscaled(), exact)  # nobody has measured
+    np.testing.assert_array_equal(upscaled(), exact)  # not measured
     np.testing.assert_array_equal(upscaled(bfloat16_cost_db={2: LARGEST_COST_DB}), exact)
     np.testing.assert_array_equal(upscaled(bfloat16_cost_db={4: 0.0}), exact)  # measured at another scale
     np.testing.assert_array_equal(upscaled(bfloat16_cost_db={2: 0.0}, precision="float32"), exact)

@@ -1,4 +1,4 @@
-"""Image files in and out, judged by Pillow, tifffile, ImageMagick and exiftool."""
+"""Image files in and out, checked by Pillow, tifffile, ImageMagick and exiftool."""
 
 import io
 import json
@@ -74,8 +74,8 @@ def done(source: Path, target: Path, scale: float = 2) -> Silent:
 
 
 def exiftool(path: Path) -> dict[str, object]:
-    told = subprocess.run(["exiftool", "-j", "-G1", "-n", "-a", path], capture_output=True, check=True)
-    return json.loads(told.stdout)[0]
+    output = subprocess.run(["exiftool", "-j", "-G1", "-n", "-a", path], capture_output=True, check=True)
+    return json.loads(output.stdout)[0]
 
 
 def identify(path: Path, what: str) -> str:
@@ -100,16 +100,16 @@ def test_metadata_stays_and_the_orientation_is_applied_once(tmp_path: Path, suff
     options = {"exif": exif, "icc_profile": PROFILE, "dpi": (300, 300), **LOSSLESS.get(suffix, {})}
     turned.save(source, xmp=XMP, **options)
     assert not done(source, target).notes
-    told = exiftool(target)
-    assert told["IFD0:Orientation"] == 1
-    assert told["IFD0:Make"] == "Maker"
-    assert told["IFD0:Artist"] == "An Artist"
-    assert told["ExifIFD:DateTimeOriginal"] == "2020:01:02 03:04:05"
-    assert told["ExifIFD:ExposureTime"] == 0.008
-    assert (told["ExifIFD:ExifImageWidth"], told["ExifIFD:ExifImageHeight"]) == (160, 120)
-    assert told["Composite:GPSLatitude"] == pytest.approx(52.500417, abs=1e-6)
+    metadata = exiftool(target)
+    assert metadata["IFD0:Orientation"] == 1
+    assert metadata["IFD0:Make"] == "Maker"
+    assert metadata["IFD0:Artist"] == "An Artist"
+    assert metadata["ExifIFD:DateTimeOriginal"] == "2020:01:02 03:04:05"
+    assert metadata["ExifIFD:ExposureTime"] == 0.008
+    assert (metadata["ExifIFD:ExifImageWidth"], metadata["ExifIFD:ExifImageHeight"]) == (160, 120)
+    assert metadata["Composite:GPSLatitude"] == pytest.approx(52.500417, abs=1e-6)
     if suffix != "png":  # Pillow writes no XMP into PNG
-        assert (told["XMP-tiff:Orientation"], told["XMP-dc:Source"]) == (1, "a friend")
+        assert (metadata["XMP-tiff:Orientation"], metadata["XMP-dc:Source"]) == (1, "a friend")
     with Image.open(target) as result:
         assert result.size == (160, 120)
         assert result.info["icc_profile"] == PROFILE
@@ -126,11 +126,11 @@ def test_xmp_and_resolution_cross_formats(tmp_path: Path) -> None:
         target = tmp_path / f"b.{suffix}"
         notes = done(tmp_path / "a.jpg", target).notes
         assert notes == (["TIFF stores no EXIF"] if suffix == "tif" else [])
-        told = exiftool(target)
-        assert (told["XMP-tiff:Orientation"], told["XMP-dc:Source"]) == (1, "a friend")
+        metadata = exiftool(target)
+        assert (metadata["XMP-tiff:Orientation"], metadata["XMP-dc:Source"]) == (1, "a friend")
         if suffix != "tif":
-            assert (told["IFD0:Orientation"], told["IFD0:Make"]) == (1, "Maker")
-        assert told["IFD0:XResolution"] == pytest.approx(300, abs=0.01)
+            assert (metadata["IFD0:Orientation"], metadata["IFD0:Make"]) == (1, "Maker")
+        assert metadata["IFD0:XResolution"] == pytest.approx(300, abs=0.01)
         assert identify(target, "%wx%h") == "160x120"
 
 
@@ -142,8 +142,8 @@ def test_every_orientation_is_the_upright_image_of_imagemagick(tmp_path: Path, s
         exif[0x0112] = orientation
         Image.fromarray(PHOTO).save(source, exif=exif, **LOSSLESS.get(suffix, {}))
         upright = tmp_path / f"{orientation}.upright.png"
-        told = ["-orient", ORIENTATIONS[orientation - 1]]  # which ImageMagick does not read of every format
-        subprocess.run(["convert", source, *told, "-auto-orient", upright], check=True)
+        options = ["-orient", ORIENTATIONS[orientation - 1]]  # which ImageMagick does not read of every format
+        subprocess.run(["convert", source, *options, "-auto-orient", upright], check=True)
         done(source, target)
         assert exiftool(target).get("IFD0:Orientation", 1) == 1
         expected = bicubic_upscale(np.asarray(Image.open(upright)), 2)
@@ -167,10 +167,10 @@ def test_an_unknown_resolution_stays_unknown_and_a_known_one_wins(tmp_path: Path
         subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, source], check=True)
         for suffix in ("jpg", "png", "webp", "avif"):
             done(source, tmp_path / f"{name}.out.{suffix}")
-            told = exiftool(tmp_path / f"{name}.out.{suffix}")
-            assert (told["IFD0:XResolution"], told["IFD0:YResolution"]) == pytest.approx(resolution, abs=0.01)
-            assert told["IFD0:ResolutionUnit"] == 2  # inches
-            assert told["IFD0:Make"] == "Phone"
+            metadata = exiftool(tmp_path / f"{name}.out.{suffix}")
+            assert (metadata["IFD0:XResolution"], metadata["IFD0:YResolution"]) == pytest.approx(resolution, abs=0.01)
+            assert metadata["IFD0:ResolutionUnit"] == 2  # inches
+            assert metadata["IFD0:Make"] == "Phone"
 
 
 def test_iptc_stays_in_jpeg(tmp_path: Path) -> None:
@@ -217,9 +217,9 @@ def test_16_bits_stay_16_bits(tmp_path: Path, suffix: str, channels: int) -> Non
     profile = {} if channels == 1 else {"iccprofile": PROFILE}
     tifffile.imwrite(source, samples.squeeze(), photometric=photometric, **profile, **kind)
     assert not done(source, target).notes
-    told = exiftool(target)
-    assert told.get("PNG:BitDepth", str(told.get("IFD0:BitsPerSample")).split()[0]) in (16, "16")
-    assert told.get("ICC_Profile:ProfileDescription") == (None if channels == 1 else "mINE built-in")
+    metadata = exiftool(target)
+    assert metadata.get("PNG:BitDepth", str(metadata.get("IFD0:BitsPerSample")).split()[0]) in (16, "16")
+    assert metadata.get("ICC_Profile:ProfileDescription") == (None if channels == 1 else "mINE built-in")
     assert identify(target, "%z %A").split()[0] == "16"
     expected = bicubic_upscale(samples, 2)
     if suffix == "tif":

@@ -54,14 +54,14 @@ def _settings(run: RunConfig, variant: str) -> Iterator[Setting]:
     yield from _differences(base, run.config)
     if run.scales is not None:
         yield "scales", _text(run.scales)
-    told = run.hyperparameters.model_dump(mode="json")
+    values = run.hyperparameters.model_dump(mode="json")
     usual = Hyperparameters.parse({"steps": 2000}, "hyperparameters").model_dump(mode="json")
     # Which layers are usual depends on these two.
-    features = {key: told["perceptual"][key] for key in ("backbone", "normalised")}
+    features = {key: values["perceptual"][key] for key in ("backbone", "normalised")}
     of_those = Hyperparameters.parse({"steps": 2000, "perceptual": features}, "hyperparameters")
     usual["perceptual"]["layers"] = of_those.model_dump(mode="json")["perceptual"]["layers"]
-    useless = without_effect(told)
-    yield from ((key, text) for key, text in _differences(usual, told) if key not in useless)
+    useless = without_effect(values)
+    yield from ((key, text) for key, text in _differences(usual, values) if key not in useless)
     yield from _differences(DataSplit().model_dump(mode="json"), run.data.model_dump(mode="json"), "data.")
     yield from _differences(
         Transfer().model_dump(mode="json"), run.model_dump(mode="json", include=set(Transfer.model_fields))

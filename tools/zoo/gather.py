@@ -46,8 +46,8 @@ class Gathered:
 def gather_wallpapers(root: Path, out: Path, licences: Sequence[str], halves: bool, report: Report) -> Gathered:
     """Write every wallpaper below `root` that may be taken and is worth it to `out`: `NNN.png` and `SOURCES.tsv`.
 
-    They are shrunk (`shrinking.shrunk`); with `halves` there is `NNN-half.png` of each besides, shrunk by 2 once more.
-    `report` hears of each motif that is left out, and why: its licence, transparency, or hardly any detail.
+    They are shrunk (`shrinking.shrunk`); with `halves`, `NNN-half.png` is the same image shrunk by 2 again. `report` is
+    called with each motif that is left out and the reason: its licence, transparency, or too little detail.
 
     Raises `ZooError` when packages or all images are missing or `out` is not empty, `ImageFileError` for a damaged one.
     """

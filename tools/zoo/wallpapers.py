@@ -43,12 +43,13 @@ class Wallpaper:
 def find_wallpapers(root: Path) -> list[Wallpaper]:
     """Return the motifs of `PACKAGES` that are installed below `root`, by package and path.
 
-    Where dpkg's lists of files lie below `root`, a file counts only for the package that installed it; a root without
-    them is one that packages were merely unpacked into (`dpkg -x`). Author and licence are those that a motif states
-    of itself (Plasma's `metadata.json` or `.desktop`), else those in the package's copyright file.
+    If `root` contains dpkg's lists of files, a file counts only for the package that installed it; otherwise packages
+    were only unpacked there (`dpkg -x`). Author and licence are those in the motif's own files (Plasma's
+    `metadata.json` or `.desktop`), or else those in the package's copyright file.
 
-    Raises `ZooError` for packages that are not there or have lost their images, and for terms that cannot be read;
-    `ImageFileError` for a damaged image.
+    Raises:
+        ZooError: A package or its images are missing, or its terms cannot be read.
+        ImageFileError: An image is damaged.
     """
     missing = [package.name for package in PACKAGES if not _copyright(root, package).is_file()]
     if missing:
@@ -128,6 +129,6 @@ def _said_by_motif(path: Path) -> tuple[str, Terms]:
             terms = Terms(entry.get("X-KDE-PluginInfo-Author", ""), entry.get("X-KDE-PluginInfo-License", ""))
             return entry.get("Name", ""), terms
     except (OSError, ValueError, KeyError, TypeError, AttributeError, configparser.Error) as error:
-        told = modern if modern.is_file() else former
-        raise ZooError(f"{told}: cannot read what it says of title, authors and licence: {error!r}") from error
+        unreadable = modern if modern.is_file() else former
+        raise ZooError(f"{unreadable}: cannot read its title, authors and licence: {error!r}") from error
     return "", Terms()

@@ -6,7 +6,7 @@ from nitido.cli.console import Json, print_table, report
 
 
 def doctor(json: Json = None) -> None:
-    """Check hardware, fast path, optional packages and data, and test protocol and kernels. Exit code 1 for a defect.
+    """Check hardware, compiler, optional packages and data, and test metrics and kernels. Exit code 1 for a defect.
 
     Example: nitido doctor
     """

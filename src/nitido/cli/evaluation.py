@@ -27,7 +27,7 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODEL…",
-        help="bicubic, a name of the zoo, a run directory, or a .safetensors file.",
+        help="bicubic, a name of nitido model list, a run directory, or a .safetensors file.",
         autocompletion=completion.model_names,
     ),
 ]

@@ -15,7 +15,7 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A name of the zoo, a run directory, or a .safetensors file.",
+        help="A name of nitido model list, a run directory, or a .safetensors file.",
         autocompletion=completion.model_names,
     ),
 ]
@@ -37,7 +37,7 @@ def export(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A run directory, a .safetensors file, or a zoo name.",
+            help="A run directory, a .safetensors file, or a name of nitido model list.",
             autocompletion=completion.model_names,
         ),
     ],

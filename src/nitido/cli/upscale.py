@@ -40,7 +40,8 @@ def upscale(
     model: Annotated[
         str | None,
         typer.Option(
-            help="bicubic, a name of the zoo, a run directory, a .safetensors or .onnx file. Default: the zoo's best.",
+            help="bicubic, a name of nitido model list, a run directory, a .safetensors or .onnx file. "
+            "Default: the best of that list.",
             autocompletion=completion.model_names,
         ),
     ] = None,

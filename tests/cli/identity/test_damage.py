@@ -1,4 +1,4 @@
-"""Files that are damaged, missing or of another run are noticed and made again to the same bits."""
+"""Files that are damaged, missing or of another run are detected and recreated with the same bits."""
 
 import json
 import shutil
@@ -16,9 +16,7 @@ from tests.cli.identity.study import LONG, PLAIN, RESIDUAL, board, model_bytes, 
 
 @pytest.mark.parametrize("name", ["status.json", "identity.json", "environment.json"])
 @pytest.mark.parametrize("kind", ["edited", "unsigned", "list", "empty"])
-def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
-    images: Path, call: Nitido, name: str, kind: str
-) -> None:
+def test_a_modified_small_file_is_detected(images: Path, call: Nitido, name: str, kind: str) -> None:
     file = images / "out" / PLAIN / name
     values = json.loads(file.read_text())
     key = {"status.json": "seconds", "identity.json": "source_sha256", "environment.json": "precision"}[name]
@@ -37,14 +35,14 @@ def test_a_small_file_that_is_not_as_it_was_written_is_not_believed(
         assert board(images / "out")["plain"]["status"] == "damaged"
 
 
-def test_a_report_without_a_model_does_not_say_that_it_was_made_again(images: Path, call: Nitido) -> None:
+def test_a_report_without_a_model_does_not_claim_that_it_was_recreated(images: Path, call: Nitido) -> None:
     shutil.copy2(images / "out" / PLAIN / "model.safetensors", images / "out" / RESIDUAL / "model.safetensors")
     done = call("study", "report", "out")
     assert done.code == 0
     assert "not the weights of this run: left out of the report; run the study again" in " ".join(done.err.split())
 
 
-def test_a_validation_that_is_not_the_one_which_chose_is_noticed(images: Path, call: Nitido) -> None:
+def test_a_validation_other_than_the_selecting_one_is_detected(images: Path, call: Nitido) -> None:
     metrics = images / "out" / PLAIN / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     changed = [line | {"validation/psnr_y": 99.0} if "validation/psnr_y" in line else line for line in lines]
@@ -55,7 +53,7 @@ def test_a_validation_that_is_not_the_one_which_chose_is_noticed(images: Path, c
 
 
 @pytest.mark.parametrize("damage", ["missing", "zeroed", "another"])
-def test_a_finished_run_is_believed_only_if_its_weights_are_there(run: Nitido, tmp_path: Path, damage: str) -> None:
+def test_a_finished_run_counts_only_if_its_weights_exist(run: Nitido, tmp_path: Path, damage: str) -> None:
     out = tmp_path / "out"
     before = board(out)
     model = out / PLAIN / "model.safetensors"
@@ -199,9 +197,7 @@ def test_a_damaged_file_of_a_half_done_run_changes_no_bit(
 
 
 @pytest.mark.parametrize("damage", ["other values", "garbled"])
-def test_scalars_that_are_not_the_runs_own_are_noticed(
-    call: Nitido, interrupted: Path, tmp_path: Path, damage: str
-) -> None:
+def test_scalars_of_another_run_are_detected(call: Nitido, interrupted: Path, tmp_path: Path, damage: str) -> None:
     metrics = interrupted / "metrics.jsonl"
     lines = metrics.read_text().splitlines()
     lines[0] = json.dumps({"step": 0, "loss/l1": 0.5}) if damage == "other values" else "{"

@@ -177,7 +177,7 @@ def test_a_variant_whose_source_is_trained_again_is_too(run: Nitido, study: dict
 def test_a_variant_without_its_source_has_no_figure(
     run: Nitido, call: Nitido, study: dict[str, Any], tmp_path: Path, change: str
 ) -> None:
-    """What it would come to, started from the planned source, nobody knows."""
+    """Its result, started from the planned source, is unknown."""
     out = tmp_path / "out"
     study["variants"].append({"name": "later", "variant": "debug", "pretrained": "variant:plain"})
     study["variants"][2]["config"] = {"residual": False}
@@ -219,7 +219,7 @@ def test_learning_rates_of_their_own_are_not_multiplied(run: Nitido, study: dict
     assert "2 variants with individual learning rates (0.001, 0.002 and 0.003) × 1 seed (0) = 3 runs" in page
 
 
-def test_another_meaning_of_a_plugins_word_is_another_run(
+def test_changed_code_of_a_plugin_is_another_run(
     start: Start, study: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
     plugin = tmp_path / "words.py"

@@ -1,4 +1,4 @@
-"""What holds for every metric of the registry, measured on a photograph; and metrics that cannot be had here."""
+"""What holds for every metric of the registry, measured on a photograph; and metrics that are not available here."""
 
 import math
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_the_names_are_those_of_the_rows() -> None:
         )
 
 
-def test_an_unknown_metric_is_told_the_nearest() -> None:
+def test_an_unknown_metric_suggests_the_nearest() -> None:
     with pytest.raises(MetricError, match="unknown metric 'ssim': did you mean 'ssim_y'"):
         metric("ssim")
 
@@ -93,7 +93,7 @@ def test_without_weights_nothing_is_downloaded(name: str, tmp_path: Path, monkey
     assert list(tmp_path.rglob("*.pth*")) == []
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_requirements_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert Requirement(("No_Such",)).missing() == "the package no-such is not installed (pip install no-such)"
     url = "https://example.org/net-9f86d081.pth"

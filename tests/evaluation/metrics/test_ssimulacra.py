@@ -1,4 +1,4 @@
-"""SSIMULACRA 2: scores of the authors' C++ program on images that can be made again."""
+"""SSIMULACRA 2: scores of the authors' C++ program on images that anyone can recreate."""
 
 import math
 

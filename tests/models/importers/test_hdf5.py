@@ -146,7 +146,7 @@ def test_text_for_numbers(tmp_path: Path, layers: Layers) -> None:
     refused(write(tmp_path / "a.h5", layers), r"'conv2d_1/bias' contains \|S1 instead of numeric")
 
 
-def test_a_network_without_normalisation(tmp_path: Path, layers: Layers) -> None:
+def test_a_network_without_normalization(tmp_path: Path, layers: Layers) -> None:
     plain = {layer: arrays for layer, arrays in layers.items() if "batch" not in layer}
     refused(write(tmp_path / "a.h5", plain), r"its arrays \(conv2d/kernel, conv2d/bias, .*have no known layout")
 

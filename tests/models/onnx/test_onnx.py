@@ -78,7 +78,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 class Odd(SuperResolutionNetwork):
-    """A network of a stranger: nearest neighbors, and something that goes wrong."""
+    """A third-party network: nearest neighbors, and an error."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(NetworkConfig(), 0)
@@ -305,11 +305,11 @@ def test_the_backend_receives_the_precision_of_pytorch(tmp_path: Path) -> None:
     shelve(tmp_path, "measured", 36.5)  # bfloat16 costs it 0.001 dB
     fast = has_fast_bfloat16(torch.device("cpu"))
     unmeasured = debug("srcnn").build()
-    told = []
+    received = []
     for model in (tmp_path / "measured.safetensors", unmeasured):
         for precision in ("auto", "float32", "bfloat16"):
-            load_upscaler(model, precision=precision, backend=lambda net, bfloat16: told.append(bfloat16) or net)
-    assert told == [fast, False, True, False, False, True]
+            load_upscaler(model, precision=precision, backend=lambda net, bfloat16: received.append(bfloat16) or net)
+    assert received == [fast, False, True, False, False, True]
 
 
 def test_an_unknown_backend_is_named() -> None:
@@ -319,7 +319,7 @@ def test_an_unknown_backend_is_named() -> None:
         check_name("onx")
 
 
-def test_a_flipped_bit_is_noticed(tiny: Exported, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected(tiny: Exported, tmp_path: Path) -> None:
     content, path = tiny.path.read_bytes(), tmp_path / "flipped.onnx"
     random = Random(1)
     checksum = range(len(content) - 120, len(content))  # with its key and tags

@@ -66,8 +66,8 @@ def test_shipped_models_contain_no_machine_paths() -> None:
 
 
 def test_machine_paths_are_recognized() -> None:
-    for told in ("--set data.train=/home/me/photos", '{"train":["/srv/photos"]}', "C:\\photos"):
-        assert ABSOLUTE_PATH.search(told)
+    for text in ("--set data.train=/home/me/photos", '{"train":["/srv/photos"]}', "C:\\photos"):
+        assert ABSOLUTE_PATH.search(text)
     for harmless in ("./photos49", "kernel_sizes 9/1/5", "<https://example.org/wiki/File>", "bt601-y/uint8"):
         assert ABSOLUTE_PATH.search(harmless) is None
 

@@ -1,4 +1,4 @@
-"""Boards from rows, for the tests of the report: whatever is shown went through the real ranking."""
+"""Boards from rows, for the tests of the report: all shown values come from the real ranking."""
 
 from collections.abc import Mapping, Sequence
 

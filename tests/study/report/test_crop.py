@@ -25,7 +25,7 @@ def test_box_covers_the_planted_difference_to_the_reference() -> None:
     assert box.top + 24 >= planted.top + 20
 
 
-def test_errors_that_all_images_share_lose_against_a_smaller_one_that_tells_them_apart() -> None:
+def test_errors_that_all_images_share_lose_against_a_smaller_one_that_distinguishes_them() -> None:
     reference = noise(120, 120)
     shared, telling = Box(10, 10, 16, 16), Box(80, 70, 16, 16)
     bad = spoil(reference, shared, 60)

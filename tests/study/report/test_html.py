@@ -183,7 +183,7 @@ def bad_boards() -> dict[str, tuple[pl.DataFrame, dict[str, str], str]]:
 
 
 @pytest.mark.parametrize("case", list(bad_boards()))
-def test_bad_input_is_said_and_never_breaks_the_page(case: str, tmp_path: Path) -> None:
+def test_bad_input_is_reported_and_never_breaks_the_page(case: str, tmp_path: Path) -> None:
     rows, broken, words = bad_boards()[case]
     board = board_of(rows, broken=broken)
     curves = [Curve(WINNER, RATE, 0, True, ((0, math.nan), (1, math.inf))), Curve("vanilla", RATE, 0, True, ())]

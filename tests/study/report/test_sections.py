@@ -226,7 +226,7 @@ def test_the_table_sorts_by_numbers_and_marks_what_has_no_place() -> None:
     assert cells["significant?"].text == "yes (better)"
 
 
-def test_every_metric_is_shown_and_what_is_not_available_is_said() -> None:
+def test_every_metric_is_shown_or_reported_as_not_available() -> None:
     board, _ = usual()
     table = metrics_table(board, ("psnr_y", "ssim_y", "ms_ssim_y"))
     assert table is not None

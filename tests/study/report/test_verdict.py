@@ -76,7 +76,7 @@ def test_when_no_variant_beats_bicubic() -> None:
     assert f"No variant beats bicubic: the best, {WINNER}, has " in verdict(board).text
 
 
-def test_the_best_mean_is_not_said_of_a_variant_behind_bicubic() -> None:
+def test_a_variant_behind_bicubic_is_not_called_the_best_mean() -> None:
     scores = {"residual": 32.0, "vanilla": 32.1, "bicubic": 33.0}
     assert "est mean of the trained variants" in verdict(board_of(rows_of(scores, spread=0.5))).headline
     lost = board_of(rows_of({"residual": 32.0, "bicubic": 33.0}), broken={"vanilla": "failed"})

@@ -94,7 +94,7 @@ def test_the_base_has_a_rank_and_no_difference_to_itself(found: StudyStatistics)
     assert base.by_dataset == {}
 
 
-def test_where_lower_is_better_everything_turns_round() -> None:
+def test_lower_is_better_reverses_the_order() -> None:
     negated = ROWS.with_columns(value=-pl.col("value"))
     higher = analyze(ROWS, "base", higher_is_better=True)
     lower = analyze(negated, "base", higher_is_better=False)
@@ -118,7 +118,7 @@ def test_a_variant_that_diverged_is_named_and_not_ranked() -> None:
     assert found.variant("base").rank == 1
 
 
-def test_one_seed_is_said_and_nothing_is_called_real() -> None:
+def test_one_seed_is_a_caveat_and_nothing_is_called_significant() -> None:
     found = analyze(simulate({"base": 0.0, "better": 5.0}, seeds=1), "base", higher_is_better=True)
     better = found.variant("better")
     assert (better.rank, found.variant("base").rank) == (1, 1)
@@ -169,7 +169,7 @@ def test_what_must_not_be_mixed_is_refused(column: str, value: object, said: str
         analyze(mixed, "base", higher_is_better=True)
 
 
-def test_a_base_nobody_knows_is_refused_with_the_nearest_name() -> None:
+def test_an_unknown_base_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(StatisticsError, match="did you mean 'base'"):
         analyze(ROWS, "bas", higher_is_better=True)
     with pytest.raises(StatisticsError, match="the base 'base' has no rank"):
@@ -194,8 +194,8 @@ def test_a_million_rows_have_verdicts() -> None:
     assert (found.variants[0].variant, found.variants[0].improves) == ("better", True)
 
 
-def test_images_that_occur_twice_count_once_and_are_said() -> None:
-    """The second set is the first one under another name: nothing new is known."""
+def test_images_that_occur_twice_count_once_with_a_caveat() -> None:
+    """The second set is the first one under another name and adds no information."""
     contents = pl.concat_str(pl.lit("sha of "), "image")
     once = ROWS.filter(pl.col("dataset") == "set14").with_columns(content=contents)
     both = pl.concat([once, once.with_columns(dataset=pl.lit("again"))])

@@ -185,8 +185,8 @@ def test_rank_intervals_count_in_the_right_direction() -> None:
     assert (lower["c"].low, lower["c"].high, lower["c"].probability_best) == (1, 1, 1.0)
 
 
-def test_what_cannot_be_told_apart_shares_a_rank_even_in_a_chain() -> None:
-    # a beats c; b is told from neither.
+def test_variants_without_a_significant_difference_share_a_rank_even_in_a_chain() -> None:
+    # a beats c; b differs significantly from neither.
     assert shared_ranks(["a", "b", "c", "d"], {"c": ["a"], "d": ["a", "b", "c"]}) == {"a": 1, "b": 1, "c": 2, "d": 4}
 
 
@@ -245,7 +245,7 @@ def test_swapping_the_two_turns_every_sign(given: tuple[Scores, Scores, Measured
 
 
 @pytest.mark.parametrize("seeds", [(1, 3), (3, 1), (1, 1)])
-def test_with_one_seed_no_difference_is_real_however_large(seeds: tuple[int, int]) -> None:
+def test_with_one_seed_no_difference_is_significant_however_large(seeds: tuple[int, int]) -> None:
     rng = np.random.default_rng(5)
     variant, base = (Scores(rng.normal(mean, 0.1, (50, n))) for mean, n in zip((40, 30), seeds, strict=True))
     found = paired_difference(variant, base, sets_of(50))
@@ -280,7 +280,7 @@ def again(scores: Scores, *sizes: int) -> Scores:
     return Scores(np.concatenate([scores.values, *(scores.values[:size] for size in sizes)]), scores.trained)
 
 
-def test_a_test_set_that_is_there_twice_tells_no_more_than_once() -> None:
+def test_a_repeated_test_set_adds_no_information() -> None:
     rng = np.random.default_rng(3)
     once = sets_of(12)
     variant, base = Scores(rng.normal(30.1, 0.1, (12, 3))), Scores(rng.normal(30, 0.1, (12, 3)))

@@ -48,7 +48,7 @@ def test_it_says_all_that_matters(architecture: str, variant: str | None, settin
     assert made_by(training_command(run, "runs/x")) == run
 
 
-def test_a_variant_of_a_study_is_told_by_its_difference() -> None:
+def test_a_variant_of_a_study_is_described_by_its_difference() -> None:
     run = single_run("srcnn", None, ["activation=gelu", "steps=9"]).model_copy(update={"variant": "mine", "study": "s"})
     made = made_by(training_command(run, "runs/x"))
     assert (made.config, made.hyperparameters) == (run.config, run.hyperparameters)

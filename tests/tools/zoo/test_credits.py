@@ -52,7 +52,7 @@ def test_sources_of_the_images_that_were_taken(photos: Path) -> None:
         ("a.png\tx\nb.png x\n", "line 2: expected FILE, PAGE or FILE, TITLE"),
     ],
 )
-def test_sources_that_do_not_do(photos: Path, text: str, message: str) -> None:
+def test_invalid_sources_are_refused(photos: Path, text: str, message: str) -> None:
     (photos / "SOURCES.tsv").write_text(text)
     with pytest.raises(DataError, match=message):
         image_set_note(str(photos), "train")

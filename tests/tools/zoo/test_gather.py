@@ -255,7 +255,7 @@ def test_a_copyright_file_for_people_alone_is_refused(root: Path) -> None:
 
 def test_metadata_that_cannot_be_read(root: Path) -> None:
     (root / "usr/share/wallpapers/Kay/metadata.json").write_text("{")
-    with pytest.raises(ZooError, match=r"Kay/metadata\.json: cannot read what it says"):
+    with pytest.raises(ZooError, match=r"Kay/metadata\.json: cannot read its"):
         find_wallpapers(root)
 
 

@@ -119,7 +119,7 @@ def test_bfloat16_is_really_used() -> None:
     assert 1e-5 < float((wide - narrow).abs().max()) < 0.1
 
 
-def test_the_descriptor_tells_the_training_without_folders(run_directory: Path, weights: Path, shared: Path) -> None:
+def test_the_descriptor_records_the_training_without_folders(run_directory: Path, weights: Path, shared: Path) -> None:
     training = load_model_file(weights).descriptor.training
     assert training["data"]["train"] == ["./photos49[:2]", "t91[:3]"]
     assert (training["steps"], training["hyperparameters"]["seed"]) == (4, 3)
@@ -128,9 +128,9 @@ def test_the_descriptor_tells_the_training_without_folders(run_directory: Path, 
     assert training["seconds"] == status.seconds
     machine = json.loads((run_directory / "environment.json").read_text())
     assert training["machine"]["processor"] == machine["processor"]
-    told = weights.with_suffix(".md").read_text() + load_model_file(weights).descriptor.model_dump_json()
-    assert str(shared) not in told
-    assert str(run_directory.parent) not in told
+    text = weights.with_suffix(".md").read_text() + load_model_file(weights).descriptor.model_dump_json()
+    assert str(shared) not in text
+    assert str(run_directory.parent) not in text
 
 
 def test_the_card(weights: Path) -> None:

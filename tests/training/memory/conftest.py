@@ -1,4 +1,4 @@
-"""What only some machines have is not collected elsewhere, as a test that is skipped would go unnoticed."""
+"""Tests for some machines are not collected on others, because a skipped test would go unnoticed."""
 
 import platform
 import sys

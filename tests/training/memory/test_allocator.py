@@ -1,4 +1,4 @@
-"""Memory that a step frees is there for the next one without a page fault."""
+"""Memory that a step frees is available to the next one without a page fault."""
 
 import platform
 import subprocess
@@ -60,7 +60,7 @@ def faults_before_during_and_after(code: str, argument: str) -> list[int]:
 
 
 @pytest.mark.parametrize(("code", "argument"), [(BY_CALL, "back"), (BY_CALL, "none"), (BY_TRAINING, "")])
-def test_large_tensors_do_not_fault_again_until_memory_is_given_back(code: str, argument: str, tmp_path: Path) -> None:
+def test_large_tensors_do_not_fault_again_until_memory_is_released(code: str, argument: str, tmp_path: Path) -> None:
     before, during, after = faults_before_during_and_after(code, argument or str(tmp_path))
     assert before >= 4 * PAGES / 512, "without it every time is like the first (at best in huge pages)"
     assert during < 50

@@ -1,4 +1,4 @@
-"""What is left of memory, as Linux tells it: of the machine, of control groups and of limits."""
+"""The available memory according to Linux: of the machine, of control groups and of limits."""
 
 from pathlib import Path
 

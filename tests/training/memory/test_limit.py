@@ -1,4 +1,4 @@
-"""A training is refused memory that is not there, and only as long as it lasts."""
+"""A training is limited to the available memory, and only while it runs."""
 
 import resource
 

@@ -49,7 +49,7 @@ class Greedy(nn.Module):
         return features
 
 
-class GreedyOnTheWayBack(nn.Module):
+class GreedyInBackward(nn.Module):
     """The same, when gradients of more than `limit` patches come back."""
 
     def __init__(self, limit: int) -> None:
@@ -110,14 +110,14 @@ def test_uneven_micro_batches_are_weighted_correctly(small_store: Store, tmp_pat
 def test_running_out_of_memory_in_the_backward_pass_is_handled(
     small_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyOnTheWayBack(limit=4)), **PLAIN)
+    apart = run(small_store, tmp_path / "apart", greedy(0, part=GreedyInBackward(limit=4)), **PLAIN)
     assert said(caplog) == ["out of memory: training with 4 of 8 patches per micro-batch from step 0 on"]
     together = run(small_store, tmp_path / "together", modest(), **PLAIN)
     assert distance(apart, together) < ROUNDING * distance(together, modest())
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_goes_on_as_it_is(precision: str, small_store: Store, tmp_path: Path) -> None:
+def test_half_precision_is_kept(precision: str, small_store: Store, tmp_path: Path) -> None:
     changes = PLAIN | {"precision": precision, "compile": False}
     together = run(small_store, tmp_path / "together", modest(), **changes)
     apart = run(small_store, tmp_path / "apart", greedy(limit=3), **changes)
