@@ -410,3 +410,25 @@ def test_a_baseline_that_diverged_is_a_caveat() -> None:
     found = board(rows, FACTS | {"vanilla": VariantFacts(100, 1000, "diverged", ())})
     assert found.caveats["fidelity"] == ("the baseline vanilla has no result here: there are no differences to it",)
     assert found.entry("better").rank == 1
+    assert found.versus_baseline("better", "fidelity") is None
+
+
+@pytest.mark.parametrize(
+    "missing", [VariantFacts(100, 1000, "diverged", ()), VariantFacts(100, 1000, objective="perception")]
+)
+def test_without_the_baseline_variants_still_share_a_rank_unless_they_differ_significantly(
+    missing: VariantFacts,
+) -> None:
+    """Ranks compare all pairs: a baseline without a result takes away the differences to it, and nothing else."""
+    rows = reference() + seeded("better", 1.5) + seeded("twin", 1.501) + seeded("worse", 0.5, seeds=2)
+    facts = dict.fromkeys(("better", "twin", "worse"), FACTS["better"]) | {"bicubic": FACTS["bicubic"]}
+    found = board(rows, facts | {"vanilla": missing})
+    assert {e.variant: e.rank for e in found.entries} == {
+        "twin": 1,
+        "better": 1,
+        "worse": 3,
+        "bicubic": 4,
+        "vanilla": None,
+    }
+    assert all(found.versus_baseline(variant, "fidelity") is None for variant in facts)
+    assert "fewer than 3 seeds (worse): only very large differences can become significant" in found.caveats["fidelity"]

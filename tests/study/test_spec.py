@@ -120,7 +120,16 @@ def test_wrong_settings_are_named(study_file, settings: list[str], message: str)
         ),
         ({"variants": [{"name": "plain", "varaint": "debug"}]}, "unknown key 'varaint': did you mean 'variant'"),
         ({"variants": [{"name": "../up", "variant": "debug"}]}, "name"),
-        ({"variants": ["debug", "bicubic"]}, "bicubic"),
+        ({"variants": ["debug", "bicubic"]}, "'bicubic' would look like bicubic, which is in every leaderboard"),
+        ({"variants": ["debug", {"name": "Bicubic", "variant": "debug"}]}, "'Bicubic' would look like bicubic"),
+        (
+            {"variants": [{"name": "image", "variant": "debug"}], "baseline": "image"},
+            "'image' is the name of a column of the res",
+        ),
+        (
+            {"variants": [{"name": "dataset", "variant": "debug"}], "baseline": "dataset"},
+            "'dataset' is the name of a column",
+        ),
         ({"baseline": "plane"}, "baseline 'plane' is not among the variants"),
         ({"scale": 1}, "scale"),
         ({"profiles": {}}, "profiles"),

@@ -299,18 +299,19 @@ def _ranking(
     by_mean = sorted(known, key=lambda variant: (selection_metric.sort_key(known[variant]), variant))
     keys = {variant: selection_metric.sort_key(mean) for variant, mean in known.items()}
     places = {variant: 1 + sum(other < keys[variant] for other in keys.values()) for variant in by_mean}
-    if baseline not in known:
-        said = f"the baseline {baseline} {lack}: there are no differences to it" if known else ""
-        return _Ranking(places, tuple(by_mean), caveats=(said,) if said else ())
+    if not known:
+        return _Ranking(places, tuple(by_mean))
+    base = baseline if baseline in known else None
+    said = () if base else (f"the baseline {baseline} {lack}: there are no differences to it",)
     chosen = [_chosen(rows, e.variant, e.learning_rate) for e in entries if e.variant in known]
     tested = pl.concat(chosen).filter((pl.col("split") == "test") & (pl.col("metric") == selection_metric.metric))
     try:
-        statistics = analyze(tested, baseline, higher_is_better=selection_metric.higher_is_better)
+        statistics = analyze(tested, base, higher_is_better=selection_metric.higher_is_better)
     except StatisticsError as error:
-        return _Ranking(places, tuple(by_mean), caveats=(f"no statistics: {error}",))
+        return _Ranking(places, tuple(by_mean), caveats=(*said, f"no statistics: {error}"))
     if max(found.seeds for found in statistics.variants) > 1:
         places = {found.variant: found.rank for found in statistics.variants}
-    return _Ranking(places, tuple(by_mean), statistics, statistics.caveats)
+    return _Ranking(places, tuple(by_mean), statistics, (*said, *statistics.caveats))
 
 
 def _chosen(rows: pl.DataFrame, variant: str, learning_rate: float | None) -> pl.DataFrame:

@@ -181,8 +181,8 @@ class Study(StrictModel):
         for variant in self.variants:
             _check_unique(f"variant {variant.name!r}: learning rate", variant.learning_rates or ())
             _check_source(variant, self.variants)
-        if "bicubic" in names:
-            raise ValueError("'bicubic' is in every leaderboard already and cannot name a variant")
+        for name in _RESERVED.keys() & set(names):
+            raise ValueError(f"{name!r} {_RESERVED[name]} and cannot name a variant")
         runs = len(self.seeds) * sum(len(v.learning_rates or self.learning_rates) for v in self.variants)
         if runs > MOST_RUNS:
             raise ValueError(f"{runs:,} runs (variants × learning rates × seeds), at most {MOST_RUNS:,} are planned")
@@ -198,6 +198,14 @@ def _check_unique(what: str, values: Sequence[object]) -> None:
         if value in seen:
             raise ValueError(f"{what} {value} is listed twice")
         seen.add(value)
+
+
+_RESERVED = {
+    "bicubic": "is in every leaderboard already",
+    "dataset": "is the name of a column of the results",
+    "image": "is the name of a column of the results",
+}
+"""Names that a variant cannot have, each with the reason."""
 
 
 def _check_source(variant: Variant, variants: Sequence[Variant]) -> None:

@@ -1,5 +1,6 @@
 import math
 
+import polars as pl
 import pytest
 
 from nitido.study.report.costs import Cost
@@ -80,7 +81,7 @@ def test_a_variant_behind_bicubic_is_not_called_the_best_mean() -> None:
     scores = {"residual": 32.0, "vanilla": 32.1, "bicubic": 33.0}
     assert "est mean of the trained variants" in verdict(board_of(rows_of(scores, spread=0.5))).headline
     lost = board_of(rows_of({"residual": 32.0, "bicubic": 33.0}), broken={"vanilla": "failed"})
-    assert verdict(lost).headline.startswith("residual is the best trained variant with 3")
+    assert verdict(lost).headline.startswith("residual has the best mean of the trained variants with 3")
 
 
 def test_what_did_not_finish_is_named_and_never_first() -> None:
@@ -96,7 +97,7 @@ def test_nothing_trained_and_nothing_to_compare() -> None:
     alone = board_of(rows_of({"vanilla": 33.7, "bicubic": 32.49}))
     assert verdict(alone).headline.startswith("Nothing to compare yet: only the baseline vanilla")
     without = board_of(rows_of({WINNER: 33.9, "bicubic": 32.49}), broken={"vanilla": "failed"})
-    assert verdict(without).headline.startswith(f"{WINNER} ranks first with 33.")
+    assert verdict(without).headline.startswith(f"{WINNER} has the best mean with 33.")
     assert "the baseline vanilla has no result" in verdict(without).headline
 
 
@@ -138,7 +139,10 @@ def test_a_baseline_with_the_objective_perception_is_not_called_without_a_result
     board = board_of(rows_of(scores, distances=PERCEPTUAL), perceptual=["perc"], baseline="perc")
     found = verdict(board)
     assert found.headline.endswith("; the baseline perc has another objective.")
-    assert found.caveats == ("the baseline perc has another objective: there are no differences to it",)
+    assert found.caveats == (
+        "the baseline perc has another objective: there are no differences to it",
+        "set5 has 5 images, fewer than 10: other images may disagree",
+    )
     alone = board_of(rows_of({"perc": 34.0, "bicubic": 32.0}, distances=PERCEPTUAL), perceptual=["perc"])
     assert verdict(alone).headline == "No trained variant with the objective fidelity has a result yet."
 
@@ -149,3 +153,14 @@ def test_an_infinite_score_is_no_finding() -> None:
     found = verdict(board)
     assert "significantly better" not in found.text
     assert found.caveats
+
+
+@pytest.mark.parametrize("baseline", ["residual", "vanilla"])
+def test_equal_means_are_not_called_a_best_one(baseline: str) -> None:
+    rows = rows_of({"vanilla": 33.0, "bicubic": 32.0})
+    copy = rows.filter(pl.col("variant") == "vanilla").with_columns(variant=pl.lit("residual"))
+    twins = pl.concat([rows, copy])
+    (other,) = {"residual", "vanilla"} - {baseline}
+    headline = verdict(board_of(twins, baseline=baseline)).headline
+    assert f" {baseline} and {other} have the same mean: +0.00 dB" in headline
+    assert "est mean" not in headline

@@ -76,8 +76,8 @@ def _headline(board: Leaderboard, objective: Objective, costs: Mapping[str, Cost
         first = trained[0]
         value = _value(first, objective)
         lack = "has no result" if _belongs(board.entry(board.baseline), objective) else "has another objective"
-        place = "is the best trained variant" if _is_behind_bicubic(board, first, objective) else "ranks first"
-        return f"{first.variant} {place} with {value}; the baseline {board.baseline} {lack}."
+        among = " of the trained variants" if _is_behind_bicubic(board, first, objective) else ""
+        return f"{first.variant} has the best mean{among} with {value}; the baseline {board.baseline} {lack}."
     changes = [entry for entry in trained if entry.variant != board.baseline]
     if not changes:
         value = _value(trained[0], objective)
@@ -109,7 +109,9 @@ def _judged(
         return f"{variant} is significantly better: {gain}."
     if known is not None and known.improves is False:
         return f"No change{group} improves on {board.baseline}. The closest, {variant}, is significantly worse: {gain}."
-    if first.variant == board.baseline:
+    if known is not None and known.difference is not None and known.difference.value == 0:
+        evidence = f"{board.baseline} and {variant} have the same mean: {gain}."
+    elif first.variant == board.baseline:
         evidence = f"{board.baseline} has the best mean{among}. Closest: {variant}, {gain}."
     else:
         evidence = f"Best mean{among}: {variant}, {gain}."

@@ -51,9 +51,12 @@ class VariantStatistics:
 
 @dataclass(frozen=True)
 class StudyStatistics:
-    """The statistics of one metric of a study; `variants` are sorted from the best mean to the worst."""
+    """The statistics of one metric of a study; `variants` are sorted from the best mean to the worst.
 
-    base: str
+    `base` is None if the base has no results: the variants are then compared with each other alone.
+    """
+
+    base: str | None
     metric: str
     higher_is_better: bool
     alpha: float
@@ -71,7 +74,7 @@ class StudyStatistics:
 
 def analyze(
     rows: pl.DataFrame,
-    base: str,
+    base: str | None,
     *,
     higher_is_better: bool,
     unranked: Collection[str] = (),
@@ -81,15 +84,15 @@ def analyze(
 ) -> StudyStatistics:
     """Compare and rank the variants of `rows`: test rows of one metric, one learning rate for each variant.
 
-    `unranked` names the variants without a rank (diverged, unfinished, other objective); their rows are ignored.
-    `seed` initializes the bootstrap of the rank intervals. Raises `StatisticsError` as `gather` does, and if the base
-    is not ranked.
+    Without a `base` there are ranks, but no differences. `unranked` names the variants without a rank (diverged,
+    unfinished, other objective); their rows are ignored. `seed` initializes the bootstrap of the rank intervals. Raises
+    `StatisticsError` as `gather` does, and if the base is not ranked.
     """
     names = rows["variant"].unique(maintain_order=True).to_list()
     ranked = [name for name in names if name not in unranked]
     if base in unranked:
         raise StatisticsError(f"the base {base!r} has no rank, so nothing can be compared to it")
-    if base not in ranked:
+    if base is not None and base not in ranked:
         raise unknown_name("base variant", base, ranked, StatisticsError)
     study = gather(rows, ranked)
     pairs = {pair: paired_difference(*_pick(study, pair), study.images, alpha) for pair in combinations(ranked, 2)}
@@ -99,15 +102,15 @@ def analyze(
     order = sorted(ranked, key=lambda name: (sign * scores[name], name))
     ranks = shared_ranks(order, better)
     intervals = rank_intervals(bootstrap_scores(study, resamples, seed), higher_is_better=higher_is_better, alpha=alpha)
-    others = [name for name in ranked if name != base]
-    differences = {name: paired_difference(*_pick(study, (name, base)), study.images, alpha) for name in others}
+    to_base = {name: (name, base) for name in ranked if name != base} if base is not None else {}
+    differences = {name: paired_difference(*_pick(study, pair), study.images, alpha) for name, pair in to_base.items()}
     adjusted = holm({name: d.p_value for name, d in differences.items() if d.p_value is not None})
     wilcoxon = holm({name: wilcoxon_signed_rank(study.images.once(d.by_image)) for name, d in differences.items()})
     improvements = {
         name: probability_of_improvement(
-            *_pick(study, (name, base)), study.images, higher_is_better=higher_is_better, alpha=alpha
+            *_pick(study, pair), study.images, higher_is_better=higher_is_better, alpha=alpha
         )
-        for name in others
+        for name, pair in to_base.items()
     }
     sets = {dataset: study.on(dataset) for dataset in study.images.datasets}
 
@@ -124,9 +127,9 @@ def analyze(
             rank_interval=intervals[name],
             difference=difference,
             by_dataset={
-                dataset: paired_difference(*_pick(alone, (name, base)), alone.images, alpha)
+                dataset: paired_difference(*_pick(alone, to_base[name]), alone.images, alpha)
                 for dataset, alone in sets.items()
-                if name != base
+                if name in to_base
             },
             adjusted_p_value=adjusted.get(name),
             improves=improves,
