@@ -49,6 +49,20 @@ def test_a_black_image_has_a_finite_mean(call: Call, image: Path) -> None:
     assert (means["psnr_y"], means["psnr_rgb"]) == (100.0, 100.0)
 
 
+def test_a_psnr_at_its_limit_is_said(call: Call, image: Path) -> None:
+    """An infinite PSNR counts as 100 dB: no table may show that as if it were measured."""
+    both = call("evaluate", "bicubic", "--data", image, "--scale", 2, "--metric", "psnr_y", "--metric", "ssim_y")
+    assert f"bicubic on {image}: 1 PSNR value is limited to 100 dB, and counts as that in the mean\n" in both.out
+    assert "≥" not in both.out
+    compared = call("compare", image / "a.png", "bicubic", "--scale", 2, "-o", image.parent / "a.png")
+    assert "limited" not in compared.out
+    black = call("compare", image / "black.png", "bicubic", "--scale", 2, "-o", image.parent / "black.png")
+    assert "≥ 100.00" in black.out
+    assert "≥: PSNR is limited to 100 dB, because it is infinite for equal images\n" in black.out
+    (image / "a.png").unlink()
+    assert call("evaluate", "bicubic", "--data", image, "--scale", 2).out.count("≥ 100.00") == 2
+
+
 @pytest.mark.parametrize("more", [[], ["--metric", "all"], ["--metric", "psnr_y"]])
 def test_a_metric_that_is_named_and_cannot_be_measured_is_an_error(call: Call, image: Path, more: list[str]) -> None:
     missing = next((name for name, kind in METRICS.items() if kind.missing() is not None), None)

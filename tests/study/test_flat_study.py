@@ -90,6 +90,7 @@ def test_the_values_that_chose_are_in_the_json_and_in_the_report(out: Path) -> N
         assert tried == pytest.approx(expected)
         assert entry["lr"] == max(expected, key=lambda lr: expected[lr])
         assert all(f">{value:.2f}<" in page or f"<b>{value:.2f}</b>" in page for value in expected.values())
+    assert "limited to 100 dB (the first: bicubic on black of " in page
     assert "crop of 64 px" in page
     assert "0.01 epochs" in page
 

@@ -391,6 +391,10 @@ def test_constant_values_are_ranked_without_a_winner(level: float, images: int, 
     header, lines = as_table(found)
     assert not {"yes (better)", "yes (worse)"} & {line[header.index("significant?")] for line in lines}
     assert {e.score for e in found.entries} == {level}
+    limited = level == 100
+    assert all(line[header.index("set5 PSNR / SSIM")].startswith("≥ 100.00") == limited for line in lines)
+    caveat = f"{images * (1 + 2 * seeds)} values of the PSNR are limited to 100 dB (the first: bicubic on p0 of set5)"
+    assert any(said.startswith(caveat) for said in found.caveats["fidelity"]) == limited
 
 
 ODD = ["a|b", "<b>x</b>", "R&D", "back\\slash", "_edge_", "*bold*", "`code`", "[x](http://y)", "two\nlines", "~~gone~~"]

@@ -1,7 +1,8 @@
 """`nitido evaluate` and `nitido compare`."""
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +12,12 @@ from nitido.cli.console import Device, Json, output_file, print_table, report, s
 from nitido.cli.display import loading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
 
     from nitido.data import Store
+    from nitido.evaluation.metrics import Metric
     from nitido.evaluation.scoring import Upscaler
 
 BICUBIC = "bicubic"
@@ -101,7 +103,7 @@ def evaluate(
                 model,
                 dataset,
                 str(len(stores[dataset])),
-                *(_cell(by_cell.get((model, dataset, measure.name)), measure.decimals) for measure in measures),
+                *(_cell(by_cell.get((model, dataset, measure.name)), measure) for measure in measures),
             ]
             for dataset in stores
             for model in upscalers
@@ -111,6 +113,8 @@ def evaluate(
             say(f"{name} not available: {reason}")
         for gap in gaps:
             say(f"{gap['metric']} not available on {gap['dataset']}: {gap['reason']}")
+        for line in _at_the_limit(rows):
+            say(line)
 
     missing = [{"dataset": dataset, "metric": m, "reason": why} for dataset in stores for m, why in lacking.items()]
     learned = [
@@ -145,6 +149,7 @@ def compare(
         from nitido.base.device import device_label
         from nitido.data import ImageSet, prepare
         from nitido.evaluation.model_comparison import compare_on
+        from nitido.evaluation.protocol import PSNR_CAP, decibels
         from nitido.study.report.comparison import Panel, draw_comparison
 
     if output.suffix.lower() != ".png":
@@ -174,8 +179,12 @@ def compare(
     ]
 
     def show() -> None:
-        lines = [[str(e["rank"]), str(e["model"]), f"{e['psnr_y']:.2f}", f"{e['ssim_y']:.4f}"] for e in entries]
+        lines = [
+            [str(rank), c.model, decibels(c.psnr_y), f"{c.ssim_y:.4f}"] for rank, c in zip(ranks, ranked, strict=True)
+        ]
         print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
+        if any(c.psnr_y == PSNR_CAP for c in ranked):
+            say(f"≥: PSNR is limited to {PSNR_CAP:g} dB, because it is infinite for equal images")
         say(f"figure: {output}")
 
     found = {"image": str(image), "scale": scale, "figure": str(output), "entries": entries}
@@ -202,8 +211,19 @@ def _learned(name: str, store: "Store") -> dict[str, int]:
     return counts if any(counts.values()) else {}
 
 
-def _cell(value: float | None, decimals: int) -> str:
-    return "not available" if value is None else f"{value:.{decimals}f}"
+def _cell(value: float | None, measure: "Metric") -> str:
+    return "not available" if value is None else measure.text(value)
+
+
+def _at_the_limit(rows: "Sequence[Mapping[str, Any]]") -> "Iterator[str]":
+    """Yield a line for each model and data set with values of PSNR that are limited."""
+    from nitido.evaluation.metrics import METRICS
+    from nitido.evaluation.protocol import PSNR_CAP
+
+    limited = [row for row in rows if METRICS[row["metric"]].unit == "dB" and row["value"] == PSNR_CAP]
+    for (model, dataset), number in Counter((row["model"], row["dataset"]) for row in limited).items():
+        values, count = ("1 PSNR value is", "counts") if number == 1 else (f"{number} PSNR values are", "count")
+        yield f"{model} on {dataset}: {values} limited to {PSNR_CAP:g} dB, and {count} as that in the mean"
 
 
 def _label(name: str, self_ensemble: bool) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nitido.evaluation.protocol import decibels
+
 Objective = Literal["fidelity", "perception"]
 """`fidelity`: small error per pixel. `perception`: looks like a photograph, at the cost of fidelity (Blau and
 Michaeli, "The Perception-Distortion Tradeoff", CVPR 2018)."""
@@ -35,8 +37,15 @@ class SelectionMetric:
         >>> SELECTION_METRICS["fidelity"].words(31.154), SELECTION_METRICS["perception"].words(0.12345)
         ('31.15 dB', 'perceptual distance 0.1235')
         """
-        number = f"{value:.{self.decimals}f}"
-        return f"{number} dB" if self.title.endswith(" in dB") else f"{self.title} {number}"
+        return f"{self.text(value)} dB" if self._is_psnr else f"{self.title} {self.text(value)}"
+
+    def text(self, value: float) -> str:
+        """Return `value` without its unit."""
+        return decibels(value, self.decimals) if self._is_psnr else f"{value:.{self.decimals}f}"
+
+    @property
+    def _is_psnr(self) -> bool:
+        return self.title.endswith(" in dB")
 
 
 SELECTION_METRICS: Mapping[Objective, SelectionMetric] = {

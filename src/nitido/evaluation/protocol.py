@@ -18,3 +18,12 @@ Version 1 had no limit of PSNR; its values are equal unless an image exceeds 100
 
 PSNR_CAP = 100.0
 """Upper limit of the PSNR of an image in dB."""
+
+
+def decibels(value: float, decimals: int = 2) -> str:
+    """Return a PSNR as text, which says whether it is `PSNR_CAP`.
+
+    >>> decibels(31.154), decibels(100.0)
+    ('31.15', '≥ 100.00')
+    """
+    return f"{'≥ ' if value == PSNR_CAP else ''}{value:.{decimals}f}"

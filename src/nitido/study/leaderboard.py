@@ -9,7 +9,9 @@ import polars as pl
 
 from nitido.base.errors import NitidoError
 from nitido.base.number_text import number_text
+from nitido.evaluation.metrics import METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
+from nitido.evaluation.protocol import PSNR_CAP
 from nitido.study.statistics import StatisticsError, StudyStatistics, VariantStatistics, analyze
 
 RANKED_BY = SELECTION_METRICS["fidelity"].metric
@@ -188,6 +190,7 @@ def rank(
     if any(e.objective == "perception" for e in entries):
         rankings["perception"] = _ranking(complete, rows, baseline, "perception")
     looks = rankings.get("perception", _Ranking())
+    limited = {objective: _limited(rows, entries, objective) for objective in rankings}
     places = rankings["fidelity"].places
     placed = [replace(e, rank=places.get(e.variant), perceptual_rank=looks.places.get(e.variant)) for e in entries]
     order = [*rankings["fidelity"].order, *looks.order, *(e.variant for e in entries)]
@@ -203,7 +206,10 @@ def rank(
         statistics={
             objective: found.statistics for objective, found in rankings.items() if found.statistics is not None
         },
-        caveats={objective: (*_doubts(entries, objective), *found.caveats) for objective, found in rankings.items()},
+        caveats={
+            objective: (*_doubts(entries, objective), *found.caveats, *limited[objective])
+            for objective, found in rankings.items()
+        },
     )
 
 
@@ -255,6 +261,23 @@ def _doubts(entries: Sequence[Entry], objective: Objective) -> list[str]:
             rates = " and ".join(map(number_text, sorted(tied)))
             said.append(f"the learning rates {rates} of {entry.variant} validated equally: the smallest was taken")
     return said
+
+
+def _limited(rows: pl.DataFrame, entries: Sequence[Entry], objective: Objective) -> list[str]:
+    """Return the caveat of test images whose PSNR is limited to `PSNR_CAP`, if the ranking is by PSNR."""
+    metric = SELECTION_METRICS[objective].metric
+    if METRICS[metric].unit != "dB" or not entries:
+        return []
+    chosen = pl.concat([_chosen(rows, entry.variant, entry.learning_rate) for entry in entries])
+    reached = chosen.filter((pl.col("split") == "test") & (pl.col("metric") == metric) & (pl.col("value") == PSNR_CAP))
+    if reached.is_empty():
+        return []
+    first = reached.row(0, named=True)
+    are = "1 value of the PSNR is" if len(reached) == 1 else f"{len(reached)} values of the PSNR are"
+    return [
+        f"{are} limited to {PSNR_CAP:g} dB (the first: {first['variant']} on {first['image']} of {first['dataset']}): "
+        "means and differences depend on this limit"
+    ]
 
 
 def _gaps(entries: Sequence[Entry]) -> list[str]:

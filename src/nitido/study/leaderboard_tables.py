@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from nitido.base.number_text import number_text
+from nitido.evaluation.metrics import METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.statistics import VariantStatistics
@@ -159,10 +160,10 @@ def _cell(entry: Entry, dataset: str, objective: Objective) -> str:
     if first.metric not in metrics:
         return "–"
     spread = entry.deviations.get(dataset, {})
-    shown = f"{metrics[first.metric]:.{first.decimals}f}"
+    shown = first.text(metrics[first.metric])
     shown += f" ± {spread[first.metric]:.{first.decimals}f}" if first.metric in spread else ""
-    second, digits = ("ssim_y", 4) if objective == "fidelity" else ("psnr_y", 2)
-    return f"{shown} / {metrics[second]:.{digits}f}" if second in metrics else f"{shown} / –"
+    second = METRICS["ssim_y" if objective == "fidelity" else "psnr_y"]
+    return f"{shown} / {second.text(metrics[second.name])}" if second.name in metrics else f"{shown} / –"
 
 
 def as_markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

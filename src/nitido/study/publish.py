@@ -17,6 +17,7 @@ from nitido.data import Store, prepare, resolve
 from nitido.data.published_images import replaced_images
 from nitido.evaluation.model_comparison import Candidate, compare_on
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
+from nitido.evaluation.protocol import decibels
 from nitido.evaluation.rows import RowsError, read_rows, table, write_rows
 from nitido.evaluation.scoring import BicubicUpscaler, Image, NetworkUpscaler, Upscaler
 from nitido.models import load_model_file
@@ -363,7 +364,7 @@ def _views(
             _draw_comparison(
                 out, study, board, chosen, hr, [results[name] for name in order], _seed_words(shown, board)
             )
-        scores = {name: f"{results[name].psnr_y:.2f} dB" for name in order}
+        scores = {name: f"{decibels(results[name].psnr_y)} dB" for name in order}
         side = crop_limit(len(order) + 1, len(selected))
         views.append(make_view(chosen, hr, {name: results[name].image for name in order}, scores, side))
     return views

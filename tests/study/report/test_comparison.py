@@ -104,6 +104,15 @@ def test_equal_errors_have_equal_colors_whatever_the_other_panel(tmp_path: Path)
     assert brightness[0] > 2 * brightness[1]
 
 
+def test_a_psnr_at_its_limit_has_another_caption_than_the_same_number(tmp_path: Path) -> None:
+    grey = np.full((48, 48, 3), 128, np.uint8)
+    found = []
+    for psnr in (100.0, 99.999):
+        draw_comparison([Panel("", grey, psnr, None)], tmp_path / "f.png", reference=grey, heading="")
+        found.append(drawn(tmp_path / "f.png"))
+    assert not np.array_equal(*found)
+
+
 def test_long_names_and_dollars_stay_in_their_column(tmp_path: Path) -> None:
     grey = np.full((48, 48, 3), 128, np.uint8)
     for name in ("pixel_shuffle_residual_leaky_relu" * 3, "$\\frac{$"):

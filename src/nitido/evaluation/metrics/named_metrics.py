@@ -15,6 +15,7 @@ from nitido.evaluation.metrics.ldr_flip import FLIP, flip
 from nitido.evaluation.metrics.metric_inputs import MetricError, luma
 from nitido.evaluation.metrics.multiscale import ms_ssim
 from nitido.evaluation.metrics.ssimulacra import SSIMULACRA2, ssimulacra2
+from nitido.evaluation.protocol import decibels
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Metric:
         'PSNR on Y in dB'
         """
         return f"{self.title} in {self.unit}" if self.unit else self.title
+
+    def text(self, value: float) -> str:
+        """Return a value without its unit."""
+        return decibels(value, self.decimals) if self.unit == "dB" else f"{value:.{self.decimals}f}"
 
     def too_large(self, height: int, width: int) -> str | None:
         """Return why an image of this size is not measured; None if it is not too large."""

@@ -16,6 +16,7 @@ from PIL import Image
 
 from nitido.base.atomic import replacing
 from nitido.base.matplotlib_style import default_style
+from nitido.evaluation.protocol import decibels
 from nitido.imaging import rgb_to_y
 from nitido.study.report import ReportError
 from nitido.study.report.crop import Box, choose_box, crop_side
@@ -218,7 +219,7 @@ def _write_texts(
 
 
 def _psnr(value: float | None) -> str:
-    return f"PSNR {value:.2f} dB" if value is not None else ""
+    return f"PSNR {decibels(value)} dB" if value is not None else ""
 
 
 def _ssim(value: float | None) -> str:

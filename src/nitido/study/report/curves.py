@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from nitido.base.number_text import number_text
-from nitido.evaluation.metrics import METRICS
+from nitido.evaluation.metrics import METRICS, Metric
 from nitido.study.report.svg import Axis, drawing, element
 
 COLORS = 7
@@ -107,7 +107,7 @@ def _draw(curves: Sequence[Curve], metric: str, classes: dict[str, str], width: 
         element("rect", x=_LEFT - 4, y=_TOP - 6, width=width - _LEFT - _RIGHT + 8, height=height - _TOP - _BOTTOM + 8),
         id=frame,
     )
-    lines = [_line(curve, across, up, classes[curve.variant], known.decimals) for curve in curves]
+    lines = [_line(curve, across, up, classes[curve.variant], known) for curve in curves]
     return drawing(
         width,
         height,
@@ -131,11 +131,11 @@ def _axes(across: Axis, up: Axis, width: float, height: float) -> list[Markup]:
     return parts
 
 
-def _line(curve: Curve, across: Axis, up: Axis, look: str, decimals: int) -> Markup:
+def _line(curve: Curve, across: Axis, up: Axis, look: str, metric: Metric) -> Markup:
     points = [(across(step), up(value)) for step, value in curve.finite]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     last = curve.finite[-1]
-    value = f"{last[1]:.{decimals}f} at step {last[0]:,}"
+    value = f"{metric.text(last[1])} at step {last[0]:,}"
     label = f"{curve.variant}, lr {number_text(curve.learning_rate)}, seed {curve.seed}: {value}"
     return element(
         "g",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from nitido.evaluation.metrics import METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.leaderboard_tables import signed
@@ -26,6 +27,7 @@ _SPECIAL = str.maketrans(
         "×": r"$\times$",
         "Δ": r"$\Delta$",
         "±": r"$\pm$",
+        "≥": r"$\geq$",
         "–": "--",
         "−": r"$-$",
     }
@@ -110,7 +112,8 @@ def _value(
     text = f"{found:.{digits}f}"
     rivals = [f"{e.means[dataset][metric]:.{digits}f}" for e in ranked if metric in e.means.get(dataset, {})]
     best = (max if higher_is_better else min)(rivals, key=float, default="")
-    return rf"\textbf{{{text}}}" if text == best and entry in ranked else text
+    shown = escape(METRICS[metric].text(found))
+    return rf"\textbf{{{shown}}}" if text == best and entry in ranked else shown
 
 
 def _difference(board: Leaderboard, entry: Entry, objective: Objective) -> str:

@@ -115,6 +115,7 @@ def _row(
 ) -> MatrixRow:
     digits = SELECTION_METRICS[objective].decimals
     sign = 1 if SELECTION_METRICS[objective].higher_is_better else -1
+    base = SELECTION_METRICS[objective].text(float(str(line[baseline])))
     top = max((gain for gain in gains if gain is not None), default=0.0)
     cells = tuple(
         MatrixCell(signed(sign * gain, digits), max(-1.0, min(1.0, gain / full)), gain == top and gain > 0)
@@ -122,4 +123,4 @@ def _row(
         else None
         for gain in gains
     )
-    return MatrixRow(str(line["dataset"]), str(line["image"]), f"{line[baseline]:.{digits}f}", cells)
+    return MatrixRow(str(line["dataset"]), str(line["image"]), base, cells)

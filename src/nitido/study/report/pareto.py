@@ -136,7 +136,7 @@ def _draw(
     heights = spread_labels({p.variant: up(p.quality) for p in points}, _TOP, height - _BOTTOM, _LABEL)
     parts += [_point(p, p.variant in beaten, across, up, right, heights[p.variant], names=names) for p in points]
     said = "; ".join(
-        f"{p.variant} {p.quality:.{selection_metric.decimals}f} for {measure.show(p.cost)}"
+        f"{p.variant} {selection_metric.text(p.quality)} for {measure.show(p.cost)}"
         + (" (dominated)" if p.variant in beaten else "")
         for p in points
     )

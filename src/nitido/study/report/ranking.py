@@ -80,7 +80,14 @@ def _gain_bars(
         spread = spreads[row]
         if entries[row].variant == BICUBIC:
             unit = " dB" if metric == "psnr_y" else ""
-            axes.text(0.02 * span, row, f"{measured[row]:.{digits}f}{unit}", va="center", fontsize=8.5, color=_MUTED)
+            axes.text(
+                0.02 * span,
+                row,
+                f"{selection_metric.text(measured[row])}{unit}",
+                va="center",
+                fontsize=8.5,
+                color=_MUTED,
+            )
             continue
         axes.barh(row, gain, height=0.62, color=_GAIN if gain >= 0 else _LOSS, zorder=2)
         if spread:
@@ -155,7 +162,7 @@ def draw_training_curves(
     if not finite:
         raise ReportError("no training curves to draw: no run has been validated yet")
     selection_metric = SELECTION_METRICS[objective]
-    labels = {name: f"{name}  {points[-1][1]:.{selection_metric.decimals}f}" for name, points in finite.items()}
+    labels = {name: f"{name}  {selection_metric.text(points[-1][1])}" for name, points in finite.items()}
     width = 6.95 + 0.07 * max(map(len, labels.values()))  # inches
     figure = Figure(figsize=(width, 5.2), dpi=_DPI)
     axes = figure.subplots()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nitido.base.number_text import number_text
-from nitido.evaluation.protocol import PROTOCOL
+from nitido.evaluation.protocol import PROTOCOL, PSNR_CAP
 from nitido.study.identity import PlannedImages
 from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun
@@ -27,6 +27,7 @@ def protocol_words(protocol: str) -> str:
         "The low-resolution image is MATLAB's bicubic of the 8-bit original, cropped to a multiple of the scale. The "
         "output is rounded to 8 bits. PSNR and SSIM are computed on the Y channel of BT.601 (studio range, as MATLAB's "
         "rgb2ycbcr, not rounded), without a border of `scale` pixels, per image; then the mean over images is taken. "
+        f"The PSNR of an image is limited to {PSNR_CAP:g} dB. "
         "A gray image is used as Y. A network for Y only is scored on its Y output; its color channels are bicubic."
     )
 

@@ -141,7 +141,7 @@ def metrics_table(board: Leaderboard, asked: tuple[str, ...] = ()) -> Table | No
         cells = [Cell(entry.variant, entry.variant)]
         for m in metrics:
             value = _finite(entry.mean(m.name))
-            text = UNKNOWN if value is None else f"{value:.{m.decimals}f}"
+            text = UNKNOWN if value is None else m.text(value)
             cells.append(Cell(text, value, value is not None and value == best[m.name]))
         lines.append(Line(entry.variant, tuple(cells), entry.status == "ok", best=False))
     note = absent_metrics(board, asked)
@@ -159,7 +159,7 @@ def rates_table(board: Leaderboard) -> Table | None:
         for rate in entry.choice.rates:
             chosen = rate.learning_rate == entry.learning_rate
             word = _chosen_word(entry)
-            shown = UNKNOWN if rate.value is None else f"{rate.value:.{kind.decimals}f}"
+            shown = UNKNOWN if rate.value is None else kind.text(rate.value)
             cells = (
                 Cell(entry.variant, entry.variant),
                 Cell(number_text(rate.learning_rate), rate.learning_rate, chosen),

@@ -157,9 +157,9 @@ def _cost(entry: Entry, base: Entry, costs: Mapping[str, Cost]) -> str:
 
 def _value(entry: Entry, objective: Objective) -> str:
     selection_metric = SELECTION_METRICS[objective]
-    return f"{entry.mean(selection_metric.metric):.{selection_metric.decimals}f}" + (
-        " dB" if objective == "fidelity" else ""
-    )
+    mean = entry.mean(selection_metric.metric)
+    assert mean is not None  # ranked entries have a mean
+    return selection_metric.text(mean) + (" dB" if objective == "fidelity" else "")
 
 
 def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
@@ -175,7 +175,7 @@ def _over_bicubic(board: Leaderboard, objective: Objective) -> list[str]:
     unit = " dB" if objective == "fidelity" else ""
     group = _group(board, objective)
     if selection_metric.sort_key(mean) >= selection_metric.sort_key(zero):
-        level = f"{zero:.{selection_metric.decimals}f}{unit}"
+        level = f"{selection_metric.text(zero)}{unit}"
         value = _value(best, objective)
         return [f"No variant{group} beats bicubic: the best, {best.variant}, has {value}, bicubic {level}."]
     where = f" on {listed(list(board.datasets))}"
