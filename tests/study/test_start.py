@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
+from nitido.base import notes
 from nitido.models import ModelDescriptor, ModelFileError, save_model
 from nitido.study.plan import PlannedRun, single_run
 from nitido.study.run_directory import RunDirectory, Status
@@ -50,6 +51,20 @@ def test_a_run_starts_from_a_run_directory_and_reports_it(model: Path, tmp_path:
     assert set(report.frozen) == {name for name, p in net.named_parameters() if not p.requires_grad}
     directory.write_transfer(report)
     assert directory.read_transfer() == report
+
+
+def test_weights_of_a_network_that_computes_something_else_are_loaded_with_a_note(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights have no activation and no bicubic image: names and shapes fit, but the start is not that network."""
+    monkeypatch.setattr(notes, "_said", set())
+    directory = RunDirectory(tmp_path / "run")
+    begin_from(network(0), run(f"pretrained={model}"), directory, None)
+    assert capsys.readouterr().err == ""
+    begin_from(network(0), run(f"pretrained={model}", "residual=false"), directory, None)
+    assert "has another configuration (residual: True there, False here)" in capsys.readouterr().err
+    begin_from(network(0), run(f"pretrained={model}", "residual=false", "reinitialize=reconstruction"), directory, None)
+    assert capsys.readouterr().err == "", "a part that is trained anew may follow another network"
 
 
 def test_a_run_with_neither_leaves_nothing(tmp_path: Path) -> None:

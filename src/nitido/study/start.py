@@ -8,10 +8,11 @@ import torch
 
 from nitido.architectures import SuperResolutionNetwork
 from nitido.base.file_hash import sha256_of_file
+from nitido.base.notes import note
 from nitido.data import Store
 from nitido.data.catalog import Role
 from nitido.evaluation.objectives import SELECTION_METRICS
-from nitido.models import ModelFileError, read_descriptor
+from nitido.models import ModelDescriptor, ModelFileError, read_descriptor
 from nitido.models.find import find_model, model_path
 from nitido.models.model_file import LearnedImages
 from nitido.study.plan import PlannedRun, RunConfig
@@ -100,6 +101,8 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
     found = find_model(path)
     said = f"pretrained {run.pretrained} ({found.descriptor.architecture} {found.descriptor.name!r})"
     report = load_weights(network, found.network.state_dict(), run.reinitialize, said)
+    if not report.skipped and (changed := _changed(found.descriptor, run)):
+        note(f"{said} has another configuration ({changed}): with its weights, this network computes something else")
     return TransferReport(
         source=run.pretrained,
         sha256=sha256_of_file(path),
@@ -108,6 +111,14 @@ def _load(network: SuperResolutionNetwork, run: RunConfig, source: Path | None) 
         skipped=report.skipped,
         unused=report.unused,
     )
+
+
+def _changed(source: ModelDescriptor, run: RunConfig) -> str:
+    """Return where the network of `run` differs from that of `source`, except for its scale; "" if it does not."""
+    theirs = {"architecture": source.architecture, **source.config}
+    ours = {"architecture": run.architecture, **run.config}
+    keys = [key for key in {**theirs, **ours} if key != "scale" and theirs.get(key) != ours.get(key)]
+    return ", ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in keys)
 
 
 def best_source(run: PlannedRun, runs: Sequence[PlannedRun], out: Path) -> Path:
