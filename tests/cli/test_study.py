@@ -5,6 +5,7 @@ import json
 import resource
 import signal
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,13 @@ def test_a_study_writes_all_files_and_resumes_where_it_stopped(nitido, call, sma
     assert (out / RUN / "model.safetensors").stat().st_mtime_ns == trained
     assert "±" in again.out
 
+    summary = out / RUN / "summary.txt"
+    table = summary.read_text(encoding="utf-8")
+    summary.write_text("Conv2d (invented)", encoding="utf-8")
     reported = json.loads(call("study", "report", out, "--json", "-").out)
+    page = unescape((out / "report.html").read_text(encoding="utf-8"))
+    assert table.strip() in page, "the layers in the report follow from the configuration"
+    assert "invented" not in page
     assert reported == json.loads((out / "leaderboard.json").read_text())
     assert {tuple(entry["seeds"]) for entry in reported["entries"]} == {(), (0, 1)}
 

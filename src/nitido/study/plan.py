@@ -23,11 +23,12 @@ from nitido.base.number_text import number_text
 from nitido.base.validation import dotted_keys
 from nitido.evaluation.metrics import FIDELITY_METRICS
 from nitido.evaluation.objectives import SELECTION_METRICS
-from nitido.inspection import count_macs, hd_lr_size
+from nitido.inspection import count_macs, hd_lr_size, summarize
 from nitido.study.settings import parse_settings
 from nitido.study.spec import DataSplit, Scales, Study, StudyError, Transfer, Variant, merge, study_settings
 from nitido.study.unused_options import check_single
 from nitido.training.batches import check_scales
+from nitido.training.freezing import freeze
 from nitido.training.hyperparameters import Hyperparameters
 
 
@@ -226,6 +227,14 @@ def network_size(run: RunConfig) -> Size:
     """Return the size of the network of a run, counted on the meta device."""
     network = _shapes(run)
     return Size(count_parameters(network), count_macs(network, *hd_lr_size(run.scale)))
+
+
+def describe_layers(run: RunConfig) -> str:
+    """Return the table of the layers of the network of a run; frozen layers are in brackets."""
+    network = _shapes(run)
+    if run.freeze is not None:
+        freeze(network, run.freeze)
+    return summarize(network)
 
 
 def _shapes(run: RunConfig) -> SuperResolutionNetwork:

@@ -27,7 +27,7 @@ from nitido.study.identity import PlannedImages, evaluation_digest, image_record
 from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
 from nitido.study.leaderboard_tables import as_csv, as_json, as_markdown, as_table
 from nitido.study.overlaps import overlap_caveats
-from nitido.study.plan import PlannedRun, network_size, plan
+from nitido.study.plan import PlannedRun, describe_layers, network_size, plan
 from nitido.study.report import BICUBIC
 from nitido.study.report.comparison import Panel, draw_comparison
 from nitido.study.report.costs import FILE as COST_FILE
@@ -257,9 +257,11 @@ def _draw(
     _draw_curves(out, shown, crop)
     views = _views(out, study, shown, rows, board, stores)
     compared = [(f"{views[0].image} ({views[0].dataset}): {views[0].why}", out / "leaderboard.png")] if views else []
+    with activity("describing the networks"):
+        layers = _layers(runs, found)
     content = Content(
         images=compared,
-        runs=[_run_facts(out, study, board, run, found[run.directory]) for run in runs],
+        runs=[_run_facts(out, study, board, run, found[run.directory], layers) for run in runs],
         curves=_curves(out, [r for r in runs if found[r.directory].status is not None], board),
         rows=rows,
         costs=costs.by_variant,
@@ -399,12 +401,25 @@ def _draw_comparison(
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
     panels = [Panel("HR", hr, None, None)]
     panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
-    heading = f"{study.study} ×{study.scale} · {chosen.image} ({chosen.dataset}), ordered by rank"
+    heading = (
+        f"{study.study} ×{study.scale} · {chosen.image} ({chosen.dataset}), variants in the order of the leaderboard"
+    )
     heading += f", {seed}" if seed else ""
     draw_comparison(panels, out / "leaderboard.png", reference=hr, heading=heading)
 
 
-def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, found: _Found) -> RunFacts:
+def _layers(runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -> dict[str, str]:
+    """Return the table of the layers of each variant that has begun, from its configuration.
+
+    The `summary.txt` of a run is for people; it has no checksum and may have been modified.
+    """
+    begun = {run.config.variant: run.config for run in reversed(runs) if found[run.directory].status is not None}
+    return {variant: describe_layers(config) for variant, config in begun.items()}
+
+
+def _run_facts(
+    out: Path, study: Study, board: Leaderboard, run: PlannedRun, found: _Found, layers: Mapping[str, str]
+) -> RunFacts:
     directory = RunDirectory(out / run.directory)
     status = found.status
     return RunFacts(
@@ -420,20 +435,11 @@ def _run_facts(out: Path, study: Study, board: Leaderboard, run: PlannedRun, fou
         directory=run.directory.as_posix(),
         diagram=directory.diagram if status and directory.diagram.exists() else None,
         difference=_difference(study, run),
-        summary=_summary(directory) if status else "",
+        summary="\n".join([layers[run.config.variant], *([f"Start: {status.start}"] if status.start else [])])
+        if status
+        else "",
         reason=status.reason if status else "",
     )
-
-
-def _summary(directory: RunDirectory) -> str:
-    """Return the table of the network's layers; "" if its file is missing, and after a note if it is damaged."""
-    try:
-        return directory.summary.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        note(f"{directory.summary} is damaged: the report does without it")
-        return ""
 
 
 def _steps(directory: RunDirectory, status: Status | None) -> int | None:
@@ -468,7 +474,10 @@ def _validation(run: PlannedRun, status: Status) -> str:
 def _difference(study: Study, run: PlannedRun) -> str:
     """Return how a run differs from the baseline in network and training, as YAML, without learning rate and seed."""
     base = next(p for p in plan(study) if p.config.variant == study.baseline).config
-    changed = {key: value for key, value in run.config.config.items() if base.config.get(key) != value}
+    changed: dict[str, object] = {}
+    if run.config.architecture != base.architecture:
+        changed["architecture"] = run.config.architecture
+    changed |= {key: value for key, value in run.config.config.items() if base.config.get(key) != value}
     own, usual = (c.hyperparameters.model_dump(mode="json", exclude_none=True) for c in (run.config, base))
     trained = {k: v for k, v in own.items() if usual.get(k) != v and k not in ("learning_rate", "seed")}
     changed |= {"hyperparameters": trained} if trained else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from nitido.base.json_files import write_json
@@ -94,6 +95,16 @@ def test_what_diverged_or_is_missing_is_marked_and_never_first(study: Path, tmp_
     board, page = published(broken)
     assert "No trained variant has a result yet." in page
     assert "plain (missing)" in page
+
+
+def test_another_architecture_is_among_the_differences_of_a_variant(study: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(study, again)
+    values = yaml.safe_load((again / "study.yaml").read_text())
+    values["variants"].append(values["variants"][0] | {"name": "deep", "architecture": "vdsr", "config": {}})
+    (again / "study.yaml").write_text(yaml.safe_dump(values))
+    _, page = published(again)
+    assert re.search(r"Differences of its configuration from plain:</p>\s*<pre>\{?architecture: vdsr", page)
 
 
 def test_a_finished_run_that_lost_its_rows_is_named_and_its_variant_not_ranked(study: Path, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def test_a_change_in_words() -> None:
     assert change(110, 100, "parameters") == "10% more parameters"
     assert change(100_001, 100_000, "parameters") == "nearly as many parameters"
     assert change(1.0, 1.0, "time", "less") == "the same time"
+    assert change(1, 200, "parameters") == "1/200 of the parameters", "not 100% fewer"
+    assert change(2, 200, "parameters") == "99% fewer parameters"
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.37, 1.9), (31.93, 32.04), (0, 1e9), (5, 5), (-2e-5, 7e-5)])

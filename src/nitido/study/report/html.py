@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nitido.base.atomic import write_text
+from nitido.base.number_text import number_text
 from nitido.evaluation.objectives import SELECTION_METRICS
 from nitido.evaluation.rows import SCHEMA
 from nitido.study.leaderboard import Leaderboard
@@ -79,6 +80,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["number"] = number_text
     environment.filters["link"] = lambda relative: quote(f"./{relative}/")
 
     def inlined(name: str) -> Markup:

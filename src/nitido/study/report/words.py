@@ -67,6 +67,8 @@ def change(value: float, base: float, thing: str, less: str = "fewer") -> str:
 
     >>> change(81_123, 109_827, "parameters"), change(300, 100, "parameters"), change(1.0, 2.0, "time", "less")
     ('26% fewer parameters', '3.0 times the parameters', '50% less time')
+    >>> change(243, 1_369_859, "parameters")
+    '1/5,637 of the parameters'
     """
     share = value / base - 1
     if share >= 1:
@@ -74,4 +76,6 @@ def change(value: float, base: float, thing: str, less: str = "fewer") -> str:
     if round(abs(share) * 100) == 0:
         nearly = "" if value == base else "nearly "
         return f"{nearly}{'as many' if less == 'fewer' else 'the same'} {thing}"
+    if round(share * 100) == -100:
+        return f"1/{base / value:,.0f} of the {thing}"
     return f"{abs(share):.0%} {less if share < 0 else 'more'} {thing}"
