@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from nitido.base import notes
-from nitido.data import prepare, resolve
+from nitido.data import check_folder, prepare, resolve
 from nitido.imaging import lost_in_rgb8, save_image
 
 ALPHA = "the alpha channel is ignored, so colors of transparent pixels count"
@@ -35,6 +36,13 @@ def test_losses_are_read_from_the_header(folder: Path) -> None:
     assert {name for name, words in lost.items() if DEPTH in words} == {"deep.png", "deep.tif"}
     assert {name for name, words in lost.items() if not words} == {"a.png", "c.jpg", "d.bmp"}
     assert lost["k.jpg"] == ["CMYK is converted to sRGB"]
+
+
+def test_the_conversion_of_cielab_is_reported(tmp_path: Path) -> None:
+    coded = np.random.default_rng(0).integers(0, 1 << 16, (60, 60, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", coded, photometric="cielab")
+    assert lost_in_rgb8(tmp_path / "a.tif") == [DEPTH, "CIELAB is converted to sRGB"]
+    assert [finding.problem for finding in check_folder(tmp_path)] == ["16-bit", "CIELAB"]
 
 
 @pytest.mark.parametrize("again", [False, True])

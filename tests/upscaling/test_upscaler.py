@@ -1,5 +1,7 @@
 """Pixels in, larger pixels of the same kind out: against the network itself, PyTorch's resampling, and formulas."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,21 @@ def test_pil_images_keep_their_mode_and_profile(mode: str) -> None:
     np.testing.assert_array_equal(np.asarray(upscaled), expected)
 
 
+@pytest.mark.parametrize(("mode", "color"), [("L", 5), ("RGB", (5, 6, 7))])
+def test_the_transparent_color_of_a_png_becomes_alpha(mode: str, color: object, tmp_path: Path) -> None:
+    """PIL keeps a tRNS chunk beside the pixels: an upscaled color would not be that color any more."""
+    image = Image.fromarray(PHOTO).convert(mode)
+    image.paste(color, (10, 10, 30, 30))
+    image.save(tmp_path / "a.png", transparency=color)
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.mode == mode
+        upscaled = nitido.upscale(opened, "bicubic", 2)
+    assert upscaled.mode == ("LA" if mode == "L" else "RGBA")
+    alpha = np.asarray(upscaled)[..., -1]
+    assert alpha[40, 40] == 0
+    assert alpha[2, 2] == 255
+
+
 class Doubling(SuperResolutionNetwork):
     """Nearest-neighbor upsampling ×2 as a network, whose output is easy to compute independently."""
 
@@ -189,6 +206,10 @@ def test_working_memory_counts_what_is_alive_at_once() -> None:
         (np.zeros((4, 4, 2), np.uint8), "bicubic", 2, r"a uint8 array \(4, 4, 2\): it must be"),
         (np.zeros((0, 4, 3), np.uint8), "bicubic", 2, r"a uint8 array \(0, 4, 3\)"),
         (Image.new("P", (4, 4)), "bicubic", 2, "a PIL image of mode P"),
+        ([[0, 1]], "bicubic", 2, "a list: it must be a NumPy array or a PIL image"),
+        (None, "bicubic", 2, "a NoneType: it must be"),
+        (PHOTO, "bicubic", "2", "scale '2': it must be a number"),
+        (PHOTO, 5, 2, "model 5: it must be a name, a path or a network"),
         (PHOTO, "bicubic", None, "bicubic has no scale of its own"),
         (PHOTO, "bicubic", 1, "scale 1: it must be greater than 1 and at most 16"),
         (PHOTO, "bicubic", float("nan"), "scale nan: it must be"),

@@ -146,7 +146,7 @@ def import_weights(
     name: Annotated[str | None, typer.Option(help="Name of the model in tables. Default: the name of FILE.")] = None,
     residual_scale: Annotated[
         float | None,
-        typer.Option(min=0, help="Residual scale of an EDSR. Default: as published for its size."),
+        typer.Option(min=0, help="Residual scale of an EDSR. Default: as published for its size, otherwise 1."),
     ] = None,
 ) -> None:
     """Convert third-party weights to a model file; the layout is recognized by the content.

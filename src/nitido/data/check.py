@@ -25,7 +25,7 @@ _STRIP = 512  # rows per strip
 MOST_COMPARED = 2000
 """Maximum number of images that are compared pairwise for near duplicates."""
 
-Problem = Literal["unreadable", "too small", "grey", "alpha", "16-bit", "CMYK", "duplicate", "near duplicate"]
+Problem = Literal["unreadable", "too small", "grey", "alpha", "16-bit", "CMYK", "CIELAB", "duplicate", "near duplicate"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,11 @@ def _problems(image: "DecodedImage") -> Iterator[tuple[Problem, str]]:
         yield "alpha", "has an alpha channel, which is ignored"
     if image.pixels.dtype != "uint8":
         yield "16-bit", "more than 8 bits per channel, which are rounded to 8"
-    if _is_cmyk(image):
+    interpretation = _interpretation(image)
+    if interpretation == "cmyk":
         yield "CMYK", "CMYK instead of RGB: it is converted with its color profile"
+    if interpretation in ("lab", "labs"):
+        yield "CIELAB", "CIELAB instead of RGB: it is converted"
 
 
 def _content_hash(image: "DecodedImage") -> str:
@@ -116,12 +119,12 @@ def _strips(image: "DecodedImage") -> "Iterator[npt.NDArray[np.uint8]]":
         yield replace(image, pixels=image.pixels[top : top + _STRIP]).rgb8()
 
 
-def _is_cmyk(image: "DecodedImage") -> bool:
-    """Return whether the file contains CMYK, which decoding converts."""
+def _interpretation(image: "DecodedImage") -> str:
+    """Return libvips' name of the color space of the file, which decoding converts."""
     import pyvips
 
     if image.format not in ("jpeg", "tiff"):
-        return False
+        return "srgb"
     with image.path.open("rb") as file:
         header = pyvips.Image.new_from_source(pyvips.Source.new_from_descriptor(file.fileno()), "")
-        return bool(header.interpretation == "cmyk")
+        return str(header.interpretation)

@@ -157,6 +157,7 @@ def lost_in_rgb8(path: Path) -> list[str]:
             "the alpha channel is ignored, so colors of transparent pixels count": transparent,
             "more than 8 bits per channel are rounded to 8": image.format != "uchar",
             "CMYK is converted to sRGB": cmyk,
+            "CIELAB is converted to sRGB": image.interpretation in ("lab", "labs"),
         }
         return [words for words, holds in facts.items() if holds]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from numbers import Real
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -282,7 +283,7 @@ def upscale(
 
     Args:
         image: A NumPy uint8 or uint16 array over the full range, `(H, W)` gray, `(H, W, 3)` RGB or `(H, W, 4)` RGBA, or
-            a PIL image of mode L, LA, RGB, RGBA or I;16.
+            a PIL image of mode L, LA, RGB, RGBA or I;16. One with a transparent color becomes one with alpha.
         model: `bicubic`, a name of the zoo, a run directory, a `.safetensors` file or a network; by default the best
             model of the zoo for `scale`.
         scale: The scale.
@@ -298,13 +299,17 @@ def upscale(
     array([[  0,  52, 203, 255],
            [  0,  52, 203, 255]], dtype=uint8)
     """
+    if scale is not None and not isinstance(scale, Real):
+        raise UpscaleError(f"scale {scale!r}: it must be a number")
+    if model is not None and not isinstance(model, str | Path | SuperResolutionNetwork):
+        raise UpscaleError(f"model {model!r}: it must be a name, a path or a network")
     target = TargetSize(scale=scale)
     if isinstance(image, Image.Image):
-        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-            raise UpscaleError(f"a PIL image of mode {image.mode}: it must be L, LA, RGB, RGBA or I;16; convert it")
-        samples: Pixels = np.asarray(image)
-    else:
+        samples = _samples(image)
+    elif isinstance(image, np.ndarray):
         samples = image
+    else:
+        raise UpscaleError(f"a {type(image).__name__}: it must be a NumPy array or a PIL image")
     chosen = choose_default(scale) if model is None else model
     upscaler = load_upscaler(chosen, self_ensemble=self_ensemble, memory=memory, device=device)
     pixels, alpha = _split(samples, isinstance(image, Image.Image))
@@ -317,6 +322,17 @@ def upscale(
     result = Image.fromarray(joined)
     result.info = {key: image.info[key] for key in ("icc_profile", "exif", "xmp", "dpi") if key in image.info}
     return result
+
+
+def _samples(image: Image.Image) -> Pixels:
+    """Return the samples of a PIL image, with alpha if one of its colors is transparent."""
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+        raise UpscaleError(f"a PIL image of mode {image.mode}: it must be L, LA, RGB, RGBA or I;16; convert it")
+    if "transparency" not in image.info or image.mode in ("LA", "RGBA"):
+        return np.asarray(image)
+    if image.mode == "I;16":
+        raise UpscaleError("a PIL image of mode I;16 with a transparent gray, which PIL cannot convert: use the file")
+    return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
 
 
 def _device(network: SuperResolutionNetwork, device: str | torch.device | None, *, kept: bool) -> torch.device:

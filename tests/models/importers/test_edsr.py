@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nitido.base import notes
 from nitido.models import ModelFileError, load_model_file, save_model
 from nitido.models.importers import import_model
 
@@ -140,6 +141,23 @@ def test_a_chosen_residual_scale(tmp_path: Path, layout: str) -> None:
     assert check_parity(tmp_path / "weights.pt", reference, residual_scale=0.3).config.residual_scale == 0.3
     with pytest.raises(AssertionError, match="not close"):  # the factor does matter
         check_parity(tmp_path / "weights.pt", reference)
+
+
+@pytest.mark.parametrize(("blocks", "width", "assumed"), [(2, 8, True), (16, 64, False)])
+def test_an_assumed_residual_scale_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    blocks: int,
+    width: int,
+    assumed: bool,
+) -> None:
+    monkeypatch.setattr(notes, "_said", set())
+    torch.save(make(BasicEDSR, blocks, width, 2, 1.0).state_dict(), tmp_path / "weights.pt")
+    import_model(tmp_path / "weights.pt", residual_scale=1.0)
+    assert capsys.readouterr().err == ""
+    assert import_model(tmp_path / "weights.pt").descriptor.config["residual_scale"] == 1.0
+    assert ("residual scale: 1 is assumed" in capsys.readouterr().err) == assumed
 
 
 def test_the_published_large_edsr_adds_a_tenth(tmp_path: Path) -> None:

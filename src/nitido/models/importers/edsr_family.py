@@ -13,14 +13,15 @@ from pathlib import Path
 
 from torch import nn
 
+from nitido.base.notes import note
 from nitido.models.importers.transplant import LayerNames, configure, count, scale_of, transplant, width_of
 from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 EIGHT_BITS = 255.0
 """The value of white in 8-bit images."""
 
-LARGE, LARGE_RESIDUAL_SCALE = (32, 256), 0.1
-"""Blocks and width of the published large EDSR and its residual scale; smaller EDSRs have a residual scale of 1."""
+RESIDUAL_SCALES = {(16, 64): 1.0, (32, 256): 0.1}
+"""Blocks and width of the published EDSRs, each with its residual scale."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def convert_edsr(
     Args:
         source: The file.
         tensors: Its weights.
-        choices: The user's choices. A residual scale that was not chosen is as published for the size.
+        choices: The user's choices. A residual scale that was not chosen is as published for the size, otherwise 1,
+            and a note says so.
         names: The layout.
         mean: The color that it subtracts, in [0, 1].
         white: The value of white.
@@ -64,7 +66,12 @@ def convert_edsr(
     scale = scale_of(source, tensors, [f"{name}.weight" for name in stages], width, choices.scale)
     residual_scale = choices.residual_scale
     if residual_scale is None:
-        residual_scale = LARGE_RESIDUAL_SCALE if (blocks, width) == LARGE else 1.0
+        residual_scale = RESIDUAL_SCALES.get((blocks, width), 1.0)
+        if (blocks, width) not in RESIDUAL_SCALES:
+            note(
+                f"{source}: {blocks} blocks of {width} channels are no published EDSR, and the file does not contain its "
+                f"residual scale: {residual_scale:g} is assumed (--residual-scale takes another)"
+            )
     config = configure(
         source,
         "edsr",
