@@ -256,6 +256,11 @@ def test_the_values_that_chose_the_learning_rates_are_a_table() -> None:
     assert cells["vanilla", "0.01"] == ["–", by, "–", "not measured"]
     assert "whole validation image" in found.note
     assert "The best value was chosen." in found.note
+    assert "smallest or largest one tried for residual and vanilla: one beyond it may be better." in found.note
+    inside = facts | {"residual": replace(facts["residual"], unfinished={1e-4: "diverged"})}
+    inner = rates_table(rank(both, inside, study="s", profile="demo", baseline="vanilla"))
+    assert inner is not None
+    assert "smallest or largest one tried for vanilla: " in inner.note
 
 
 def test_a_learning_rate_is_called_chosen_only_if_there_was_a_choice_and_it_is_over() -> None:

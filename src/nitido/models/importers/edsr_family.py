@@ -69,8 +69,8 @@ def convert_edsr(
         residual_scale = RESIDUAL_SCALES.get((blocks, width), 1.0)
         if (blocks, width) not in RESIDUAL_SCALES:
             note(
-                f"{source}: {blocks} blocks of {width} channels are no published EDSR, and the file does not contain its "
-                f"residual scale: {residual_scale:g} is assumed (--residual-scale takes another)"
+                f"{source}: {blocks} blocks of {width} channels are no published EDSR, and the file does not contain "
+                f"its residual scale: {residual_scale:g} is assumed (--residual-scale takes another)"
             )
     config = configure(
         source,

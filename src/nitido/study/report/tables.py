@@ -11,7 +11,7 @@ from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.leaderboard_tables import as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
-from nitido.study.report.words import amount, milliseconds
+from nitido.study.report.words import amount, listed, milliseconds
 
 UNKNOWN = "–"
 
@@ -178,8 +178,23 @@ def rates_table(board: Leaderboard) -> Table | None:
         f"Measured after training on {images} whole validation image{'s' if images != 1 else ''} with the "
         "weights that each run kept: the mean over images, then over seeds."
         + (" The best value was chosen." if several else "")
+        + _at_the_edge(board)
     )
     return Table("Choice of learning rates", note, tuple(map(Column, names)), tuple(lines))
+
+
+def _at_the_edge(board: Leaderboard) -> str:
+    """Name the variants whose best learning rate is the smallest or the largest one that was tried; "" without any."""
+    edges = [
+        entry.variant
+        for entry in board.entries
+        if entry.choice is not None
+        and len(rates := [rate.learning_rate for rate in entry.choice.rates]) > 1
+        and entry.learning_rate in (min(rates), max(rates))
+    ]
+    if not edges:
+        return ""
+    return f" The best rate is the smallest or largest one tried for {listed(edges)}: one beyond it may be better."
 
 
 def _chosen_word(entry: Entry) -> str:
