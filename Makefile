@@ -11,7 +11,7 @@ export NITIDO_SHARED ?= $(abspath ../shared)
 demo: $(USER_READY)
 	$(BIN)/nitido study run srcnn --profile demo --out runs/srcnn
 
-# The harnesses, which `make faults` runs: killed and damaged jobs, damaged inputs, every key and option.
+# The long tests, which `make faults` runs: killed and damaged jobs, damaged inputs, every key and option.
 HARNESSES := tests/faults tests/fuzz tests/matrix
 
 # One thread for each of the test processes: threads that fight for the cores are many times slower.

@@ -36,7 +36,7 @@ def test_a_compiled_training_describes_the_machine_without_messages_of_pytorch(
     assert done.code == 0, done.err
     first, *others = done.err.splitlines()
     assert [first] == machine_lines(done)
-    assert first.endswith("; C++ compiler")
+    assert first.endswith("; C++ compiler found")
     assert {others[0].split()[0], others[-1].split()[0]} == {"[1/1]", "debug"}
     assert json.loads((tmp_path / "out" / "fast_path.json").read_text())["compiled"] is True
 

@@ -493,7 +493,7 @@ def test_a_step_that_overflows_in_float32_ends_the_run(small_store: Store, tmp_p
 def test_a_complete_machine_is_described_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert describe_machine(CPU) == "2 threads; bfloat16; C++ compiler"
+    assert describe_machine(CPU) == "2 threads; bfloat16; C++ compiler found"
 
 
 @pytest.mark.usefixtures("no_compiler")

@@ -189,7 +189,7 @@ def _default_model(target: "TargetSize", sources: Sequence[Path]) -> str:
 
     name = choose_default(_largest_factor(target, sources))
     scale = read_descriptor(zoo_path(name)).scale
-    note(f"model: {name}, the zoo's best ×{scale} model in PSNR (--model takes another)")
+    note(f"model: {name}, the shipped ×{scale} model with the best PSNR (--model selects another)")
     return name
 
 

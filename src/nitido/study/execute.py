@@ -61,9 +61,9 @@ class ImageSplits:
     def check(self, options: Hyperparameters, scales: Sequence[int], metrics: Sequence[str] = ()) -> None:
         """Refuse images that two of training, validation and test share, and those too small for a patch or metric.
 
-        Refuse a run too that is shorter than its warm-up: how long epochs are depends on the images. `metrics` are
-        those of the evaluation; the ones whose package is missing are not measured. Images that are nearly the same
-        are said on standard error.
+        Also refuse a run that is shorter than its warm-up, because the length of an epoch depends on the images.
+        `metrics` are those of the evaluation; metrics whose package is missing are not measured. Near duplicates are
+        reported on standard error.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
@@ -116,7 +116,7 @@ def execute(
     Args:
         run: The configuration.
         path: The run directory.
-        begin: Receives the number of steps when training starts and returns who hears the progress.
+        begin: Receives the number of steps when training starts and returns a listener for its progress.
         images: The decoded images of `run.data`; decoded here if None.
         source: The model file that the run starts from, if its configuration names a variant of a study.
         device: Where networks run; by default what `auto` takes. It is recorded, and is not part of what the run is.
@@ -141,7 +141,7 @@ def execute(
         if status is not None and status.state == "diverged":
             return status
         if status is not None and status.state == "finished":
-            found = finished_model(directory, status, "made again from the checkpoints")
+            found = finished_model(directory, status, "it is recreated from the checkpoints")
             if found is not None:
                 return _evaluate_again(directory, run, identity, found, status, images, device)
         return _supervise(run, directory, identity, begin, images, source, device)

@@ -268,5 +268,5 @@ def describe_machine(device: torch.device) -> str:
         instead = "float16" if has_fast_float16(device) else "float32"
         number_format = f"no bfloat16 in hardware: steps in {instead}"
     missing = compiler_problem() if is_compiler_installed() else "no C++ compiler"
-    compiler = "C++ compiler" if missing is None else f"{missing}: steps are not compiled"
+    compiler = "C++ compiler found" if missing is None else f"{missing}: steps are not compiled"
     return "; ".join([where, number_format, compiler])

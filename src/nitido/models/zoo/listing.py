@@ -14,7 +14,7 @@ DATASETS = ("set5", "set14", "bsd100")
 RANKING_DATASET = "bsd100"
 """The dataset that selects the default model, the largest of them."""
 
-HEADER = ("name", "architecture", "objective", "scale", "parameters", *(f"{name} dB" for name in DATASETS), "licence")
+HEADER = ("name", "architecture", "objective", "scale", "parameters", *(f"{name} dB" for name in DATASETS), "license")
 
 LARGE = 4
 """Minimum scale for which a network with a single step of ×4 is preferred."""
