@@ -77,7 +77,7 @@ def test_a_luma_network_has_no_mean_color() -> None:
 
 def test_every_recipe_has_a_compact_variant() -> None:
     studied = {resolve_config("edsr", name, {}).model_dump()["block"] for name in VARIANTS if "compact" in name}
-    assert studied == set(block_names()) - {"edsr"}, "edsr is plain here, as EDSR has no normalisation"
+    assert studied == set(block_names()) - {"edsr"}, "edsr is plain here, as EDSR has no normalization"
 
 
 def test_compact_variants_cost_about_as_much_as_compact() -> None:

@@ -11,7 +11,7 @@ from skimage import data
 import nitido as nitido_package
 from nitido.models.zoo import shipped
 from tests.cli.conftest import write_tiny_study
-from tests.models.zoo.shelf import fill
+from tests.models.zoo.small_zoo import fill
 
 PHOTO = data.astronaut()[40:104, 180:260]
 

@@ -12,7 +12,7 @@ from nitido.models.find import find_model
 from nitido.models.zoo import zoo_path
 from tests.cli.conftest import Done, write_tiny_study
 from tests.forked.images import SPLITS, make_images
-from tests.models.zoo.shelf import shelve
+from tests.models.zoo.small_zoo import add_model
 
 Call = Callable[..., Done]
 
@@ -21,7 +21,7 @@ Call = Callable[..., Done]
 def folder(tmp_path: Path) -> Path:
     """A run directory's model that has the name of another one in the zoo, and a folder that is called bicubic."""
     for name in ("srcnn-x2", "bicubic"):
-        shelve(tmp_path / name, "model", 30.0)
+        add_model(tmp_path / name, "model", 30.0)
     imsave(tmp_path / "a.png", data.astronaut()[40:80, 180:220])
     (tmp_path / "images").mkdir()
     (tmp_path / "a.png").rename(tmp_path / "images" / "a.png")

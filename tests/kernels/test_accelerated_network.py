@@ -23,7 +23,7 @@ NETWORKS = {
     "edsr dense": ("edsr", "compact_dense", {"blocks": 1}, (4, 3)),
     "rdn": ("rdn", "compact", {}, (5, 4)),
     "rdn with equal growth and width": ("rdn", "compact", {"growth": 32, "blocks": 2}, (13, 10)),
-    "srresnet without normalisation": ("srresnet", "compact_plain", {"blocks": 2}, (8, 8)),
+    "srresnet without normalization": ("srresnet", "compact_plain", {"blocks": 2}, (8, 8)),
     "srcnn paper": ("srcnn", "paper_9_1_5", {}, (2, 1)),
 }
 """Name -> architecture, variant, changes, and the number of replaced layers (by tiles, by Winograd's algorithm)."""

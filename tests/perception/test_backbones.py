@@ -106,7 +106,7 @@ def test_efficientnet_recognizes_images(name: str, lite: Backbone, head: nn.Modu
     image = functional.interpolate(square, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
     found = _probabilities(lite, head, image)
     assert set(found.topk(5).indices.tolist()) & set(CLASSES[name])
-    # The published normalisation serves the network better than that of the other ImageNet networks, or none.
+    # The published normalization serves the network better than that of the other ImageNet networks, or none.
     imagenet_mean, imagenet_std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
     for normalised in ((image - imagenet_mean) / imagenet_std, image):
         wrong = _probabilities(lite, head, normalised * lite.std + lite.mean)

@@ -234,7 +234,7 @@ class _StudySoFar:
 
 
 def _rounded(seconds: float) -> str:
-    from nitido.study.report.words import duration
+    from nitido.study.report.formatting import duration
 
     return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
 

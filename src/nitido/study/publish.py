@@ -33,6 +33,7 @@ from nitido.study.report.comparison import Panel, draw_comparison
 from nitido.study.report.costs import FILE as COST_FILE
 from nitido.study.report.costs import Costs, measure_costs
 from nitido.study.report.curves import Curve
+from nitido.study.report.formatting import duration
 from nitido.study.report.gain_scatter import draw_content
 from nitido.study.report.html import Content, write_report
 from nitido.study.report.latex import as_latex
@@ -40,7 +41,6 @@ from nitido.study.report.ranking import draw_ranking, draw_training_curves
 from nitido.study.report.runs import RunFacts
 from nitido.study.report.setting import describe_setting
 from nitido.study.report.slider import SelectedImage, View, crop_limit, make_view, select_images
-from nitido.study.report.words import duration
 from nitido.study.review import difference, lacks_source
 from nitido.study.run_directory import RunDirectory, Status
 from nitido.study.sessions import session_words

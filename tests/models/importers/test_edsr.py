@@ -217,7 +217,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     "no layer": (lambda w: w.pop("body.1.body.2.weight"), r"are missing: body\.1\.body\.2\.weight"),
     "no body": (lambda w: w.pop("body.0.body.0.weight"), "no known layout"),
     "no upsampler": (lambda w: w.pop("tail.0.0.weight"), "upsampled by nothing"),
-    "batch normalisation": (
+    "batch normalization": (
         lambda w: w.update({"body.0.body.1.weight": torch.ones(8)}),
         r"does not have: body\.0\.body\.1\.weight",
     ),

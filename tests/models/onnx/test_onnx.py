@@ -27,14 +27,14 @@ from nitido.upscaling.backends import AUTO, BACKENDS, check_name, choose, prepar
 from nitido.upscaling.upscaler import load_upscaler
 from tests.architectures.recipes import debug
 from tests.forked import ForkServer
-from tests.models.zoo.shelf import shelve
+from tests.models.zoo.small_zoo import add_model
 
 RECIPES = [
     debug("srcnn"),  # bicubic input
     debug("vdsr", scale=3, upsampler="nearest"),
     debug("edsr", upsampler="transposed", block="channel_attention", rgb_mean=(0.4, 0.4, 0.5)),
     debug("rdn", upsampler="bicubic", normalization="batch", order="pre_activation", activation="prelu"),
-    debug("srresnet"),  # pixel shuffle in two stages, batch normalisation
+    debug("srresnet"),  # pixel shuffle in two stages, batch normalization
 ]
 """Every architecture and every upsampler: an export takes seconds."""
 
@@ -302,7 +302,7 @@ def test_pytorch_is_tried_as_it_will_be_run(monkeypatch: pytest.MonkeyPatch, bfl
 
 
 def test_the_backend_receives_the_precision_of_pytorch(tmp_path: Path) -> None:
-    shelve(tmp_path, "measured", 36.5)  # bfloat16 costs it 0.001 dB
+    add_model(tmp_path, "measured", 36.5)  # bfloat16 costs it 0.001 dB
     fast = has_fast_bfloat16(torch.device("cpu"))
     unmeasured = debug("srcnn").build()
     received = []

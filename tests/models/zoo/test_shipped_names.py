@@ -11,7 +11,7 @@ from nitido.models import ModelFileError, save_model
 from nitido.models.find import find_model, model_path
 from nitido.models.zoo import ZooError, shipped, zoo_names, zoo_path
 from nitido.models.zoo.listing import choose_default
-from tests.models.zoo.shelf import fill, shelve
+from tests.models.zoo.small_zoo import add_model, fill
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_name_loads_the_network(zoo: Path) -> None:
 
 
 def test_a_name_of_the_zoo_takes_precedence_over_files(zoo: Path, tmp_path: Path) -> None:
-    shelve(tmp_path / "edsr-x2", "model", 30.0)
+    add_model(tmp_path / "edsr-x2", "model", 30.0)
     assert model_path("edsr-x2") == zoo / "edsr-x2.safetensors"
     assert find_model("edsr-x2").descriptor.architecture == "edsr"
     for path in ("./edsr-x2", "edsr-x2/", Path("edsr-x2"), tmp_path / "edsr-x2"):
@@ -48,7 +48,7 @@ def test_a_name_of_the_zoo_takes_precedence_over_files(zoo: Path, tmp_path: Path
 
 
 def test_bicubic_is_never_a_directory(zoo: Path, tmp_path: Path) -> None:
-    shelve(tmp_path / "bicubic", "model", 30.0)
+    add_model(tmp_path / "bicubic", "model", 30.0)
     with pytest.raises(ModelFileError, match="only evaluate, compare and upscale accept 'bicubic'"):
         model_path("bicubic")
     assert model_path("./bicubic") == Path("bicubic/model.safetensors")

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from nitido.base.notes import note
-from nitido.models.importers.transplant import LayerNames, configure, count, scale_of, transplant, width_of
+from nitido.models.importers.layer_matching import LayerNames, configure, count, match_layers, scale_of, width_of
 from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 EIGHT_BITS = 255.0
@@ -81,4 +81,4 @@ def convert_edsr(
     body = [name.format(block) for block in range(blocks) for name in names.block]
     layers: LayerNames = {nn.Conv2d: [names.head, *body, names.body_end.format(blocks), *stages, names.last]}
     unit = {name: tensor / white if name.endswith(".bias") else tensor for name, tensor in tensors.items()}
-    return transplant(source, unit, "edsr", config, layers, names.required_by)
+    return match_layers(source, unit, "edsr", config, layers, names.required_by)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.transplant import LayerNames, configure, transplant
+from nitido.models.importers.layer_matching import LayerNames, configure, match_layers
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 from nitido.models.model_file import ModelFileError
 
@@ -49,7 +49,7 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
         },
     )
     names: LayerNames = {nn.Conv2d: layers}
-    converted = transplant(source, renamed, "srcnn", config, names, "the layout of Keras' SRCNN")
+    converted = match_layers(source, renamed, "srcnn", config, names, "the layout of Keras' SRCNN")
     return converted._replace(other_scales=others)
 
 

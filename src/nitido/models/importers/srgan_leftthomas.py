@@ -6,8 +6,8 @@ All channels of a PReLU share one slope, a PReLU replaces the normalization afte
 
 from pathlib import Path
 
+from nitido.models.importers.layer_matching import count
 from nitido.models.importers.srresnet_family import SRResNetLayers, convert_srresnet
-from nitido.models.importers.transplant import count
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 EPSILON = 1e-5

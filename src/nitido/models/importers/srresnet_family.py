@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.transplant import LayerNames, configure, scale_of, transplant, widen_slopes, width_of
+from nitido.models.importers.layer_matching import LayerNames, configure, match_layers, scale_of, widen_slopes, width_of
 from nitido.models.importers.weight_layout import Choices, Converted, Tensors
 
 
@@ -42,4 +42,4 @@ def convert_srresnet(
         {"scale": scale, "blocks": blocks, "width": width, "batch_norm_epsilon": epsilon, "body_end": body_end},
     )
     kinds: LayerNames = {nn.Conv2d: layers.convolutions, nn.BatchNorm2d: layers.norms, nn.PReLU: layers.slopes}
-    return transplant(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, required_by)
+    return match_layers(source, widen_slopes(tensors, layers.slopes, width), "srresnet", config, kinds, required_by)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from nitido.models.importers.layer_matching import width_of
 from nitido.models.importers.srresnet_family import SRResNetLayers, convert_srresnet
-from nitido.models.importers.transplant import width_of
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 from nitido.models.model_file import ModelFileError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nitido.models.importers.transplant import LayerNames, configure, transplant
+from nitido.models.importers.layer_matching import LayerNames, configure, match_layers
 from nitido.models.importers.weight_layout import Choices, Converted, Layout, Tensors
 
 DEPTH = 20
@@ -28,7 +28,7 @@ def _convert(source: Path, tensors: Tensors, choices: Choices) -> Converted:
     first, *others = SCALES if choices.scale is None else (choices.scale,)
     config = configure(source, "vdsr", "vdsr", {"scale": first, "depth": DEPTH})
     layers: LayerNames = {nn.Conv2d: [f"conv{number}" for number in range(1, DEPTH + 1)]}
-    converted = transplant(source, tensors, "vdsr", config, layers, "the VDSR authors' layout")
+    converted = match_layers(source, tensors, "vdsr", config, layers, "the VDSR authors' layout")
     return converted._replace(other_scales=others)
 
 

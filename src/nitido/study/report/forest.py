@@ -9,8 +9,8 @@ from markupsafe import Markup
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
+from nitido.study.report.formatting import interval, signed
 from nitido.study.report.svg import Axis, drawing, element
-from nitido.study.report.words import interval, signed
 from nitido.study.statistics import PairedDifference
 
 WIDTH = 360.0

@@ -8,7 +8,7 @@ from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.leaderboard_tables import signed
 from nitido.study.report import BICUBIC
-from nitido.study.report.words import amount
+from nitido.study.report.formatting import amount
 
 _SPECIAL = str.maketrans(
     {

@@ -9,7 +9,7 @@ import polars as pl
 from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
-from nitido.study.report.words import signed
+from nitido.study.report.formatting import signed
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from nitido.evaluation.objectives import SELECTION_METRICS, Objective
 from nitido.study.leaderboard import Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
+from nitido.study.report.formatting import amount, milliseconds
 from nitido.study.report.ranking import spread_labels
 from nitido.study.report.svg import Axis, drawing, element, ticks
-from nitido.study.report.words import amount, milliseconds
 
 _LEFT, _TOP, _BOTTOM = 48.0, 12.0, 42.0
 _NAMES, _NUMBERS = 238.0, 34.0

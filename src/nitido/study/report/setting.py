@@ -9,7 +9,7 @@ from nitido.evaluation.protocol import PROTOCOL, PSNR_CAP
 from nitido.study.identity import PlannedImages
 from nitido.study.overlaps import describe_choice
 from nitido.study.plan import PlannedRun
-from nitido.study.report.words import listed
+from nitido.study.report.formatting import listed
 from nitido.study.run_directory import RunDirectory
 from nitido.study.spec import Study
 from nitido.training.hyperparameters import Hyperparameters

@@ -11,7 +11,7 @@ from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.leaderboard_tables import as_table
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
-from nitido.study.report.words import amount, listed, milliseconds
+from nitido.study.report.formatting import amount, listed, milliseconds
 
 UNKNOWN = "–"
 

@@ -9,7 +9,7 @@ from nitido.study.leaderboard import Entry, Leaderboard
 from nitido.study.report import BICUBIC
 from nitido.study.report.costs import Cost
 from nitido.study.report.forest import figures
-from nitido.study.report.words import change, listed, signed
+from nitido.study.report.formatting import change, listed, signed
 from nitido.study.statistics import VariantStatistics
 
 _NOTABLE = 0.05

@@ -22,7 +22,7 @@ _WEIGHTS: Mapping[type[nn.Module], tuple[str, ...]] = {
 _STAGES = {(2,): 2, (3,): 3, (2, 2): 4}
 
 
-def transplant(
+def match_layers(
     source: Path, tensors: Tensors, architecture: str, config: NetworkConfig, layers: LayerNames, required_by: str
 ) -> Converted:
     """Return a network of `config` with `tensors`, which are named `layer.weight` and so on as in PyTorch.

@@ -3,8 +3,8 @@ import math
 
 import pytest
 
+from nitido.study.report.formatting import amount, change, interval, signed
 from nitido.study.report.svg import Axis, element, log_ticks, ticks
-from nitido.study.report.words import amount, change, interval, signed
 
 
 @pytest.mark.parametrize("value", [999, 999_499, 999_500, 1_000_000, 57_281, 12_345_678_900, 1])

@@ -1,4 +1,4 @@
-"""A zoo whose figures are written by hand, for tests of who reads them."""
+"""A small zoo whose figures are set by hand, for tests of code that reads them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from nitido.models.publication import Objective, Publication
 from tests.architectures.recipes import debug
 
 
-def shelve(
+def add_model(
     folder: Path,
     name: str,
     psnr_y: float,
@@ -32,7 +32,7 @@ def shelve(
 
 def fill(folder: Path) -> None:
     """Four models, of which the default for ×2 is `edsr-x2` and for ×4 `edsr-x4`."""
-    shelve(folder, "srcnn-x2", 36.5)
-    shelve(folder, "edsr-x2", 37.75, "edsr")
-    shelve(folder, "edsr-x4", 31.75, "edsr", 4)
-    shelve(folder, "srgan-x4", 33.25, "srresnet", 4, "perception")
+    add_model(folder, "srcnn-x2", 36.5)
+    add_model(folder, "edsr-x2", 37.75, "edsr")
+    add_model(folder, "edsr-x4", 31.75, "edsr", 4)
+    add_model(folder, "srgan-x4", 33.25, "srresnet", 4, "perception")
