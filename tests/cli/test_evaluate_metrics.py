@@ -1,6 +1,7 @@
 """Which metrics `nitido evaluate` measures: what is named must be there, and `all` has named gaps."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_psnr_at_its_limit_is_said(call: Call, image: Path) -> None:
     compared = call("compare", image / "a.png", "bicubic", "--scale", 2, "-o", image.parent / "a.png")
     assert "limited" not in compared.out
     black = call("compare", image / "black.png", "bicubic", "--scale", 2, "-o", image.parent / "black.png")
-    assert "≥ 100.00" in black.out
+    assert re.search("│  ≥ 100.00 │", black.out), "right-aligned, as numbers are"
     assert "≥: PSNR is limited to 100 dB, because it is infinite for equal images\n" in black.out
     (image / "a.png").unlink()
     assert call("evaluate", "bicubic", "--data", image, "--scale", 2).out.count("≥ 100.00") == 2

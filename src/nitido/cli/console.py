@@ -59,7 +59,7 @@ def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]
         return
     table = Table(header_style="bold")
     for number, name in enumerate(header):
-        numeric = bool(lines) and all(line[number][:1] in "+-–0123456789" for line in lines)
+        numeric = bool(lines) and all(line[number][:1] in "+-–≥0123456789" for line in lines)
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", width=widths[number])
     for line in lines:
         table.add_row(*map(Text, line))
