@@ -120,7 +120,8 @@ def test_wrong_settings_are_named(study_file, settings: list[str], message: str)
         ),
         ({"variants": [{"name": "plain", "varaint": "debug"}]}, "unknown key 'varaint': did you mean 'variant'"),
         ({"variants": [{"name": "../up", "variant": "debug"}]}, "name"),
-        ({"variants": ["debug", "bicubic"]}, "'bicubic' would look like bicubic, which is in every leaderboard"),
+        ({"variants": ["debug", "bicubic"]}, "'bicubic' would look like bicubic, which is in every report"),
+        ({"variants": ["debug", {"name": "hr", "variant": "debug"}]}, "'hr' would look like HR, which is in every"),
         ({"variants": ["debug", {"name": "Bicubic", "variant": "debug"}]}, "'Bicubic' would look like bicubic"),
         (
             {"variants": [{"name": "image", "variant": "debug"}], "baseline": "image"},

@@ -28,7 +28,7 @@ from nitido.study.leaderboard import Leaderboard, VariantFacts, rank
 from nitido.study.leaderboard_tables import as_csv, as_json, as_markdown, as_table
 from nitido.study.overlaps import overlap_caveats
 from nitido.study.plan import PlannedRun, describe_layers, network_size, plan
-from nitido.study.report import BICUBIC
+from nitido.study.report import BICUBIC, GROUND_TRUTH
 from nitido.study.report.comparison import Panel, draw_comparison
 from nitido.study.report.costs import FILE as COST_FILE
 from nitido.study.report.costs import Costs, measure_costs
@@ -399,7 +399,7 @@ def _draw_comparison(
     seed: str,
 ) -> None:
     titles = {e.variant: f"{e.rank}. {e.variant}" if e.rank is not None else e.variant for e in board.entries}
-    panels = [Panel("HR", hr, None, None)]
+    panels = [Panel(GROUND_TRUTH, hr, None, None)]
     panels += [Panel(titles[c.model], c.image, c.psnr_y, c.ssim_y) for c in candidates]
     heading = (
         f"{study.study} ×{study.scale} · {chosen.image} ({chosen.dataset}), variants in the order of the leaderboard"

@@ -7,7 +7,7 @@ from nitido.architectures import get_architecture
 from nitido.base.errors import nearest, unknown_name
 from nitido.base.validation import FieldRole, fields_with
 from nitido.study import unused_options
-from nitido.study.report import BICUBIC
+from nitido.study.report import BICUBIC, GROUND_TRUTH
 from nitido.study.settings import parse_settings
 from nitido.study.spec import Override, Profile, Study, StudyError, StudyFile, Variant, merge, study_settings
 from nitido.training.hyperparameters import Hyperparameters
@@ -95,10 +95,9 @@ def _variant(entry: str | dict[str, Any], architecture: str) -> Variant:
     values.setdefault("architecture", architecture)
     values.setdefault("variant", values.get("name"))
     variant = Variant.parse(values, f"variant {values.get('name')!r}")
-    if variant.name.lower() == BICUBIC:  # studies of version 0.1 may have it, and are still read
-        raise StudyError(
-            f"{variant.name!r} would look like {BICUBIC}, which is in every leaderboard: rename the variant"
-        )
+    for other in (BICUBIC, GROUND_TRUTH):  # studies that began with such a name are still read
+        if variant.name.lower() == other.lower():
+            raise StudyError(f"{variant.name!r} would look like {other}, which is in every report: rename the variant")
     get_architecture(variant.architecture)
     return variant
 

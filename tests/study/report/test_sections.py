@@ -196,6 +196,8 @@ def test_a_view_holds_the_same_crop_of_all_bit_for_bit() -> None:
         with Image.open(io.BytesIO(content)) as decoded:
             np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), image[view.box.slices])
     assert view.error_limit > 1
+    named = make_view(SelectedImage("set5", "p", "why"), hr, {"bicubic": worse, "HR": hr // 2}, {}, 48)
+    assert named.images["HR"] == view.images["HR"], "the original, not a variant of an old study with this name"
     whole = make_view(SelectedImage("set5", "p", "why"), hr, {"bicubic": worse}, {}, 200)
     assert (whole.box.width, whole.box.height) == (120, 90)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nitido.study.leaderboard import RANKED_BY, Leaderboard
-from nitido.study.report import BICUBIC
+from nitido.study.report import BICUBIC, GROUND_TRUTH
 from nitido.study.report.comparison import error_limit, error_maps
 from nitido.study.report.crop import Box, choose_box
 
@@ -119,7 +119,7 @@ def make_view(
     `images` are bicubic's and the variants' results in the order of the leaderboard, `(H, W, 3)` uint8 like `hr`.
     """
     box = _box(hr, list(images.values()), side)
-    everything = {"HR": hr, **images}
+    everything = {GROUND_TRUTH: hr} | {name: image for name, image in images.items() if name != GROUND_TRUTH}
     limit = error_limit(error_maps(list(everything.values()), hr, box))
     best = next((name for name in images if name != BICUBIC), BICUBIC)
     return View(
@@ -130,7 +130,7 @@ def make_view(
         images={name: lossless(image[box.slices]) for name, image in everything.items()},
         scores=scores,
         error_limit=limit or 1.0,
-        left=BICUBIC if BICUBIC in images else "HR",
+        left=BICUBIC if BICUBIC in images else GROUND_TRUTH,
         right=best,
     )
 
