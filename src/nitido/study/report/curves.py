@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -16,6 +17,10 @@ DASHES = 4
 WIDTHS = {"wide": 720.0, "narrow": 340.0}
 """Every chart is drawn for wide and narrow screens, so that the font size does not depend on the width."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 20.0, 10.0, 40.0
+_OUTSIDE = 1000.0
+"""Pixels that a line may leave its chart by, which are not shown."""
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,35 @@ def _axes(across: Axis, up: Axis, width: float, height: float) -> list[Markup]:
     return parts
 
 
+def within(points: Sequence[Point], low: float, high: float) -> list[list[Point]]:
+    """Return the parts of a polyline between the heights `low` and `high`.
+
+    Browsers take seconds to draw lines that leave the chart by millions of pixels.
+
+    >>> within([(0, 0), (1, 1), (3, 9), (4, 0)], -5, 5)
+    [[(0, 0), (1, 1), (2.0, 5.0)], [(3.4444444444444446, 5.0), (4, 0)]]
+    """
+    if len(points) == 1:
+        return [list(points)]
+    parts: list[list[Point]] = []
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if max(y0, y1) < low or min(y0, y1) > high:
+            continue
+        ends: list[Point] = [
+            (x, y) if low <= y <= high else (x0 + (x1 - x0) * (edge - y0) / (y1 - y0), edge)
+            for x, y, edge in ((x0, y0, float(min(max(y0, low), high))), (x1, y1, float(min(max(y1, low), high))))
+        ]
+        if parts and parts[-1][-1] == ends[0]:
+            parts[-1].append(ends[1])
+        else:
+            parts.append(ends)
+    return parts
+
+
 def _line(curve: Curve, across: Axis, up: Axis, look: str, metric: Metric) -> Markup:
     points = [(across(step), up(value)) for step, value in curve.finite]
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    parts = within(points, up.end - _OUTSIDE, up.start + _OUTSIDE)
+    path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in part) for part in parts)
     last = curve.finite[-1]
     value = f"{metric.text(last[1])} at step {last[0]:,}"
     label = f"{curve.variant}, lr {number_text(curve.learning_rate)}, seed {curve.seed}: {value}"
