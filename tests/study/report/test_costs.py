@@ -7,6 +7,7 @@ from nitido.architectures import build, get_architecture
 from nitido.base.json_files import write_json
 from nitido.evaluation.cost import count
 from nitido.models import ModelDescriptor, save_model
+from nitido.study.report import costs
 from nitido.study.report.costs import choose_effort, measure_costs
 from tests.forked.server import quick_measurements
 
@@ -20,8 +21,9 @@ def saved(folder: Path, width: int) -> Path:
 
 
 def test_costs_are_measured_once_and_kept_by_the_hash_of_the_model(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(costs, "ROUNDS", 3)
     models = {"small": saved(tmp_path, 4), "large": saved(tmp_path, 32)}
     sizes = {"small": (1, 2), "large": (3, 4), "diverged": (5, 6)}
     cache = tmp_path / "cost.json"
