@@ -28,6 +28,12 @@ def test_rounds_that_disagree_are_reported_with_their_spread() -> None:
     assert "up to 50% longer" in found.notes[0]
 
 
+@pytest.mark.usefixtures("good_machine")
+def test_one_round_says_nothing_of_its_steadiness() -> None:
+    (note,) = machine_info(CPU, {"a": [1.0], "b": [2.0]}).notes
+    assert note.startswith("one round: whether the machine was steady is not known")
+
+
 def test_one_core_and_no_bfloat16_are_reported_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)

@@ -47,6 +47,10 @@ def test_export_and_use_the_file(nitido, folder: Path, plain: np.ndarray, tmp_pa
         assert used.code == 0, used.err
         assert used.err == f"{target}: 230×160 → 460×320\n"
         assert difference(target, plain) <= 1
+    (tmp_path / "tiny.onnx").rename(tmp_path / "tiny.ONNX")
+    upper = nitido("upscale", folder / "a.png", "-o", tmp_path / "upper.png", "--model", tmp_path / "tiny.ONNX")
+    assert upper.code == 0, upper.err
+    (tmp_path / "tiny.ONNX").rename(tmp_path / "tiny.onnx")
     wrong = nitido("upscale", folder / "a.png", "-o", "b.png", "--model", tmp_path / "tiny.onnx", "--backend", "torch")
     assert wrong.code == 1
     assert "tiny.onnx is for ONNX Runtime" in wrong.error_line

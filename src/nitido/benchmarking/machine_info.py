@@ -50,6 +50,8 @@ def machine_info(device: torch.device, seconds: RoundSeconds) -> MachineInfo:
         notes.append(f"no bfloat16 matrix units: nitido {instead} here")
     if device.type == "cpu" and torch.get_num_threads() == 1:
         notes.append("one thread: these are the speeds of a single core")
+    if any(len(rounds) == 1 for rounds in seconds.values()):
+        notes.append("one round: whether the machine was steady is not known; measure several for a ratio")
     unsteady = spread(seconds)
     if unsteady > STEADY:
         notes.append(

@@ -24,6 +24,7 @@ from nitido.base.registry import plugin_code
 from nitido.imaging import FORMATS, ImageFileError, walk
 from nitido.models import read_descriptor
 from nitido.models.find import WEIGHTS, model_path
+from nitido.models.onnx import SUFFIX as ONNX_SUFFIX
 from nitido.models.self_ensemble import SelfEnsemble
 from nitido.models.zoo.shipped import zoo_names
 from nitido.upscaling.images import (
@@ -108,7 +109,7 @@ def model_identity(name_or_path: str | Path) -> str:
     """Return a text that identifies the network of a run directory or a file: hashes of weights and plugin code."""
     path = model_path(name_or_path)
     weights = sha256_of_file(path)
-    if path.suffix == ".onnx":  # contains the whole network
+    if path.suffix.lower() == ONNX_SUFFIX:  # contains the whole network
         return weights
     descriptor = read_descriptor(path)
     plugins = {word: found.code for word, found in plugin_code([descriptor.architecture, descriptor.config]).items()}
