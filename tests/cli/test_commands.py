@@ -12,6 +12,7 @@ from PIL import Image
 
 import nitido as nitido_package
 from tests.forked import ForkServer
+from tests.forked.images import make_images
 
 TINY = ["--variant", "debug", "--set", "steps=4", "--set", "patch=12", "--set", "batch=2", "--set", "validate_every=4"]
 
@@ -209,3 +210,19 @@ def test_titles_of_compared_models_are_unambiguous(tmp_path: Path, monkeypatch: 
     expected = ["bicubic", *(f"./{file}.safetensors" for file in "abc"), "own", "./e.safetensors"]
     assert list(_titles(words).values()) == expected
     assert _titles(["./a.safetensors", "./d.safetensors"])["./a.safetensors"] == "debug"
+
+
+@pytest.mark.parametrize(("loss", "said"), [({"l1": 1.0, "adversarial": 0.1}, True), ({"l1": 1.0}, False)])
+def test_a_model_for_perception_is_not_ranked_by_psnr_without_a_word(
+    call, tmp_path: Path, loss: dict[str, float], said: bool
+) -> None:
+    from nitido.architectures import build, resolve_config
+    from nitido.models import ModelDescriptor, save_model
+
+    network = build("srcnn", resolve_config("srcnn", "debug", {}))
+    descriptor = ModelDescriptor.of(network, "srcnn", "debug", {"hyperparameters": {"loss": loss}})
+    save_model(tmp_path / "model.safetensors", network, descriptor)
+    image = make_images(tmp_path, 1) / "test" / "test0.png"
+    done = call("compare", image, "bicubic", "./model.safetensors", "--scale", 2, "-o", "figure.png")
+    assert done.code == 0, done.err
+    assert ("./model.safetensors: trained for perception, which costs PSNR" in done.out) == said

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nitido.data import Store
     from nitido.evaluation.metrics import Metric
+    from nitido.evaluation.objectives import Objective
     from nitido.evaluation.scoring import Upscaler
 
 BICUBIC = "bicubic"
@@ -174,7 +175,7 @@ def compare(
     ]
     draw_comparison(panels, output, reference=store.hr_cropped(0, scale), heading=f"{image.name} ×{scale}")
     entries = [
-        {"rank": rank, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y}
+        {"rank": rank, "model": c.model, "psnr_y": c.psnr_y, "ssim_y": c.ssim_y, "objective": _objective(c.model)}
         for rank, c in zip(ranks, ranked, strict=True)
     ]
 
@@ -185,10 +186,28 @@ def compare(
         print_table("", ["#", "model", "PSNR-Y dB", "SSIM-Y"], lines)
         if any(c.psnr_y == PSNR_CAP for c in ranked):
             say(f"≥: PSNR is limited to {PSNR_CAP:g} dB, because it is infinite for equal images")
+        for entry in entries:
+            if entry["objective"] == "perception":
+                say(f"{entry['model']}: trained for perception, which costs PSNR; its rank says nothing of its looks")
         say(f"figure: {output}")
 
     found = {"image": str(image), "scale": scale, "figure": str(output), "entries": entries}
     report(found | {"device": device_label(where)}, json, show)
+
+
+def _objective(name: str) -> "Objective":
+    """Return what the training of a model optimized; fidelity if that is not recorded."""
+    from nitido.models import read_descriptor
+    from nitido.models.find import model_path
+    from nitido.training.losses import ADVERSARIAL, PERCEPTUAL
+
+    if name == BICUBIC:
+        return "fidelity"
+    descriptor = read_descriptor(model_path(name))
+    if descriptor.publication is not None:
+        return descriptor.publication.objective
+    loss = descriptor.training.get("hyperparameters", {}).get("loss", {})
+    return "perception" if {ADVERSARIAL, PERCEPTUAL} & set(loss) else "fidelity"
 
 
 def _learned(name: str, store: "Store") -> dict[str, int]:
