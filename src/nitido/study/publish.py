@@ -185,7 +185,7 @@ def _once(out: Path, runs: Sequence[PlannedRun], found: Mapping[Path, _Found]) -
         if other != directory:
             note(
                 f"{out / directory} holds the weights of {out / other}: the same training is not counted twice; "
-                "remove it and run the study again"
+                "if it is a copy, remove it and run the study again (otherwise training did not change the weights)"
             )
             same_rate = other.parent == directory.parent
             once[directory] = _Found(
