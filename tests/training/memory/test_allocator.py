@@ -1,8 +1,6 @@
 """Memory that a step frees is available to the next one without a page fault."""
 
 import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,6 @@ import pytest
 from tests.forked import ForkServer
 
 PAGES = 16_384  # 64 MB: more than glibc keeps by itself
-
-ROOT = Path(__file__).parents[3]
 
 FAULTS = f"""
 import resource
@@ -53,15 +49,13 @@ print(before, during[0], faults())
 """
 
 
-def faults_before_during_and_after(code: str, argument: str) -> list[int]:
-    command = [sys.executable, "-c", FAULTS + code, argument]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
-    return [int(word) for word in ended.stdout.split()]
-
-
 @pytest.mark.parametrize(("code", "argument"), [(BY_CALL, "back"), (BY_CALL, "none"), (BY_TRAINING, "")])
-def test_large_tensors_do_not_fault_again_until_memory_is_released(code: str, argument: str, tmp_path: Path) -> None:
-    before, during, after = faults_before_during_and_after(code, argument or str(tmp_path))
+def test_large_tensors_do_not_fault_again_until_memory_is_given_back(
+    fork_server: ForkServer, tmp_path: Path, code: str, argument: str
+) -> None:
+    ended = fork_server.python(FAULTS + code, argument or tmp_path, cwd=tmp_path)
+    assert ended.code == 0, ended
+    before, during, after = map(int, ended.out.split())
     assert before >= 4 * PAGES / 512, "without it every time is like the first (at best in huge pages)"
     assert during < 50
     assert after >= PAGES / 512, "the pages were the system's again"
