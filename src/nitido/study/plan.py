@@ -225,8 +225,7 @@ class Size:
 
 def network_size(run: RunConfig) -> Size:
     """Return the size of the network of a run, counted on the meta device."""
-    network = _shapes(run)
-    return Size(count_parameters(network), count_macs(network, *hd_lr_size(run.scale)))
+    return _size(run.architecture, _config(run), run.scale)
 
 
 def describe_layers(run: RunConfig) -> str:
@@ -239,9 +238,19 @@ def describe_layers(run: RunConfig) -> str:
 
 def _shapes(run: RunConfig) -> SuperResolutionNetwork:
     """Return the network of a run on the meta device, without weights."""
-    family = get_architecture(run.architecture)
     with torch.device("meta"):
-        return build(run.architecture, family.config_class.parse(run.config, f"variant {run.variant!r}"))
+        return build(run.architecture, _config(run))
+
+
+def _config(run: RunConfig) -> NetworkConfig:
+    return get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
+
+
+@lru_cache(maxsize=256)
+def _size(architecture: str, config: NetworkConfig, scale: int) -> Size:
+    with torch.device("meta"):
+        network = build(architecture, config)
+    return Size(count_parameters(network), count_macs(network, *hd_lr_size(scale)))
 
 
 @lru_cache(maxsize=256)
@@ -252,11 +261,10 @@ def _parameters(architecture: str, config: NetworkConfig) -> int:
 
 def _check_size(run: RunConfig) -> None:
     """Raise `StudyError` if the run's network is too large to be trained."""
-    family = get_architecture(run.architecture)
-    config = family.config_class.parse(run.config, f"variant {run.variant!r}")
+    config = _config(run)
     shallow = {key: min(run.config[key], few) for key, few in _FEW_LAYERS.items() if key in run.config}
     for built in (config.model_copy(update=shallow), config):  # the first one is fast to build at any depth
-        parameters = _parameters(family.name, built)
+        parameters = _parameters(run.architecture, built)
         if parameters > MOST_PARAMETERS:
             raise StudyError(
                 f"variant {run.variant!r}: at least {parameters:,} parameters; training them needs "
