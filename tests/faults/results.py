@@ -16,13 +16,14 @@ VOLATILE = {"seconds", "all_seconds", "latency", "peak_memory", "checksum", "tim
 def result_of(folder: Path) -> dict[str, Any]:
     """Every file below `folder` by name, with its content as far as it may not differ between two runs.
 
-    Drafts in the cache, which has no lock, are left out: they are removed when they are an hour old.
+    Drafts in the cache, which has no lock, are left out: they are removed when they are an hour old. So are leases,
+    which say which process was the last one.
     """
     return {
         path.relative_to(folder).as_posix(): _content(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.name != ".lock"
+        and not path.name.startswith((".lock", ".lease-"))
         and ".tfevents." not in path.name
         and not (is_draft(path) and "cache" in path.relative_to(folder).parts)
     }

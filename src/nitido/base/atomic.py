@@ -9,6 +9,8 @@ from tempfile import TemporaryFile
 from uuid import uuid4
 
 _DRAFT_PREFIX = ".nitido-draft-"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
+"""What file systems without hard links answer."""
 
 
 @contextmanager
@@ -39,6 +41,28 @@ def replacing(target: Path, before: Callable[[Path], None] | None = None) -> Ite
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def create(target: Path, text: str) -> bool:
+    """Create the file `target` with `text` (UTF-8), atomically, unless it exists; return whether it was created.
+
+    Of several processes that create the same file, on whatever machines, one succeeds.
+    """
+    draft = target.with_name(f"{_DRAFT_PREFIX}{uuid4().hex[:12]}{target.suffix[:12]}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        try:
+            os.link(draft, target)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def is_draft(path: Path) -> bool:

@@ -20,8 +20,13 @@ class DamagedFileError(NitidoError):
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` with their checksum as indented JSON, atomically; infinite numbers and NaN raise `ValueError`."""
-    text = json.dumps({**values, CHECKSUM: checksum(values)}, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, signed_json(values))
+
+
+def signed_json(values: Mapping[str, Any]) -> str:
+    """Return the text that `write_json` writes."""
+    signed = {**values, CHECKSUM: checksum(values)}
+    return json.dumps(signed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, remedy: str, *, unsigned: bool = False) -> dict[str, Any]:

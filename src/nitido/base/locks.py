@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nitido.base.atomic import is_draft, remove_drafts
+from nitido.base.atomic import remove_drafts
 from nitido.base.errors import NitidoError
 
 LOCK = ".lock"
@@ -38,21 +38,3 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_busy(directory: Path) -> bool:
-    """Return whether a process holds the lock of `directory`."""
-    if not (directory / LOCK).exists():
-        return False
-    try:
-        with FileLock(directory / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def is_unused(directory: Path) -> bool:
-    """Return whether `directory` does not exist, or contains only the lock and drafts of a killed process."""
-    if not directory.exists():
-        return True
-    return directory.is_dir() and all(path.name == LOCK or is_draft(path) for path in directory.iterdir())

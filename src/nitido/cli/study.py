@@ -95,6 +95,20 @@ def run(
     ] = None,
     set_: Settings = None,
     device: Device = None,
+    jobs: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Runs that train side by side; auto measures what is fastest here."),
+    ] = "auto",
+    executor: Annotated[
+        str, typer.Option(metavar="local|slurm|ray", help="What trains: this machine, a SLURM or a Ray cluster.")
+    ] = "local",
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What a run gets on a cluster, e.g. cpus=4. Repeatable."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The address of a Ray cluster. Default: one on this machine.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser at the end.")] = False,
     json: Json = None,
 ) -> None:
@@ -104,19 +118,47 @@ def run(
     """
     with loading():
         from nitido.base.device import AUTO, choose_device
+        from nitido.study.executors.opening import choose_opener
         from nitido.study.run import run_study
 
     resolved = _resolve(study, profile, set_ or [])
     directory = out or (Path(study) if _is_study_directory(study) else _default_directory(resolved))
     where = choose_device(device or AUTO)
+    opener = choose_opener(executor, jobs, resource or [], resolved.resources, address, where, device or AUTO)
     with StudyProgress(where) as progress:
-        outcome = run_study(resolved, directory, progress, where)
+        outcome = run_study(resolved, directory, progress, where, opener)
     _print_board(outcome.board, outcome.directory, json)
     if open_:
         typer.launch(str(outcome.directory / "report.html"))
     for failure in outcome.failures:
         note(f"nitido: {failure}")
     if outcome.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's directory.")],
+    json: Json = None,
+) -> None:
+    """Follow a study that other processes run, also on a cluster, until no run trains any more.
+
+    Ctrl-C ends the watching alone. When all runs have ended, the leaderboard and the report are written.
+
+    Example: nitido study watch runs/srcnn
+    """
+    with loading():
+        from nitido.study.executors.slurm import any_queued
+        from nitido.study.publish import publish
+        from nitido.study.watch import watch as follow
+
+    with StudyProgress(machine=False) as progress:
+        found = follow(directory, progress, any_queued)
+    note(f"study: {found.words}")
+    if found.count("finished"):
+        _print_board(publish(directory), directory, json)
+    if found.count("finished") < len(found.runs):
+        note(f"nitido: no process trains the other runs: nitido study run {directory} resumes them")
         raise typer.Exit(1)
 
 

@@ -3,11 +3,20 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -35,13 +44,14 @@ RANKED = 12
 class StudyProgress:
     """The progress of the runs of a study, or of one run; everything on standard error.
 
-    On a terminal: the study's remaining time, the ranking so far by validation, and a bar for the current run. In a
-    log: a line when a run begins, while it trains, and when it ends. First of all it prints what the machine offers.
+    On a terminal: the study's remaining time, the ranking so far by validation, and a bar for each run that trains.
+    In a log: a line when a run begins, while it trains, and when it ends. First it prints what the machine offers.
     """
 
-    def __init__(self, device: "torch.device | None" = None) -> None:
-        """Show trainings on `device`; None is the choice of `auto`."""
+    def __init__(self, device: "torch.device | None" = None, *, machine: bool = True) -> None:
+        """Show trainings on `device`; None is the choice of `auto`. `machine`: print what the machine offers."""
         self.device = device
+        self.machine = machine
         self.display = current_display()
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -57,13 +67,15 @@ class StudyProgress:
         )
         self._panel = ExitStack()
         self._study = _StudySoFar()
+        self._tasks: dict[Path, TaskID] = {}
 
     def __enter__(self) -> Self:
-        """Print what the machine offers, and show the bar."""
-        from nitido.base.device import choose_device
-        from nitido.training.fast_path import describe_machine
+        """Print what the machine offers if asked, and show the bars."""
+        if self.machine:
+            from nitido.base.device import choose_device
+            from nitido.training.fast_path import describe_machine
 
-        self.display.print(f"machine: {describe_machine(self.device or choose_device())}")
+            self.display.print(f"machine: {describe_machine(self.device or choose_device())}")
         self._panel.enter_context(self.display.panel(_Panel(self)))
         return self
 
@@ -99,12 +111,12 @@ class StudyProgress:
         left = self._study.remaining_words()
         if not self.display.is_live:
             self.display.print(f"{label} ({left})" if left else label)
-        task = self.bar.add_task(label, total=steps, validation="")
+        task = self._tasks[run.directory] = self.bar.add_task(label, total=steps, validation="")
         logged = time.monotonic()
 
         def listen(done: int, validation: float | None) -> None:
             nonlocal logged
-            self._study.advanced(done)
+            self._study.advanced(run, done)
             self.bar.update(task, completed=done)
             if validation is not None:
                 self.bar.update(task, validation=_validation(options, validation))
@@ -119,7 +131,7 @@ class StudyProgress:
         """Print one line about the run."""
         from nitido.evaluation.objectives import SELECTION_METRICS
 
-        for task in self.bar.task_ids:
+        if (task := self._tasks.pop(run.directory, None)) is not None:
             self.bar.remove_task(task)
         self._study.ended(run, status)
         options = run.config.hyperparameters
@@ -134,7 +146,7 @@ class StudyProgress:
         self.display.print(text)
 
     def renderable(self) -> RenderableType:
-        """Return the live part: study, ranking so far, current run."""
+        """Return the live part: study, ranking so far, the runs that train."""
         return Group(*self._study.renderables(), self.bar.get_renderable())
 
 
@@ -148,8 +160,18 @@ class _Panel:
         return self.progress.renderable()
 
 
+@dataclass
+class _Training:
+    """A run that trains: when that began, its steps before, and its steps now."""
+
+    run: "PlannedRun"
+    began: float
+    first: int | None = None
+    step: int = 0
+
+
 class _StudySoFar:
-    """The runs of a study that ended, with their times, and the one that trains."""
+    """The runs of a study that ended, with their times, and those that train."""
 
     def __init__(self) -> None:
         self.runs: Sequence[PlannedRun] = ()
@@ -157,28 +179,27 @@ class _StudySoFar:
         self._began = time.monotonic()
         self._statuses: dict[Path, Status] = {}
         self._seconds: dict[Path, float] = {}
-        self._current: PlannedRun | None = None
-        self._current_began = 0.0
-        self._first_step: int | None = None
-        self._step = 0
+        self._training: dict[Path, _Training] = {}
+        self._most_at_once = 1
 
     def started(self, run: "PlannedRun") -> None:
-        self._current, self._first_step, self._step = run, None, 0
-        self._current_began = time.monotonic()
+        self._training[run.directory] = _Training(run, time.monotonic())
+        self._most_at_once = max(self._most_at_once, len(self._training))
 
-    def advanced(self, done: int) -> None:
-        if self._first_step is None:  # the first report comes after one step; a resumed run begins with its checkpoint
-            self._first_step = done - 1
-        self._step = done
+    def advanced(self, run: "PlannedRun", done: int) -> None:
+        training = self._training[run.directory]
+        if training.first is None:  # the first report comes after one step; a resumed run begins with its checkpoint
+            training.first = done - 1
+        training.step = done
 
     def ended(self, run: "PlannedRun", status: "Status") -> None:
         self._statuses[run.directory] = status
+        training = self._training.pop(run.directory, None)
         if status.state == "finished":
-            if self._current is run and not self._first_step:
-                self._seconds[run.directory] = time.monotonic() - self._current_began
+            if training is not None and not training.first:
+                self._seconds[run.directory] = time.monotonic() - training.began
             elif status.all_seconds:
                 self._seconds[run.directory] = status.seconds
-        self._current = None
 
     def remaining(self) -> float | None:
         """Return the seconds that all runs still need; None if nothing was measured."""
@@ -186,17 +207,21 @@ class _StudySoFar:
 
         from nitido.study.forecast import forecast
 
+        if not self.works:
+            return None
         measured = [(self.works[directory], seconds) for directory, seconds in self._seconds.items()]
-        remaining = [self.works[run.directory] for run in self.runs if run.directory not in self._statuses]
-        if self._current is not None:
-            work = self.works[self._current.directory]
-            if trained := self._step - (self._first_step or 0):
-                measured.append((replace(work, steps=trained), time.monotonic() - self._current_began))
-            remaining.remove(work)
-            remaining.append(replace(work, steps=max(work.steps - self._step, 0)))
+        waiting = [run for run in self.runs if run.directory not in self._statuses | self._training]
+        remaining = [self.works[run.directory] for run in waiting]
+        for training in self._training.values():
+            work = self.works[training.run.directory]
+            if trained := training.step - (training.first or 0):
+                measured.append((replace(work, steps=trained), time.monotonic() - training.began))
+            remaining.append(replace(work, steps=max(work.steps - training.step, 0)))
         seconds = [forecast(work, measured) for work in remaining]
         known = [value for value in seconds if value is not None]
-        return sum(known) if len(known) == len(seconds) else None
+        if len(known) < len(seconds) or not known:
+            return None if seconds else 0.0
+        return max(sum(known) / self._most_at_once, *known)
 
     def remaining_words(self) -> str:
         """Say how long the runs still take; "" if that is unknown, or nothing is left to train."""

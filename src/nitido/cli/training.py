@@ -1,7 +1,7 @@
 """`nitido train`: a single run, executed like those of a study."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from nitido.cli import completion
 from nitido.cli.console import Device, say
 from nitido.cli.display import loading
 from nitido.cli.study_progress import StudyProgress
+
+if TYPE_CHECKING:
+    from nitido.study.run_directory import Status
 
 
 def _print_keys(wanted: bool) -> None:
@@ -24,9 +27,9 @@ def _print_keys(wanted: bool) -> None:
 
 def train(
     architecture: Annotated[
-        str, typer.Argument(help="The network family, e.g. srcnn.", autocompletion=completion.architecture_names)
-    ],
-    out: Annotated[Path, typer.Option(help="The run directory.")],
+        str | None, typer.Argument(help="The network family, e.g. srcnn.", autocompletion=completion.architecture_names)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory.")] = None,
     variant: Annotated[str | None, typer.Option(help="A named variant. Default: the architecture's base.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -36,14 +39,30 @@ def train(
         bool, typer.Option("--keys", is_eager=True, callback=_print_keys, help="Print every key of --set, and exit.")
     ] = False,
     device: Device = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Resume the run in this directory, also one of a study.")
+    ] = None,
 ) -> None:
-    """Train one network; run the same command to resume an interrupted run.
+    """Train one network; run the same command, or --resume RUN_DIR, to resume an interrupted run.
 
     With --set scales=2,3,4 one network learns several scales, if its layers see the upscaled image (upsampler=bicubic);
     --set scales=2,2,3,4 gives ×2 half of the steps.
 
     Example: nitido train srcnn --variant pixel_shuffle --set steps=2000 --set activation=gelu --out runs/mine
     """
+    if resume is not None:
+        if architecture or out or variant or set_:
+            raise typer.BadParameter(
+                "it takes everything from the run directory except --device", param_hint="--resume"
+            )
+        _resume(resume, device)
+        return
+    if architecture is None:
+        raise typer.BadParameter(
+            "name the network family, e.g. srcnn, or give --resume RUN_DIR", param_hint="ARCHITECTURE"
+        )
+    if out is None:
+        raise typer.BadParameter("name the run directory", param_hint="--out")
     with loading():
         from nitido.architectures import architecture_names
         from nitido.base.device import AUTO, choose_device
@@ -63,6 +82,28 @@ def train(
         planned = PlannedRun(run, out)
         status = execute(run, out, lambda steps: progress.started(planned, 1, 1, steps), device=where)
         progress.ended(planned, status)
+    _conclude(out, status)
+
+
+def _resume(path: Path, device: str | None) -> None:
+    with loading():
+        from nitido.base.device import AUTO, choose_device
+        from nitido.study.plan import PlannedRun
+        from nitido.study.run_directory import RunDirectory, RunDirectoryError
+        from nitido.study.task import resume_run
+
+    config = RunDirectory(path).read_config()
+    if config is None:
+        raise RunDirectoryError(f"{path} holds no run (there is no config.yaml)")
+    planned = PlannedRun(config, path)
+    with StudyProgress(choose_device(device or AUTO)) as progress:
+        status = resume_run(path, lambda steps: progress.started(planned, 1, 1, steps), device)
+        progress.ended(planned, status)
+    _conclude(path, status)
+
+
+def _conclude(directory: Path, status: "Status") -> None:
+    """Say where the model is; raise an error if the run did not finish."""
     if status.state != "finished":
-        raise NitidoError(f"{out}: {status.state}: {status.reason}")
-    say(f"model: {out / 'model.safetensors'}")
+        raise NitidoError(f"{directory}: {status.state}: {status.reason}")
+    say(f"model: {directory / 'model.safetensors'}")

@@ -1,10 +1,11 @@
 """Execute one run, from its configuration to its rows: used by `nitido train` and `nitido study run`."""
 
+import _thread
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from nitido.base.atomic import remove_drafts, write_text
 from nitido.base.device import choose_device, device_label
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import DamagedFileError
-from nitido.base.locks import exclusive
+from nitido.base.leases import Lease, LeaseLostError, leased
 from nitido.base.notes import note
 from nitido.data import Store, prepare, refuse_chosen_tests, refuse_equal_tests, refuse_overlap, resolve, resolve_all
 from nitido.data.overlap import Overlap, find_overlaps, report_overlaps
@@ -40,6 +41,8 @@ from nitido.study.start import begin_from, refuse_learned, source_images, source
 from nitido.training.batches import samplers
 from nitido.training.callbacks import ProgressListener, TrainingInterruptedError
 from nitido.training.checkpoints import repair_checkpoints
+from nitido.training.fast_path import FILE as FAST_PATH_FILE
+from nitido.training.fast_path import recorded_threads
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.memory.limit import limited_memory
 from nitido.training.module import DivergedError
@@ -62,8 +65,7 @@ class ImageSplits:
         """Refuse images that two of training, validation and test share, and those too small for a patch or metric.
 
         Also refuse a run that is shorter than its warm-up, because the length of an epoch depends on the images.
-        `metrics` are those of the evaluation; metrics whose package is missing are not measured. Near duplicates are
-        reported on standard error.
+        `metrics` are those of the evaluation; metrics whose package is missing are not measured.
         """
         refuse_overlap(self.train, self.validation, *self.test.values())
         refuse_chosen_tests(self.validation, *self.test.values())
@@ -77,6 +79,9 @@ class ImageSplits:
                 require_measurable(store, scale, [*FIDELITY_METRICS, *measured])
         samplers(self.train, options, scales)
         refuse_long_warmup(options, count_steps(options, self.train, scales[0]))
+
+    def report_overlaps(self) -> None:
+        """Print a note about images that are nearly the same in two of training, validation and test."""
         report_overlaps(self.overlaps)
 
     @cached_property
@@ -124,7 +129,9 @@ def execute(
     device = device or choose_device()
     directory = RunDirectory(path)
     directory.refuse_foreign()
-    images = images or load_images(run.data, run.every_scale)
+    if images is None:
+        images = load_images(run.data, run.every_scale)
+        images.report_overlaps()
     images.check(run.hyperparameters, run.every_scale, run.metrics)
     identity = images.records.identity(run, source_weights(run, directory, source))
     learned = source_images(run, directory, source)
@@ -134,8 +141,8 @@ def execute(
         raise RunDirectoryError(f"{path} holds another run ({difference}): choose another directory")
     status = _status_or_warn(directory)
     if status is None or status.state not in ("finished", "diverged"):
-        begin_from(_build(run), run, directory, source)  # raises before anything is written
-    with exclusive(path):
+        begin_from(build_network(run), run, directory, source)  # raises before anything is written
+    with leased(path, on_lost=_thread.interrupt_main) as lease, recorded_threads(path / FAST_PATH_FILE):
         identity = directory.claim(identity, run)
         status = _status_or_warn(directory)
         if status is not None and status.state == "diverged":
@@ -144,7 +151,7 @@ def execute(
             found = finished_model(directory, status, "it is recreated from the checkpoints")
             if found is not None:
                 return _evaluate_again(directory, run, identity, found, status, images, device)
-        return _supervise(run, directory, identity, begin, images, source, device)
+        return _supervise(run, directory, lease, identity, begin, images, source, device)
 
 
 def _status_or_warn(directory: RunDirectory) -> Status | None:
@@ -154,6 +161,23 @@ def _status_or_warn(directory: RunDirectory) -> Status | None:
     except DamagedFileError as error:
         note(str(error))
         return None
+
+
+def completed(run: RunConfig, directory: RunDirectory, images: ImageSplits) -> Status | None:
+    """Return the status of a run that has finished with intact files and is measured on `images`, or has diverged.
+
+    None means that there is something to do.
+    """
+    status = _status_or_warn(directory)
+    if status is None or status.state == "diverged":
+        return status
+    identity = directory.read_identity()
+    if status.state != "finished" or identity is None:
+        return None
+    if finished_model(directory, status, "it is recreated from the checkpoints") is None:
+        return None
+    measured = status.evaluation == evaluation_digest(run, images.records)
+    return status if measured and _rows_are_whole(directory, identity) else None
 
 
 def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> LoadedModel | None:
@@ -177,20 +201,26 @@ def finished_model(directory: RunDirectory, status: Status, otherwise: str) -> L
 def _supervise(
     run: RunConfig,
     directory: RunDirectory,
+    lease: Lease,
     identity: RunIdentity,
     begin: Callable[[int], ProgressListener],
     images: ImageSplits,
     source: Path | None,
     device: torch.device,
 ) -> Status:
-    """Train and measure in a directory locked for this run, and record how that ends."""
+    """Train and measure in a directory leased for this run, and record how that ends."""
     directory.write_status(_unfinished(directory, "running"))
+    begin = partial(_published, begin, lease)
     try:
         status = _carry_out(run, directory, identity, begin, images, source, device)
+        lease.check()
     except DivergedError as error:
         status = _unfinished(directory, "diverged", str(error))
     except (TrainingInterruptedError, KeyboardInterrupt) as error:
+        lease.check()
         directory.write_status(_unfinished(directory, "interrupted", str(error) or "interrupted"))
+        raise
+    except LeaseLostError:
         raise
     except BaseException as error:
         # On a full disk the reason cannot be recorded either; the error itself is what the user must see.
@@ -201,6 +231,20 @@ def _supervise(
         raise
     directory.write_status(status)
     return status
+
+
+def _published(begin: Callable[[int], ProgressListener], lease: Lease, steps: int) -> ProgressListener:
+    """Begin a training, and let other processes see its progress in the lease too."""
+    listener = begin(steps)
+    last: float | None = None
+
+    def listen(step: int, validation: float | None) -> None:
+        nonlocal last
+        last = validation if validation is not None else last
+        lease.publish({"step": step, "steps": steps, "validation": last})
+        listener(step, validation)
+
+    return listen
 
 
 def _unfinished(directory: RunDirectory, state: State, reason: str = "") -> Status:
@@ -248,7 +292,7 @@ def _carry_out(
     if directory.last_checkpoint.parent.exists():
         remove_drafts(directory.last_checkpoint.parent)
         repair_checkpoints(directory.last_checkpoint, directory.best_checkpoint, identity.digest)
-    network = _build(run)
+    network = build_network(run)
     start = begin_from(network, run, directory, source)
     summary = start.summary() if start is not None else ""
     if start is not None:
@@ -331,7 +375,8 @@ def _labels(run: RunConfig) -> dict[str, str]:
     return labels | ({"scales": ", ".join(map(str, run.scales))} if run.scales else {})
 
 
-def _build(run: RunConfig) -> SuperResolutionNetwork:
+def build_network(run: RunConfig) -> SuperResolutionNetwork:
+    """Return the network of a run with the random weights that its seed determines."""
     config = get_architecture(run.architecture).config_class.parse(run.config, f"variant {run.variant!r}")
     with torch.random.fork_rng():
         torch.manual_seed(run.hyperparameters.seed)

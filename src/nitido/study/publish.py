@@ -10,7 +10,7 @@ import polars as pl
 from nitido.base.activity import activity
 from nitido.base.atomic import write_text
 from nitido.base.json_files import DamagedFileError, without_non_finite
-from nitido.base.locks import is_busy
+from nitido.base.leases import is_leased
 from nitido.base.notes import note
 from nitido.base.yaml_files import to_yaml
 from nitido.data import Store, prepare, resolve
@@ -57,11 +57,12 @@ _OPTIONAL_FILES = ("perception.csv", "perception.png", "ranking.png", "curves.pn
 """Files that not every study has. Earlier ones are removed so that they cannot contradict the new leaderboard."""
 
 
-def publish(out: Path) -> Leaderboard:
+def publish(out: Path, *, interim: bool = False) -> Leaderboard:
     """Rank the study in `out` and write `rows.parquet`, `leaderboard.{csv,json,md,tex,png}` and `report.html` there.
 
-    The costs of the variants are measured once and kept in `cost.json`. Runs that are missing or did not finish are in
-    the table without figures. Raises `LeaderboardError` if there are no rows, `StudyError` if `out` holds no study.
+    The costs of the variants are measured once and kept in `cost.json`, but not of an `interim` report, beside which
+    other processes compute. Runs that are missing or did not finish are in the table without figures. Raises
+    `LeaderboardError` if there are no rows, `StudyError` if `out` holds no study.
     """
     study = load_resolved(out)
     runs = plan(study)
@@ -90,7 +91,7 @@ def publish(out: Path) -> Leaderboard:
         (out / name).unlink(missing_ok=True)
     # The page is written first because it may fail: a new table must not be next to an old page.
     with activity("writing the report"):
-        _draw(out, study, runs, found, rows, board, stores, images)
+        _draw(out, study, runs, found, rows, board, stores, images, measure=not interim)
     write_rows(rows, out / "rows.parquet")
     write_text(
         out / "leaderboard.json",
@@ -155,7 +156,7 @@ def _found(out: Path, run: PlannedRun, runs: Sequence[PlannedRun], images: Plann
         return _Found("missing")
     if difference(run, runs, out, images):
         return _Found("another run")
-    if status.state == "running" and not is_busy(directory.path):
+    if status.state == "running" and not is_leased(directory.path):
         return _Found("interrupted", status=status)
     if status.state != "finished":
         return _Found(status.state, status=status)
@@ -244,14 +245,16 @@ def _draw(
     board: Leaderboard,
     stores: Mapping[str, Store],
     images: PlannedImages,
+    *,
+    measure: bool,
 ) -> None:
-    """Draw figures and page; runs without results are left out."""
+    """Draw figures and page, and `measure` costs if asked; runs without results are left out."""
     if any(entry.variant == BICUBIC and entry.means for entry in board.entries):
         draw_ranking(board, out / "ranking.png")
         if "perception" in board.objectives():
             draw_ranking(board, out / "perception.png", "perception")
     shown = _shown_runs(out, runs, found, board)
-    costs = _costs(out, shown, board)
+    costs = _costs(out, shown if measure else {}, board)
     crops = {run.config.hyperparameters.validation_crop for run in runs}
     crop = crops.pop() if len(crops) == 1 else None
     _draw_curves(out, shown, crop)
@@ -265,7 +268,7 @@ def _draw(
         curves=_curves(out, [r for r in runs if found[r.directory].status is not None], board),
         rows=rows,
         costs=costs.by_variant,
-        conditions=costs.conditions if shown else "",
+        conditions=costs.conditions if shown and measure else "",
         views=views,
         shown_seed=_seed_words(shown, board),
         setting=describe_setting(study, runs, out, images),

@@ -38,6 +38,7 @@ def resolve_with_notes(study: StudyFile, profile: str, settings: Sequence[str] =
         "data": chosen.data.model_dump() | changes.pop("data", {}),
         "learning_rates": chosen.learning_rates,
         "seeds": chosen.seeds,
+        "resources": study.resources,
     }
     wanted = changes.pop("variants", chosen.variants)
     swept = "learning_rates" in changes

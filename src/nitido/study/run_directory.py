@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from nitido.base.atomic import write_text
 from nitido.base.errors import NitidoError
 from nitido.base.json_files import DamagedFileError, read_json, write_json
-from nitido.base.locks import is_unused
+from nitido.base.leases import is_unused
 from nitido.base.yaml_files import read_yaml, to_yaml
 from nitido.study.identity import RunIdentity
 from nitido.study.plan import RunConfig
@@ -17,7 +17,7 @@ from nitido.study.sessions import Sessions
 from nitido.training.metrics_file import last_validated_step, read_curve, read_validation
 from nitido.training.transfer import TransferReport
 
-State = Literal["running", "finished", "interrupted", "diverged", "failed"]
+State = Literal["planned", "running", "finished", "interrupted", "diverged", "failed"]
 
 _START_AGAIN = "remove it to resume the run from its last checkpoint"
 _UNRECORDED = "remove it; the environment of the run then counts as not recorded"
@@ -87,6 +87,16 @@ class RunDirectory:
     def status(self) -> Path:
         """The state of the run."""
         return self.path / "status.json"
+
+    @property
+    def task(self) -> Path:
+        """What a process needs to train the run of a study, besides the configuration; absent in a single training."""
+        return self.path / "task.json"
+
+    @property
+    def log(self) -> Path:
+        """What the processes that trained the run of a study printed; absent if the study's process trained it."""
+        return self.path / "log.txt"
 
     @property
     def summary(self) -> Path:

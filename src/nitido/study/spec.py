@@ -12,6 +12,7 @@ from nitido.base.validation import FieldRole, StrictModel, dotted_keys, fields_w
 from nitido.base.yaml_files import parse_yaml, read_yaml, to_yaml
 from nitido.evaluation.metrics import FIDELITY_METRICS, METRICS
 from nitido.study.names import check_name
+from nitido.study.resources import Resources
 from nitido.training.hyperparameters import Hyperparameters
 
 
@@ -155,10 +156,11 @@ class StudyFile(StrictModel):
     metrics: Metrics = FIDELITY_METRICS
     variants: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     profiles: dict[str, Profile] = Field(min_length=1)
+    resources: Resources | None = None
 
 
 class Study(StrictModel):
-    """A resolved study: everything that its runs and its leaderboard depend on."""
+    """A resolved study: everything that its runs and its leaderboard depend on, and what its runs get on a cluster."""
 
     study: str
     profile: str
@@ -170,6 +172,7 @@ class Study(StrictModel):
     learning_rates: Annotated[Rates, FieldRole.STUDY_SETTING]
     seeds: Annotated[Seeds, FieldRole.STUDY_SETTING]
     hyperparameters: Hyperparameters
+    resources: Resources | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,7 +15,8 @@ from nitido.architectures import SuperResolutionNetwork
 from nitido.base.activity import activity
 from nitido.base.clock import seconds_per_call
 from nitido.base.device import device_label
-from nitido.base.json_files import read_json, write_json
+from nitido.base.json_files import DamagedFileError, read_json, write_json
+from nitido.base.notes import note
 from nitido.base.validation import ConfigError, StrictModel, describe
 from nitido.kernels.compiler import compiler_problem, is_compiler_installed
 from nitido.models.bfloat16 import has_fast_bfloat16
@@ -51,12 +53,14 @@ class FastPath(StrictModel):
     """The number format and the code that compute the steps of a run.
 
     `compiled` means `torch.compile`, `kernels` nitido's kernels; at most one is true. `reason` explains the choice,
-    with the measurements of the benchmark if there was one.
+    with the measurements of the benchmark if there was one. `threads` is the number of threads on the CPU, on which the
+    order of sums depends; None on other devices, and in files of version 0.1.
     """
 
     precision: Format
     compiled: bool
     kernels: bool = False
+    threads: int | None = Field(default=None, ge=1)
     reason: str = Field(validation_alias=AliasChoices("reason", "because"))  # "because" in files of version 0.1
 
     @property
@@ -100,9 +104,33 @@ def load_or_choose(
     """
     if file.exists():
         return _read(file, options, device)
-    chosen = choose(network, options, steps, device)
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    chosen = choose(network, options, steps, device).model_copy(update={"threads": threads})
     write_json(file, chosen.model_dump(mode="json"))
     return chosen
+
+
+@contextmanager
+def recorded_threads(file: Path) -> Iterator[None]:
+    """Compute with as many threads as the run with the fast path `file` began with, so that its bits stay the same.
+
+    A run that has not begun, or whose file is damaged or does not say it, has the current number of threads.
+    """
+    current = torch.get_num_threads()
+    try:
+        recorded = FastPath.model_validate(read_json(file, "")).threads if file.exists() else None
+    except (DamagedFileError, ValidationError):  # reported where the fast path itself is read
+        recorded = None
+    if recorded is None or recorded == current:
+        yield
+        return
+    number = f"{recorded} thread{'s' if recorded > 1 else ''}"
+    note(f"{file.parent} continues with {number} as it began: its results depend on it")
+    torch.set_num_threads(recorded)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(current)
 
 
 def _read(file: Path, options: Hyperparameters, device: torch.device) -> FastPath:
@@ -226,9 +254,9 @@ def probe(
     The minimum is used because other load can only make a step slower.
     """
     step = prepare(copy.deepcopy(network).to(device).train())
-    lr = _noise(options.batch, network.channels, options.patch, device)
-    _calculate(step, lr, precision)
-    return min(seconds_per_call(lambda: _calculate(step, lr, precision), 1, device) for _ in range(5))
+    lr = noise(options.batch, network.channels, options.patch, device)
+    compute_step(step, lr, precision)
+    return min(seconds_per_call(lambda: compute_step(step, lr, precision), 1, device) for _ in range(5))
 
 
 def _patches_that_fit(
@@ -241,18 +269,19 @@ def _patches_that_fit(
     accelerated = copy.deepcopy(network).to(device).train()
 
     def step(patches: int) -> None:
-        _calculate(accelerated, _noise(patches, network.channels, options.patch, device), precision)
+        compute_step(accelerated, noise(patches, network.channels, options.patch, device), precision)
 
     return patches_that_fit(options.batch, available, step)
 
 
-def _noise(patches: int, channels: int, side: int, device: torch.device) -> Tensor:
+def noise(patches: int, channels: int, side: int, device: torch.device) -> Tensor:
+    """Return LR patches of random values in [0, 1], (N, C, H, W) in channels-last layout."""
     lr = torch.rand(patches, channels, side, side, device=device)
     return lr.contiguous(memory_format=torch.channels_last)
 
 
-def _calculate(step: Step, lr: Tensor, precision: Format) -> None:
-    """Perform a forward and a backward pass."""
+def compute_step(step: Step, lr: Tensor, precision: Format) -> None:
+    """Compute a forward and a backward pass of `lr`, float (N, C, H, W)."""
     with autocast(lr.device, precision):
         sr = step(lr)
     sr.float().abs().mean().backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,114 @@
+"""Train runs as tasks of a Ray cluster."""
+
+import logging
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nitido.study.executors.base import ExecutorError, ProcessEnd
+from nitido.study.executors.command import start
+from nitido.study.resources import Resources, memory_bytes
+
+RETRIES = 10
+"""How often a run is started again on another node after its node was lost."""
+
+_POLL = 0.2
+
+
+class RayExecutor:
+    """Hands runs to Ray, which starts each where the resources are free.
+
+    A run whose node is lost starts again from its last checkpoint on another node, if the study's directory is on a
+    file system that both share.
+    """
+
+    outlives_study = False
+
+    def __init__(self, resources: Resources, threads: int, address: str | None) -> None:
+        """Connect to the cluster at `address`, or start one on this machine. Raises `ExecutorError`."""
+        import ray
+
+        self._threads = threads
+        self.slots: int | None = resources.parallel
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise ExecutorError(f"--executor ray: {_first_line(error)}") from None
+        self._train = ray.remote(train).options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus or None,
+            memory=memory_bytes(resources.memory) if resources.memory is not None else None,
+            max_retries=RETRIES,
+        )
+        self._tasks: dict[Any, Path] = {}
+        self._stopped = False
+
+    def submit(self, directories: Sequence[Path]) -> None:
+        """Hand over the runs in these directories."""
+        for directory in directories:
+            self._tasks[self._train.remote(str(directory.absolute()), self._threads)] = directory
+
+    def follow(self, directory: Path) -> bool:
+        """Return False: tasks of an earlier command ended with it."""
+        return False
+
+    def ended(self) -> list[ProcessEnd]:
+        """Return the tasks that have ended since the last call."""
+        import ray
+        from ray.exceptions import RayError
+
+        if not self._tasks:
+            return []
+        done, _ = ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+        ends = []
+        for task in done:
+            try:
+                ray.get(task)
+                problem = ""
+            except RayError as error:
+                problem = f"Ray: {_first_line(error)}"
+            ends.append(ProcessEnd(self._tasks.pop(task), problem))
+        return ends
+
+    def stop(self) -> None:
+        """Make all runs write a checkpoint and end; a second call ends them at once."""
+        import ray
+
+        for task in self._tasks:
+            ray.cancel(task, force=self._stopped)
+        self._stopped = True
+
+    def close(self) -> None:
+        """Disconnect from the cluster; one that this executor started ends."""
+        import ray
+
+        if self._started_ray:
+            ray.shutdown()
+
+
+def train(directory: str, threads: int) -> int:
+    """Train the run in `directory` in a process of its own, on a node of the cluster; return its exit code."""
+    process = start(Path(directory), threads)
+    try:
+        while (code := process.poll()) is None:
+            time.sleep(_POLL)
+    except BaseException:  # Ray cancels the task
+        process.terminate()
+        process.wait()
+        raise
+    return code
+
+
+def check_ray() -> None:
+    """Raise `ExecutorError` unless Ray is installed."""
+    if find_spec("ray") is None:
+        raise ExecutorError("--executor ray needs Ray: pip install 'nitido[ray]'")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
