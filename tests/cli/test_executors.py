@@ -25,14 +25,15 @@ Nitido = Callable[..., Done]
         (["--executor", "ray", "--resource", "cpu=2"], "unknown resource 'cpu': did you mean 'cpus'?"),
         (["--executor", "ray", "--resource", "memory=16"], "'16' is no memory: write it like 16GB or 800MB"),
         (["--executor", "ray", "--resource", "cpus"], "--resource cpus: expected KEY=VALUE, e.g. time=120"),
-        (["--executor", "ray", "--address", "127.0.0.1:1"], "--executor ray: "),
+        (["--executor", "ray", "--address", "127.0.0.1:1"], "127.0.0.1:1: no cluster answers (Connection refused)"),
+        (["--executor", "ray", "--address", "cluster"], "--address cluster: neither HOST:PORT nor auto"),
     ],
 )
 def test_a_wrong_option_is_one_line(call: Nitido, tiny_study: Path, options: list[str], message: str) -> None:
     done = call("study", "run", tiny_study, "--out", "out", *options)
     assert done.code == 1
     assert message in done.error_line
-    assert not list((tiny_study.parent / "out").rglob("status.json"))
+    assert not (tiny_study.parent / "out").exists()
 
 
 def test_no_slurm_is_one_line(
@@ -54,8 +55,14 @@ def test_resources_of_a_study_file_are_checked(call: Nitido, tiny_study: Path) -
     tiny_study.write_text(tiny_study.read_text() + "resources: {cpus: 2, tme: 5}\n")
     done = call("study", "show", tiny_study)
     assert done.code == 1
-    assert "tme" in done.error_line
-    assert "time" in done.error_line
+    assert "unknown key 'tme' in resources: did you mean 'time'?" in done.error_line
+
+
+def test_the_keys_of_a_profile_are_named(call: Nitido, tiny_study: Path) -> None:
+    tiny_study.write_text(tiny_study.read_text().replace("    learning_rates:", "    seedz: [0]\n    learning_rates:"))
+    done = call("study", "show", tiny_study)
+    assert done.code == 1
+    assert "unknown key 'seedz' in profiles.demo: did you mean 'seeds'?" in done.error_line
 
 
 def test_train_resumes_a_run_directory_by_its_name_alone(
@@ -70,8 +77,12 @@ def test_train_resumes_a_run_directory_by_its_name_alone(
     assert (run / "model.safetensors").read_bytes() == before
     for words, code, message in (
         (["train", "--resume", "."], 1, ". holds no run (there is no config.yaml)"),
-        (["train", "srcnn", "--resume", run], 2, "it takes everything from the run directory except --device"),
-        (["train", "srcnn"], 2, "name the run directory"),
+        (
+            ["train", "srcnn", "--resume", run],
+            2,
+            "--resume takes everything from the run directory; only --device can be given besides",
+        ),
+        (["train", "srcnn"], 2, "Missing option '--out': The run directory"),
     ):
         done = call(*words)
         assert (done.code, message in done.error_line) == (code, True), done.err

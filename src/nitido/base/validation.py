@@ -2,7 +2,8 @@
 
 import re
 from enum import Enum
-from typing import Any, Self, get_origin
+from types import UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -109,10 +110,30 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    """Return the nested model that `path` leads to, as far as annotations show."""
+    """Return the nested model that `path` leads to, as far as annotations show: also in options, mappings and lists."""
+    annotation: Any = model
     for part in path:
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        for choice in _choices(annotation):
+            if _is_model(choice) and part in choice.model_fields:
+                annotation = choice.model_fields[part].annotation
+                break
+            if get_origin(choice) in (dict, list, tuple):
+                annotation = [inner for inner in get_args(choice) if inner is not Ellipsis][-1]
+                break
+        else:
+            return model
+        model = next(filter(_is_model, _choices(annotation)), model)
     return model
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, without metadata; of anything else itself."""
+    if get_origin(annotation) is Annotated:
+        return _choices(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(choice for member in get_args(annotation) for choice in _choices(member))
+    return (annotation,)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

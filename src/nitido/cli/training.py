@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from nitido.study.run_directory import Status
 
 
+class MisuseError(NitidoError):
+    """The arguments of the command do not fit together."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message} (nitido train --help)")
+
+
 def _print_keys(wanted: bool) -> None:
     """Print every key of `--set` and end the command."""
     if wanted:
@@ -52,17 +61,13 @@ def train(
     """
     if resume is not None:
         if architecture or out or variant or set_:
-            raise typer.BadParameter(
-                "it takes everything from the run directory except --device", param_hint="--resume"
-            )
+            raise MisuseError("--resume takes everything from the run directory; only --device can be given besides")
         _resume(resume, device)
         return
     if architecture is None:
-        raise typer.BadParameter(
-            "name the network family, e.g. srcnn, or give --resume RUN_DIR", param_hint="ARCHITECTURE"
-        )
+        raise MisuseError("Missing argument 'architecture': The network family, e.g. srcnn; or use --resume RUN_DIR")
     if out is None:
-        raise typer.BadParameter("name the run directory", param_hint="--out")
+        raise MisuseError("Missing option '--out': The run directory")
     with loading():
         from nitido.architectures import architecture_names
         from nitido.base.device import AUTO, choose_device

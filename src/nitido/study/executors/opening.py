@@ -11,7 +11,8 @@ from nitido.base.validation import ConfigError
 from nitido.study.executors.base import Executor, ExecutorError
 from nitido.study.executors.jobs import FILE, Remaining, check_jobs, choose_jobs, keep_threads
 from nitido.study.executors.local import LocalExecutor
-from nitido.study.executors.ray_cluster import RayExecutor, check_ray
+from nitido.study.executors.ray_cluster import RayExecutor
+from nitido.study.executors.ray_cluster import connect as connect_ray
 from nitido.study.executors.slurm import SlurmExecutor, check_slurm
 from nitido.study.resources import Resources, parse_resources
 from nitido.study.run import Opened, Opener
@@ -58,11 +59,9 @@ def choose_opener(
     resources = parse_resources(settings)
     if name == "slurm":
         check_slurm()
-        return partial(
-            _open_cluster, lambda threads, out: SlurmExecutor(resources, threads, out), resources, device_name
-        )
-    check_ray()
-    return partial(_open_cluster, lambda threads, out: RayExecutor(resources, threads, address), resources, device_name)
+        return partial(_open_cluster, partial(SlurmExecutor, resources), resources, device_name)
+    connect_ray(address)
+    return partial(_open_cluster, lambda threads, out: RayExecutor(resources, threads), resources, device_name)
 
 
 def _number(jobs: str) -> int | None:
@@ -87,9 +86,9 @@ def _open_local(jobs: int | None, device: torch.device, out: Path, remaining: Re
 
 
 def _open_cluster(
-    connect: Callable[[int, Path], Executor], resources: Resources, device: str, out: Path, remaining: Remaining
+    start: Callable[[int, Path], Executor], resources: Resources, device: str, out: Path, remaining: Remaining
 ) -> Opened:
     threads = keep_threads(resources.cpus, out / FILE)
     if not remaining.runs:
         return Opened(task=Task(threads=threads, device=device))
-    return Opened(connect(threads, out), Task(threads=threads, device=device))
+    return Opened(start(threads, out), Task(threads=threads, device=device))

@@ -1,6 +1,7 @@
 """Train runs as tasks of a Ray cluster."""
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,6 +15,11 @@ from nitido.study.resources import Resources, memory_bytes
 RETRIES = 10
 """How often a run is started again on another node after its node was lost."""
 
+ANSWER_WITHIN = 10.0
+"""Seconds that the server of a cluster may take to accept a connection."""
+
+LARGEST_PORT = 65535
+
 _POLL = 0.2
 
 
@@ -26,18 +32,12 @@ class RayExecutor:
 
     outlives_study = False
 
-    def __init__(self, resources: Resources, threads: int, address: str | None) -> None:
-        """Connect to the cluster at `address`, or start one on this machine. Raises `ExecutorError`."""
+    def __init__(self, resources: Resources, threads: int) -> None:
+        """Use the cluster that `connect` has connected to."""
         import ray
 
         self._threads = threads
         self.slots: int | None = resources.parallel
-        self._started_ray = not ray.is_initialized()
-        if self._started_ray:
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise ExecutorError(f"--executor ray: {_first_line(error)}") from None
         self._train = ray.remote(train).options(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus or None,
@@ -83,11 +83,7 @@ class RayExecutor:
         self._stopped = True
 
     def close(self) -> None:
-        """Disconnect from the cluster; one that this executor started ends."""
-        import ray
-
-        if self._started_ray:
-            ray.shutdown()
+        """Do nothing: the connection ends with the process of the study."""
 
 
 def train(directory: str, threads: int) -> int:
@@ -103,10 +99,37 @@ def train(directory: str, threads: int) -> int:
     return code
 
 
-def check_ray() -> None:
-    """Raise `ExecutorError` unless Ray is installed."""
+def connect(address: str | None) -> None:
+    """Connect this process to the cluster at `address`, or start one on this machine, unless it is connected.
+
+    Raises:
+        ExecutorError: Ray is not installed, or nothing answers at the address.
+    """
     if find_spec("ray") is None:
         raise ExecutorError("--executor ray needs Ray: pip install 'nitido[ray]'")
+    if address is not None:
+        _check_address(address)
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ExecutorError(f"--executor ray: {_first_line(error)}") from None
+
+
+def _check_address(address: str) -> None:
+    """Raise `ExecutorError` if no server listens at HOST:PORT; Ray itself would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > LARGEST_PORT:
+        raise ExecutorError(f"--address {address}: neither HOST:PORT nor auto")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_WITHIN).close()
+    except OSError as error:
+        raise ExecutorError(f"--address {address}: no cluster answers ({error.strerror or error})") from None
 
 
 def _first_line(error: Exception) -> str:
