@@ -80,7 +80,7 @@ def test_train_resumes_a_run_directory_by_its_name_alone(
         (
             ["train", "srcnn", "--resume", run],
             2,
-            "--resume takes everything from the run directory; only --device can be given besides",
+            "only --device can be given besides",
         ),
         (["train", "srcnn"], 2, "Missing option '--out': The run directory"),
     ):
