@@ -67,7 +67,7 @@ class StudyFolder:
         found = {str(run.parent.parent.name): (run / "model.safetensors").read_bytes() for run in self.directories(out)}
         return found | {"leaderboard": (self.folder / out / "leaderboard.json").read_bytes()}
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 120) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 300) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, "the moment has not come"

@@ -95,10 +95,10 @@ def plan(study: Study) -> list[PlannedRun]:
     A variant that starts from another comes after it. If one has the objective perception, all are measured for it.
     """
     runs = [
-        _run(study, variant, learning_rate, seed)
+        run
         for variant in _in_order(study.variants)
         for learning_rate in variant.learning_rates or study.learning_rates
-        for seed in study.seeds
+        for run in _seeded(_run(study, variant, learning_rate, study.seeds[0]), study.seeds)
     ]
     for run in {run.config.variant: run.config for run in runs}.values():
         _check_size(run)
@@ -121,6 +121,16 @@ def _in_order(variants: Sequence[Variant]) -> list[Variant]:
     for variant in variants:
         add(variant)
     return list(ordered.values())
+
+
+def _seeded(run: PlannedRun, seeds: Sequence[int]) -> list[PlannedRun]:
+    """Return the run with each seed. All else is checked already, as a study has thousands of runs."""
+    runs = []
+    for seed in seeds:
+        options = run.config.hyperparameters.model_copy(update={"seed": seed})
+        config = run.config.model_copy(update={"hyperparameters": options})
+        runs.append(PlannedRun(config, run.directory.with_name(f"seed={seed}")))
+    return runs
 
 
 def _run(study: Study, variant: Variant, learning_rate: float, seed: int) -> PlannedRun:

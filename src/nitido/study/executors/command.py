@@ -24,8 +24,12 @@ def environment(threads: int) -> Mapping[str, str]:
     return os.environ | SINGLE_THREADED | {"OMP_NUM_THREADS": str(threads)}
 
 
-def start(directory: Path, threads: int, *, new_session: bool = False) -> subprocess.Popen[bytes]:
+def start(
+    directory: Path, threads: int, *, folder: str | None = None, new_session: bool = False
+) -> subprocess.Popen[bytes]:
     """Start `nitido train --resume DIRECTORY`, whose output is appended to the log of the run.
+
+    Relative paths of image sets refer to `folder`, by default the current one.
 
     Under Linux the process gets SIGTERM when its parent dies, and then writes a checkpoint. It ignores SIGUSR1 and
     SIGUSR2, by which a cluster announces the end of a job to all of its processes.
@@ -36,6 +40,7 @@ def start(directory: Path, threads: int, *, new_session: bool = False) -> subpro
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd=folder,
             env=environment(threads),
             start_new_session=new_session,
             preexec_fn=_bind_to_parent if sys.platform == "linux" else None,

@@ -1,6 +1,7 @@
 """Train runs as tasks of a Ray cluster."""
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -50,7 +51,8 @@ class RayExecutor:
     def submit(self, directories: Sequence[Path]) -> None:
         """Hand over the runs in these directories."""
         for directory in directories:
-            self._tasks[self._train.remote(str(directory.absolute()), self._threads)] = directory
+            task = self._train.remote(str(directory.absolute()), self._threads, os.getcwd())
+            self._tasks[task] = directory
 
     def follow(self, directory: Path) -> bool:
         """Return False: tasks of an earlier command ended with it."""
@@ -86,9 +88,12 @@ class RayExecutor:
         """Do nothing: the connection ends with the process of the study."""
 
 
-def train(directory: str, threads: int) -> int:
-    """Train the run in `directory` in a process of its own, on a node of the cluster; return its exit code."""
-    process = start(Path(directory), threads)
+def train(directory: str, threads: int, folder: str) -> int:
+    """Train the run in `directory` in a process of its own, on a node of the cluster; return its exit code.
+
+    `folder` is where the study was started, which is not where Ray starts its processes.
+    """
+    process = start(Path(directory), threads, folder=folder)
     try:
         while (code := process.poll()) is None:
             time.sleep(_POLL)
