@@ -178,6 +178,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="the daemons of SLURM run as root")
 class TestSlurm:
     @pytest.fixture
     def study(self, study: StudyFolder, slurm: dict[str, str]) -> StudyFolder:

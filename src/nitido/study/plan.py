@@ -98,7 +98,7 @@ def plan(study: Study) -> list[PlannedRun]:
         run
         for variant in _in_order(study.variants)
         for learning_rate in variant.learning_rates or study.learning_rates
-        for run in _seeded(_run(study, variant, learning_rate, study.seeds[0]), study.seeds)
+        for run in _seeded(_run(study, variant, learning_rate, max(study.seeds)), study.seeds)
     ]
     for run in {run.config.variant: run.config for run in runs}.values():
         _check_size(run)

@@ -1,7 +1,6 @@
 """Train runs as tasks of a Ray cluster."""
 
 import logging
-import os
 import socket
 import time
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ class RayExecutor:
     def submit(self, directories: Sequence[Path]) -> None:
         """Hand over the runs in these directories."""
         for directory in directories:
-            task = self._train.remote(str(directory.absolute()), self._threads, os.getcwd())
+            task = self._train.remote(str(directory.absolute()), self._threads, str(Path.cwd()))
             self._tasks[task] = directory
 
     def follow(self, directory: Path) -> bool:
