@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.forked import ForkServer
 
 SHARED = Path(os.environ.get("NITIDO_SHARED", Path(__file__).parents[2] / "shared"))
 """The folder with reference images, MATLAB's output and weights that are not part of the repository."""
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how long examples take is no test's business
 
 
 @pytest.hookimpl(trylast=True)

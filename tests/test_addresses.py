@@ -36,7 +36,7 @@ HOSTS = {
     "www.w3.org",
 }
 
-REPOSITORIES = {"github.com/libvips/libvips", "gitlab.com/ubports/development"}
+REPOSITORIES = {"github.com/facebookincubator/submitit", "github.com/libvips/libvips", "gitlab.com/ubports/development"}
 """Those of hosts where anybody can have one."""
 
 RESERVED = re.compile(

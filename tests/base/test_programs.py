@@ -86,8 +86,9 @@ def test_an_interrupt_ends_the_program_and_its_children(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(2)
     process.wait(30)
-    time.sleep(0.2)
-    assert not [pid for pid in pids.read_text().split() if _runs(int(pid))]
+    while (running := [pid for pid in pids.read_text().split() if _runs(int(pid))]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running
 
 
 def _runs(pid: int) -> bool:

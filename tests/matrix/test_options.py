@@ -119,6 +119,28 @@ def study_run_of_a_directory(nitido: Nitido) -> None:
     assert len(refused.error_lines) == 1
 
 
+def study_run_jobs(nitido: Nitido) -> None:
+    out = _run(nitido, "--jobs", "1", "--executor", "local")
+    assert json.loads((out / "jobs.json").read_text())["jobs"] == 1
+    assert all((file.parent / "log.txt").exists() for file in out.rglob("task.json"))
+    assert list(out.rglob("task.json"))
+
+
+def study_run_options_of_a_cluster(nitido: Nitido) -> None:
+    for option, value in (("--resource", "cpus=2"), ("--address", "auto")):
+        refused = nitido("study", "run", _study_file(nitido), "--out", "elsewhere", option, value)
+        assert refused.code == 1
+        assert f"{option} is for --executor" in refused.error_lines[0]
+        assert not (nitido.folder / "elsewhere").exists()
+
+
+def study_watch(nitido: Nitido) -> None:
+    out = _run(nitido)
+    ended = nitido("study", "watch", "options", "--json", "-")
+    assert ended.code == 0, ended
+    assert json.loads(ended.out) == json.loads((out / "leaderboard.json").read_text())
+
+
 def study_report(nitido: Nitido) -> None:
     out = _run(nitido)
     before = json.loads((out / "leaderboard.json").read_text())
@@ -141,6 +163,15 @@ def train(nitido: Nitido) -> None:
     assert json.loads(descriptor.out)["config"]["width"] == 3
     measured = nitido("evaluate", "trained", "--data", "images/test", "--scale", 3, "--json", "-")
     assert measured.code == 0, measured
+
+
+def train_resume(nitido: Nitido) -> None:
+    model = next(_run(nitido).rglob("model.safetensors"))
+    before = model.read_bytes()
+    model.unlink()
+    ended = nitido("train", "--resume", model.parent)
+    assert ended.code == 0, ended
+    assert model.read_bytes() == before
 
 
 def train_transfer(nitido: Nitido) -> None:
@@ -172,8 +203,12 @@ TRIED: Mapping[Callable[[Nitido], None], tuple[str, ...]] = {
     study_run_device: ("study run --device",),
     study_run_set: ("study run --set",),
     study_run_of_a_directory: ("study run study",),
+    study_run_jobs: ("study run --jobs", "study run --executor"),
+    study_run_options_of_a_cluster: ("study run --resource", "study run --address"),
+    study_watch: ("study watch directory", "study watch --json"),
     study_report: ("study report directory", "study report --json"),
     train: ("train architecture", "train --variant", "train --out", "train --set", "train --device"),
+    train_resume: ("train --resume",),
     train_transfer: ("train --set",),
     train_keys: ("train --keys",),
 }

@@ -18,11 +18,13 @@ class DeferredInterrupt:
 
     Attributes:
         requested: Whether one of the signals has arrived.
+        number: Which one; 0 if none has.
     """
 
     def __init__(self) -> None:
         """Store the current handlers, which stay active until `install`."""
         self.requested = False
+        self.number = 0
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         # None means that the handler was not set by Python and cannot be restored.
         self._original: dict[int, Any] = {
@@ -39,6 +41,7 @@ class DeferredInterrupt:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        self.number = number
         self.restore()
 
     def _set(self, handlers: Mapping[int, Any]) -> None:

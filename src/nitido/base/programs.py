@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from nitido.base.errors import NitidoError
+from nitido.base.interrupts import DeferredInterrupt
 
 LARGEST_OUTPUT = 2**28
 """Maximum bytes that a program may write to each of its standard streams."""
@@ -46,6 +47,8 @@ def run_program(
     with TemporaryFile() as source, TemporaryFile() as output, TemporaryFile() as errors:
         source.write(given)
         source.seek(0)
+        interrupt = DeferredInterrupt()  # one that came while the program starts would leave it behind
+        interrupt.install()
         try:
             process = subprocess.Popen(
                 command, stdin=source, stdout=output, stderr=errors, env=environment, start_new_session=True
@@ -53,7 +56,11 @@ def run_program(
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ProgramError(command[0], f"it cannot be started ({reason})") from None
+        finally:
+            interrupt.restore()
         try:
+            if interrupt.requested:
+                signal.raise_signal(interrupt.number)
             refusal = _wait(process, (output, errors), seconds)
         finally:
             if process.poll() is None:
