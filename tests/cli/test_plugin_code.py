@@ -117,7 +117,7 @@ def test_a_run_is_trained_again_when_a_module_of_its_plugin_changed(nitido: Niti
         "ok",
     )
     again = nitido("study", "run", "words.yaml", "--out", "out")
-    assert "1 runs kept" in again.err
+    assert "1 run kept" in again.err
     assert "the code of the plugin of activation mine changed" in again.err
     (finished / "fresh.yaml").write_text((finished / "words.yaml").read_text())
     assert nitido("study", "run", "fresh.yaml", "--out", "fresh").code == 0

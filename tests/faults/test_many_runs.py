@@ -130,7 +130,7 @@ class TestLocal:
         assert study.states() == ["failed", "finished"]
         code, errors = study.run("--jobs", "2")
         assert code == 0, errors
-        assert "study: 1 runs kept, 1 to be resumed" in errors
+        assert "study: 1 run kept, 1 to be resumed" in errors
         assert study.results() == undisturbed
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

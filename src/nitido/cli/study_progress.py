@@ -88,7 +88,8 @@ class StudyProgress:
         kept, resumed, changed = (review.of(standing) for standing in ("kept", "resumed", "changed"))
         say = self.display.print
         if kept or resumed or changed:
-            counts = f"{len(kept)} runs kept, {len(resumed)} to be resumed, {len(review.of('new'))} new"
+            runs = "1 run" if len(kept) == 1 else f"{len(kept)} runs"
+            counts = f"{runs} kept, {len(resumed)} to be resumed, {len(review.of('new'))} new"
             say(f"study: {counts}, {len(changed)} to be trained again, {len(review.orphans)} orphaned")
         for reviewed in changed[:SHOWN]:
             say(f"  trained again: {reviewed.run.directory} ({reviewed.reason}); the old run is kept in orphaned/")

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from nitido.base.activity import activity
 from nitido.base.errors import NitidoError
 from nitido.base.interrupts import DeferredInterrupt
 from nitido.base.leases import is_leased, leased, read_lease
@@ -94,6 +95,7 @@ class Schedule:
         self._numbers = {run.directory: number for number, run in enumerate(runs, start=1)}
         self._waiting = list(runs)
         self._active: dict[Path, _Active] = {}
+        self._starting = ExitStack()
         self._open_variants: dict[str, int] = {}
         for run in runs:
             self._open_variants[run.config.variant] = self._open_variants.get(run.config.variant, 0) + 1
@@ -112,7 +114,8 @@ class Schedule:
         interrupt.install()
         looked = 0.0
         try:
-            with closing(self.executor):
+            with closing(self.executor), self._starting:
+                self._starting.enter_context(activity("starting the processes of the runs"))
                 while self._waiting or self._active:
                     if interrupt.requested:
                         self._stop(interrupt)
@@ -208,6 +211,7 @@ class Schedule:
     def _report(self, active: _Active, progress: Mapping[str, Any]) -> None:
         step, steps, validation = (progress.get(key) for key in ("step", "steps", "validation"))
         if active.listener is None:
+            self._starting.close()
             number = self._numbers[active.run.directory]
             active.listener = self.reporter.started(active.run, number, len(self.runs), int(steps or 0))
         if active.seen != (step, validation):
@@ -220,6 +224,7 @@ class Schedule:
         yield from self._ended(active.run, status)
 
     def _ended(self, run: PlannedRun, status: Status) -> Iterator[str]:
+        self._starting.close()
         self._open_variants[run.config.variant] -= 1
         self.reporter.ended(run, status)
         if status.state != "finished":

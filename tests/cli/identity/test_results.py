@@ -26,7 +26,7 @@ def test_a_changed_variant_is_trained_again_and_the_old_run_is_kept(
     study["variants"][1]["config"]["widths"] = [6, 5]
     done = run()
     assert done.code == 0, done.err
-    assert "1 runs kept, 0 to be resumed, 0 new, 1 to be trained again" in done.err.replace("\n", " ")
+    assert "1 run kept, 0 to be resumed, 0 new, 1 to be trained again" in done.err.replace("\n", " ")
     assert "config.widths: [4, 4] → [6, 5]" in done.err
     after = board(out)
     assert after["residual"]["parameters"] > before["residual"]["parameters"]

@@ -102,6 +102,7 @@ def train_run(directory: Path) -> int:
     from nitido.base.printable import printable
     from nitido.study.task import resume_run
 
+    sys.argv = ["nitido", "train", "--resume", str(directory)]  # which the run records as its command
     try:
         status = resume_run(directory, lambda steps: lambda step, validation: None)
     except NitidoError as error:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from nitido.base.activity import activity
-from nitido.base.device import CPU, available_devices
+from nitido.base.device import CPU
 from nitido.base.json_files import DamagedFileError, read_json, write_json
 from nitido.base.validation import StrictModel
 from nitido.study.executors.base import ExecutorError
@@ -73,7 +73,7 @@ def check_jobs(jobs: int) -> None:
         raise ExecutorError(f"--jobs {jobs}: this machine has {cores} cores; choose 1 to {cores}, or auto")
 
 
-def choose_jobs(asked: int | None, remaining: Remaining, device: torch.device, file: Path) -> Jobs:
+def choose_jobs(asked: int | None, remaining: Remaining, devices: Sequence[str], file: Path) -> Jobs:
     """Choose the number of jobs and threads, and record it in `file`.
 
     The number of threads in an earlier record is kept, so that all runs of the study have the same.
@@ -81,14 +81,14 @@ def choose_jobs(asked: int | None, remaining: Remaining, device: torch.device, f
     Args:
         asked: The number of jobs; None chooses it by a measurement, if the study is long enough.
         remaining: What is to be trained.
-        device: The device of the runs.
+        devices: The devices that the runs may use: one, or several graphics cards among which they are divided.
         file: The record.
 
     Raises:
         ExecutorError: So many jobs of the recorded number of threads do not fit.
     """
     recorded = _read(file)
-    chosen = _choose(asked, remaining, device, recorded.threads if recorded is not None else None)
+    chosen = _choose(asked, remaining, devices, recorded.threads if recorded is not None else None)
     write_json(file, chosen.model_dump(mode="json"))
     return chosen
 
@@ -112,13 +112,13 @@ def keep_threads(cpus: int, file: Path) -> int:
     return threads
 
 
-def _choose(asked: int | None, remaining: Remaining, device: torch.device, threads: int | None) -> Jobs:
+def _choose(asked: int | None, remaining: Remaining, devices: Sequence[str], threads: int | None) -> Jobs:
     cores = usable_cores()
-    if device.type != "cpu":
-        cards = [name for name in available_devices() if name.startswith("cuda")]
-        jobs = asked or 0
-        devices = tuple(cards[index % len(cards)] for index in range(jobs)) if device.type == "cuda" else ()
-        return Jobs(jobs=jobs, threads=threads or torch.get_num_threads(), reason=f"on {device}", devices=devices)
+    if devices[0] != "cpu":
+        jobs = asked or (len(devices) if len(devices) > 1 else 0)
+        cards = tuple(devices[index % len(devices)] for index in range(jobs))
+        reason = f"on {', '.join(devices)}"
+        return Jobs(jobs=jobs, threads=threads or torch.get_num_threads(), reason=reason, devices=cards)
     if asked is not None:
         own = threads or max(1, min(torch.get_num_threads(), cores // asked))
         if asked * own > cores and asked > 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from nitido.base.device import AUTO, available_devices
 from nitido.base.errors import unknown_name
 from nitido.base.validation import ConfigError
 from nitido.study.executors.base import Executor, ExecutorError
@@ -55,7 +56,9 @@ def choose_opener(
         if given and name not in owners:
             raise ExecutorError(f"{option} is for --executor {' and '.join(owners)}, not for {name}")
     if name == "local":
-        return partial(_open_local, _number(jobs), device)
+        cards = [card for card in available_devices() if card.startswith("cuda")]
+        devices = cards if device.type == "cuda" and device_name == AUTO else [str(device)]
+        return partial(_open_local, _number(jobs), devices)
     resources = parse_resources(settings)
     if name == "slurm":
         check_slurm()
@@ -73,13 +76,13 @@ def _number(jobs: str) -> int | None:
     return int(jobs)
 
 
-def _open_local(jobs: int | None, device: torch.device, out: Path, remaining: Remaining) -> Opened:
+def _open_local(jobs: int | None, devices: Sequence[str], out: Path, remaining: Remaining) -> Opened:
     """Open an executor for `jobs` processes of this machine, or for as many as are fastest if it is None.
 
     There is no executor if other processes gain nothing.
     """
-    chosen = choose_jobs(jobs, remaining, device, out / FILE)
-    task = Task(threads=chosen.threads, device=str(device))
+    chosen = choose_jobs(jobs, remaining, devices, out / FILE)
+    task = Task(threads=chosen.threads, device=devices[0])
     if chosen.jobs == 0 or not remaining.runs:
         return Opened(task=task)
     return Opened(LocalExecutor(chosen.jobs, chosen.threads), task, chosen.devices)
