@@ -12,6 +12,7 @@ from nitido.study.environment import describe_environment, git_commit
 from nitido.study.identity import ImageRecord, PlannedImages, RunIdentity, first_difference
 from nitido.study.plan import RunConfig, network_size, single_run
 from nitido.study.run_directory import RunDirectory, RunDirectoryError, Status
+from nitido.study.sessions import Session, Sessions
 
 IMAGES = (ImageRecord(name="a", sha256="0"), ImageRecord(name="b", sha256="1"))
 
@@ -130,3 +131,16 @@ def test_a_networks_size_is_counted_without_building_it() -> None:
     size = network_size(single_run("srcnn", "vanilla", []))
     assert size.parameters == 109_827
     assert size.macs == 1280 * 720 * (9 * 9 * 3 * 128 + 3 * 3 * 128 * 64 + 5 * 5 * 64 * 3)
+
+
+def test_the_environment_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    run, other = (single_run("srcnn", "residual", [f"steps={steps}", "warmup=0"]) for steps in (5, 6))
+    first, second = RunDirectory(tmp_path / "first"), RunDirectory(tmp_path / "second")
+    first.claim(identity(run), run)
+    second.claim(identity(other), other)
+    sessions = Sessions((Session({"processor": "of the first"}, 0, 5, 1.0),))
+    first.write_sessions(sessions)
+    assert first.read_sessions() == sessions
+    second.environment.write_bytes(first.environment.read_bytes())
+    with pytest.raises(DamagedFileError, match=r"environment\.json is of another run"):
+        second.read_sessions()

@@ -20,6 +20,8 @@ from nitido.training.transfer import TransferReport
 State = Literal["planned", "running", "finished", "interrupted", "diverged", "failed"]
 
 _START_AGAIN = "remove it to resume the run from its last checkpoint"
+_RUN = "run"
+"""The key of the run's digest in `environment.json`."""
 _UNRECORDED = "remove it; the environment of the run then counts as not recorded"
 
 
@@ -173,7 +175,12 @@ class RunDirectory:
         """Return the environment of the last session; None if it was not recorded. Raises `DamagedFileError`."""
         if not self.environment.exists():
             return None
-        return read_json(self.environment, _UNRECORDED)
+        values = read_json(self.environment, _UNRECORDED)
+        run = values.pop(_RUN, None)  # absent in files of version 0.1
+        identity = self.read_identity() if run is not None else None
+        if identity is not None and run != identity.digest:
+            raise DamagedFileError(f"{self.environment} is of another run: {_UNRECORDED}")
+        return values
 
     def read_sessions(self) -> Sessions:
         """Return the training sessions with their steps and times. Raises `DamagedFileError`."""
@@ -193,7 +200,8 @@ class RunDirectory:
 
     def write_sessions(self, sessions: Sessions) -> None:
         """Replace the contents of `environment.json`."""
-        write_json(self.environment, sessions.as_json())
+        identity = self.read_identity()
+        write_json(self.environment, sessions.as_json() | ({_RUN: identity.digest} if identity is not None else {}))
 
     def steps_so_far(self) -> int | None:
         """Return the number of steps in the last checkpoint of an unfinished run; None if it was not recorded.
