@@ -189,8 +189,8 @@ class _StudySoFar:
 
     def advanced(self, run: "PlannedRun", done: int) -> None:
         training = self._training[run.directory]
-        if training.first is None:  # the first report comes after one step; a resumed run begins with its checkpoint
-            training.first = done - 1
+        if training.first is None:  # a resumed run, and one of another process, had steps before it was first seen
+            training.first = 0 if done == 1 else done
         training.step = done
 
     def ended(self, run: "PlannedRun", status: "Status") -> None:
