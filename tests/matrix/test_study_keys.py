@@ -19,7 +19,17 @@ DEMO = "profiles/demo/"
 STUDIES: Mapping[str, tuple[Mapping[type[BaseModel], tuple[str, ...]], Mapping[str, Any]]] = {
     "file": (
         {
-            StudyFile: ("study", "question", "architecture", "scale", "baseline", "metrics", "variants", "profiles"),
+            StudyFile: (
+                "study",
+                "question",
+                "architecture",
+                "scale",
+                "baseline",
+                "metrics",
+                "variants",
+                "profiles",
+                "resources",
+            ),
             Profile: ("description", "data", "hyperparameters", "learning_rates", "seeds"),
             DataSplit: ("train", "validation", "test"),
         },
@@ -30,6 +40,7 @@ STUDIES: Mapping[str, tuple[Mapping[type[BaseModel], tuple[str, ...]], Mapping[s
             "scale": 3,
             "variants": [A, "debug"],
             "baseline": "a",
+            "resources": {"cpus": 2, "time": 30},
             "metrics": [name for name, metric in METRICS.items() if metric.missing() is None and metric.smallest < 48],
             f"{DEMO}description": "as short as can be",
             f"{DEMO}seeds": [3],

@@ -11,13 +11,21 @@ from torch import Tensor, nn
 
 from nitido.architectures import SuperResolutionNetwork, build, resolve_config
 from nitido.base.errors import NitidoError
-from nitido.base.json_files import read_json, write_json
+from nitido.base.json_files import read_json, signed_json, write_json
 from nitido.base.validation import ConfigError
 from nitido.data import Store
 from nitido.kernels import compiler
 from nitido.training import fast_path
 from nitido.training.callbacks import TrainingInterruptedError
-from nitido.training.fast_path import FEWEST_STEPS, FILE, FastPath, choose, describe_machine, load_or_choose
+from nitido.training.fast_path import (
+    FEWEST_STEPS,
+    FILE,
+    FastPath,
+    choose,
+    describe_machine,
+    load_or_choose,
+    recorded_threads,
+)
 from nitido.training.hyperparameters import Hyperparameters
 from nitido.training.module import DivergedError
 from tests.programs import require_compiler
@@ -252,7 +260,9 @@ def test_compiling_without_a_compiler_is_refused() -> None:
 
 def test_a_compiled_run_ends_where_an_eager_one_does(eager, compiled) -> None:
     trained, directory = compiled
-    assert remembered(directory) == FastPath(precision="float32", compiled=True, reason="compile=true")
+    assert remembered(directory) == FastPath(
+        precision="float32", compiled=True, threads=torch.get_num_threads(), reason="compile=true"
+    )
     assert distance(trained, network()) > 1e-3, "it must have learned something"
     assert distance(trained, eager) < 1e-4
 
@@ -281,8 +291,33 @@ def test_a_resumed_run_keeps_its_fast_path(tmp_path: Path) -> None:
     written = file.read_text()
     assert load_or_choose(file, network(), options(compile=True, precision="bfloat16"), 8, CPU) == first
     assert file.read_text() == written
-    chosen = {"precision": "float32", "compiled": False, "kernels": False, "reason": "compile=false"}
+    threads = torch.get_num_threads()
+    chosen = {
+        "precision": "float32",
+        "compiled": False,
+        "kernels": False,
+        "threads": threads,
+        "reason": "compile=false",
+    }
     assert read_json(file, "") == chosen
+
+
+def test_a_resumed_run_keeps_its_number_of_threads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, before = tmp_path / FILE, torch.get_num_threads()
+    with recorded_threads(file):
+        assert torch.get_num_threads() == before, "a new run has the current number"
+    other = before + 1
+    torch.set_num_threads(other)
+    load_or_choose(file, network(), options(compile=False), 8, CPU)
+    torch.set_num_threads(before)
+    with recorded_threads(file):
+        assert torch.get_num_threads() == other
+    assert torch.get_num_threads() == before
+    assert f"continues with {other} threads as it began" in capsys.readouterr().err
+    for content in ("{", signed_json({"precision": "float32", "compiled": False, "reason": "of version 0.1"})):
+        file.write_text(content)
+        with recorded_threads(file):
+            assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

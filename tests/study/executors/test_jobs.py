@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nitido.base.json_files import read_json
-from nitido.study.executors import jobs
+from nitido.study.executors import jobs, step_speed
 from nitido.study.executors.base import ExecutorError
 from nitido.study.executors.jobs import Remaining, check_jobs, choose_jobs, fastest, keep_threads
 from nitido.study.executors.step_speed import StepSpeed
@@ -81,6 +81,7 @@ def test_a_long_study_is_measured_in_real_processes(
 ) -> None:
     monkeypatch.setattr(jobs, "usable_cores", lambda: 2)
     monkeypatch.setattr(jobs, "SHORT", 0.0)
+    monkeypatch.setattr(step_speed, "WINDOW", 0.1)
     chosen = choose_jobs(None, work(1), ["cpu"], tmp_path / "jobs.json")
     assert chosen.jobs in (1, 2)
     assert chosen.reason.startswith("steps per second of ")

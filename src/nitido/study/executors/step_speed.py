@@ -53,7 +53,8 @@ def measure_speed(server: ForkServer, run: RunConfig, candidates: Sequence[tuple
         with TemporaryDirectory(prefix="nitido-") as folder:
             files = [Path(folder, f"{number}.json") for number in range(jobs)]
             for file in files:
-                write_json(file, {"run": run.model_dump(mode="json", exclude_none=True), "threads": threads})
+                asked = {"run": run.model_dump(mode="json", exclude_none=True), "threads": threads, "seconds": WINDOW}
+                write_json(file, asked)
                 server.measure(file)
             failed = 0
             waiting = len(files)
@@ -82,7 +83,7 @@ def measure_steps(file: Path) -> None:
     for _ in range(WARM_UP):
         compute_step(network, lr, precision)
     began, steps = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - began) < WINDOW:
+    while (seconds := time.perf_counter() - began) < asked["seconds"]:
         compute_step(network, lr, precision)
         steps += 1
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
