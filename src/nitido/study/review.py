@@ -101,7 +101,7 @@ def difference(run: PlannedRun, runs: Sequence[PlannedRun], out: Path, images: P
     """
     directory = RunDirectory(out / run.directory)
     if directory.config.exists() and not directory.identity.exists():
-        return "an earlier version of nitido did not record its images"
+        return f"without {directory.identity.name}, which an earlier version of nitido did not write"
     try:
         if directory.read_identity() is None:
             return ""

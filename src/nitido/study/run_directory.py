@@ -227,8 +227,8 @@ class RunDirectory:
         if not is_unused(self.path) and not self.identity.exists():
             if self.config.exists():
                 raise RunDirectoryError(
-                    f"{self.path} holds a run of an earlier version of nitido, which did not record its images: "
-                    "choose another directory"
+                    f"{self.path} holds a run without {self.identity.name}, which was removed, or never written by an "
+                    "earlier version of nitido: choose another directory"
                 )
             raise RunDirectoryError(f"{self.path} is there already and holds no run: choose another directory")
 
