@@ -77,7 +77,7 @@ def execute(code: str, args: list[str]) -> dict[str, Any]:
 def quick_measurements(*, benchmark: bool = False) -> Iterator[tuple[ModuleType, str, Any]]:
     """Yield modules, names in them and short values for what is measured: times are not tested.
 
-    Costs take one round, and figures have few pixels. A `benchmark` multiplies small matrices, compiles nothing and
+    Costs take one round, figures have few pixels, and a damaged lease is soon stale. A `benchmark` multiplies small matrices, compiles nothing and
     looks at two built-in studies.
     """
     short: dict[str, dict[str, Any]] = {
@@ -87,6 +87,7 @@ def quick_measurements(*, benchmark: bool = False) -> Iterator[tuple[ModuleType,
             "peak_memories": lambda models, lr_size: [1 << 20] * len(models),
         },
         "nitido.inspection.diagram": {"_DPI": 40},
+        "nitido.base.leases": {"BEAT": 0.5, "STALE_AFTER": 5.0},
         "nitido.study.report.ranking": {"_DPI": 40},
     }
     if benchmark:
