@@ -77,8 +77,8 @@ def execute(code: str, args: list[str]) -> dict[str, Any]:
 def quick_measurements(*, benchmark: bool = False) -> Iterator[tuple[ModuleType, str, Any]]:
     """Yield modules, names in them and short values for what is measured: times are not tested.
 
-    Costs take one round, figures have few pixels, and a damaged lease is soon stale. A `benchmark` multiplies small matrices, compiles nothing and
-    looks at two built-in studies.
+    Costs take one round, figures have few pixels, and a damaged lease is soon stale. A `benchmark` multiplies small
+    matrices, compiles nothing and looks at two built-in studies.
     """
     short: dict[str, dict[str, Any]] = {
         "nitido.study.report.costs": {
