@@ -177,7 +177,10 @@ class RunDirectory:
             return None
         values = read_json(self.environment, _UNRECORDED)
         run = values.pop(_RUN, None)  # absent in files of version 0.1
-        identity = self.read_identity() if run is not None else None
+        try:
+            identity = self.read_identity() if run is not None else None
+        except NitidoError:  # a damaged identity is reported where the run itself is judged
+            return values
         if identity is not None and run != identity.digest:
             raise DamagedFileError(f"{self.environment} is of another run: {_UNRECORDED}")
         return values
